@@ -1,0 +1,1 @@
+"""mpsync: keeps Maintenance Pro Web, MPservices and the ERP in step."""

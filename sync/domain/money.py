@@ -1,0 +1,49 @@
+"""Exact numbers: quantities, costs and amounts with six decimals, never a float."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation, localcontext
+
+SCALE = 6
+QUANTUM = Decimal(1).scaleb(-SCALE)
+_LIMIT = Decimal(2**63 - 1).scaleb(-SCALE)
+
+
+def fixed(value: object) -> Decimal:
+    """Return `value` as a Decimal rounded half-even to six decimals.
+
+    Takes what the wire gives: Decimal, int, or a string with a number in it ("25", " 2.0 ").
+    Raises ValueError for a float (its digits are already wrong), a bool, NaN, infinity,
+    anything unreadable, and numbers a 64-bit scaled integer cannot hold.
+    """
+    if isinstance(value, bool) or not isinstance(value, (Decimal, int, str)):
+        raise ValueError(f"not a number: {value!r} ({type(value).__name__})")
+    if isinstance(value, str) and ("_" in value or len(value) > 60):
+        raise ValueError(f"not a number: {value[:60]!r}")
+    try:
+        number = Decimal(value.strip() if isinstance(value, str) else value)
+    except InvalidOperation:
+        raise ValueError(f"not a number: {value!r}") from None
+    if not number.is_finite():
+        raise ValueError(f"not a finite number: {value!r}")
+    if number.adjusted() > 13 or abs(number) > _LIMIT:
+        raise ValueError(f"too large: {value!r}")
+    if number.adjusted() < -60:
+        return Decimal("0.000000")
+    with localcontext() as context:
+        context.prec = 80
+        return number.quantize(QUANTUM, rounding=ROUND_HALF_EVEN) + 0
+
+
+def times(quantity: Decimal, unit_cost: Decimal) -> Decimal:
+    """Return quantity × unit cost, rounded half-even to six decimals."""
+    with localcontext() as context:
+        context.prec = 80
+        return fixed(quantity * unit_cost)
+
+
+def plain(value: Decimal) -> str:
+    """Return the shortest plain text of a number: 2.000000 → "2", 1.250000 → "1.25"; never an exponent."""
+    text = format(value, "f")
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text in ("-0", "") else text
