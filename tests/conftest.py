@@ -1,0 +1,115 @@
+"""Fixtures every suite shares. `database_url` and `store` run a test twice: on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.clocks import FakeClock
+from tests.databases import PostgresDatabases, PostgresUnavailableError, migrated_sqlite, running_postgres
+
+if TYPE_CHECKING:
+    from sync.store.engine import Store
+
+DATABASES = ["sqlite", "postgresql"]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresDatabases]:
+    """One server for the session. Where none starts, its tests are skipped; with CI set they fail."""
+    try:
+        with running_postgres() as server:
+            databases = PostgresDatabases(server, _upgrade)
+            yield databases
+            databases.close()
+    except PostgresUnavailableError as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file; copied, never opened."""
+    return migrated_sqlite(tmp_path_factory.mktemp("template") / "mpsync.db", _upgrade)
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """A migrated SQLite database of the test's own."""
+    path = tmp_path / "mpsync.db"
+    shutil.copyfile(sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresDatabases) -> Iterator[str]:
+    """A migrated PostgreSQL database of the test's own."""
+    with postgres.migrated() as url:
+        yield url
+
+
+@pytest.fixture
+def empty_sqlite_url(tmp_path: Path) -> str:
+    """A SQLite database that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'empty.db'}"
+
+
+@pytest.fixture
+def empty_postgres_url(postgres: PostgresDatabases) -> Iterator[str]:
+    """A PostgreSQL database without a table."""
+    with postgres.empty() as url:
+        yield url
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A migrated database of the test's own, on each kind."""
+    url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    return url
+
+
+@pytest.fixture(params=DATABASES)
+def empty_database_url(request: pytest.FixtureRequest) -> str:
+    """A database without a table, on each kind: for tests of the migrations themselves."""
+    url: str = request.getfixturevalue("empty_sqlite_url" if request.param == "sqlite" else "empty_postgres_url")
+    return url
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """An open store on each kind of database."""
+    yield from _opened(database_url)
+
+
+@pytest.fixture
+def sqlite_store(sqlite_url: str) -> Iterator[Store]:
+    """An open store on SQLite only, for tests that are not about the database."""
+    yield from _opened(sqlite_url)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that stands still until the test moves it."""
+    return FakeClock()
+
+
+def _opened(url: str) -> Iterator[Store]:
+    from sync.store.engine import Store
+
+    opened = Store(url)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def _upgrade(url: str) -> None:
+    from sync.store.migrate import upgrade
+
+    upgrade(url)
