@@ -1,0 +1,52 @@
+"""What the settings decide, as plain values: flows and rules know these, never the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+ROUTES = ("receipts", "issuances", "stock_cost", "approvals", "products", "voids", "transfers", "inventories")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules in force for this process."""
+
+    timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    warehouse: str | None = None
+    gps_providers: tuple[str, ...] = ()
+    create_parts: bool = False
+    fractional_issuances: bool = False
+    description_marker: bool = True
+    cost_is: str = "unit"  # unit, total
+    window: timedelta = timedelta(hours=48)
+    start_date: date = date(2000, 1, 1)
+    push_from: datetime = datetime(2000, 1, 1, tzinfo=UTC)
+    lock_date: date | None = None
+    routes: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(ROUTES, "hold"))
+    approve_up_to: Decimal | None = None
+    approve_after: timedelta = timedelta(minutes=30)
+    void_after: timedelta = timedelta(minutes=60)
+    void_max_ratio: Decimal = Decimal("0.5")
+    poll_recent: timedelta = timedelta(seconds=300)
+    poll_week: timedelta = timedelta(seconds=3600)
+    poll_deep: timedelta = timedelta(seconds=86400)
+    poll_movements: timedelta = timedelta(seconds=300)
+    poll_orders: timedelta = timedelta(seconds=900)
+    request_timeout: timedelta = timedelta(seconds=30)
+    retry_base: timedelta = timedelta(seconds=15)
+    late_arrival: timedelta = timedelta(seconds=900)
+    concurrency: int = 4
+    work_orders_path: str = ""
+    create_product_path: str = ""
+
+    def route(self, name: str) -> str:
+        """Return `off`, `hold` or `push` for a route."""
+        return self.routes.get(name, "hold")
+
+    def day(self, instant: datetime) -> date:
+        """Return the calendar day of an instant where the organisation is (edge case S18)."""
+        return instant.astimezone(self.timezone).date()

@@ -1,0 +1,113 @@
+"""The connection to the database: one way to read, one way to write, on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.engine import URL
+
+BUSY_TIMEOUT_SECONDS = 30
+"""How long a writer waits for another before it gives up: longer than our longest transaction."""
+
+_APPEND_LOCK = 0x6D7073796E63  # "mpsync": serialises ledger appends on PostgreSQL
+
+
+class Store:
+    """A database and the rules for talking to it.
+
+    `write()` is one transaction that no other writer can interleave with on SQLite
+    (BEGIN IMMEDIATE) and READ COMMITTED on PostgreSQL, where read-modify-writes must be
+    compare-and-set. `read()` sees one snapshot on SQLite and never blocks a writer.
+    Neither may stay open across a network call.
+    """
+
+    def __init__(self, database_url: str, *, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS) -> None:
+        self.url: URL = make_url(database_url)
+        self.engine: Engine = _engine(self.url, busy_timeout_seconds)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is SQLite: one file, one writer, one daemon."""
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a read-only look at the database."""
+        with self.engine.connect() as conn:
+            yield conn
+            conn.rollback()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Open a transaction that commits on leaving the block and rolls back on an exception."""
+        with self.engine.connect().execution_options(mpsync_write=True) as conn, conn.begin():
+            yield conn
+
+    def close(self) -> None:
+        """Give every connection back to the database."""
+        self.engine.dispose()
+
+
+def lock_appends(conn: Connection) -> None:
+    """Make this transaction the only one that appends to the ledger until it ends.
+
+    SQLite's writer lock does it already; PostgreSQL needs it, or id order would not be commit order.
+    """
+    if conn.dialect.name == "postgresql":
+        conn.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _APPEND_LOCK})
+
+
+def _engine(url: URL, busy_timeout_seconds: float) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        return _sqlite_engine(url, busy_timeout_seconds)
+    return create_engine(
+        url,
+        pool_size=10,
+        max_overflow=10,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": 10,
+            "application_name": "mpsync",
+            "options": (
+                f"-c lock_timeout={int(busy_timeout_seconds * 1000)} -c statement_timeout=120000"
+                " -c idle_in_transaction_session_timeout=60000 -c timezone=UTC"
+            ),
+        },
+    )
+
+
+def _sqlite_engine(url: URL, busy_timeout_seconds: float) -> Engine:
+    if url.database and url.database != ":memory:":
+        _create_private(Path(url.database))
+    engine = create_engine(url, connect_args={"timeout": busy_timeout_seconds, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def configure(dbapi_connection: Any, _record: Any) -> None:
+        dbapi_connection.isolation_level = None  # we say BEGIN ourselves: the driver's own timing loses updates
+        cursor = dbapi_connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",  # NORMAL loses acknowledged commits on a power cut
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(conn: Connection) -> None:
+        write = conn.get_execution_options().get("mpsync_write", False)
+        conn.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
+
+
+def _create_private(path: Path) -> None:
+    """Create the file readable by its owner only; SQLite gives its WAL the same mode."""
+    if not path.exists() and path.parent.is_dir():
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))

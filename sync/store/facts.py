@@ -1,0 +1,40 @@
+"""Small truths that outlive a run, by name."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from sync.store.schema import facts
+
+FIRST_RUN_AT = "first_run_at"
+HEARTBEAT_AT = "heartbeat_at"
+RECONCILED_SEQ = "reconciled_seq"
+RULES_FINGERPRINT = "rules_fingerprint"
+
+
+def fact(conn: Connection, name: str) -> str | None:
+    """Return a fact's value, or None where it was never set."""
+    return conn.execute(select(facts.c.value).where(facts.c.name == name)).scalar_one_or_none()
+
+
+def set_fact(conn: Connection, name: str, value: str, *, now: datetime) -> None:
+    """Set a fact, whatever it was."""
+    done = conn.execute(update(facts).where(facts.c.name == name).values(value=value, updated_at=now))
+    if done.rowcount == 0:
+        conn.execute(insert(facts).values(name=name, value=value, updated_at=now))
+
+
+def set_fact_once(conn: Connection, name: str, value: str, *, now: datetime) -> str:
+    """Set a fact unless it has a value; return the value it has."""
+    known = fact(conn, name)
+    if known is not None:
+        return known
+    conn.execute(insert(facts).values(name=name, value=value, updated_at=now))
+    return value
+
+
+def forget_fact(conn: Connection, name: str) -> None:
+    """Remove a fact."""
+    conn.execute(delete(facts).where(facts.c.name == name))

@@ -1,0 +1,64 @@
+"""Who leads: a lease row whose token grows with every new holder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from sync.errors import LeaseLostError
+from sync.store.schema import leases
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A held lease: trust it only while `now < expires_at` and the row still has `token`."""
+
+    name: str
+    owner: str
+    token: int
+    expires_at: datetime
+
+
+def take_lease(conn: Connection, name: str, owner: str, *, now: datetime, lasts: timedelta) -> Lease | None:
+    """Take a lease that is free, run out or already ours; None while another holds it.
+
+    Compare-and-set on the token: of two that try at once, one gets it.
+    """
+    row = conn.execute(select(leases).where(leases.c.name == name)).first()
+    expires_at = now + lasts
+    if row is None:
+        try:
+            with conn.begin_nested():
+                conn.execute(insert(leases).values(name=name, owner=owner, token=1, expires_at=expires_at))
+        except IntegrityError:
+            return None
+        return Lease(name, owner, 1, expires_at)
+    if row.owner != owner and row.expires_at > now:
+        return None
+    token = row.token if row.owner == owner else row.token + 1
+    won = conn.execute(
+        update(leases)
+        .where(leases.c.name == name, leases.c.token == row.token, leases.c.owner == row.owner)
+        .values(owner=owner, token=token, expires_at=expires_at)
+    )
+    return Lease(name, owner, token, expires_at) if won.rowcount else None
+
+
+def release_lease(conn: Connection, lease: Lease, *, now: datetime) -> None:
+    """Give a lease up, so that a successor need not wait for its end."""
+    conn.execute(
+        update(leases)
+        .where(leases.c.name == lease.name, leases.c.token == lease.token, leases.c.owner == lease.owner)
+        .values(expires_at=now)
+    )
+
+
+def check_lease(conn: Connection, lease: Lease) -> None:
+    """Raise LeaseLostError unless the lease is still ours, and keep it so until this transaction ends."""
+    query = select(leases.c.token, leases.c.owner).where(leases.c.name == lease.name)
+    row = conn.execute(query.with_for_update(read=True)).first()
+    if row is None or row.token != lease.token or row.owner != lease.owner:
+        raise LeaseLostError(f"the {lease.name} lease went to another instance; this work is dropped")

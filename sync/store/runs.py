@@ -1,0 +1,47 @@
+"""One row per execution of a flow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, update
+
+from sync.store.schema import runs
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a flow did with the rows it saw."""
+
+    seen: int = 0
+    added: int = 0
+    changed: int = 0
+    voided: int = 0
+    unchanged: int = 0
+    quarantined: int = 0
+
+    def add(self, other: Counts) -> None:
+        """Add another's counts to these."""
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+
+    def as_dict(self) -> dict[str, int]:
+        """Return the counts by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def start_run(conn: Connection, flow: str, *, now: datetime) -> int:
+    """Record that a flow began; return the run's id."""
+    key = conn.execute(insert(runs).values(flow=flow, started_at=now)).inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def end_run(conn: Connection, run_id: int, *, now: datetime, counts: Counts, error: str | None = None) -> None:
+    """Record how a flow ended; `error` None means it went well."""
+    conn.execute(
+        update(runs)
+        .where(runs.c.id == run_id)
+        .values(ended_at=now, outcome="ok" if error is None else "failed", error=error, **counts.as_dict())
+    )
