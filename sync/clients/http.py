@@ -1,0 +1,309 @@
+"""The one function that speaks HTTP: limits, status → error, redaction. It never retries anything by itself."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import threading
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from urllib.parse import quote, urlencode, urlsplit
+
+import httpx
+
+from sync.clients.deadline import Deadline, bound
+from sync.clients.jsontext import decode
+from sync.clients.redact import Redactor
+from sync.clients.verdict import error_for, http_date
+from sync.clock import Clock
+from sync.errors import (
+    ConfigError,
+    InvariantError,
+    MalformedResponseError,
+    OutcomeUnknownError,
+    RemoteError,
+    RetryableError,
+)
+
+__all__ = ["Answer", "Http", "RequestSeen", "checked_base_url", "decode"]
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+KEEPALIVE_SECONDS = 5.0
+"""Servers close idle connections after 5 s or more; a write on one that just closed would be ambiguous."""
+
+_NEVER_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.InvalidURL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A vendor's answer; header names in lower case, `answered_at` its Date header in UTC."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+    answered_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSeen:
+    """One request for whoever counts them; `outcome` is "ok" or the name of the error's class."""
+
+    system: str
+    method: str
+    endpoint: str
+    write: bool
+    status: int | None
+    outcome: str
+    seconds: float
+    body_bytes: int
+
+
+@dataclass(slots=True)
+class _Received:
+    """What came of a request: `cut` says why the body is not whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    cut: str | None = None
+    too_large: bool = False
+
+
+class Http:
+    """One vendor's HTTP service; safe to use from several threads.
+
+    `timeout_seconds` bounds a whole request from its first byte to the last of the answer (waiting
+    for a slot or for the pace comes before). TLS is always verified, redirects are never followed,
+    cookies never kept. Proxies of the environment are used, except for a service on this machine.
+    `observer` must not raise. Raises ConfigError for a base URL that would send secrets in the clear.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        system: str,
+        clock: Clock,
+        timeout_seconds: float,
+        max_requests_per_second: float = 0,
+        concurrency: int = 0,
+        transport: httpx.BaseTransport | None = None,
+        secrets: Callable[[], Iterable[str]] = tuple,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        observer: Callable[[RequestSeen], None] | None = None,
+        allow_plain_http: bool = False,
+    ) -> None:
+        self.base_url = checked_base_url(base_url, system=system, allow_plain_http=allow_plain_http)
+        self.system = system
+        self.redactor = Redactor(secrets)
+        self._clock = clock
+        self._timeout_seconds = timeout_seconds
+        self._max_body_bytes = max_body_bytes
+        self._observer = observer
+        self._slots = threading.BoundedSemaphore(concurrency) if concurrency > 0 else None
+        self._pace = _Pace(clock, max_requests_per_second)
+        self._deadline = Deadline(clock)
+        self._client = httpx.Client(
+            transport=transport,
+            timeout=httpx.Timeout(timeout_seconds),
+            limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEPALIVE_SECONDS),
+            follow_redirects=False,
+            trust_env=not _is_loopback(urlsplit(self.base_url).hostname or ""),
+            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
+            headers={"User-Agent": "mpsync", "Accept": "application/json"},
+        )
+        bound(self._client, self._deadline)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._client.close()
+
+    def send(
+        self,
+        method: str,
+        path: str | Sequence[str],
+        *,
+        write: bool,
+        endpoint: str,
+        params: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        accept: Container[int] = (),
+    ) -> Answer:
+        """Send one request and return its 2xx answer (or one whose status is in `accept`).
+
+        A `path` given as a sequence is taken segment by segment, so that a "/" inside one is encoded.
+        Raises RetryableError when nothing can have happened (connection refused, any failed read, 429),
+        OutcomeUnknownError when a write may have taken effect, and else by status: see `error_for`.
+        """
+        url = self._url(path, params)
+        with self._slots or contextlib.nullcontext():
+            self._pace.wait()
+            with self._observed(method, endpoint, write) as seen:
+                received = self._exchange(method, url, write, content, headers)
+                seen.append(received)
+                return self._answer(received, write, accept)
+
+    def error_of(self, answer: Answer, *, write: bool) -> RemoteError:
+        """Return the error that an accepted answer outside 2xx stands for after all."""
+        return error_for(
+            answer.status,
+            answer.body,
+            answer.headers,
+            write=write,
+            system=self.system,
+            answered_at=answer.answered_at,
+            now=self._clock.now(),
+            redactor=self.redactor,
+        )
+
+    def _url(self, path: str | Sequence[str], params: Mapping[str, str] | None) -> str:
+        segments = path.strip("/").split("/") if isinstance(path, str) else list(path)
+        if any(segment in ("", ".", "..") for segment in segments):
+            raise InvariantError(f"no path can be made of {segments!r}")
+        url = self.base_url + "/" + "/".join(quote(segment, safe="") for segment in segments)
+        return f"{url}?{urlencode(params, quote_via=quote, safe='')}" if params else url
+
+    def _exchange(
+        self, method: str, url: str, write: bool, content: bytes | None, headers: Mapping[str, str] | None
+    ) -> _Received:
+        self._deadline.start(self._timeout_seconds)
+        try:
+            request = self._client.build_request(method, url, content=content, headers=headers)
+            response = self._client.send(request, stream=True)
+        except _NEVER_SENT as error:
+            raise RetryableError(self._trouble("could not be reached", error)) from None
+        except httpx.HTTPError as error:
+            kind = OutcomeUnknownError if write else RetryableError
+            raise kind(self._trouble("gave no answer", error)) from None
+        try:
+            return self._receive(response)
+        finally:
+            response.close()
+
+    def _receive(self, response: httpx.Response) -> _Received:
+        """Read the body as far as it comes, within the deadline and the size limit."""
+        received = _Received(response.status_code, dict(response.headers), b"")
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            for chunk in response.iter_bytes():
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > self._max_body_bytes:
+                    received.too_large = True
+                    received.cut = f"sent more than {self._max_body_bytes} bytes"
+                    break
+                if self._deadline.left() <= 0:
+                    received.cut = f"did not end its answer within {self._timeout_seconds:g} s"
+                    break
+        except httpx.HTTPError as error:
+            received.cut = self._trouble("cut its answer short", error, named=False)
+        received.body = b"".join(chunks)
+        return received
+
+    def _answer(self, received: _Received, write: bool, accept: Container[int]) -> Answer:
+        answered_at = http_date(received.headers.get("date"))
+        answer = Answer(received.status, received.body, received.headers, answered_at)
+        good = 200 <= received.status < 300
+        if not good and received.status not in accept:
+            raise self.error_of(answer, write=write)
+        if received.cut is None:
+            return answer
+        if not good:
+            raise self.error_of(answer, write=write)
+        kind: type[RemoteError] = MalformedResponseError if received.too_large else RetryableError
+        raise (OutcomeUnknownError if write else kind)(
+            f"{self.system} {received.cut} (HTTP {received.status})",
+            status=received.status,
+            body=self.redactor.body(received.body),
+            answered_at=answered_at,
+        )
+
+    def _trouble(self, what: str, error: Exception, *, named: bool = True) -> str:
+        detail = str(error) or type(error).__name__
+        return self.redactor.text(f"{self.system} {what}: {detail}" if named else f"{what}: {detail}")
+
+    @contextlib.contextmanager
+    def _observed(self, method: str, endpoint: str, write: bool) -> Iterator[list[_Received]]:
+        seen: list[_Received] = []
+        started = self._clock.monotonic()
+        outcome = "ok"
+        try:
+            yield seen
+        except BaseException as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            if self._observer is not None:
+                self._observer(
+                    RequestSeen(
+                        system=self.system,
+                        method=method,
+                        endpoint=endpoint,
+                        write=write,
+                        status=seen[0].status if seen else None,
+                        outcome=outcome,
+                        seconds=self._clock.monotonic() - started,
+                        body_bytes=len(seen[0].body) if seen else 0,
+                    )
+                )
+
+
+class _Pace:
+    """Spaces requests evenly; the lock is held only to take a place, never while waiting."""
+
+    def __init__(self, clock: Clock, max_requests_per_second: float) -> None:
+        self._clock = clock
+        self._interval = 1 / max_requests_per_second if max_requests_per_second > 0 else 0.0
+        self._lock = threading.Lock()
+        self._next_at = clock.monotonic()
+
+    def wait(self) -> None:
+        if not self._interval:
+            return
+        with self._lock:
+            now = self._clock.monotonic()
+            at = max(now, self._next_at)
+            self._next_at = at + self._interval
+        if at > now:
+            self._clock.sleep(at - now)
+
+
+def checked_base_url(base_url: str, *, system: str, allow_plain_http: bool = False) -> str:
+    """Return the base URL without its last slash; raise ConfigError where it is none or not safe.
+
+    Plain http is for this machine only (the sandbox): the password or token would travel readable.
+    """
+    text = base_url.strip().rstrip("/")
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname or "", parts.port
+        httpx.URL(text)
+    except (ValueError, httpx.InvalidURL) as error:
+        raise ConfigError(f"{system}: the base URL is not readable: {error}") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ConfigError(f"{system}: the base URL must begin with https:// and name a host")
+    if parts.username or parts.password or parts.query or parts.fragment or any(c.isspace() for c in text):
+        raise ConfigError(f"{system}: the base URL must hold no credentials, no query and no spaces")
+    if parts.scheme == "http" and not allow_plain_http and not _is_loopback(host):
+        raise ConfigError(f"{system}: the base URL must begin with https:// (http:// is for this machine only)")
+    return text
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
