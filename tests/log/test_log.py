@@ -164,12 +164,7 @@ def test_configuring_again_replaces_level_and_secrets_and_doubles_no_line(capsys
     assert redact("correct horse, hunter2") == "***, hunter2"
 
 
-def test_lines_go_to_the_stderr_of_the_moment(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import io
-    import sys
-
+def test_lines_go_to_the_stderr_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     configure_logging("info", "json")
     elsewhere = io.StringIO()
     monkeypatch.setattr(sys, "stderr", elsewhere)
