@@ -1,0 +1,128 @@
+"""Bring a database to the schema of this program, or say how far it is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, inspect, make_url, text
+
+from sync.errors import SchemaOutdatedError, StoreError
+from sync.store.engine import Store
+
+_UPGRADE_LOCK = 0x6D70736D6967  # "mpsmig": one upgrade at a time on PostgreSQL
+_ALEMBIC = threading.Lock()
+"""Alembic's context belongs to the process, not to the thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    """How far a database is: `current` is its revision (None: it has no table of ours), `head` this program's."""
+
+    current: str | None
+    head: str
+
+    @property
+    def up_to_date(self) -> bool:
+        """Whether there is nothing to upgrade."""
+        return self.current == self.head
+
+
+def upgrade(database_url: str, *, progress: Callable[[str], None] | None = None) -> None:
+    """Bring the database to this program's schema; create it where there is none (SQLite: readable by its owner only).
+
+    All or nothing, safe when several processes start at once, and quick when there is nothing to do. `progress` is told
+    each migration that was applied. Raises SchemaOutdatedError when the database is newer than this program.
+    """
+    store = Store(database_url)
+    try:
+        with store.read() as conn:
+            if _state(conn).up_to_date:
+                return
+        with store.write() as conn:
+            _wait_for_other_upgrades(conn)
+            if not _state(conn).up_to_date:
+                _apply(conn, progress or (lambda _step: None))
+    finally:
+        store.close()
+
+
+def check(database_url: str) -> SchemaState:
+    """Return how far the database is; creates nothing.
+
+    Raises SchemaOutdatedError when the database is newer than this program.
+    """
+    url = make_url(database_url)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        return SchemaState(None, _revisions()[-1])
+    store = Store(database_url)
+    try:
+        with store.read() as conn:
+            return _state(conn)
+    finally:
+        store.close()
+
+
+def migrations_folder() -> Path:
+    """Return where the migrations are: inside an installed package, or beside it in a checkout."""
+    package = Path(str(resources.files("sync")))
+    for folder in (package / "_migrations", package.parent / "migrations"):
+        if (folder / "env.py").is_file() and (folder / "versions").is_dir():
+            return folder
+    raise StoreError("the migrations are missing from this installation", hint="install mpsync again")
+
+
+@lru_cache(maxsize=1)
+def _revisions() -> list[str]:
+    """Return the known revisions, oldest first, from the file names: loading Alembic takes far longer."""
+    return sorted(path.name.partition("_")[0] for path in (migrations_folder() / "versions").glob("[0-9]*.py"))
+
+
+def _state(conn: Connection) -> SchemaState:
+    known = _revisions()
+    current = _current(conn)
+    if current is not None and current not in known:
+        raise SchemaOutdatedError(
+            f"the database has schema {current}; this program knows schemas up to {known[-1]}",
+            hint="install the mpsync that made it, or a newer one; or correct DATABASE_URL if it names another"
+            " program's database",
+        )
+    return SchemaState(current, known[-1])
+
+
+def _current(conn: Connection) -> str | None:
+    if not inspect(conn).has_table("alembic_version"):
+        return None
+    revision: str | None = conn.execute(text("select version_num from alembic_version")).scalar()
+    return revision
+
+
+def _wait_for_other_upgrades(conn: Connection) -> None:
+    """Be the only upgrade until this transaction ends; SQLite's writer lock does it already.
+
+    PostgreSQL's time limits are for short transactions: an index over a large ledger takes longer.
+    """
+    if conn.dialect.name == "postgresql":
+        conn.execute(text("set local lock_timeout = '10min'"))
+        conn.execute(text("set local statement_timeout = 0"))
+        conn.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
+
+
+def _apply(conn: Connection, progress: Callable[[str], None]) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    def applied(*, step: Any, **_rest: Any) -> None:
+        progress(f"{step.up_revision_id} {step.up_revision.doc.rstrip('.')}")
+
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    config.attributes["connection"] = conn
+    config.attributes["on_version_apply"] = applied
+    with _ALEMBIC:
+        command.upgrade(config, "head")
