@@ -36,6 +36,7 @@ class Context:
     owner: str = "local"  # this process, in outbox leases
     random: random.Random = field(default_factory=random.Random)
     stopping: Callable[[], bool] = lambda: False
+    leads: Callable[[], bool] = lambda: True  # whether leader-only work may be done; a standby pushes the rest
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

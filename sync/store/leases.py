@@ -22,10 +22,13 @@ class Lease:
     expires_at: datetime
 
 
-def take_lease(conn: Connection, name: str, owner: str, *, now: datetime, lasts: timedelta) -> Lease | None:
+def take_lease(
+    conn: Connection, name: str, owner: str, *, now: datetime, lasts: timedelta, holder_is_gone: bool = False
+) -> Lease | None:
     """Take a lease that is free, run out or already ours; None while another holds it.
 
-    Compare-and-set on the token: of two that try at once, one gets it.
+    Compare-and-set on the token: of two that try at once, one gets it. `holder_is_gone` says
+    that something stronger than the clock (a file lock) proves the holder dead.
     """
     row = conn.execute(select(leases).where(leases.c.name == name)).first()
     expires_at = now + lasts
@@ -36,7 +39,7 @@ def take_lease(conn: Connection, name: str, owner: str, *, now: datetime, lasts:
         except IntegrityError:
             return None
         return Lease(name, owner, 1, expires_at)
-    if row.owner != owner and row.expires_at > now:
+    if row.owner != owner and row.expires_at > now and not holder_is_gone:
         return None
     token = row.token if row.owner == owner else row.token + 1
     won = conn.execute(

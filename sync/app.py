@@ -1,0 +1,186 @@
+"""The one place where everything is built and connected."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from sync.clients.mpservices.client import MpservicesClient
+from sync.clients.mpw.client import MpwClient
+from sync.clock import Clock, SystemClock
+from sync.domain.policy import ROUTES, Policy
+from sync.flows.context import Context
+from sync.flows.lead import Leadership
+from sync.settings import Settings
+from sync.store.engine import Store
+from sync.store.facts import FIRST_RUN_AT, fact, set_fact_once
+
+if TYPE_CHECKING:
+    import httpx
+
+START_BEFORE_FIRST_RUN = timedelta(days=30)
+"""How far back the ledger begins where SYNC_START_DATE is not set."""
+
+
+@dataclass(slots=True)
+class App:
+    """A built program: settings, store, clock and both vendors' clients (None: off)."""
+
+    settings: Settings
+    store: Store
+    clock: Clock
+    policy: Policy
+    mpw: MpwClient | None
+    mpservices: MpservicesClient | None
+    owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}")
+
+    def context(self, leadership: Leadership | None = None) -> Context:
+        """Return what flows work with; with `leadership`, every write asks whether we still lead."""
+        context = Context(
+            store=self.store,
+            clock=self.clock,
+            policy=self.policy,
+            mpw=self.mpw,
+            mpservices=self.mpservices,
+            lease=leadership.current if leadership is not None else None,
+            owner=self.owner,
+        )
+        context.forget_old_pauses()
+        return context
+
+    @contextmanager
+    def leading(self) -> Iterator[Leadership]:
+        """Lead while the block runs; raises LeaseHeldError (exit 75) where another instance does."""
+        leadership = Leadership(self.store, self.clock, self.owner)
+        leadership.take_or_refuse()
+        try:
+            with leadership.kept():
+                yield leadership
+        finally:
+            leadership.release()
+
+    def close(self) -> None:
+        """Close every connection."""
+        for client in (self.mpw, self.mpservices):
+            if client is not None:
+                client.close()
+        self.store.close()
+
+
+@contextmanager
+def open_app(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    reads_only: bool = False,
+    mpw_transport: httpx.BaseTransport | None = None,
+    mpservices_transport: httpx.BaseTransport | None = None,
+) -> Iterator[App]:
+    """Migrate the database (unless `reads_only`), build the program, and close it after the block.
+
+    The first call that may write fixes the instant of the first run, which the defaults of
+    SYNC_START_DATE and SYNC_PUSH_FROM are counted from.
+    """
+    from sync.store.migrate import upgrade
+
+    clock = clock or SystemClock()
+    if not reads_only:
+        upgrade(settings.database_url)
+    store = Store(settings.database_url)
+    app = App(
+        settings=settings,
+        store=store,
+        clock=clock,
+        policy=policy_of(settings, first_run_at=_first_run_at(store, clock, reads_only=reads_only)),
+        mpw=_mpw(settings, clock, mpw_transport),
+        mpservices=_mpservices(settings, clock, mpservices_transport),
+    )
+    try:
+        yield app
+    finally:
+        app.close()
+
+
+def policy_of(settings: Settings, *, first_run_at: datetime) -> Policy:
+    """Return the rules that the settings make, with the defaults that hang on the first run filled in."""
+    today: date = first_run_at.astimezone(settings.mpw_timezone).date()
+    return Policy(
+        timezone=settings.mpw_timezone,
+        warehouse=settings.mpw_warehouse,
+        gps_providers=settings.mpw_gps_providers,
+        create_parts=settings.mpw_create_parts,
+        fractional_issuances=settings.mpw_fractional_issuances,
+        description_marker=settings.mpw_description_marker,
+        cost_is=settings.mpservices_cost_is,
+        window=timedelta(hours=settings.mpservices_window_hours),
+        start_date=settings.sync_start_date or today - START_BEFORE_FIRST_RUN,
+        push_from=settings.sync_push_from or first_run_at,
+        lock_date=settings.sync_lock_date,
+        routes={name: getattr(settings, f"sync_route_{name}") for name in ROUTES},
+        approve_up_to=settings.sync_approve_up_to,
+        approve_after=timedelta(minutes=settings.sync_approve_after_minutes),
+        void_after=timedelta(minutes=settings.sync_void_after_minutes),
+        void_max_ratio=settings.sync_void_max_ratio,
+        poll_recent=timedelta(seconds=settings.sync_poll_recent_seconds),
+        poll_week=timedelta(seconds=settings.sync_poll_week_seconds),
+        poll_deep=timedelta(seconds=settings.sync_poll_deep_seconds),
+        poll_movements=timedelta(seconds=settings.sync_poll_movements_seconds),
+        poll_orders=timedelta(seconds=settings.sync_poll_orders_seconds),
+        request_timeout=timedelta(seconds=settings.sync_request_timeout_seconds),
+        retry_base=timedelta(seconds=settings.sync_retry_base_seconds),
+        late_arrival=timedelta(seconds=settings.sync_late_arrival_seconds),
+        concurrency=settings.mpw_concurrency or 16,
+        work_orders_path=settings.mpservices_work_orders_path,
+        create_product_path=settings.mpservices_create_product_path,
+    )
+
+
+def _first_run_at(store: Store, clock: Clock, *, reads_only: bool) -> datetime:
+    now = clock.now()
+    if reads_only:
+        with store.read() as conn:
+            known = fact(conn, FIRST_RUN_AT)
+        return datetime.fromisoformat(known) if known else now
+    with store.write() as conn:
+        return datetime.fromisoformat(set_fact_once(conn, FIRST_RUN_AT, now.isoformat(), now=now))
+
+
+def _mpw(settings: Settings, clock: Clock, transport: httpx.BaseTransport | None) -> MpwClient | None:
+    if not settings.mpw_on:
+        return None
+    assert settings.mpw_email is not None
+    assert settings.mpw_password is not None
+    return MpwClient(
+        settings.mpw_base_url,
+        settings.mpw_email,
+        settings.mpw_password.get_secret_value(),
+        clock=clock,
+        timeout_seconds=settings.sync_request_timeout_seconds,
+        max_requests_per_second=settings.mpw_max_requests_per_second,
+        concurrency=settings.mpw_concurrency,
+        transport=transport,
+        allow_plain_http=settings.sync_allow_plain_http,
+    )
+
+
+def _mpservices(settings: Settings, clock: Clock, transport: httpx.BaseTransport | None) -> MpservicesClient | None:
+    if not settings.mpservices_on:
+        return None
+    assert settings.mpservices_token is not None
+    return MpservicesClient(
+        settings.mpservices_base_url,
+        settings.mpservices_token.get_secret_value(),
+        clock=clock,
+        timeout_seconds=settings.sync_request_timeout_seconds,
+        max_requests_per_second=settings.mpservices_max_requests_per_second,
+        work_orders_path=settings.mpservices_work_orders_path,
+        create_product_path=settings.mpservices_create_product_path,
+        transport=transport,
+        allow_plain_http=settings.sync_allow_plain_http,
+    )

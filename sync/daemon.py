@@ -1,0 +1,191 @@
+"""`mpsync run`: the clock that starts flows, the leadership that allows them, and an orderly end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from types import FrameType
+from typing import Any
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from sqlalchemy.exc import SQLAlchemyError
+
+from sync.app import App
+from sync.errors import InvariantError, LeaseHeldError, LeaseLostError, SyncError
+from sync.flows.context import Context
+from sync.flows.cycle import CycleReport, work_once
+from sync.flows.lead import RENEW_SECONDS, Leadership
+from sync.flows.poll import poll_due_once, polls
+from sync.flows.push import push_once
+from sync.flows.sweep import sweep_once
+from sync.notify import Notifier
+from sync.store.facts import HEARTBEAT_AT, set_fact
+
+log = structlog.get_logger()
+
+TICK_SECONDS = 1.0
+"""How often the work loop looks for something due: the delay that the inbox and a push may see."""
+
+HEARTBEAT_SECONDS = 5.0
+"""How often the heartbeat is written; `healthcheck` allows many of these to be missed."""
+
+HUNG_SECONDS = 300.0
+"""A round of work that takes longer is taken for hung: far more than its longest request and transaction."""
+
+OVERDUE_SECONDS = 60.0
+"""How often windows that are incomplete or overdue are looked for, beside the frequent polls."""
+
+
+class Daemon:
+    """Runs flows until it is told to stop."""
+
+    def __init__(self, app: App, *, notifier: Notifier | None = None) -> None:
+        self._app = app
+        self._clock = app.clock
+        self._notifier = notifier or Notifier()
+        self._stop = threading.Event()
+        self._failed: BaseException | None = None
+        self._leadership = Leadership(app.store, app.clock, app.owner)
+        self._context = app.context(self._leadership)
+        self._context.stopping = self._stop.is_set
+        self._context.leads = lambda: self._leadership.held
+        self._worked_at = app.clock.monotonic()
+
+    def run(self) -> int:
+        """Run until SIGTERM or SIGINT; return the exit code.
+
+        On SQLite a second daemon is refused (LeaseHeldError); on PostgreSQL it stands by: it
+        pushes, and leads when the leader is gone.
+        """
+        if not self._leadership.take() and self._app.store.is_sqlite:
+            raise LeaseHeldError(
+                "another mpsync works on this database",
+                hint="one daemon per SQLite file: stop the other one first, or move to PostgreSQL for several",
+            )
+        scheduler = self._scheduler()
+        with self._signals():
+            scheduler.start()
+            self._notifier.say("READY=1", f"MAINPID={os.getpid()}", "STATUS=running")
+            log.info("daemon.started", owner=self._app.owner, leads=self._leadership.held)
+            try:
+                self._supervise()
+            finally:
+                self._notifier.say("STOPPING=1", "STATUS=finishing the calls under way")
+                scheduler.shutdown(wait=True)
+                self._leadership.release()
+                log.info("daemon.stopped")
+        if self._failed is not None:
+            raise self._failed
+        return 0
+
+    def stop(self) -> None:
+        """Ask for an orderly end: no new calls, those under way get their whole time."""
+        self._stop.set()
+
+    def _supervise(self) -> None:
+        every = min(HEARTBEAT_SECONDS, self._notifier.watchdog_seconds or HEARTBEAT_SECONDS)
+        while not self._clock.sleep(every, self._stop):
+            if self._clock.monotonic() - self._worked_at > HUNG_SECONDS:
+                continue  # no heartbeat and no watchdog: whoever waits for them restarts us
+            self._notifier.say("WATCHDOG=1", f"STATUS={'leading' if self._leadership.held else 'standing by'}")
+            try:
+                with self._app.store.write() as conn:
+                    now = self._clock.now()
+                    set_fact(conn, HEARTBEAT_AT, now.isoformat(), now=now)
+            except SQLAlchemyError as error:
+                log.warning("heartbeat.failed", error=str(error))
+
+    def _scheduler(self) -> BackgroundScheduler:
+        """Return the in-memory clock. What is overdue at start runs at once; nothing is skipped for being late."""
+        scheduler = BackgroundScheduler(
+            timezone=UTC,
+            executors={"default": ThreadPoolExecutor(12)},
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+        )
+        self._every(scheduler, "lead", RENEW_SECONDS, self._lead, first_in=RENEW_SECONDS)
+        self._every(scheduler, "work", TICK_SECONDS, self._work)
+        overdue = self._leading(lambda context: poll_due_once(context, recent=False))
+        self._every(scheduler, "poll.overdue", OVERDUE_SECONDS, overdue)
+        for name, interval, poll in polls(self._context):
+            self._every(scheduler, name, max(interval.total_seconds(), TICK_SECONDS), self._leading(poll))
+        return scheduler
+
+    def _every(
+        self,
+        scheduler: BackgroundScheduler,
+        name: str,
+        seconds: float,
+        job: Callable[[], object],
+        *,
+        first_in: float = 0.0,
+    ) -> None:
+        first = datetime.now(UTC) + timedelta(seconds=first_in)  # noqa: TID251 - the scheduler's own clock
+        scheduler.add_job(self._guarded(name, job), "interval", seconds=seconds, id=name, next_run_time=first)
+
+    def _leading(self, poll: Callable[[Context], object]) -> Callable[[], object]:
+        return lambda: poll(self._context) if self._leadership.held else None
+
+    def _lead(self) -> None:
+        led = self._leadership.held
+        leads = self._leadership.take()
+        if leads != led:
+            log.info("leadership.taken" if leads else "leadership.lost", owner=self._app.owner)
+
+    def _work(self) -> None:
+        self._worked_at = self._clock.monotonic()
+        if not self._leadership.held:
+            sweep_once(self._context)
+            push_once(self._context)
+            return
+        sweep_once(self._context)
+        report = CycleReport()
+        while work_once(self._context, report) and not self._stop.is_set():
+            self._worked_at = self._clock.monotonic()
+        if report.settled or report.derived:
+            log.info("work.done", derived=report.derived, pushed=report.pushed, verified=report.verified)
+
+    def _guarded(self, name: str, job: Callable[[], object]) -> Callable[[], None]:
+        """Wrap a job: the top of its run, where whatever went wrong is said and the next run tries again."""
+        failing = threading.Event()
+
+        def run() -> None:
+            if self._stop.is_set():
+                return
+            try:
+                job()
+            except LeaseLostError as error:
+                log.warning("leadership.lost", job=name, error=error.message)
+            except InvariantError as error:
+                self._failed = error
+                self._stop.set()
+            except Exception as error:  # noqa: BLE001 - the top of a run
+                known = isinstance(error, (SyncError, SQLAlchemyError))
+                if not failing.is_set():
+                    log.error("job.failed", job=name, error=str(error), exc_info=not known)
+                failing.set()
+            else:
+                if failing.is_set():
+                    failing.clear()
+                    log.info("job.recovered", job=name)
+
+        return run
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        def handle(number: int, _frame: FrameType | None) -> None:
+            if self._stop.is_set():
+                os._exit(128 + number)  # asked twice: now
+            self._stop.set()
+
+        before: dict[int, Any] = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,76 @@
+"""One whole cycle: poll what is due, take in the inbox, then derive, push and verify until nothing is due."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sync.flows.context import Context
+from sync.flows.inbox import inbox_once
+from sync.flows.poll import poll_due_once
+from sync.flows.push import push_once
+from sync.flows.reconcile import reconcile_once
+from sync.flows.stock import stock_once
+from sync.flows.sweep import sweep_once
+from sync.flows.verify import verify_once
+from sync.store.runs import Counts
+
+ROUNDS_MAX = 500
+"""End of a cycle that keeps finding work: what is left is taken up by the next one."""
+
+READ_BACK_MAX = 5
+"""How often one cycle reads back what it pushed: each reading may show work that a person made meanwhile."""
+
+
+@dataclass(slots=True)
+class CycleReport:
+    """What a cycle did."""
+
+    polled: Counts = field(default_factory=Counts)
+    inbox: Counts = field(default_factory=Counts)
+    derived: int = 0
+    pushed: int = 0
+    verified: int = 0
+
+    @property
+    def settled(self) -> int:
+        """How many times this cycle called a vendor to write or to verify."""
+        return self.pushed + self.verified
+
+
+def cycle_once(ctx: Context) -> CycleReport:
+    """Do what is due now, and what that makes due, and nothing twice.
+
+    What was pushed is read back in the same cycle, so that an event's two sides meet in the
+    ledger at once and a reader of the views does not see it half done.
+    """
+    report = CycleReport()
+    sweep_once(ctx)
+    report.polled.add(poll_due_once(ctx))
+    for _ in range(READ_BACK_MAX):
+        if not work_until_idle(ctx, report) or ctx.stopping():
+            return report
+        report.polled.add(poll_due_once(ctx))
+    return report
+
+
+def work_until_idle(ctx: Context, report: CycleReport) -> int:
+    """Take in the inbox, reconcile, push and verify until nothing is due; return how much was pushed or verified."""
+    before = report.settled
+    for _ in range(ROUNDS_MAX):
+        if ctx.stopping() or not work_once(ctx, report):
+            break
+    return report.settled - before
+
+
+def work_once(ctx: Context, report: CycleReport) -> bool:
+    """One round of everything but polling; True when it found anything to do."""
+    inbox = inbox_once(ctx)
+    reconciled = reconcile_once(ctx)
+    stock = stock_once(ctx)
+    pushed = push_once(ctx)
+    verified = verify_once(ctx)
+    report.inbox.add(inbox)
+    report.derived += reconciled.added + stock.added
+    report.pushed += pushed.sent
+    report.verified += verified.checked
+    return bool(inbox.seen or reconciled.added or stock.added or pushed.sent or verified.settled)

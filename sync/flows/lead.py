@@ -1,0 +1,124 @@
+"""Leadership: the right of one process to poll and reconcile.
+
+The lease row decides. On SQLite an operating system lock on a file beside the database
+decides first: it ends with its process, so the successor of a killed daemon need not wait.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from sync.clock import Clock
+from sync.errors import LeaseHeldError, LeaseLostError
+from sync.store.engine import Store
+from sync.store.leases import Lease, release_lease, take_lease
+
+NAME = "leader"
+
+LASTS = timedelta(seconds=20)
+"""How long a lease stands without renewal: a dead leader on PostgreSQL is followed within it."""
+
+TRUSTED = timedelta(seconds=14)
+"""How long its holder relies on it: shorter, so that two clocks that differ a little never overlap."""
+
+RENEW_SECONDS = 4.0
+"""How often it is renewed: three renewals may fail before the trust ends."""
+
+
+class Leadership:
+    """One process's hold on the lease, renewed by whoever runs it."""
+
+    def __init__(self, store: Store, clock: Clock, owner: str) -> None:
+        self._store = store
+        self._clock = clock
+        self._owner = owner
+        self._lease: Lease | None = None
+        self._file: int | None = None
+
+    def take(self) -> bool:
+        """Become leader if nobody else is; True when we lead."""
+        if not self._lock_file():
+            return False
+        now = self._clock.now()
+        with self._store.write() as conn:
+            lease = take_lease(conn, NAME, self._owner, now=now, lasts=LASTS, holder_is_gone=self._file is not None)
+        self._lease = None if lease is None else replace(lease, expires_at=now + TRUSTED)
+        return self._lease is not None
+
+    def take_or_refuse(self) -> None:
+        """Become leader, or raise LeaseHeldError (exit 75)."""
+        if not self.take():
+            self.drop_file()
+            raise LeaseHeldError(
+                f"another mpsync works on {self._store.url.render_as_string(hide_password=True)}",
+                hint="stop it first (one daemon per SQLite file), or let it do this work; `mpsync status` shows it",
+            )
+
+    def renew(self) -> bool:
+        """Prolong the lease; False when another has it by now."""
+        return self.take()
+
+    @property
+    def held(self) -> bool:
+        """Whether we lead, as far as we may trust it."""
+        return self._lease is not None and self._lease.expires_at > self._clock.now()
+
+    def current(self) -> Lease:
+        """Return the lease we hold; raises LeaseLostError where we hold none."""
+        if self._lease is None:
+            raise LeaseLostError("this instance does not lead; this work is dropped")
+        return self._lease
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Renew the lease from a thread of its own while the block runs."""
+        done = threading.Event()
+
+        def renew() -> None:
+            while not self._clock.sleep(RENEW_SECONDS, done):
+                with suppress(SQLAlchemyError):  # the trust simply ends if the database stays away
+                    self.renew()
+
+        thread = threading.Thread(target=renew, name="mpsync-lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def release(self) -> None:
+        """Give leadership up."""
+        if self._lease is not None:
+            with self._store.write() as conn:
+                release_lease(conn, self._lease, now=self._clock.now())
+            self._lease = None
+        self.drop_file()
+
+    def drop_file(self) -> None:
+        """Let go of the file lock."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _lock_file(self) -> bool:
+        if not self._store.is_sqlite or self._file is not None or not self._store.url.database:
+            return True
+        path = Path(f"{self._store.url.database}.lock")
+        handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            return False
+        self._file = handle
+        return True

@@ -1,0 +1,160 @@
+"""What the commands show, read from the public views: the same rows that an operator's SQL sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from sync.store.types import instant_text
+
+Record = dict[str, Any]
+
+
+def rows(conn: Connection, sql: str, **values: Any) -> list[Record]:
+    """Run a statement of ours and return its rows by column name."""
+    return [dict(row._mapping) for row in conn.execute(text(sql), values)]
+
+
+def view(
+    conn: Connection,
+    name: str,
+    *,
+    where: Mapping[str, Any] | None = None,
+    order: str = "id",
+    limit: int | None = None,
+) -> list[Record]:
+    """Return a view's rows where each named column equals its value (None: is null; a list: any of it).
+
+    `name`, the columns and `order` come from the program, never from input; values are bound.
+    """
+    conditions, values = _conditions(where or {})
+    sql = f"select * from {name}{conditions} order by {order}"  # noqa: S608 - names are the program's own
+    if limit is not None:
+        sql += " limit :limit_"
+        values["limit_"] = limit
+    return rows(conn, sql, **values)
+
+
+def _conditions(where: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    parts: list[str] = []
+    values: dict[str, Any] = {}
+    for position, (column, value) in enumerate(where.items()):
+        if value is None:
+            parts.append(f"{column} is null")
+        elif isinstance(value, (list, tuple)):
+            names = [f"v{position}_{n}" for n in range(len(value))]
+            parts.append(f"{column} in ({', '.join(':' + name for name in names)})" if names else "1 = 0")
+            values.update(zip(names, value, strict=True))
+        else:
+            parts.append(f"{column} = :v{position}")
+            values[f"v{position}"] = value
+    return (" where " + " and ".join(parts) if parts else ""), values
+
+
+def coverage_summary(conn: Connection) -> list[Record]:
+    """Return each source's days: first, last, how many complete, last read, last error."""
+    return rows(
+        conn,
+        "select source, min(day) as first_day, max(day) as last_day, sum(complete) as complete, count(*) as days,"
+        " sum(rows) as rows, max(last_read_at) as last_read_at,"
+        " sum(case when error is not null then 1 else 0 end) as failing"
+        " from v_coverage group by source order by source",
+    )
+
+
+def outbox_summary(conn: Connection) -> list[Record]:
+    """Return how many pushes of each route are in each state, and the oldest."""
+    return rows(
+        conn,
+        "select route, state, count(*) as pushes, min(created_at) as oldest from v_outbox"
+        " group by route, state order by route, state",
+    )
+
+
+def last_runs(conn: Connection) -> list[Record]:
+    """Return the last run of each flow."""
+    return rows(
+        conn,
+        "select r.* from v_runs r join (select flow, max(id) as id from v_runs group by flow) l on l.id = r.id"
+        " order by r.flow",
+    )
+
+
+def event_story(conn: Connection, api_key: str) -> Record:
+    """Return everything known under a key: events, entries, documents, pushes, attempts, exceptions, inbox."""
+    pushes = view(conn, "v_outbox", where={"api_key": api_key})
+    return {
+        "api_key": api_key,
+        "events": view(conn, "v_events", where={"api_key": api_key}, order="kind"),
+        "entries": view(conn, "v_ledger", where={"api_key": api_key}, order="seq"),
+        "documents": rows(
+            conn,
+            "select system, type, remote_id, day, first_seen_at, last_seen_at, missing_since, voided_at, raw"
+            " from documents where api_key = :key or id in (select d.id from documents d join movement_lines m"
+            " on d.remote_id = m.movement_id and d.type = 'movement' where m.api_key = :key) order by id",
+            key=api_key,
+        ),
+        "pushes": pushes,
+        "attempts": view(
+            conn, "v_attempts", where={"outbox_id": [push["id"] for push in pushes]}, order="outbox_id, n"
+        ),
+        "parts": rows(
+            conn,
+            "select p.api_key, p.quantity / 1000000.0 as quantity, p.state, p.remote_id from issuance_parts p"
+            " join outbox o on o.id = p.outbox_id where o.api_key = :key order by p.n",
+            key=api_key,
+        ),
+        "parked": rows(conn, "select kind, reason, due_at from parked where api_key = :key", key=api_key),
+        "exceptions": _exceptions_of(conn, api_key, pushes),
+        "inbox": view(conn, "v_inbox", where={"api_key": api_key}),
+    }
+
+
+def _exceptions_of(conn: Connection, api_key: str, pushes: Sequence[Record]) -> list[Record]:
+    subjects = {api_key, *(f"{push['kind']} {api_key}" for push in pushes if push.get("kind"))}
+    subjects |= {f"{kind} {api_key}" for kind in ("receipt", "issuance", "transfer", "adjustment")}
+    subjects |= {str(push["id"]) for push in pushes} | {f"push {push['id']}" for push in pushes}
+    return view(conn, "v_exceptions", where={"subject": sorted(subjects)})
+
+
+def needs_a_person(conn: Connection, *, now: datetime) -> list[str]:
+    """Return what needs a person, a line each: sources that fail, gaps, dead and unknown pushes, exceptions."""
+    lines: list[str] = []
+    for row in rows(
+        conn,
+        "select source, count(*) as days, max(error) as error from v_coverage where error is not null group by source",
+    ):
+        lines.append(f"{row['source']}: {row['days']} day(s) could not be read: {row['error']}")
+    for row in rows(conn, "select source, error from feeds where error is not null order by source"):
+        lines.append(f"{row['source']}: the last read failed: {row['error']}")
+    for row in rows(conn, "select system, reason from pauses order by system"):
+        lines.append(f"{row['system']}: paused since its credentials were refused: {row['reason']}")
+    for row in rows(
+        conn,
+        "select state, count(*) as pushes from v_outbox where state in ('dead', 'unknown') group by state order by state",
+    ):
+        lines.append(f"outbox: {row['pushes']} {row['state']} (mpsync outbox list --state {row['state']})")
+    for row in rows(
+        conn,
+        "select kind, count(*) as n, min(subject) as subject from v_exceptions where resolved_at is null"
+        " group by kind order by kind",
+    ):
+        more = f" and {row['n'] - 1} more" if row["n"] > 1 else ""
+        lines.append(f"exception {row['kind']}: {row['subject']}{more} (mpsync exceptions list)")
+    return lines
+
+
+def seconds_since(instant: datetime | str | None, now: datetime) -> float | None:
+    """Return the age in seconds of an instant as a view shows it (text on SQLite, datetime on PostgreSQL)."""
+    if instant is None:
+        return None
+    moment = datetime.fromisoformat(instant) if isinstance(instant, str) else instant
+    return (now - moment).total_seconds()
+
+
+def as_shown(instant: datetime | str | None) -> str | None:
+    """Return an instant as text, alike on both databases."""
+    return instant_text(instant) if isinstance(instant, datetime) else instant
