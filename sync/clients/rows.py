@@ -15,11 +15,14 @@ from typing import Generic, TypeVar
 import msgspec
 
 from sync.clients.jsontext import ERROR_KEYS, complaint, decode, lower_keys
+from sync.clients.redact import Redactor
 from sync.domain.money import fixed
 from sync.errors import MalformedResponseError
 
 BAD_RAW_CHARACTERS_MAX = 64 * 1024
 _RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
+_RAW_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_REDACTOR = Redactor(tuple)
 _BOM = b"\xef\xbb\xbf"
 
 T = TypeVar("T")
@@ -97,25 +100,27 @@ def list_of(body: bytes, what: str) -> list[bytes]:
     return elements
 
 
-def object_of(body: bytes, what: str) -> dict[str, msgspec.Raw]:
-    """Return the fields of a body that must be a JSON object (names in lower case), each as its exact text."""
-    try:
-        value = msgspec.json.decode(body.removeprefix(_BOM), type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise not_as_documented(body, what) from None
-    return {key.lower(): raw for key, raw in value.items()}
+def object_of(body: bytes, what: str) -> dict[str, bytes]:
+    """Return the fields of a body that must be a JSON object (names in lower case), each as its exact text.
+
+    Raises MalformedResponseError for everything else.
+    """
+    fields = _fields(body.removeprefix(_BOM))
+    if fields is None:
+        raise not_as_documented(body, what)
+    return {key.lower(): raw for key, raw in fields.items()}
 
 
 def not_as_documented(body: bytes, what: str) -> MalformedResponseError:
     """Return the error for an answer that is not `what` the document describes, with what it said instead."""
-    start = body[:2000].decode("utf-8", "replace").replace("\x00", "\\u0000")
+    start = _REDACTOR.body(body)
     try:
         value = decode(body.removeprefix(_BOM))
     except ValueError as error:
         kind = "an HTML page" if start.lstrip().startswith("<") else f"no whole JSON ({error})"
         return MalformedResponseError(f"expected {what}, got {kind}", status=200, body=start)
     said = complaint(value)
-    kind = f"an object that says: {said[:500]}" if said else _kind_of(value)
+    kind = f"an object that says: {_REDACTOR.text(said)[:500]}" if said else _kind_of(value)
     return MalformedResponseError(f"expected {what}, got {kind}", status=200, body=start)
 
 
@@ -293,37 +298,51 @@ def _elements(body: bytes) -> list[bytes] | None:
     try:
         return [bytes(raw) for raw in _RAW_LIST.decode(body)]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _elements_of_odd_list(body)
+        pairs = _members_of_odd_json(body, "[", "]")
+        return None if pairs is None else [element for _, element in pairs]
 
 
-def _elements_of_odd_list(body: bytes) -> list[bytes] | None:
-    """Split a list that is whole and yet no JSON to the letter (a NaN, half a surrogate pair): those rows are bad.
+def _fields(body: bytes) -> dict[str, bytes] | None:
+    try:
+        return {key: bytes(raw) for key, raw in _RAW_OBJECT.decode(body).items()}
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pairs = _members_of_odd_json(body, "{", "}")
+        return None if pairs is None else dict(pairs)
 
-    The strict reader refuses such a list altogether, and one bad row must not sink its window.
+
+def _members_of_odd_json(body: bytes, opening: str, closing: str) -> list[tuple[str, bytes]] | None:
+    """Split a list or object that is whole and yet no JSON to the letter (a NaN, half a surrogate pair).
+
+    The strict reader refuses such a body altogether, and one bad row must not sink its window; the
+    odd element itself is refused by the strict reader when its turn comes. None: it is not whole.
     """
     text = body.decode("utf-8", "surrogateescape")
     decoder = json.JSONDecoder()
-    elements: list[bytes] = []
     at = _skip_space(text, 0)
-    if text[at : at + 1] != "[":
+    if not text.startswith(opening, at):
         return None
     at = _skip_space(text, at + 1)
-    while text[at : at + 1] not in ("", "]") or not elements:
-        if text[at : at + 1] == "]":
-            break
+    members: list[tuple[str, bytes]] = []
+    while not (text.startswith(closing, at) and not members):
         try:
+            name = ""
+            if opening == "{":
+                name, at = decoder.raw_decode(text, at)
+                at = _skip_space(text, at)
+                if not isinstance(name, str) or not text.startswith(":", at):
+                    return None
+                at = _skip_space(text, at + 1)
             _, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
             return None
-        elements.append(text[at:end].encode("utf-8", "surrogateescape"))
+        members.append((name, text[at:end].encode("utf-8", "surrogateescape")))
         at = _skip_space(text, end)
-        if text[at : at + 1] == ",":
-            at = _skip_space(text, at + 1)
-            if text[at : at + 1] == "]":
-                return None
-        elif text[at : at + 1] != "]":
+        if text.startswith(closing, at):
+            break
+        if not text.startswith(",", at):
             return None
-    return elements if text[at : at + 1] == "]" and _skip_space(text, at + 1) == len(text) else None
+        at = _skip_space(text, at + 1)
+    return members if _skip_space(text, at + 1) == len(text) else None
 
 
 def _skip_space(text: str, at: int) -> int:
@@ -381,7 +400,7 @@ def _kind_of(value: object) -> str:
     return names.get(type(value), "a number")
 
 
-def is_complaint(fields: dict[str, msgspec.Raw]) -> bool:
+def is_complaint(fields: dict[str, bytes]) -> bool:
     """Tell whether an object carries a non-empty message, error or errors."""
     empty = (b"null", b'""', b"[]", b"{}", b"false")
-    return any(key in fields and bytes(fields[key]).strip() not in empty for key in ERROR_KEYS)
+    return any(key in fields and fields[key].strip() not in empty for key in ERROR_KEYS)

@@ -206,7 +206,7 @@ def _paged(body: bytes, name: str) -> tuple[list[bytes], Page | None]:
     if name not in fields or is_complaint(fields):
         raise not_as_documented(body, what)
     pagination = fields.get("pagination")
-    return list_of(bytes(fields[name]), f"an array of {name}"), _page(bytes(pagination), body) if pagination else None
+    return list_of(fields[name], f"an array of {name}"), _page(pagination, body) if pagination else None
 
 
 def _page(raw: bytes, body: bytes) -> Page | None:
