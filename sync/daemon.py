@@ -164,7 +164,7 @@ class Daemon:
             except InvariantError as error:
                 self._failed = error
                 self._stop.set()
-            except Exception as error:  # noqa: BLE001 - the top of a run
+            except Exception as error:
                 known = isinstance(error, (SyncError, SQLAlchemyError))
                 if not failing.is_set():
                     log.error("job.failed", job=name, error=str(error), exc_info=not known)

@@ -134,7 +134,8 @@ def needs_a_person(conn: Connection, *, now: datetime) -> list[str]:
         lines.append(f"{row['system']}: paused since its credentials were refused: {row['reason']}")
     for row in rows(
         conn,
-        "select state, count(*) as pushes from v_outbox where state in ('dead', 'unknown') group by state order by state",
+        "select state, count(*) as pushes from v_outbox where state in ('dead', 'unknown')"
+        " group by state order by state",
     ):
         lines.append(f"outbox: {row['pushes']} {row['state']} (mpsync outbox list --state {row['state']})")
     for row in rows(
