@@ -1,0 +1,1 @@
+"""What can be pushed: one module per operation, found by name in the registry."""

@@ -1,0 +1,110 @@
+"""What the pusher asks of an operation.
+
+The sequence, for up to `batch` rows at once, no transaction open across a call:
+
+1. `prepare`: reads at the vendor, decides per row whether to send now.
+2. Claim (one transaction): the row is `sending` with a new fence and a lease, its attempt row is
+   written, and `claimed` runs.
+3. `send`: exactly one write call (reads may follow it).
+4. Record (one transaction, fenced): the outcome moves the row, and `after` runs.
+
+A row whose outcome is unclear is later settled by `verify`, and `after` runs in that transaction too.
+Every step may be followed by a crash: what `prepare`, `claimed` and `after` write must bear repeating.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import Connection
+
+from sync.domain.outbox import Outcome, Transition, Verdict
+from sync.domain.policy import Policy
+from sync.flows.context import Context
+from sync.store.outbox import Push
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """Send it now. `before` (JSON-able) is stored with the attempt."""
+
+    before: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotNow:
+    """Leave it ready until then: no attempt is made, none is counted."""
+
+    until: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyDone:
+    """The effect is there already: done, without sending."""
+
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """It must not be sent: dead, with an exception of that kind whose hint says what a person can do."""
+
+    reason: str
+    kind: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """It is not wanted as it stands: superseded if never tried, else discarded. The origin is looked at again."""
+
+    reason: str
+
+
+Preparation = Go | NotNow | AlreadyDone | GiveUp | Withdraw
+
+
+class Operation(ABC):
+    """One kind of write at one vendor."""
+
+    name: ClassVar[str]
+    system: ClassVar[str]
+    leader_only: ClassVar[bool] = False
+    batch: ClassVar[int] = 1
+    """How many rows one call may carry."""
+
+    def prepare(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Preparation]:
+        """Decide per row id, with reads at the vendor if need be; a row left out goes.
+
+        A RemoteError raised here leaves the rows ready, without an attempt, and due later.
+        """
+        return {}
+
+    def claimed(self, conn: Connection, row: Push, *, policy: Policy, now: datetime) -> None:
+        """Write what must be durable before the call, in the transaction that claims the row."""
+        return
+
+    @abstractmethod
+    def send(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Outcome]:
+        """Make exactly one write call; return each row's outcome by id.
+
+        A RemoteError raised applies to all rows (`sync.domain.outbox.outcome_of`), and so only the
+        write itself may raise one: a failed read after it is an `Unclear` or whatever is known.
+        """
+
+    @abstractmethod
+    def verify(self, ctx: Context, row: Push) -> Verdict:
+        """Look for evidence of what became of an unknown row. Writes nothing; a RemoteError raised means: later."""
+
+    def after(self, conn: Connection, row: Push, to: Transition, *, policy: Policy, now: datetime) -> None:
+        """Write what follows from the row's new state, in the transaction that records it.
+
+        `row` is the row before, `to.state` its new state, and `to.cause` why: the Outcome, Verdict, or
+        what `prepare` said (AlreadyDone, GiveUp, Withdraw).
+        """
+        return
