@@ -1,0 +1,116 @@
+"""What a system says now: one row per (system, type, remote id)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, exists, insert, select, update
+from sqlalchemy.engine import Row
+
+from sync.domain.ledger import NewEntry
+from sync.store.chunks import chunks
+from sync.store.ledger import append_entries, entries_by_id, reverse_entries
+from sync.store.schema import documents
+
+
+def document(conn: Connection, system: str, type_: str, remote_id: str) -> Row[Any] | None:
+    """Return one document, or None where it was never seen."""
+    query = select(documents).where(
+        documents.c.system == system, documents.c.type == type_, documents.c.remote_id == remote_id
+    )
+    return conn.execute(query).first()
+
+
+def documents_by_remote_id(conn: Connection, system: str, type_: str, remote_ids: Iterable[str]) -> dict[str, Row[Any]]:
+    """Return the known documents among these remote ids; a database without any of the type is asked once."""
+    known = documents.c.system == system, documents.c.type == type_
+    if not conn.execute(select(exists().where(*known))).scalar_one():
+        return {}
+    found: dict[str, Row[Any]] = {}
+    for chunk in chunks(remote_ids):
+        for row in conn.execute(_STATE.where(*known, documents.c.remote_id.in_(chunk))):
+            found[row.remote_id] = row
+    return found
+
+
+def documents_of_days(conn: Connection, source: str, days: Iterable[date]) -> list[Row[Any]]:
+    """Return the documents filed under these days of a source, without their raw text."""
+    found: list[Row[Any]] = []
+    for chunk in chunks(days):
+        found.extend(conn.execute(_STATE.where(documents.c.source == source, documents.c.day.in_(chunk))))
+    return found
+
+
+def documents_by_id(conn: Connection, ids: Iterable[int]) -> list[Row[Any]]:
+    """Return documents by their own ids, in id order, without their raw text."""
+    found: list[Row[Any]] = []
+    for chunk in chunks(sorted(set(ids))):
+        found.extend(conn.execute(_STATE.where(documents.c.id.in_(chunk)).order_by(documents.c.id)))
+    return found
+
+
+def insert_documents(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert documents; every row names the same columns."""
+    if rows:
+        conn.execute(insert(documents), list(rows))
+
+
+def update_documents(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Set columns of documents; each row has the document's `id` and the same columns as the others."""
+    if not rows:
+        return
+    columns = [name for name in rows[0] if name != "id"]
+    statement = (
+        update(documents)
+        .where(documents.c.id == bindparam("b_id"))
+        .values({name: bindparam(f"b_{name}", type_=documents.c[name].type) for name in columns})
+    )
+    conn.execute(statement, [{f"b_{name}": value for name, value in row.items()} for row in rows])
+
+
+def rekey_document(
+    conn: Connection,
+    system: str,
+    type_: str,
+    remote_id: str,
+    api_key: str,
+    *,
+    lock_date: date | None,
+    now: datetime,
+    run_id: int | None,
+) -> bool:
+    """File a document under another event: a reversal under the old key, an original under the new one.
+
+    For a row of ours that a poll saw before its answer was recorded. Returns False, and does nothing,
+    where the document is unknown or has that key already.
+    """
+    known = document(conn, system, type_, remote_id)
+    if known is None or known.api_key == api_key:
+        return False
+    entry_id = None
+    if known.entry_id is not None:
+        old = entries_by_id(conn, [known.entry_id])[known.entry_id]
+        reverse_entries(conn, [old.id], lock_date=lock_date, now=now, run_id=run_id)
+        renamed = NewEntry(
+            old.system,
+            old.kind,
+            api_key,
+            old.remote_id,
+            old.item,
+            old.warehouse,
+            old.quantity,
+            old.unit_cost,
+            old.amount,
+            old.occurred_on,
+            old.occurred_at,
+        )
+        entry_id = append_entries(conn, [renamed], lock_date=lock_date, now=now, run_id=run_id)[0]
+    conn.execute(
+        update(documents).where(documents.c.id == known.id).values(api_key=api_key, entry_id=entry_id, last_seen_at=now)
+    )
+    return True
+
+
+_STATE = select(*(column for column in documents.c if column.name != "raw"))

@@ -1,0 +1,132 @@
+"""The ledger: append-only entries whose ids follow commit order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, text
+from sqlalchemy.engine import Row
+
+from sync.domain.ledger import NewEntry, posted_on
+from sync.store.chunks import chunks
+from sync.store.engine import lock_appends
+from sync.store.schema import ledger_entries
+
+ORIGINAL = "original"
+REVERSAL = "reversal"
+
+
+def append_entries(
+    conn: Connection,
+    entries: Sequence[NewEntry],
+    *,
+    lock_date: date | None,
+    now: datetime,
+    run_id: int | None,
+) -> list[int]:
+    """Append originals; return their ids (which are their seq), in the order given."""
+    if not entries:
+        return []
+    lock_appends(conn)
+    ids = _next_ids(conn, len(entries))
+    conn.execute(
+        insert(ledger_entries),
+        [
+            {
+                "id": entry_id,
+                "system": entry.system,
+                "kind": entry.kind,
+                "api_key": entry.api_key,
+                "remote_id": entry.remote_id,
+                "entry_type": ORIGINAL,
+                "reverses_id": None,
+                "item": entry.item,
+                "warehouse": entry.warehouse,
+                "quantity": entry.quantity,
+                "unit_cost": entry.unit_cost,
+                "amount": entry.amount,
+                "occurred_on": entry.occurred_on,
+                "occurred_at": entry.occurred_at,
+                "posted_on": posted_on(entry.occurred_on, lock_date),
+                "recorded_at": now,
+                "run_id": run_id,
+            }
+            for entry_id, entry in zip(ids, entries, strict=True)
+        ],
+    )
+    return ids
+
+
+def reverse_entries(
+    conn: Connection,
+    entry_ids: Sequence[int],
+    *,
+    lock_date: date | None,
+    now: datetime,
+    run_id: int | None,
+) -> list[int]:
+    """Append a reversal of each original: same event, negated quantity and amount; return the new ids in order.
+
+    A reversal of something in a closed period is posted in the open one. Reversing an entry twice
+    violates a constraint: an entry counts once, and so does its reversal.
+    """
+    if not entry_ids:
+        return []
+    lock_appends(conn)
+    known = entries_by_id(conn, entry_ids)
+    ids = _next_ids(conn, len(entry_ids))
+    conn.execute(
+        insert(ledger_entries),
+        [
+            {
+                **known[reversed_id]._mapping,
+                "id": entry_id,
+                "entry_type": REVERSAL,
+                "reverses_id": reversed_id,
+                "quantity": -known[reversed_id].quantity,
+                "amount": -known[reversed_id].amount,
+                "posted_on": posted_on(known[reversed_id].occurred_on, lock_date),
+                "recorded_at": now,
+                "run_id": run_id,
+            }
+            for entry_id, reversed_id in zip(ids, entry_ids, strict=True)
+        ],
+    )
+    return ids
+
+
+def entries_by_id(conn: Connection, entry_ids: Iterable[int]) -> dict[int, Row[Any]]:
+    """Return entries by their id."""
+    found: dict[int, Row[Any]] = {}
+    for chunk in chunks(entry_ids):
+        for row in conn.execute(select(ledger_entries).where(ledger_entries.c.id.in_(chunk))):
+            found[row.id] = row
+    return found
+
+
+def entries_after(conn: Connection, seq: int, limit: int) -> list[Row[Any]]:
+    """Return up to `limit` entries that were committed after `seq`, in that order."""
+    query = select(ledger_entries).where(ledger_entries.c.id > seq).order_by(ledger_entries.c.id).limit(limit)
+    return list(conn.execute(query))
+
+
+def event_entries(conn: Connection, kind: str, api_key: str) -> list[Row[Any]]:
+    """Return an event's entries of every system, in commit order."""
+    query = select(ledger_entries).where(ledger_entries.c.kind == kind, ledger_entries.c.api_key == api_key)
+    return list(conn.execute(query.order_by(ledger_entries.c.id)))
+
+
+def last_seq(conn: Connection) -> int:
+    """Return the seq of the newest entry, 0 where there is none."""
+    return int(conn.execute(select(func.coalesce(func.max(ledger_entries.c.id), 0))).scalar_one())
+
+
+def _next_ids(conn: Connection, count: int) -> list[int]:
+    """Take the next ids, rising; the caller is the only one who appends (`lock_appends`)."""
+    if conn.dialect.name == "postgresql":
+        query = text("select nextval(pg_get_serial_sequence('ledger_entries', 'id')) from generate_series(1, :count)")
+        return sorted(conn.execute(query, {"count": count}).scalars())
+    first = last_seq(conn) + 1
+    return list(range(first, first + count))
