@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sync.settings import PREFIXES, TESTS_PREFIX
 from tests.clocks import FakeClock
 from tests.databases import PostgresDatabases, PostgresUnavailableError, migrated_sqlite, running_postgres
 
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
     from sync.store.engine import Store
 
 DATABASES = ["sqlite", "postgresql"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_the_machine() -> Iterator[None]:
+    """Take away every setting of the person who runs the tests: none of their systems may be touched."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("DATABASE_URL", *PREFIXES)) and not name.startswith(TESTS_PREFIX):
+                patch.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="session")

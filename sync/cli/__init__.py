@@ -1,0 +1,72 @@
+"""The command line. A command's module is imported when the command runs, so that `--help` answers at once.
+
+Each module of this package named in `COMMANDS` holds one click command (or group) called `command`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import NamedTuple
+
+import click
+
+
+class Entry(NamedTuple):
+    """Where a command lives, and its one line in `mpsync --help`."""
+
+    module: str
+    help: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "run": Entry("run", "Run the daemon."),
+    "once": Entry("once", "Run one cycle now: poll, inbox, reconcile, push, verify."),
+    "backfill": Entry("backfill", "Read the days from one date to another."),
+    "plan": Entry("plan", "Show what would be pushed and why; write nothing."),
+    "status": Entry("status", "Show coverage, gaps, runs, pushes, exceptions and lag."),
+    "explain": Entry("explain", "Tell the whole story of one event."),
+    "outbox": Entry("outbox", "List, release, retry, resolve or discard pushes."),
+    "exceptions": Entry("exceptions", "List or resolve what needs a person."),
+    "inbox": Entry("inbox", "List the ERP's documents and what became of them."),
+    "import": Entry("import_", "Take in documents or movements from a file."),
+    "items": Entry("items", "Import or export the item map."),
+    "export": Entry("export", "Write the ledger to a file."),
+    "db": Entry("db", "Upgrade or check the database's schema."),
+    "sandbox": Entry("sandbox", "Serve both vendors' services on this machine, for trying out."),
+    "demo": Entry("demo", "Show it all at work, without account or network."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and help lines by heart and imports only the one that runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the documentation."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command; None where there is none of that name."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command: click.Command = importlib.import_module(f"sync.cli.{entry.module}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+
+@click.command(
+    cls=LazyGroup,
+    name="mpsync",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Settings are environment variables or lines of .env; settings.example.env lists them.",
+)
+@click.version_option(package_name="mpsync", prog_name="mpsync", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Keep Maintenance Pro Web, MPservices and the ERP's books in step.
+
+    Exit codes: 0 fine, 1 something needs a person, 2 usage or settings, 75 another instance holds the lease.
+    """

@@ -1,0 +1,115 @@
+"""The program's door: runs a command and turns every way it can end into an exit code and a readable line."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from sync.cli import cli
+from sync.errors import ConfigError, InvariantError, LeaseHeldError, SchemaOutdatedError, SyncError
+from sync.redaction import Redactor
+
+FINE = 0
+NEEDS_A_PERSON = 1
+USAGE = 2
+LEASE_HELD = 75
+INTERRUPTED = 130
+
+DATABASE_LIBRARIES = ("sqlalchemy", "psycopg", "sqlite3", "alembic")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return the exit code. Nothing of it leaves as an exception but SystemExit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        code = _run(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        _close_stdout()
+        return FINE
+    except (KeyboardInterrupt, click.Abort):
+        _say("error: interrupted")
+        return INTERRUPTED
+    except click.ClickException as error:
+        return _report_usage(error)
+    except SyncError as error:
+        return _report(error)
+    except Exception as error:  # noqa: BLE001 - the top of the program: all that is left is to say it
+        return _report_unexpected(error)
+
+
+def _run(arguments: list[str]) -> int:
+    """Run click without its own handling of errors, which would print and exit in its way, not ours."""
+    try:
+        with cli.make_context("mpsync", arguments) as context:
+            cli.invoke(context)
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
+    return FINE
+
+
+def _report_usage(error: click.ClickException) -> int:
+    context = getattr(error, "ctx", None)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        _say(error.format_message())
+        return USAGE
+    _say(f"error: {error.format_message()}")
+    if isinstance(context, click.Context):
+        _say(f"hint: {context.command_path} --help shows how it is used")
+    return USAGE
+
+
+def _report(error: SyncError) -> int:
+    if _debugging() or isinstance(error, InvariantError):
+        _say(_traceback(error))
+    _say(f"error: {error}")
+    if error.hint:
+        _say(f"hint: {error.hint}")
+    if isinstance(error, (ConfigError, SchemaOutdatedError)):
+        return USAGE
+    return LEASE_HELD if isinstance(error, LeaseHeldError) else NEEDS_A_PERSON
+
+
+def _report_unexpected(error: Exception) -> int:
+    """Say what happened: the machine's and the database's troubles in a line, our own bugs with all we know."""
+    ours = not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in DATABASE_LIBRARIES
+    if ours or _debugging():
+        _say(_traceback(error))
+    line = f"{type(error).__name__}: {error}" if ours else str(getattr(error, "orig", None) or error)
+    hint = "this is a bug of mpsync; please report what stands above" if ours else "SYNC_LOG_LEVEL=debug shows where"
+    _say(f"error: {' '.join(line.split())}")
+    _say(f"hint: {hint}")
+    return NEEDS_A_PERSON
+
+
+def _debugging() -> bool:
+    return os.environ.get("SYNC_LOG_LEVEL", "").strip().lower() == "debug"
+
+
+def _traceback(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error)).rstrip()
+
+
+def _say(text: str) -> None:
+    """Write to stderr, without secrets: those the log knows of, or at least what looks like one."""
+    log = sys.modules.get("sync.log")
+    print(log.redact(text) if log is not None else Redactor().text(text), file=sys.stderr)  # noqa: T201 - the last word
+
+
+def _close_stdout() -> None:
+    """Send what is still buffered nowhere: its reader is gone, and Python would complain about it at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

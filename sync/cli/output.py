@@ -1,0 +1,156 @@
+"""How a command reports: tables on a terminal, aligned text in a pipe, one JSON object with --json."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import click
+
+from sync.domain.money import plain
+
+F = TypeVar("F", bound=Callable[..., Any])
+NOTHING = "–"
+
+
+class Output:
+    """Writes a report to stdout for people. Colour and frames only where a terminal shows them."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stdout.isatty()
+
+    def line(self, text: str = "") -> None:
+        """Write one line of prose."""
+        click.echo(_printable(text))
+
+    def heading(self, text: str) -> None:
+        """Write a line that names what follows, after an empty one."""
+        click.echo()
+        click.secho(_printable(text), bold=True, color=self._terminal and _colour_wanted())
+
+    def facts(self, facts: Mapping[str, object]) -> None:
+        """Write names and values, one pair a line, the values below each other."""
+        width = max((len(name) for name in facts), default=0)
+        for name, value in facts.items():
+            click.echo(f"{name:<{width}}  {cell(value)}".rstrip())
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "nothing") -> None:
+        """Write rows below their columns' names; columns of numbers stand to the right; without rows, write `empty`."""
+        values = [list(row) for row in rows]
+        if not values:
+            self.line(empty)
+            return
+        to_the_right = [_numeric(column) for column in zip(*values, strict=True)]
+        cells = [[cell(value) for value in row] for row in values]
+        if self._terminal:
+            _rich_table(columns, cells, to_the_right)
+        else:
+            _plain_table(columns, cells, to_the_right)
+
+
+def emit(data: object, as_json: bool, render: Callable[[Output], None]) -> None:
+    """Report `data`: as one JSON object and nothing else, or as `render` writes it.
+
+    In JSON Decimals are numbers with all their digits, days `YYYY-MM-DD`, instants end in `Z`.
+    """
+    if as_json:
+        # As bytes: JSON is UTF-8, whatever the terminal's encoding.
+        click.echo(as_json_object(data).encode())
+    else:
+        render(Output())
+
+
+def as_json_object(data: object) -> str:
+    """Return the JSON text of a mapping or dataclass. Raises TypeError for a list: scripts rely on an object."""
+    import msgspec
+
+    encoded = msgspec.json.Encoder(decimal_format="number", enc_hook=_encodable).encode(data)
+    if not encoded.startswith(b"{"):
+        raise TypeError(f"a report is one object, not {type(data).__name__}")
+    return encoded.decode()
+
+
+def json_option(command: F) -> F:
+    """Give a command `--json`, as its parameter `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")(command)
+
+
+def attention(reasons: Iterable[str]) -> None:
+    """Name on stderr each thing that needs a person, and end with exit code 1; without one, return."""
+    named = list(reasons)
+    for reason in named:
+        click.echo(f"attention: {_printable(reason)}", err=True)
+    if named:
+        raise click.exceptions.Exit(1)
+
+
+def cell(value: object) -> str:
+    """Return a value as people read it; what a vendor sent cannot steer their terminal."""
+    if value is None or value == "":
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, (list, tuple)):
+        return ", ".join(cell(part) for part in value) or NOTHING
+    return _printable(str(value))
+
+
+def _colour_wanted() -> bool:
+    """Tell whether the user lets a terminal be coloured (no-color.org: any text in NO_COLOR says no)."""
+    return not os.environ.get("NO_COLOR")
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _numeric(column: Sequence[object]) -> bool:
+    known = [value for value in column if value is not None]
+    return bool(known) and all(
+        isinstance(value, (int, float, Decimal)) and not isinstance(value, bool) for value in known
+    )
+
+
+def _plain_table(columns: Sequence[str], cells: list[list[str]], to_the_right: list[bool]) -> None:
+    lines = [list(columns), *cells]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    for line in lines:
+        aligned = (
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(line, widths, to_the_right, strict=True)
+        )
+        click.echo("  ".join(aligned).rstrip())
+
+
+def _rich_table(columns: Sequence[str], cells: list[list[str]], to_the_right: list[bool]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold", show_edge=False)
+    for name, right in zip(columns, to_the_right, strict=True):
+        table.add_column(Text(name), justify="right" if right else "left", overflow="fold")
+    for line in cells:
+        table.add_row(*(Text(text) for text in line))
+    Console(highlight=False, color_system="auto" if _colour_wanted() else None).print(table)
+
+
+def _encodable(value: object) -> object:
+    """Give msgspec what it can encode: rows of SQLAlchemy and other mappings as objects, sets in a stable order."""
+    mapping = getattr(value, "_mapping", value)
+    if isinstance(mapping, Mapping):
+        return dict(mapping)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=str)
+    raise TypeError(f"cannot write {type(value).__name__} as JSON")
