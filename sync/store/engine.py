@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
+
+from sync.clock import SystemClock
 
 BUSY_TIMEOUT_SECONDS = 30
 """How long a writer waits for another before it gives up: longer than our longest transaction."""
@@ -90,8 +93,8 @@ def _sqlite_engine(url: URL, busy_timeout_seconds: float) -> Engine:
     def configure(dbapi_connection: Any, _record: Any) -> None:
         dbapi_connection.isolation_level = None  # we say BEGIN ourselves: the driver's own timing loses updates
         cursor = dbapi_connection.cursor()
+        _enter_wal(cursor, busy_timeout_seconds)
         for pragma in (
-            "journal_mode=WAL",
             "synchronous=FULL",  # NORMAL loses acknowledged commits on a power cut
             "foreign_keys=ON",
             "temp_store=MEMORY",
@@ -105,6 +108,24 @@ def _sqlite_engine(url: URL, busy_timeout_seconds: float) -> Engine:
         conn.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
+
+
+def _enter_wal(cursor: sqlite3.Cursor, busy_timeout_seconds: float) -> None:
+    """Switch a new file to WAL; the mode stays with the file.
+
+    Waits for other processes by itself: of several that open a new file at once, SQLite tells all but one
+    "database is locked" without the busy timeout that it grants everywhere else.
+    """
+    clock = SystemClock()
+    give_up_at = clock.monotonic() + busy_timeout_seconds
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if clock.monotonic() > give_up_at:
+                raise
+            clock.sleep(0.02)
 
 
 def _create_private(path: Path) -> None:
