@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-from sync.store.types import instant_text
+from sync.domain.money import fixed
 
 Record = dict[str, Any]
 
+INSTANTS = frozenset({"gap_from", "gap_to", "oldest", "since"})
+DAYS = frozenset({"day", "first_day", "last_day"})
+
 
 def rows(conn: Connection, sql: str, **values: Any) -> list[Record]:
-    """Run a statement of ours and return its rows by column name."""
-    return [dict(row._mapping) for row in conn.execute(text(sql), values)]
+    """Run a statement of ours and return its rows by column name, of the same types on both databases."""
+    return [
+        {name: _alike(name, value) for name, value in row._mapping.items()} for row in conn.execute(text(sql), values)
+    ]
+
+
+def _alike(name: str, value: Any) -> Any:
+    """SQLite's views give text for instants and days, and floats for decimals; PostgreSQL's give the real thing."""
+    if isinstance(value, float):
+        return fixed(format(value, ".6f"))
+    if isinstance(value, str) and (name.endswith("_at") or name in INSTANTS):
+        return datetime.fromisoformat(value)
+    if isinstance(value, str) and (name.endswith("_on") or name in DAYS):
+        return date.fromisoformat(value)
+    return value
 
 
 def view(
@@ -120,7 +136,7 @@ def _exceptions_of(conn: Connection, api_key: str, pushes: Sequence[Record]) -> 
     return view(conn, "v_exceptions", where={"subject": sorted(subjects)})
 
 
-def needs_a_person(conn: Connection, *, now: datetime) -> list[str]:
+def needs_a_person(conn: Connection) -> list[str]:
     """Return what needs a person, a line each: sources that fail, gaps, dead and unknown pushes, exceptions."""
     lines: list[str] = []
     for row in rows(
@@ -146,16 +162,3 @@ def needs_a_person(conn: Connection, *, now: datetime) -> list[str]:
         more = f" and {row['n'] - 1} more" if row["n"] > 1 else ""
         lines.append(f"exception {row['kind']}: {row['subject']}{more} (mpsync exceptions list)")
     return lines
-
-
-def seconds_since(instant: datetime | str | None, now: datetime) -> float | None:
-    """Return the age in seconds of an instant as a view shows it (text on SQLite, datetime on PostgreSQL)."""
-    if instant is None:
-        return None
-    moment = datetime.fromisoformat(instant) if isinstance(instant, str) else instant
-    return (now - moment).total_seconds()
-
-
-def as_shown(instant: datetime | str | None) -> str | None:
-    """Return an instant as text, alike on both databases."""
-    return instant_text(instant) if isinstance(instant, datetime) else instant

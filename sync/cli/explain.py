@@ -1,0 +1,62 @@
+"""`mpsync explain API_KEY`: the whole story of one event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from sync.cli.opened import looked_at
+from sync.cli.output import Output, attention, emit, json_option
+
+
+@click.command()
+@click.argument("api_key")
+@json_option
+def command(api_key: str, as_json: bool) -> None:
+    """Tell the whole story of one event: entries, documents, pushes, attempts, exceptions.
+
+    API_KEY is the event's key, as `mpsync outbox list` and the views show it.
+    """
+    from sync.store.reports import event_story
+
+    with looked_at() as app, app.store.read() as conn:
+        story = event_story(conn, api_key)
+    emit(story, as_json, lambda out: _render(out, story))
+    if not any(value for name, value in story.items() if name != "api_key"):
+        attention([f"nothing is known of {api_key}; keys are exact: look with `mpsync outbox list` or in v_events"])
+
+
+def _render(out: Output, story: dict[str, Any]) -> None:
+    for event in story["events"]:
+        out.heading(f"{event['kind']} {event['api_key']}")
+        out.facts(
+            {
+                "item": event["item"],
+                "date": event["occurred_on"],
+                "MPW": event["mpw_quantity"],
+                "MPservices": event["mpservices_quantity"],
+                "ERP": event["erp_quantity"],
+                "amount": event["amount"],
+                "matched": bool(event["matched"]),
+                "voided": bool(event["voided"]),
+            }
+        )
+    _section(out, "Ledger", story["entries"], ["seq", "system", "entry_type", "quantity", "unit_cost", "posted_on"])
+    _section(out, "Documents", story["documents"], ["system", "type", "remote_id", "day", "voided_at"])
+    _section(out, "Inbox", story["inbox"], ["id", "document_type", "state", "error", "received_at"])
+    _section(out, "Waiting", story["parked"], ["kind", "reason", "due_at"])
+    for push in story["pushes"]:
+        out.heading(f"Push {push['id']}: {push['operation']}, {push['state']}")
+        names = ("reason", "last_error", "remote_id", "due_at", "created_at", "finalized_at", "payload")
+        out.facts({name.replace("_", " "): push[name] for name in names if push[name] is not None})
+        tries = [row for row in story["attempts"] if row["outbox_id"] == push["id"]]
+        _section(out, "Attempts", tries, ["n", "started_at", "http_status", "outcome", "error"])
+    _section(out, "Split into", story["parts"], ["api_key", "quantity", "state", "remote_id"])
+    _section(out, "Exceptions", story["exceptions"], ["id", "kind", "detail", "hint", "resolved_at", "resolution"])
+
+
+def _section(out: Output, title: str, rows: list[dict[str, Any]], columns: list[str]) -> None:
+    if rows:
+        out.heading(title)
+        out.table([name.replace("_", " ") for name in columns], [[row[name] for name in columns] for row in rows])

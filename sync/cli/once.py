@@ -1,0 +1,59 @@
+"""`mpsync once`: one cycle now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from sync.cli.opened import opened
+from sync.cli.output import Output, attention, emit, json_option
+
+
+@click.command()
+@json_option
+def command(as_json: bool) -> None:
+    """Run one cycle now.
+
+    Reads what is incomplete or overdue and what `run` polls often, takes in the inbox, then
+    reconciles, pushes and verifies again and again until nothing is due. Exit code 1 when
+    something needs a person, 75 when a daemon is running on this database.
+    """
+    from sync.flows.cycle import cycle_once
+    from sync.store.reports import needs_a_person, outbox_summary
+
+    with opened() as app:
+        with app.leading() as leadership:
+            report = cycle_once(app.context(leadership))
+        with app.store.read() as conn:
+            pushes = outbox_summary(conn)
+            reasons = needs_a_person(conn)
+    data = {
+        "polled": report.polled.as_dict(),
+        "inbox": report.inbox.as_dict(),
+        "derived": report.derived,
+        "pushed": report.pushed,
+        "verified": report.verified,
+        "outbox": pushes,
+        "needs_a_person": reasons,
+    }
+    emit(data, as_json, lambda out: _render(out, data))
+    attention(reasons)
+
+
+def _render(out: Output, data: dict[str, Any]) -> None:
+    polled = data["polled"]
+    out.facts(
+        {
+            "read": ", ".join(f"{count} {name}" for name, count in polled.items() if count) or "nothing new",
+            "derived": f"{data['derived']} pushes",
+            "sent": data["pushed"],
+            "verified": data["verified"],
+        }
+    )
+    out.heading("Outbox")
+    out.table(
+        ["route", "state", "pushes", "oldest"],
+        [[row["route"], row["state"], row["pushes"], row["oldest"]] for row in data["outbox"]],
+        empty="empty",
+    )

@@ -1,0 +1,47 @@
+"""The program, built from the settings, for the commands that need it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sync.cli.start import start
+from sync.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sync.app import App
+    from sync.settings import Settings
+
+
+@contextmanager
+def opened() -> Iterator[App]:
+    """Open the program for a command that writes: the database is migrated first."""
+    from sync.app import open_app
+
+    with open_app(start()) as app:
+        yield app
+
+
+@contextmanager
+def looked_at() -> Iterator[App]:
+    """Open the program for a command that only reads; raises ConfigError where there is no database yet."""
+    from sync.app import open_app
+
+    settings = start()
+    _require_schema(settings)
+    with open_app(settings, reads_only=True) as app:
+        yield app
+
+
+def _require_schema(settings: Settings) -> None:
+    from sync.store.migrate import check
+
+    state = check(settings.database_url)
+    if state.current is None:
+        raise ConfigError(
+            "the database of DATABASE_URL holds nothing of mpsync yet",
+            hint="`mpsync once` or `mpsync backfill` fills it; `mpsync db upgrade` only prepares it",
+        )
+    if state.current != state.head:
+        raise ConfigError("the database's schema is older than this program", hint="run `mpsync db upgrade`")

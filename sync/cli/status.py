@@ -1,0 +1,109 @@
+"""`mpsync status`: how things stand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from sync.cli.opened import looked_at
+from sync.cli.output import Output, attention, emit, json_option
+
+
+@click.command()
+@json_option
+def command(as_json: bool) -> None:
+    """Show coverage, gaps, last runs, pushes by state, open exceptions and the lag of each source.
+
+    Exit code 1 when something needs a person; each such thing is named on stderr.
+    """
+    from sync.store import reports
+    from sync.store.facts import HEARTBEAT_AT, fact
+
+    with looked_at() as app, app.store.read() as conn:
+        now = app.clock.now()
+        coverage = reports.coverage_summary(conn)
+        for row in coverage:
+            read = row["last_read_at"]
+            row["lag_seconds"] = None if read is None else int((now - read).total_seconds())
+        data = {
+            "as_of": now,
+            "heartbeat_at": fact(conn, HEARTBEAT_AT),
+            "push_from": app.policy.push_from,
+            "routes": dict(app.policy.routes),
+            "coverage": coverage,
+            "gaps": reports.view(conn, "v_gaps", where={"closed_at": None}),
+            "runs": reports.last_runs(conn),
+            "outbox": reports.outbox_summary(conn),
+            "exceptions": reports.view(conn, "v_exceptions", where={"resolved_at": None}, limit=100),
+        }
+        reasons = reports.needs_a_person(conn)
+    emit({**data, "needs_a_person": reasons}, as_json, lambda out: _render(out, data))
+    attention(reasons)
+
+
+def _render(out: Output, data: dict[str, Any]) -> None:
+    out.facts(
+        {
+            "as of": data["as_of"],
+            "daemon's heartbeat": data["heartbeat_at"] or "never",
+            "pushes events since": data["push_from"],
+        }
+    )
+    out.heading("Sources")
+    out.table(
+        ["source", "first day", "last day", "complete", "of", "rows", "read ago", "failing"],
+        [
+            [
+                row["source"],
+                row["first_day"],
+                row["last_day"],
+                row["complete"],
+                row["days"],
+                row["rows"],
+                _ago(row["lag_seconds"]),
+                row["failing"],
+            ]
+            for row in data["coverage"]
+        ],
+        empty="nothing was read yet",
+    )
+    out.heading("Outbox")
+    out.table(
+        ["route", "setting", "state", "pushes", "oldest"],
+        [
+            [row["route"], data["routes"].get(row["route"]), row["state"], row["pushes"], row["oldest"]]
+            for row in data["outbox"]
+        ],
+        empty="empty",
+    )
+    if data["gaps"]:
+        out.heading("Gaps")
+        out.table(
+            ["id", "source", "from", "to"],
+            [[row["id"], row["source"], row["gap_from"], row["gap_to"]] for row in data["gaps"]],
+        )
+    if data["exceptions"]:
+        out.heading("Open exceptions")
+        out.table(
+            ["id", "kind", "subject", "detail"],
+            [[row["id"], row["kind"], row["subject"], row["detail"]] for row in data["exceptions"]],
+        )
+    out.heading("Last runs")
+    out.table(
+        ["flow", "ended", "outcome", "seen", "added", "changed", "voided"],
+        [
+            [row["flow"], row["ended_at"], row["outcome"], row["seen"], row["added"], row["changed"], row["voided"]]
+            for row in data["runs"]
+        ],
+        empty="none yet",
+    )
+
+
+def _ago(seconds: int | None) -> str | None:
+    if seconds is None:
+        return None
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{max(seconds, 0)} s"
