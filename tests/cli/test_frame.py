@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import subprocess
 import sys
@@ -79,16 +78,16 @@ def test_python_dash_m_is_the_same_program() -> None:
 
 
 @pytest.mark.parametrize("name", PROMISED)
-def test_each_commands_own_help_begins_with_its_line_in_the_overview(name: str) -> None:
-    entry = COMMANDS[name]
-    if find_spec(f"sync.cli.{entry.module}") is None:
+def test_each_command_shows_its_own_help_under_its_own_name(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if find_spec(f"sync.cli.{COMMANDS[name].module}") is None:
         pytest.skip("not written yet")
 
-    command = importlib.import_module(f"sync.cli.{entry.module}").command
+    assert main([name, "--help"]) == 0
 
-    assert isinstance(command, click.Command)
-    assert command.name == name
-    assert command.get_short_help_str(limit=200).rstrip(".") == entry.help.rstrip(".")
+    out, err = capsys.readouterr()
+    assert out.startswith(f"Usage: mpsync {name} ")
+    assert len(out.splitlines()[2].strip()) > 10
+    assert err == ""
 
 
 @pytest.mark.parametrize(
