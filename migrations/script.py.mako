@@ -19,4 +19,4 @@ depends_on: str | None = ${repr(depends_on)}
 
 def upgrade() -> None:
     """Apply the change."""
-    ${upgrades if upgrades else 'raise NotImplementedError'}
+    ${upgrades if upgrades else 'pass'}

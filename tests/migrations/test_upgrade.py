@@ -1,0 +1,204 @@
+"""Upgrading: once, again, at the same time, half way, and never backwards."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import threading
+import tomllib
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from sync.errors import SchemaOutdatedError, StoreError
+from sync.store import migrate
+from sync.store.engine import Store
+from sync.store.migrate import SchemaState, check, migrations_folder, upgrade
+
+ROOT = Path(__file__).parents[2]
+
+
+def _execute(url: str, *statements: str) -> None:
+    store = Store(url)
+    with store.write() as conn:
+        for statement in statements:
+            conn.exec_driver_sql(statement)
+    store.close()
+
+
+def _tables(url: str) -> set[str]:
+    store = Store(url)
+    with store.read() as conn:
+        names = set(inspect(conn).get_table_names())
+    store.close()
+    return names
+
+
+def _upgrade_to(url: str, revision: str) -> None:
+    store = Store(url)
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()))
+    with store.write() as conn:
+        config.attributes["connection"] = conn
+        command.upgrade(config, revision)
+    store.close()
+
+
+def test_an_empty_database_gets_every_migration_in_order(empty_database_url: str) -> None:
+    steps: list[str] = []
+
+    upgrade(empty_database_url, progress=steps.append)
+
+    assert [step[:4] for step in steps] == ["0001", "0002", "0003"]
+    assert check(empty_database_url).up_to_date
+
+
+def test_a_second_upgrade_changes_nothing(empty_database_url: str) -> None:
+    upgrade(empty_database_url)
+    steps: list[str] = []
+
+    upgrade(empty_database_url, progress=steps.append)
+
+    assert steps == []
+
+
+def test_an_upgrade_with_nothing_to_do_never_loads_alembic(sqlite_url: str) -> None:
+    program = (
+        "import sys; from sync.store.migrate import upgrade, check;"
+        f"upgrade({sqlite_url!r}); check({sqlite_url!r}); print('alembic' in sys.modules)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "False"
+
+
+def test_an_older_database_keeps_its_rows(empty_database_url: str) -> None:
+    _upgrade_to(empty_database_url, "0001")
+    _execute(empty_database_url, "insert into inbox (document_type, api_key, payload) values ('void', 'k', '{}')")
+
+    before = check(empty_database_url)
+    upgrade(empty_database_url)
+
+    assert before == SchemaState("0001", "0003")
+    store = Store(empty_database_url)
+    with store.read() as conn:
+        assert conn.execute(text("select api_key, state from v_inbox")).all() == [("k", "received")]
+    store.close()
+
+
+def test_a_newer_schema_is_refused_and_left_alone(database_url: str) -> None:
+    _execute(database_url, "update alembic_version set version_num = '9999'")
+
+    for refused in (upgrade, check):
+        with pytest.raises(SchemaOutdatedError, match=r"9999.*0003") as raised:
+            refused(database_url)
+        assert raised.value.hint is not None
+        assert "newer" in raised.value.hint
+
+    store = Store(database_url)
+    with store.read() as conn:
+        assert conn.execute(text("select version_num from alembic_version")).scalars().all() == ["9999"]
+    store.close()
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(empty_database_url: str) -> None:
+    _execute(empty_database_url, "create table runs (somebody_elses integer)")
+
+    with pytest.raises(SQLAlchemyError):
+        upgrade(empty_database_url)
+
+    assert _tables(empty_database_url) == {"runs"}
+    assert check(empty_database_url).current is None
+
+
+def test_processes_that_upgrade_at_once_all_succeed(empty_database_url: str) -> None:
+    program = f"from sync.store.migrate import upgrade; upgrade({empty_database_url!r}, progress=print)"
+    command_line = [sys.executable, "-W", "error", "-c", program]
+
+    processes = [
+        subprocess.Popen(command_line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    outputs = [process.communicate(timeout=60) for process in processes]
+
+    assert [process.returncode for process in processes] == [0, 0, 0], outputs
+    assert sorted(len(stdout.splitlines()) for stdout, _ in outputs) == [0, 0, 3]
+    assert check(empty_database_url).up_to_date
+
+
+def test_threads_that_upgrade_different_databases_do_not_mix_them_up(tmp_path: Path) -> None:
+    urls = [f"sqlite:///{tmp_path / name}.db" for name in ("one", "two", "three")]
+    threads = [threading.Thread(target=upgrade, args=(url,)) for url in urls]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert [check(url).up_to_date for url in urls] == [True, True, True]
+
+
+def test_looking_at_a_database_that_does_not_exist_does_not_create_it(tmp_path: Path) -> None:
+    state = check(f"sqlite:///{tmp_path / 'absent.db'}")
+
+    assert state == SchemaState(None, "0003")
+    assert not state.up_to_date
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_sqlite_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
+    upgrade(f"sqlite:///{tmp_path / 'new.db'}")
+
+    assert (tmp_path / "new.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_revisions_read_from_file_names_are_alembics() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()))
+    scripts = ScriptDirectory.from_config(config)
+
+    assert [script.revision for script in scripts.walk_revisions()][::-1] == migrate._revisions()
+    assert scripts.get_current_head() == migrate._revisions()[-1]
+
+
+def test_every_migration_says_why_and_imports_nothing_of_the_program() -> None:
+    for path in (ROOT / "migrations").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+
+        assert ast.get_docstring(tree), path
+        assert not any(name == "sync" or name.startswith("sync.") for name in imported), path
+
+
+def test_the_wheel_carries_the_migrations_inside_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+    assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"] == {"migrations": "sync/_migrations"}
+
+
+def test_an_installed_program_prefers_its_own_migrations_to_a_neighbours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "sync"
+    for folder in (package / "_migrations", tmp_path / "migrations"):
+        (folder / "versions").mkdir(parents=True)
+        (folder / "env.py").touch()
+    monkeypatch.setattr("importlib.resources.files", lambda _name: package)
+
+    assert migrations_folder() == package / "_migrations"
+
+
+def test_an_installation_without_migrations_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "migrations").mkdir()  # some other package's
+    monkeypatch.setattr("importlib.resources.files", lambda _name: tmp_path / "sync")
+
+    with pytest.raises(StoreError, match="missing"):
+        migrations_folder()
