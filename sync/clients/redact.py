@@ -13,7 +13,7 @@ _MASK = "***"
 _TOKEN_SHAPES = (
     re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?"),
     re.compile(r"(?i)(?<=bearer )\s*[A-Za-z0-9._~+/=-]{8,}"),
-    re.compile(r'(?i)(?<="access_token")\s*:\s*"[^"]*"'),
+    re.compile(r"""(?i)(?<=access_token)[\\"'\s:=]+[^\\"'\s,}]+"""),
 )
 
 
