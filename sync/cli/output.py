@@ -147,10 +147,8 @@ def _rich_table(columns: Sequence[str], cells: list[list[str]], to_the_right: li
 
 
 def _encodable(value: object) -> object:
-    """Give msgspec what it can encode: rows of SQLAlchemy and other mappings as objects, sets in a stable order."""
+    """Give msgspec what it can encode: rows of SQLAlchemy and other mappings become objects."""
     mapping = getattr(value, "_mapping", value)
     if isinstance(mapping, Mapping):
         return dict(mapping)
-    if isinstance(value, (set, frozenset)):
-        return sorted(value, key=str)
     raise TypeError(f"cannot write {type(value).__name__} as JSON")

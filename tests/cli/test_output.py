@@ -113,7 +113,7 @@ def test_json_is_one_object_with_exact_numbers_days_and_instants(capsys: pytest.
         "day": date(2024, 3, 15),
         "at": datetime(2024, 3, 15, 12, tzinfo=UTC),
         "lag": [Lag("mpw.receipts", 7)],
-        "names": {"b", "a"},
+        "names": ("b", "a"),
         "none": None,
     }
 
@@ -128,7 +128,7 @@ def test_json_is_one_object_with_exact_numbers_days_and_instants(capsys: pytest.
         "day": "2024-03-15",
         "at": "2024-03-15T12:00:00Z",
         "lag": [{"source": "mpw.receipts", "seconds": 7}],
-        "names": ["a", "b"],
+        "names": ["b", "a"],
         "none": None,
     }
 
