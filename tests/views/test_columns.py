@@ -1,0 +1,57 @@
+"""The views' names and columns: what users' scripts rely on."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import inspect, text
+
+from sync.store.engine import Store
+
+PROMISED = {
+    "v_ledger": "id, seq, system, kind, api_key, remote_id, entry_type, reverses_id, item, warehouse, quantity, "
+    "unit_cost, amount, occurred_on, posted_on, recorded_at, run_id",
+    "v_events": "kind, api_key, item, occurred_on, mpw_quantity, mpservices_quantity, erp_quantity, amount, matched, "
+    "voided",
+    "v_outbox": "id, route, operation, api_key, entity_key, state, attempts, due_at, reason, last_error, payload, "
+    "remote_id, created_at, finalized_at",
+    "v_attempts": "outbox_id, n, started_at, ended_at, http_status, outcome, error",
+    "v_coverage": "source, day, complete, rows, last_read_at, error",
+    "v_gaps": "source, gap_from, gap_to, opened_at, closed_at, note",
+    "v_exceptions": "id, kind, subject, detail, hint, opened_at, resolved_at, resolution",
+    "v_quarantine": "id, source, day, reason, raw, seen_at, resolved_at",
+    "v_stock": "item, external_id, mpw_quantity, mpservices_quantity, difference, mpw_unit_cost, "
+    "mpservices_unit_cost, mpw_read_at, last_patched_at, blocked_reason",
+    "v_purchase_orders": "number, status, created_on, vendor_name, warehouse_name, total_cost, lines, last_read_at, "
+    "approval",
+    "v_work_orders": "system, number, title, status, scheduled_on, completed_on, parts_cost, total_cost, last_read_at",
+    "v_inbox": "id, document_type, api_key, state, error, payload, received_at, decided_at",
+    "v_runs": "id, flow, started_at, ended_at, outcome, seen, added, changed, voided, unchanged, quarantined, error",
+}
+
+
+def columns(store: Store, view: str) -> list[str]:
+    """Return the view's columns in order."""
+    with store.read() as conn:
+        return list(conn.execute(text(f"select * from {view} where 1 = 0")).keys())
+
+
+@pytest.mark.parametrize("view", PROMISED)
+def test_a_view_begins_with_the_promised_columns_in_their_order(store: Store, view: str) -> None:
+    promised = PROMISED[view].split(", ")
+
+    assert columns(store, view)[: len(promised)] == promised
+
+
+def test_there_is_no_view_but_the_promised_ones(store: Store) -> None:
+    with store.read() as conn:
+        assert set(inspect(conn).get_view_names()) == set(PROMISED)
+
+
+def test_both_databases_have_the_same_columns(sqlite_url: str, postgres_url: str) -> None:
+    sqlite, postgres = Store(sqlite_url), Store(postgres_url)
+
+    for view in PROMISED:
+        assert columns(sqlite, view) == columns(postgres, view), view
+
+    sqlite.close()
+    postgres.close()
