@@ -40,7 +40,7 @@ class Session:
         self._lock = threading.Lock()
         self._token: Token | None = None
         self._refusal: AuthError | None = None
-        self._tries = 0
+        self._finished_logins = 0
         self._last_trouble: RetryableError | None = None
         self._not_before = clock.monotonic()
 
@@ -50,13 +50,14 @@ class Session:
         Raises AuthError when the credentials are refused (also without a request, once they were) and
         RetryableError for every other failure: the call that needed the token was never sent.
         """
-        tries = self._tries
+        finished = self._finished_logins
         with self._lock:
             if self._token is not None and self._age(self._token) < RENEW_AFTER_SECONDS:
                 return self._token
             if self._refusal is not None:
                 raise copy.copy(self._refusal)
-            if tries != self._tries and self._last_trouble is not None:
+            # whoever waited here while another thread's login failed shares its failure
+            if finished != self._finished_logins and self._last_trouble is not None:
                 raise copy.copy(self._last_trouble)
             self._obey_retry_after()
             return self._log_in()
@@ -91,7 +92,6 @@ class Session:
             raise RetryableError("MPW asked not to log in yet", status=429, retry_after=wait)
 
     def _log_in(self) -> Token:
-        self._tries += 1
         self._last_trouble = None
         self._token = None
         started = self._clock.monotonic()
@@ -105,6 +105,8 @@ class Session:
             if self._last_trouble.retry_after is not None:
                 self._not_before = self._clock.monotonic() + self._last_trouble.retry_after.total_seconds()
             raise copy.copy(self._last_trouble) from None
+        finally:
+            self._finished_logins += 1
         return self._token
 
     def _post(self) -> Answer:
