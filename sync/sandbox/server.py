@@ -14,7 +14,7 @@ from sync.clock import Clock, SystemClock
 from sync.errors import ConfigError, InvariantError
 from sync.sandbox.activity import Activity
 from sync.sandbox.app import MPW_PREFIX, mpservices_endpoints, mpw_endpoints, vendor_routes
-from sync.sandbox.connections import TrackedProtocol
+from sync.sandbox.connections import PromptServer, TrackedProtocol
 from sync.sandbox.control import Control
 from sync.sandbox.faults import Faults
 from sync.sandbox.history import load_adventureworks
@@ -68,7 +68,7 @@ class Sandbox:
         self.activity = Activity(self.mpw, self.mpservices, seed)
         self.port = port
         self._per_minute = activity_per_minute
-        self._server: uvicorn.Server | None = None
+        self._server: PromptServer | None = None
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
         if populate:
@@ -121,7 +121,7 @@ class Sandbox:
             return self
         listener = self._bind()
         self._stopping.clear()
-        self._server = uvicorn.Server(_config(self.app()))
+        self._server = PromptServer(_config(self.app()))
         serving = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]}, name="sandbox", daemon=True)
         self._threads = [serving]
         if self._per_minute > 0:
@@ -161,7 +161,7 @@ class Sandbox:
         if self._server is None:
             return
         self._stopping.set()
-        self._server.should_exit = self._server.force_exit = True
+        self._server.end()
         for thread in self._threads:
             thread.join(STOP_SECONDS)
         self._server = None
