@@ -18,7 +18,8 @@ depends_on: str | None = None
 
 MESSAGE = "ledger_entries is append-only: an entry is reversed by a new one, never changed or removed"
 
-# INSERT OR REPLACE deletes without firing delete triggers, hence the third one.
+# INSERT OR REPLACE deletes without firing delete triggers, hence the third one. An id that SQLite is to choose reads as
+# -1 in it, and an ordinary append stops at the two comparisons.
 SQLITE = f"""
 create trigger ledger_entries_no_update before update on ledger_entries
 begin select raise(abort, '{MESSAGE}'); end;
@@ -27,7 +28,8 @@ create trigger ledger_entries_no_delete before delete on ledger_entries
 begin select raise(abort, '{MESSAGE}'); end;
 
 create trigger ledger_entries_no_replace before insert on ledger_entries
-when exists (select 1 from ledger_entries where id = new.id or reverses_id = new.reverses_id)
+when (new.id > 0 and exists (select 1 from ledger_entries where id = new.id))
+    or (new.reverses_id is not null and exists (select 1 from ledger_entries where reverses_id = new.reverses_id))
 begin select raise(abort, '{MESSAGE}'); end
 """
 
