@@ -235,7 +235,7 @@ class MpservicesModel:
     @locked
     def set_feed_hours(self, hours: float) -> None:
         """Let the feeds reach less or more far back."""
-        self.options.feed_hours = hours
+        self.options.feed_hours = float(hours)
 
     # ------------------------------------------------------------------ shared
 

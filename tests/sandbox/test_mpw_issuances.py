@@ -196,6 +196,17 @@ def test_a_back_dated_receipt_becomes_the_current_one(sandbox: Sandbox, mpw: Ven
     assert mpw.post_issuance(quantity=1)[1]["unit_cost"] == Decimal("7.0")
 
 
+def test_of_two_receipts_of_one_day_the_first_made_is_taken_first_and_an_older_year_before_both(
+    sandbox: Sandbox, mpw: Vendor
+) -> None:
+    for cost, day in ((1, DAY), (2, DAY), (3, "2022-12-31")):
+        sandbox.mpw.person_receives("1233", MAIN, 1, cost, day)
+
+    costs = [mpw.post_issuance(api_key=key)[1]["unit_cost"] for key in ("a", "b", "c")]
+
+    assert costs == [3, 1, 2]
+
+
 def test_with_no_stock_the_maximum_is_zero(mpw: Vendor) -> None:
     status, body = mpw.post_issuance(quantity=1)
 
