@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -32,6 +33,14 @@ def looked_at() -> Iterator[App]:
     _require_schema(settings)
     with open_app(settings, reads_only=True) as app:
         yield app
+
+
+def person() -> str:
+    """Return who is at the keyboard, as far as the machine knows."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "operator"
 
 
 def _require_schema(settings: Settings) -> None:

@@ -14,7 +14,7 @@ from sync.flows.sweep import sweep_once
 from sync.flows.verify import verify_once
 from sync.store.runs import Counts
 
-ROUNDS_MAX = 500
+ROUNDS_MAX = 100
 """End of a cycle that keeps finding work: what is left is taken up by the next one."""
 
 READ_BACK_MAX = 5
@@ -73,4 +73,5 @@ def work_once(ctx: Context, report: CycleReport) -> bool:
     report.derived += reconciled.added + stock.added
     report.pushed += pushed.sent
     report.verified += verified.checked
-    return bool(inbox.seen or reconciled.added or stock.added or pushed.sent or verified.settled)
+    moved = pushed.moved - pushed.postponed
+    return bool(inbox.seen or reconciled.added or stock.added or moved or verified.settled)

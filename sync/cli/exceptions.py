@@ -1,0 +1,74 @@
+"""`mpsync exceptions`: what needs a person."""
+
+from __future__ import annotations
+
+import click
+
+from sync.cli.opened import looked_at, opened, person
+from sync.cli.output import Output, emit, json_option
+
+
+@click.group()
+def command() -> None:
+    """List or resolve what needs a person."""
+
+
+@command.command("list")
+@click.option("--all", "everything", is_flag=True, help="Resolved ones too.")
+@click.option("--kind", help="Only this kind.")
+@json_option
+def list_(everything: bool, kind: str | None, as_json: bool) -> None:
+    """List open exceptions with what to do about each."""
+    from sync.store.reports import view
+
+    where: dict[str, object] = {} if everything else {"resolved_at": None}
+    if kind is not None:
+        where["kind"] = kind
+    with looked_at() as app, app.store.read() as conn:
+        found = view(conn, "v_exceptions", where=where)
+
+    def render(out: Output) -> None:
+        if not found:
+            out.line("nothing needs a person")
+        for row in found:
+            out.heading(f"{row['id']}  {row['kind']}: {row['subject']}")
+            out.facts(
+                {
+                    "opened": row["opened_at"],
+                    "what": row["detail"],
+                    "do": row["hint"],
+                    **({"resolved": f"{row['resolution']}"} if row["resolved_at"] else {}),
+                }
+            )
+
+    emit({"exceptions": found}, as_json, render)
+
+
+@command.command()
+@click.argument("ids", nargs=-1, type=int)
+@click.option("--kind", help="All open ones of this kind.")
+@click.option("--subject", help="The open one of this subject.")
+@click.option("--why", required=True, help="What was found or done: kept with the exception.")
+@click.option("--void", is_flag=True, help="mass_disappearance: the rows really are gone, reverse them.")
+@click.option("--dry-run", is_flag=True, help="Only count.")
+@json_option
+def resolve(
+    ids: tuple[int, ...],
+    kind: str | None,
+    subject: str | None,
+    why: str,
+    void: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Resolve exceptions by id, --kind or --subject. A cause that still holds opens it again."""
+    from sync.flows.resolve import resolve_by_person
+
+    if not ids and kind is None and subject is None:
+        raise click.UsageError("name exceptions by id, --kind or --subject")
+    with opened() as app:
+        count = resolve_by_person(
+            app.context(), ids=ids, kind=kind, subject=subject, why=why, void=void, by=person(), dry_run=dry_run
+        )
+    verb = "would be resolved" if dry_run else "resolved"
+    emit({"resolved": count, "dry_run": dry_run}, as_json, lambda out: out.line(f"{count} {verb}"))

@@ -1,0 +1,200 @@
+"""`mpsync outbox`: the pushes, and what an operator may do with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from sync.cli.opened import looked_at, opened, person
+from sync.cli.output import Output, attention, emit, json_option
+
+if TYPE_CHECKING:
+    from sync.app import App
+    from sync.store.outbox import Which
+
+F = TypeVar("F", bound=Callable[..., Any])
+STATES = ["held", "ready", "sending", "unknown", "done", "dead", "superseded", "discarded"]
+COLUMNS = ["id", "operation", "api_key", "state", "attempts", "due_at", "reason", "last_error"]
+
+
+@click.group()
+def command() -> None:
+    """List, release, retry, resolve or discard pushes."""
+
+
+def filters(function: F) -> F:
+    """Give a command ids and filters that name pushes."""
+    for option in reversed(
+        (
+            click.argument("ids", nargs=-1, type=int),
+            click.option("--route", help="Only this route, such as receipts."),
+            click.option("--operation", help="Only this operation, such as post_receipt."),
+            click.option("--item", help="Only this item."),
+            click.option("--key", "api_key", help="Only this event's api_key."),
+            click.option("--state", type=click.Choice(STATES), help="Only in this state."),
+            click.option("--older-than-hours", type=click.FloatRange(min=0), help="Only those made longer ago."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def changes(function: F) -> F:
+    """Give a command that changes pushes its filters, --all, --dry-run and --json."""
+    function = json_option(function)
+    function = click.option("--dry-run", is_flag=True, help="Only count.")(function)
+    function = click.option("--all", "everything", is_flag=True, help="Every push that it can be done to.")(function)
+    return filters(function)
+
+
+@command.command("list")
+@filters
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="The newest so many.")
+@json_option
+def list_(limit: int, as_json: bool, **chosen: Any) -> None:
+    """List pushes, newest first."""
+    from sync.store.reports import view
+
+    named = {
+        "id": list(chosen["ids"]) or None,
+        "route": chosen["route"],
+        "operation": chosen["operation"],
+        "api_key": chosen["api_key"],
+        "state": chosen["state"],
+    }
+    where = {name: value for name, value in named.items() if value is not None}
+    with looked_at() as app, app.store.read() as conn:
+        if chosen["item"] is not None or chosen["older_than_hours"] is not None:
+            from sync.store.outbox import find_pushes
+
+            where["id"] = [push.id for push in find_pushes(conn, _which(app, **chosen))]
+        rows = view(conn, "v_outbox", where=where, order="id desc", limit=limit)
+    emit(
+        {"pushes": rows},
+        as_json,
+        lambda out: out.table(
+            [name.replace("_", " ") for name in COLUMNS],
+            [[row[name] for name in COLUMNS] for row in rows],
+            empty="no such pushes",
+        ),
+    )
+
+
+@command.command()
+@click.argument("outbox_id", metavar="ID", type=int)
+@json_option
+def show(outbox_id: int, as_json: bool) -> None:
+    """Show one push with its payload and every attempt."""
+    from sync.store.reports import view
+
+    with looked_at() as app, app.store.read() as conn:
+        found = view(conn, "v_outbox", where={"id": outbox_id})
+        attempts = view(conn, "v_attempts", where={"outbox_id": outbox_id}, order="n")
+    if not found:
+        attention([f"there is no push {outbox_id}: `mpsync outbox list` shows them"])
+    push = found[0]
+
+    def render(out: Output) -> None:
+        out.facts({name.replace("_", " "): value for name, value in push.items()})
+        out.heading("Attempts")
+        names = ["n", "started_at", "ended_at", "http_status", "outcome", "error"]
+        out.table(
+            [name.replace("_", " ") for name in names],
+            [[row[name] for name in names] for row in attempts],
+            empty="none yet",
+        )
+
+    emit({"push": push, "attempts": attempts}, as_json, render)
+
+
+@command.command()
+@changes
+def release(dry_run: bool, everything: bool, as_json: bool, **chosen: Any) -> None:
+    """Let held pushes go, by id or filter."""
+    from sync.store import outbox
+
+    _require_choice(everything, chosen)
+    with opened() as app:
+        which = _which(app, **chosen)
+        with app.store.write() as conn:
+            count = outbox.release(conn, which, now=app.clock.now(), dry_run=dry_run)
+    _report("released", count, dry_run, as_json)
+
+
+@command.command()
+@changes
+def retry(dry_run: bool, everything: bool, as_json: bool, **chosen: Any) -> None:
+    """Give dead pushes another chance, and have unknown ones verified now.
+
+    A push that may have reached the vendor is verified before it is sent again.
+    """
+    from sync.store import outbox
+
+    _require_choice(everything, chosen)
+    with opened() as app:
+        which = _which(app, **chosen)
+        with app.store.write() as conn:
+            count = outbox.retry(conn, which, now=app.clock.now(), by=person(), dry_run=dry_run)
+    _report("to be retried", count, dry_run, as_json)
+
+
+@command.command()
+@changes
+@click.option("--why", default="", help="Kept with the push.")
+def discard(dry_run: bool, everything: bool, as_json: bool, why: str, **chosen: Any) -> None:
+    """Drop pushes that no vendor ever saw, and dead ones. Nothing of them is sent any more."""
+    from sync.store import outbox
+
+    _require_choice(everything, chosen)
+    with opened() as app:
+        which = _which(app, **chosen)
+        with app.store.write() as conn:
+            count = outbox.discard(conn, which, now=app.clock.now(), by=person(), why=why, dry_run=dry_run)
+    _report("discarded", count, dry_run, as_json)
+
+
+@command.command()
+@click.argument("outbox_id", metavar="ID", type=int)
+@click.option("--done/--not-done", default=None, help="It took effect / it did not, and is to be sent.")
+@click.option("--why", required=True, help="How you know: kept as evidence.")
+@json_option
+def resolve(outbox_id: int, done: bool | None, why: str, as_json: bool) -> None:
+    """Settle an unknown or dead push by your own evidence: look at the vendor's screens first."""
+    from sync.store import outbox
+
+    if done is None:
+        raise click.UsageError("say --done or --not-done")
+    with opened() as app, app.store.write() as conn:
+        settled = outbox.resolve(conn, outbox_id, done=done, why=why, now=app.clock.now(), by=person())
+    if not settled:
+        attention([f"push {outbox_id} is neither unknown nor dead: `mpsync outbox show {outbox_id}` tells its state"])
+    state = "done" if done else "ready to be sent"
+    emit({"id": outbox_id, "done": done}, as_json, lambda out: out.line(f"push {outbox_id}: {state}"))
+
+
+def _which(app: App, **chosen: Any) -> Which:
+    from sync.store.outbox import Which
+
+    hours = chosen["older_than_hours"]
+    return Which(
+        ids=list(chosen["ids"]) or None,
+        route=chosen["route"],
+        operation=chosen["operation"],
+        item=chosen["item"],
+        state=chosen["state"],
+        api_key=chosen["api_key"],
+        created_before=None if hours is None else app.clock.now() - timedelta(hours=hours),
+    )
+
+
+def _require_choice(everything: bool, chosen: dict[str, Any]) -> None:
+    if not everything and all(value is None or value == () for value in chosen.values()):
+        raise click.UsageError("name pushes by id or filter, or say --all")
+
+
+def _report(verb: str, count: int, dry_run: bool, as_json: bool) -> None:
+    said = f"{count} would be {verb}" if dry_run else f"{count} {verb}"
+    emit({"count": count, "dry_run": dry_run}, as_json, lambda out: out.line(said))

@@ -1,0 +1,96 @@
+"""Who leads."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from sync.errors import LeaseHeldError, LeaseLostError
+from sync.flows.context import Context
+from sync.flows.lead import LASTS, TRUSTED, Leadership
+from sync.store.engine import Store
+from sync.store.facts import fact, set_fact
+from tests.clocks import FakeClock
+
+
+def test_a_second_instance_is_refused_while_the_first_leads(store: Store, clock: FakeClock) -> None:
+    first, second = Leadership(store, clock, "a"), Leadership(store, clock, "b")
+    first.take_or_refuse()
+
+    with pytest.raises(LeaseHeldError):
+        second.take_or_refuse()
+
+    assert first.held
+    assert not second.held
+    first.release()
+
+
+def test_leadership_that_was_given_up_is_free_at_once(store: Store, clock: FakeClock) -> None:
+    first, second = Leadership(store, clock, "a"), Leadership(store, clock, "b")
+    first.take_or_refuse()
+    first.release()
+
+    second.take_or_refuse()
+
+    assert second.held
+    second.release()
+
+
+def test_the_successor_of_a_dead_process_on_sqlite_need_not_wait(sqlite_store: Store, clock: FakeClock) -> None:
+    dead = Leadership(sqlite_store, clock, "dead")
+    dead.take_or_refuse()
+    dead.drop_file()  # what the kernel does when a process ends
+
+    successor = Leadership(sqlite_store, clock, "next")
+
+    assert successor.take()
+    assert successor.current().token == 2
+    successor.release()
+
+
+def test_the_successor_of_a_dead_process_on_postgresql_waits_for_the_lease_to_end(
+    postgres_url: str, clock: FakeClock
+) -> None:
+    store = Store(postgres_url)
+    dead, successor = Leadership(store, clock, "dead"), Leadership(store, clock, "next")
+    dead.take_or_refuse()
+
+    assert not successor.take()
+    clock.advance(LASTS.total_seconds() + 1)
+    assert successor.take()
+    store.close()
+
+
+def test_a_leader_trusts_itself_for_less_time_than_its_lease_lasts(sqlite_store: Store, clock: FakeClock) -> None:
+    leader = Leadership(sqlite_store, clock, "a")
+    leader.take_or_refuse()
+
+    clock.advance(TRUSTED.total_seconds() + 0.1)
+
+    assert TRUSTED < LASTS - timedelta(seconds=1)
+    assert not leader.held
+    leader.release()
+
+
+def test_a_leader_that_was_replaced_writes_nothing(postgres_url: str, clock: FakeClock) -> None:
+    store = Store(postgres_url)
+    from sync.domain.policy import Policy
+
+    frozen, other = Leadership(store, clock, "frozen"), Leadership(store, clock, "other")
+    frozen.take_or_refuse()
+    lease = frozen.current()
+    clock.advance(LASTS.total_seconds() + 1)
+    assert other.take()
+    context = Context(store=store, clock=clock, policy=Policy(), lease=frozen.current)
+
+    with pytest.raises(LeaseLostError), context.write() as conn:
+        set_fact(conn, "written", "by a leader of the past", now=clock.now())
+    clock.current -= LASTS  # even where its own clock says that it still leads, the row decides
+    with pytest.raises(LeaseLostError), context.write() as conn:
+        set_fact(conn, "written", "by a leader of the past", now=clock.now())
+
+    with store.read() as conn:
+        assert fact(conn, "written") is None
+    assert lease.token == 1
+    store.close()
