@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 
 from sync.store.engine import Store
 from sync.store.types import instant_text
@@ -74,6 +75,25 @@ def test_the_erps_insert_lands_as_received(told: Store) -> None:
         row = conn.execute(text("select state, error, received_at from v_inbox where api_key = 'erp-4714'")).one()
     assert (row.state, row.error) == ("received", None)
     assert row.received_at is not None
+
+
+def test_the_erps_role_may_insert_and_read_the_answer_and_nothing_else(postgres_url: str) -> None:
+    (grants,) = re.findall(r"```postgresql\n(.*?)```", DOC, flags=re.DOTALL)
+    (statement,) = [block for block in BLOCKS if block not in QUERIES]
+    store = Store(postgres_url)
+
+    with store.engine.connect() as conn:  # never committed: roles belong to the whole server
+        conn.exec_driver_sql(grants)
+        conn.exec_driver_sql("set local role erp")
+        conn.exec_driver_sql(statement)
+        answer = conn.exec_driver_sql("select api_key, state from v_inbox").all()
+        for forbidden in ("delete from inbox", "update inbox set state = 'accepted'", "select * from outbox"):
+            with pytest.raises(ProgrammingError, match="permission denied"), conn.begin_nested():
+                conn.exec_driver_sql(forbidden)
+        conn.rollback()
+    store.close()
+
+    assert [tuple(row) for row in answer] == [("erp-4714", "received")]
 
 
 def test_what_is_unmatched_leaves_out_what_mpw_has(told: Store) -> None:
