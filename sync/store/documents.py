@@ -6,13 +6,15 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, insert, select, update
+from sqlalchemy import Connection, bindparam, exists, func, insert, select, update
 from sqlalchemy.engine import Row
 
 from sync.domain.ledger import NewEntry
 from sync.store.chunks import chunks
 from sync.store.ledger import append_entries, entries_by_id, reverse_entries
 from sync.store.schema import documents
+
+_STATE = select(*(column for column in documents.c if column.name != "raw"))
 
 
 def document(conn: Connection, system: str, type_: str, remote_id: str) -> Row[Any] | None:
@@ -113,4 +115,30 @@ def rekey_document(
     return True
 
 
-_STATE = select(*(column for column in documents.c if column.name != "raw"))
+def presence_by_warehouse(conn: Connection, source: str, days: Iterable[date]) -> dict[str | None, tuple[int, int]]:
+    """Return per warehouse how many documents these days hold, voided ones aside, and how many of them are missing."""
+    found: dict[str | None, tuple[int, int]] = {}
+    for chunk in chunks(days):
+        query = (
+            select(documents.c.warehouse, func.count(), func.count(documents.c.missing_since))
+            .where(documents.c.source == source, documents.c.day.in_(chunk), documents.c.voided_at.is_(None))
+            .group_by(documents.c.warehouse)
+        )
+        for warehouse, known, missing in conn.execute(query).tuples():
+            before = found.get(warehouse, (0, 0))
+            found[warehouse] = (before[0] + known, before[1] + missing)
+    return found
+
+
+def missing_documents(conn: Connection, source: str, days: Iterable[date]) -> list[Row[Any]]:
+    """Return the documents of these days that their last reading lacked and that are not voided."""
+    found: list[Row[Any]] = []
+    for chunk in chunks(days):
+        query = _STATE.where(
+            documents.c.source == source,
+            documents.c.day.in_(chunk),
+            documents.c.missing_since.is_not(None),
+            documents.c.voided_at.is_(None),
+        )
+        found.extend(conn.execute(query))
+    return found

@@ -1,0 +1,112 @@
+"""One pass over days of MPW: several whole days a transaction, deletes judged at the end over all that was read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import date
+
+from sync.clients.mpw.client import MpwClient
+from sync.errors import AuthError, RetryableError
+from sync.flows.context import Context
+from sync.flows.days import DayRead, read_day, take_days
+from sync.flows.observed import Outcome
+from sync.flows.voids import void_gone
+from sync.store.coverage import covered_days
+from sync.store.runs import Counts
+
+BATCH_DAYS = 10
+BATCH_ROWS = 5000
+"""One transaction takes in this much: enough to spread the cost of a commit, little enough not to keep writers out."""
+
+FAILURES_MAX = 3
+"""So many days in a row that cannot be fetched: the vendor is down, and more requests would not help."""
+
+Progress = Callable[[str, date, Counts], None]
+
+
+class DayPass:
+    """Takes in days as they are read. Call `finish` once all are added: it judges what disappeared."""
+
+    def __init__(
+        self, ctx: Context, run_id: int, *, batch_days: int = BATCH_DAYS, progress: Progress | None = None
+    ) -> None:
+        self._ctx = ctx
+        self._run_id = run_id
+        self._batch_days = batch_days
+        self._progress = progress
+        self._batch: list[DayRead] = []
+        self._rows = 0
+        self._due: dict[str, list[int]] = {}
+        self._days: dict[str, list[date]] = {}
+        self.counts = Counts()
+        self.failed: list[tuple[str, date, str]] = []
+
+    def add(self, read: DayRead) -> None:
+        """Add a read day; a full batch is written."""
+        self._batch.append(read)
+        self._rows += len(read.parsed.rows) if read.parsed is not None else 0
+        if len(self._batch) >= self._batch_days or self._rows >= BATCH_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the days that were added."""
+        if not self._batch:
+            return
+        batch, self._batch, self._rows = self._batch, [], 0
+        with self._ctx.write() as conn:
+            taken = take_days(conn, batch, policy=self._ctx.policy, now=self._ctx.clock.now(), run_id=self._run_id)
+        self.counts.add(taken.counts)
+        for source, ids in taken.due.items():
+            self._due.setdefault(source, []).extend(ids)
+        for read in batch:
+            if read.error is not None:
+                self.failed.append((read.source, read.day, read.error.message))
+            else:
+                self._days.setdefault(read.source, []).append(read.day)
+            if self._progress is not None:
+                self._progress(read.source, read.day, taken.by_day.get((read.source, read.day), Counts()))
+
+    def finish(self) -> Outcome:
+        """Write what is left and void what is gone; return the counts and the first error."""
+        self.flush()
+        for source, days in self._days.items():
+            with self._ctx.write() as conn:
+                self.counts.voided += void_gone(
+                    conn,
+                    source,
+                    self._due.get(source, []),
+                    days,
+                    policy=self._ctx.policy,
+                    now=self._ctx.clock.now(),
+                    run_id=self._run_id,
+                )
+        return Outcome(self.counts, error_text(self.failed))
+
+
+def read_days(ctx: Context, client: MpwClient, source: str, days: Iterable[date], run_id: int) -> Outcome:
+    """Read days one after the other and take them in; stops early when MPW cannot be reached."""
+    days = list(days)
+    with ctx.read() as conn:
+        known = covered_days(conn, source, days)
+    reading = DayPass(ctx, run_id)
+    failures = 0
+    for day in days:
+        if ctx.stopping() or failures >= FAILURES_MAX:
+            break
+        try:
+            read = read_day(client, source, day, clock=ctx.clock, known=known.get(day))
+        except AuthError:
+            reading.finish()
+            raise
+        failures = failures + 1 if isinstance(read.error, RetryableError) else 0
+        reading.add(read)
+    return reading.finish()
+
+
+def error_text(failed: list[tuple[str, date, str]]) -> str | None:
+    """Return the first failure, and how many more there were; None for none."""
+    if not failed:
+        return None
+    source, day, error = failed[0]
+    more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+    return f"{source} {day}: {error}{more}"

@@ -1,0 +1,321 @@
+"""Filing the rows of whole days: what is new, what changed, what moved, what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.engine import Row
+
+from sync.clients.rows import BadRow
+from sync.domain.keys import is_key, markers
+from sync.domain.ledger import NewEntry, new_entry
+from sync.domain.policy import Policy
+from sync.flows.context import MPW
+from sync.flows.day_sources import DayRow, DaySource
+from sync.store.coverage import covered_days
+from sync.store.documents import (
+    documents_by_remote_id,
+    documents_of_days,
+    insert_documents,
+    update_documents,
+)
+from sync.store.ledger import append_entries, entries_by_id, reverse_entries
+from sync.store.pushed import events_of_keys, keys_of_pushed_rows
+from sync.store.runs import Counts
+
+
+@dataclass(slots=True)
+class Arrival:
+    """The rows of one day's answer. Rows that turn out not to fit the ledger move to `bad`."""
+
+    day: date
+    began_at: datetime
+    rows: list[DayRow]
+    bad: list[BadRow]
+
+
+@dataclass(slots=True)
+class Filing:
+    """What filing did. `unclean` days must be read in full again; `due` are documents gone for long enough."""
+
+    counts: dict[date, Counts] = field(default_factory=dict)
+    unclean: set[date] = field(default_factory=set)
+    due: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Change:
+    """A row that differs from its document: `entry` is the original to append, `reverses` the one it replaces."""
+
+    row: DayRow
+    day: date
+    document: Row[Any] | None
+    api_key: str
+    entry: NewEntry | None = None
+    reverses: int | None = None
+
+
+def file_rows(
+    conn: Connection,
+    source: DaySource,
+    arrivals: Sequence[Arrival],
+    *,
+    policy: Policy,
+    now: datetime,
+    run_id: int,
+) -> Filing:
+    """File the rows of whole days (the older reading first) and mark what they lack.
+
+    A row belongs to the day that was asked for, its entry to its created_on. One that is known under
+    another day has moved: it is no delete there.
+    """
+    filing = Filing(counts={arrival.day: Counts(seen=len(arrival.rows) + len(arrival.bad)) for arrival in arrivals})
+    of_days = documents_of_days(conn, source.name, [arrival.day for arrival in arrivals])
+    seen = _latest(arrivals)
+    known = {row.remote_id: row for row in of_days}
+    known.update(
+        documents_by_remote_id(conn, MPW, source.kind, (remote_id for remote_id in seen if remote_id not in known))
+    )
+    _drop_outdated(conn, source, seen, known, filing)
+    differing = [
+        (row, arrival.day, known.get(row.remote_id))
+        for row, arrival in seen.values()
+        if _differs(row, arrival.day, known.get(row.remote_id))
+    ]
+    changes = _changes(conn, source, differing, seen)
+    _count(filing, seen, changes, known)
+    _write(conn, source, changes, lock_date=policy.lock_date, now=now, run_id=run_id)
+    _mark_missing(conn, arrivals, of_days, seen, filing, policy)
+    return filing
+
+
+_Seen = dict[str, tuple[DayRow, Arrival]]
+
+
+def _latest(arrivals: Sequence[Arrival]) -> _Seen:
+    """Return each row as the last of these readings shows it."""
+    return {row.remote_id: (row, arrival) for arrival in arrivals for row in arrival.rows}
+
+
+def _drop_outdated(
+    conn: Connection, source: DaySource, seen: _Seen, known: Mapping[str, Row[Any]], filing: Filing
+) -> None:
+    """Leave out rows that a reading of another day, begun later, has shown there: this answer is older."""
+    moved = {
+        remote_id: known[remote_id].day
+        for remote_id, (_, arrival) in seen.items()
+        if remote_id in known and known[remote_id].day != arrival.day
+    }
+    if not moved:
+        return
+    elsewhere = covered_days(conn, source.name, {day for day in moved.values() if day is not None})
+    for remote_id, day in moved.items():
+        arrival = seen[remote_id][1]
+        other = elsewhere.get(day)
+        newer = other is not None and other.fetch_began_at is not None and other.fetch_began_at > arrival.began_at
+        if newer and known[remote_id].missing_since is None and known[remote_id].voided_at is None:
+            del seen[remote_id]
+            filing.unclean.add(arrival.day)
+
+
+def _differs(row: DayRow, day: date, document: Row[Any] | None) -> bool:
+    return (
+        document is None
+        or document.digest != row.digest
+        or document.remaining != row.remaining
+        or document.day != day
+        or document.missing_since is not None
+        or document.voided_at is not None
+    )
+
+
+def _changes(
+    conn: Connection,
+    source: DaySource,
+    differing: Iterable[tuple[DayRow, date, Row[Any] | None]],
+    seen: _Seen,
+) -> list[_Change]:
+    """Work out keys and entries; a row whose amount does not fit the ledger becomes a bad row."""
+    differing = list(differing)
+    filed = [item for item in differing if _needs_key(*item)]
+    keys = _keys(conn, source, filed)
+    live = entries_by_id(conn, (doc.entry_id for _, _, doc in filed if doc is not None and doc.entry_id is not None))
+    changes: list[_Change] = []
+    for row, day, document in differing:
+        if not _needs_key(row, day, document):
+            assert document is not None
+            changes.append(_Change(row, day, document, document.api_key))
+            continue
+        key = keys[row.remote_id]
+        try:
+            entry = _entry(source, row, key)
+        except ValueError as error:
+            arrival = seen.pop(row.remote_id)[1]
+            arrival.rows = [kept for kept in arrival.rows if kept.remote_id != row.remote_id]
+            arrival.bad.append(BadRow(row.raw, str(error), row.remote_id))
+            continue
+        old = live.get(document.entry_id) if document is not None and document.entry_id is not None else None
+        if old is not None and _says_the_same(old, entry):
+            changes.append(_Change(row, day, document, key))
+        else:
+            changes.append(_Change(row, day, document, key, entry, None if old is None else old.id))
+    return changes
+
+
+def _needs_key(row: DayRow, day: date, document: Row[Any] | None) -> bool:
+    return document is None or document.voided_at is not None or document.digest != row.digest
+
+
+def _keys(conn: Connection, source: DaySource, rows: Sequence[tuple[DayRow, date, Row[Any] | None]]) -> dict[str, str]:
+    """Give each row its event's key.
+
+    The api_key that MPW shows; else what our own answers told; else the marker of a push of ours in
+    its description (GET /issuances shows no api_key); else the key it was filed under; else its id.
+    """
+    pushed = keys_of_pushed_rows(conn, source.kind, (row.remote_id for row, _, _ in rows))
+    marked = {row.remote_id: found for row, _, _ in rows if (found := markers(row.description))}
+    asked = {key for found in marked.values() for key in found}
+    asked.update(row.own_key for row, _, _ in rows if row.own_key is not None and is_key(row.own_key))
+    events = events_of_keys(conn, source.post, asked) if asked else {}
+    keys: dict[str, str] = {}
+    for row, _, document in rows:
+        ours = next((events[key] for key in reversed(marked.get(row.remote_id, ())) if key in events), None)
+        if row.own_key is not None and is_key(row.own_key):
+            keys[row.remote_id] = events.get(row.own_key, row.own_key)
+        elif row.remote_id in pushed:
+            keys[row.remote_id] = pushed[row.remote_id]
+        elif ours is not None:
+            keys[row.remote_id] = ours
+        elif source.sticky and document is not None:
+            keys[row.remote_id] = document.api_key
+        else:
+            keys[row.remote_id] = source.derived_key(row.remote_id)
+    return keys
+
+
+def _entry(source: DaySource, row: DayRow, api_key: str) -> NewEntry:
+    return new_entry(
+        MPW,
+        source.kind,
+        api_key,
+        row.remote_id,
+        item=row.item,
+        warehouse=row.warehouse,
+        quantity=row.quantity,
+        unit_cost=row.unit_cost,
+        occurred_on=row.created_on,
+    )
+
+
+def _says_the_same(old: Row[Any], entry: NewEntry) -> bool:
+    """Tell whether an edit leaves the ledger alone: an invoice number filled in later does (edge case M29)."""
+    return (old.item, old.warehouse, old.quantity, old.unit_cost, old.occurred_on, old.api_key) == (
+        entry.item,
+        entry.warehouse,
+        entry.quantity,
+        entry.unit_cost,
+        entry.occurred_on,
+        entry.api_key,
+    )
+
+
+def _count(filing: Filing, seen: _Seen, changes: Sequence[_Change], known: Mapping[str, Row[Any]]) -> None:
+    for _, arrival in seen.values():
+        filing.counts[arrival.day].unchanged += 1
+    for change in changes:
+        counts = filing.counts[change.day]
+        document = change.document
+        if document is None or document.voided_at is not None:
+            counts.added += 1
+        elif document.digest != change.row.digest or document.day != change.day:
+            counts.changed += 1
+        else:
+            continue
+        counts.unchanged -= 1
+
+
+def _write(
+    conn: Connection,
+    source: DaySource,
+    changes: Sequence[_Change],
+    *,
+    lock_date: date | None,
+    now: datetime,
+    run_id: int,
+) -> None:
+    reversed_ids = [change.reverses for change in changes if change.reverses is not None]
+    reverse_entries(conn, reversed_ids, lock_date=lock_date, now=now, run_id=run_id)
+    originals = [change.entry for change in changes if change.entry is not None]
+    ids = iter(append_entries(conn, originals, lock_date=lock_date, now=now, run_id=run_id))
+    new: list[dict[str, Any]] = []
+    updated: list[dict[str, Any]] = []
+    for change in changes:
+        document = change.document
+        entry_id = next(ids) if change.entry is not None else None if document is None else document.entry_id
+        values = _document_values(change, entry_id, now)
+        if document is None:
+            new.append(
+                {
+                    "system": MPW,
+                    "type": source.kind,
+                    "remote_id": change.row.remote_id,
+                    "source": source.name,
+                    "first_seen_at": now,
+                    **values,
+                }
+            )
+        else:
+            updated.append({"id": document.id, **values})
+    insert_documents(conn, new)
+    update_documents(conn, updated)
+
+
+def _document_values(change: _Change, entry_id: int | None, now: datetime) -> dict[str, Any]:
+    row = change.row
+    return {
+        "day": change.day,
+        "raw": row.raw,
+        "digest": row.digest,
+        "api_key": change.api_key,
+        "item": row.item,
+        "warehouse": row.warehouse,
+        "remaining": row.remaining,
+        "entry_id": entry_id,
+        "last_seen_at": now,
+        "missing_since": None,
+        "voided_at": None,
+    }
+
+
+def _mark_missing(
+    conn: Connection,
+    arrivals: Sequence[Arrival],
+    of_days: Sequence[Row[Any]],
+    seen: _Seen,
+    filing: Filing,
+    policy: Policy,
+) -> None:
+    """Note which documents of these days the answers lack, and which have been lacking long enough.
+
+    A row that could not be read is there; where even its id could not be read, nothing of the day counts
+    as missing.
+    """
+    by_day = {arrival.day: arrival for arrival in arrivals}
+    unreadable = {row.remote_id for arrival in arrivals for row in arrival.bad}
+    marks: list[dict[str, Any]] = []
+    for document in of_days:
+        arrival = by_day[document.day]
+        if document.voided_at is not None or document.remote_id in seen or document.remote_id in unreadable:
+            continue
+        filing.unclean.add(arrival.day)
+        if any(row.remote_id is None for row in arrival.bad):
+            continue
+        if document.missing_since is None:
+            marks.append({"id": document.id, "missing_since": arrival.began_at})
+        elif arrival.began_at - document.missing_since >= policy.void_after:
+            filing.due.append(document.id)
+    update_documents(conn, marks)

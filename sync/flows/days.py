@@ -1,0 +1,186 @@
+"""Reading days of MPW's receipts and issuances, and taking them in: all of a day, or nothing of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.engine import Row
+
+from sync.clients.mpw.client import MpwClient
+from sync.clients.rows import BadRow, Parsed
+from sync.clock import Clock
+from sync.domain.policy import Policy
+from sync.domain.windows import has_ended
+from sync.errors import AuthError, RemoteError
+from sync.flows.day_rows import Arrival, file_rows
+from sync.flows.day_sources import DAY_SOURCES, DayRow
+from sync.store.coverage import covered_days, record_day_error, save_days
+from sync.store.quarantine import quarantine_rows, raw_digest, release_day
+from sync.store.runs import Counts
+
+PARSER = 1
+"""Version of the reading: days that an older one read are read in full again. Raise it when a field counts anew."""
+
+
+@dataclass(slots=True)
+class DayRead:
+    """A day as MPW answered it. `parsed` is None while an equal body makes parsing needless; `error` excludes it."""
+
+    source: str
+    day: date
+    began_at: datetime
+    read_at: datetime
+    body: bytes = b""
+    body_digest: str = ""
+    parsed: Parsed[DayRow] | None = None
+    error: RemoteError | None = None
+
+
+@dataclass(slots=True)
+class Taken:
+    """What taking in days did. `due` are the documents that two readings, far enough apart, have lacked."""
+
+    counts: Counts = field(default_factory=Counts)
+    by_day: dict[tuple[str, date], Counts] = field(default_factory=dict)
+    due: dict[str, list[int]] = field(default_factory=dict)
+
+
+def read_day(client: MpwClient, source: str, day: date, *, clock: Clock, known: Row[Any] | None = None) -> DayRead:
+    """Fetch a day and parse it, unless its body equals the `known` one's; only AuthError is raised, not kept."""
+    began_at = clock.now()
+    try:
+        answer = DAY_SOURCES[source].fetch(client, day)
+    except AuthError:
+        raise
+    except RemoteError as error:
+        return DayRead(source, day, began_at, clock.now(), error=error)
+    digest = hashlib.sha256(answer.body).hexdigest()[:32]
+    read = DayRead(source, day, began_at, clock.now(), answer.body, digest)
+    if not is_unchanged(read, known):
+        parse(read)
+    return read
+
+
+def parse(read: DayRead) -> None:
+    """Read the rows of a body; one that is not whole becomes the day's error."""
+    try:
+        read.parsed = DAY_SOURCES[read.source].read(read.body)
+    except RemoteError as error:
+        read.error = error
+
+
+def is_unchanged(read: DayRead, known: Row[Any] | None) -> bool:
+    """Tell whether a body needs no parsing: it equals the stored one, read by this parser, with nothing open in it."""
+    return known is not None and known.digest == read.body_digest and known.parser == PARSER and not known.unclean
+
+
+def take_days(conn: Connection, reads: Sequence[DayRead], *, policy: Policy, now: datetime, run_id: int) -> Taken:
+    """Take in whole days of one or both sources: entries, documents and coverage, in this transaction.
+
+    A read whose fetch began before the stored one's is dropped: it shows an older state.
+    """
+    taken = Taken()
+    for source in DAY_SOURCES:
+        mine = sorted((read for read in reads if read.source == source), key=lambda read: read.began_at)
+        if mine:
+            _take_source(conn, source, mine, taken, policy=policy, now=now, run_id=run_id)
+    for counts in taken.by_day.values():
+        taken.counts.add(counts)
+    return taken
+
+
+def _take_source(
+    conn: Connection,
+    source: str,
+    reads: list[DayRead],
+    taken: Taken,
+    *,
+    policy: Policy,
+    now: datetime,
+    run_id: int,
+) -> None:
+    known = covered_days(conn, source, {read.day for read in reads})
+    fresh: list[DayRead] = []
+    same: list[DayRead] = []
+    for read in reads:
+        before = known.get(read.day)
+        if read.error is None and _is_older(read, before):
+            continue
+        if read.error is None and read.parsed is None and not is_unchanged(read, before):
+            parse(read)
+        if read.error is not None:
+            record_day_error(conn, source, [read.day], read.error.message, now=now)
+        elif read.parsed is None or is_unchanged(read, before):
+            same.append(read)
+        else:
+            fresh.append(read)
+    save_days(conn, [_coverage_row(read, known, policy, known[read.day].rows) for read in same])
+    for read in same:
+        rows = known[read.day].rows
+        taken.by_day[source, read.day] = Counts(seen=rows, unchanged=rows)
+    _take_fresh(conn, source, fresh, known, taken, policy=policy, now=now, run_id=run_id)
+
+
+def _take_fresh(
+    conn: Connection,
+    source: str,
+    fresh: list[DayRead],
+    known: Mapping[date, Row[Any]],
+    taken: Taken,
+    *,
+    policy: Policy,
+    now: datetime,
+    run_id: int,
+) -> None:
+    if not fresh:
+        return
+    arrivals = [_arrival(read) for read in fresh]
+    filing = file_rows(conn, DAY_SOURCES[source], arrivals, policy=policy, now=now, run_id=run_id)
+    rows = []
+    for read, arrival in zip(fresh, arrivals, strict=True):
+        counts = filing.counts[read.day]
+        counts.quarantined = _quarantine(conn, source, read.day, arrival.bad, known.get(read.day), now)
+        taken.by_day[source, read.day] = counts
+        unclean = read.day in filing.unclean or bool(arrival.bad)
+        rows.append(_coverage_row(read, known, policy, len(arrival.rows), unclean=unclean))
+    save_days(conn, rows)
+    taken.due.setdefault(source, []).extend(filing.due)
+
+
+def _arrival(read: DayRead) -> Arrival:
+    assert read.parsed is not None
+    return Arrival(read.day, read.began_at, read.parsed.rows, list(read.parsed.bad))
+
+
+def _quarantine(
+    conn: Connection, source: str, day: date, bad: list[BadRow], before: Row[Any] | None, now: datetime
+) -> int:
+    if before is not None and before.unclean:
+        release_day(conn, source, day, still={raw_digest(row.raw) for row in bad}, now=now)
+    return quarantine_rows(conn, source, day, bad, now=now)
+
+
+def _is_older(read: DayRead, before: Row[Any] | None) -> bool:
+    return before is not None and before.fetch_began_at is not None and before.fetch_began_at > read.began_at
+
+
+def _coverage_row(
+    read: DayRead, known: Mapping[date, Row[Any]], policy: Policy, rows: int, *, unclean: bool = False
+) -> dict[str, Any]:
+    before = known.get(read.day)
+    return {
+        "source": read.source,
+        "day": read.day,
+        "complete": has_ended(read.day, read.began_at, policy) or (before is not None and before.complete),
+        "rows": rows,
+        "last_read_at": read.read_at,
+        "fetch_began_at": read.began_at,
+        "digest": read.body_digest,
+        "parser": PARSER,
+        "unclean": unclean,
+    }

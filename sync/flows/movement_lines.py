@@ -1,0 +1,345 @@
+"""Taking in movements, from the feed or from an export: each line an entry under a key that it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.engine import Row
+
+from sync.clients.mpservices.wire import Movement
+from sync.clients.rows import BadRow
+from sync.domain.ledger import ADJUSTMENT, NewEntry, new_entry
+from sync.domain.movements import Line, file_line, kind_of, match_lines
+from sync.domain.policy import Policy
+from sync.flows.context import MPSERVICES
+from sync.flows.echoes import settle_echoes
+from sync.store.coverage import MOVEMENTS
+from sync.store.documents import documents_by_remote_id, insert_documents, update_documents
+from sync.store.exceptions import open_exception
+from sync.store.ledger import append_entries, reverse_entries
+from sync.store.movements import (
+    ECHO,
+    EVENT,
+    UNDECIDED,
+    EventKey,
+    hold_from_push,
+    insert_lines,
+    items_awaiting_echo,
+    last_places,
+    let_push,
+    line_key,
+    lines_of,
+    update_line,
+)
+from sync.store.runs import Counts
+
+FEED = "feed"
+IMPORT = "import"
+IMPORTED = "mpservices.import"
+"""`documents.source` of movements that only an import has shown."""
+
+
+@dataclass(slots=True)
+class Ingested:
+    """What taking in movements did. Counts are lines; `bad` are movements that could not be filed."""
+
+    counts: Counts = field(default_factory=Counts)
+    bad: list[BadRow] = field(default_factory=list)
+    readable: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Filed:
+    """A movement with its lines as the ledger has them."""
+
+    movement: Movement
+    kind: str
+    lines: list[Line]
+
+
+@dataclass(slots=True)
+class _Work:
+    """What one call writes, gathered so that entries and lines go in together."""
+
+    policy: Policy
+    now: datetime
+    run_id: int | None
+    counts: Counts
+    places: dict[datetime, int]
+    awaiting: set[str]
+    entries: list[NewEntry] = field(default_factory=list)
+    new_lines: list[dict[str, Any]] = field(default_factory=list)
+    touched: set[str] = field(default_factory=set)
+    new_events: list[EventKey] = field(default_factory=list)
+    seen_events: list[EventKey] = field(default_factory=list)
+
+
+def ingest_movements(
+    conn: Connection,
+    movements: Sequence[Movement],
+    *,
+    source: str,
+    push: bool,
+    policy: Policy,
+    now: datetime,
+    run_id: int | None,
+) -> Ingested:
+    """Take in movements in this transaction: of the `feed` (newest first) or of an `import` (in file order).
+
+    Lines that are known keep their number, whatever their order now; an added line takes the next.
+    An imported movement that the feed has shown is left as the feed showed it. Without `push`, new
+    imported events are recorded only; the feed, or an import with `push`, lets them go.
+    """
+    done = Ingested()
+    filed = _file_all(conn, movements, policy, done, now)
+    if source == FEED:
+        filed.reverse()  # older first: places among equal times follow the feed's order
+    known = documents_by_remote_id(conn, MPSERVICES, "movement", (item.movement.id for item in filed))
+    stored = lines_of(conn, (item.movement.id for item in filed))
+    work = _Work(
+        policy,
+        now,
+        run_id,
+        done.counts,
+        places=last_places(conn, {item.movement.created_at for item in filed}),
+        awaiting=items_awaiting_echo(conn),
+    )
+    for item in filed:
+        _take(conn, item, known.get(item.movement.id), stored.get(item.movement.id, []), source, work)
+    _write_new(conn, work)
+    if source == IMPORT and not push:
+        hold_from_push(conn, work.new_events, why="imported without --push")
+    else:
+        reason = "the feed shows it" if source == FEED else "imported with --push"
+        let_push(conn, work.seen_events, reason=reason, now=now)
+    items = work.touched | work.awaiting
+    if items:
+        settle_echoes(conn, sorted(items), policy=policy, now=now, run_id=run_id)
+    return done
+
+
+def _file_all(
+    conn: Connection, movements: Sequence[Movement], policy: Policy, done: Ingested, now: datetime
+) -> list[_Filed]:
+    filed: list[_Filed] = []
+    for movement in movements:
+        done.counts.seen += max(1, len(movement.lines))
+        kind = kind_of(movement.type)
+        try:
+            if kind is None:
+                _report_type(conn, movement, now)
+                raise ValueError(f"movement type {movement.type!r} is neither Inbound nor Outbound")
+            filed.append(_Filed(movement, kind, _lines(movement, kind, policy)))
+            done.readable.append(movement.id)
+        except ValueError as error:
+            done.bad.append(BadRow(movement.raw, str(error), movement.id))
+    return filed
+
+
+def _lines(movement: Movement, kind: str, policy: Policy) -> list[Line]:
+    lines = []
+    for number, line in enumerate(movement.lines, start=1):
+        item = line.item_external_id or line.item_id
+        if item is None:
+            raise ValueError(f"line {number} names no item")
+        filed = file_line(
+            kind,
+            item,
+            line.quantity,
+            line.cost,
+            cost_is=policy.cost_is,
+            created_at=movement.created_at,
+            digest=line.digest,
+        )
+        _entry(kind, "", movement, filed, policy)  # raises where the amount does not fit the ledger
+        lines.append(filed)
+    return lines
+
+
+def _report_type(conn: Connection, movement: Movement, now: datetime) -> None:
+    open_exception(
+        conn,
+        "unknown_value",
+        f"{MOVEMENTS} type {movement.type[:80]}",
+        detail=f"movement {movement.id} is of type {movement.type[:80]!r}, which is neither Inbound nor Outbound",
+        hint="find out what it does to the stock; the movement is in v_quarantine and reaches nobody until then",
+        now=now,
+    )
+
+
+def _take(
+    conn: Connection,
+    item: _Filed,
+    document: Row[Any] | None,
+    stored: list[Row[Any]],
+    source: str,
+    work: _Work,
+) -> None:
+    movement = item.movement
+    from_feed = document is not None and document.source == MOVEMENTS
+    if not from_feed:
+        work.seen_events.extend(EventKey(item.kind, line.api_key) for line in stored)
+    if document is not None and (document.digest == movement.digest or (source == IMPORT and from_feed)):
+        work.counts.unchanged += max(1, len(item.lines))
+        if source == FEED and not from_feed:
+            update_documents(conn, [{"id": document.id, "source": MOVEMENTS, "last_seen_at": work.now}])
+        return
+    _save_document(conn, item, document, source, work)
+    matches = match_lines(
+        stored,
+        item.lines,
+        (
+            (lambda old: ("digest", old.digest), lambda new: ("digest", new.digest)),
+            (_content_of_row, _content_of_line),
+            (lambda old: ("item", old.external_id), lambda new: ("item", new.external_id)),
+        ),
+    )
+    changed = [pair for pair in matches.pairs if _material(pair[0]) != _material_line(pair[1])]
+    for old, new in matches.pairs:
+        if (old, new) not in changed and old.digest != new.digest:
+            update_line(conn, movement.id, old.n, digest=new.digest)
+    work.counts.unchanged += len(matches.pairs) - len(changed)
+    for old, new in changed:
+        _change(conn, item, old, new, work)
+    gone = [line for line in matches.gone if line.entry_id is not None and source == FEED]
+    for old in gone:
+        _remove(conn, old, work)
+    if changed or gone or (from_feed and matches.new):
+        _report_change(conn, movement, work.now)
+    if stored and matches.new:
+        for old in stored:
+            update_line(conn, movement.id, old.n, single=False)
+    _add(conn, item, stored, matches.new, work)
+
+
+def _content_of_row(row: Row[Any]) -> tuple[object, ...]:
+    return (row.external_id, row.quantity, row.unit_cost)
+
+
+def _content_of_line(line: Line) -> tuple[object, ...]:
+    return (line.external_id, line.quantity, line.unit_cost)
+
+
+def _material(row: Row[Any]) -> tuple[object, ...]:
+    return (row.external_id, row.quantity, row.unit_cost, row.created_at)
+
+
+def _material_line(line: Line) -> tuple[object, ...]:
+    return (line.external_id, line.quantity, line.unit_cost, line.created_at)
+
+
+def _save_document(conn: Connection, item: _Filed, document: Row[Any] | None, source: str, work: _Work) -> None:
+    movement = item.movement
+    values = {
+        "source": MOVEMENTS if source == FEED else IMPORTED,
+        "day": work.policy.day(movement.created_at),
+        "raw": movement.raw,
+        "digest": movement.digest,
+        "last_seen_at": work.now,
+    }
+    if document is not None:
+        update_documents(conn, [{"id": document.id, **values}])
+        return
+    key = {"system": MPSERVICES, "type": "movement", "remote_id": movement.id, "first_seen_at": work.now}
+    insert_documents(conn, [{**key, **values}])
+
+
+def _add(conn: Connection, item: _Filed, stored: list[Row[Any]], lines: Sequence[Line], work: _Work) -> None:
+    n = max((line.n for line in stored), default=0)
+    for line in lines:
+        n += 1
+        place = work.places.get(line.created_at, -1) + 1
+        work.places[line.created_at] = place
+        key = line_key(conn, item.movement.id, n)
+        work.entries.append(_entry(item.kind, key, item.movement, line, work.policy))
+        work.new_lines.append(
+            {
+                "movement_id": item.movement.id,
+                "n": n,
+                "api_key": key,
+                "digest": line.digest,
+                "external_id": line.external_id,
+                "quantity": line.quantity,
+                "unit_cost": line.unit_cost,
+                "created_at": line.created_at,
+                "place": place,
+                "single": len(item.lines) == 1 and not stored,
+                "role": UNDECIDED if line.external_id in work.awaiting else EVENT,
+            }
+        )
+        work.touched.add(line.external_id)
+        work.new_events.append(EventKey(item.kind, key))
+        work.counts.added += 1
+
+
+def _write_new(conn: Connection, work: _Work) -> None:
+    lock_date = work.policy.lock_date
+    ids = append_entries(conn, work.entries, lock_date=lock_date, now=work.now, run_id=work.run_id)
+    insert_lines(conn, [{**line, "entry_id": entry_id} for line, entry_id in zip(work.new_lines, ids, strict=True)])
+
+
+def _change(conn: Connection, item: _Filed, old: Row[Any], new: Line, work: _Work) -> None:
+    """Replace a line's entry: a reversal and a new original under the same key."""
+    kind = ADJUSTMENT if old.role == ECHO else item.kind
+    entry = _entry(kind, old.api_key, item.movement, new, work.policy)
+    lock_date = work.policy.lock_date
+    if old.entry_id is not None:
+        reverse_entries(conn, [old.entry_id], lock_date=lock_date, now=work.now, run_id=work.run_id)
+    entry_id = append_entries(conn, [entry], lock_date=lock_date, now=work.now, run_id=work.run_id)[0]
+    place = {}
+    if old.created_at != new.created_at:
+        place = {"place": work.places.get(new.created_at, -1) + 1}
+        work.places[new.created_at] = place["place"]
+    update_line(
+        conn,
+        item.movement.id,
+        old.n,
+        digest=new.digest,
+        external_id=new.external_id,
+        quantity=new.quantity,
+        unit_cost=new.unit_cost,
+        created_at=new.created_at,
+        entry_id=entry_id,
+        **place,
+    )
+    work.touched.update((old.external_id, new.external_id))
+    work.counts.changed += 1
+
+
+def _remove(conn: Connection, old: Row[Any], work: _Work) -> None:
+    """Reverse a line that its movement no longer has; its number stays taken, its quantity counts no more."""
+    reverse_entries(conn, [old.entry_id], lock_date=work.policy.lock_date, now=work.now, run_id=work.run_id)
+    update_line(conn, old.movement_id, old.n, entry_id=None, quantity=old.quantity - old.quantity, digest="")
+    work.touched.add(old.external_id)
+    work.counts.changed += 1
+
+
+def _report_change(conn: Connection, movement: Movement, now: datetime) -> None:
+    open_exception(
+        conn,
+        "movement_changed",
+        movement.id,
+        detail=f"movement {movement.id} of {movement.created_at:%Y-%m-%d %H:%M} UTC is no longer what it was "
+        "when it was first read",
+        hint="what was pushed for it before may be wrong: compare with `mpsync explain`, correct it in MPW by hand",
+        now=now,
+    )
+
+
+def _entry(kind: str, key: str, movement: Movement, line: Line, policy: Policy) -> NewEntry:
+    return new_entry(
+        MPSERVICES,
+        kind,
+        key,
+        movement.id,
+        item=line.external_id,
+        warehouse=None,
+        quantity=line.quantity,
+        unit_cost=line.unit_cost,
+        occurred_on=policy.day(line.created_at),
+        occurred_at=line.created_at,
+    )

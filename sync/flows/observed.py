@@ -1,0 +1,59 @@
+"""A run of a polling flow: its row, its error, its log line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from sync.errors import AuthError, RemoteError
+from sync.flows.context import Context
+from sync.store.coverage import note_feed_error, note_feed_read
+from sync.store.runs import Counts, end_run, start_run
+
+log = structlog.get_logger("mpsync.poll")
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a flow did, and the first thing that went wrong (None: nothing did)."""
+
+    counts: Counts = field(default_factory=Counts)
+    error: str | None = None
+
+
+def observe(ctx: Context, flow: str, *, source: str, system: str, work: Callable[[int], Outcome]) -> Outcome:
+    """Run a flow as a row of `runs`; a vendor's error is recorded and goes no further.
+
+    Wrong credentials pause the system. A source that stays down is logged when it breaks and when it
+    recovers, not in between.
+    """
+    began_at = ctx.clock.now()
+    with ctx.write() as conn:
+        run_id = start_run(conn, flow, now=began_at)
+    try:
+        outcome = work(run_id)
+    except AuthError as error:
+        ctx.pause(system, error)
+        outcome = Outcome(error=error.message)
+    except RemoteError as error:
+        outcome = Outcome(error=error.message)
+    with ctx.write() as conn:
+        end_run(conn, run_id, now=ctx.clock.now(), counts=outcome.counts, error=outcome.error)
+        if outcome.error is not None:
+            turned = note_feed_error(conn, source, outcome.error, now=ctx.clock.now())
+        else:
+            turned = note_feed_read(conn, source, began_at=began_at)
+    _log(flow, source, outcome, turned=turned)
+    return outcome
+
+
+def _log(flow: str, source: str, outcome: Outcome, *, turned: bool) -> None:
+    if turned and outcome.error is not None:
+        log.warning("source.failed", source=source, error=outcome.error)
+    elif turned:
+        log.info("source.recovered", source=source)
+    counts = outcome.counts
+    if counts.added or counts.changed or counts.voided or counts.quarantined:
+        log.info("poll.finished", flow=flow, **counts.as_dict())

@@ -1,0 +1,113 @@
+"""Purchase orders: read by created_on, the open ones again and again until they are final."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from sync.clients.mpw.client import MpwClient
+from sync.clients.mpw.wire import Page, PurchaseOrder, read_purchase_orders
+from sync.clients.rows import Parsed
+from sync.domain.orders import is_final, is_known_status, terms_digest
+from sync.domain.windows import DEEP_DAYS, days_between, grouped
+from sync.flows.context import MPW, Context
+from sync.flows.observed import Outcome, observe
+from sync.flows.pages import Pager
+from sync.flows.ranges import RangeSource, Span, read_ranges
+from sync.store.coverage import PURCHASE_ORDERS, complete_days, days_by_last_read
+from sync.store.exceptions import open_exception
+from sync.store.orders import open_order_days, save_orders
+from sync.store.runs import Counts
+
+OPEN_DAYS_MAX = 300
+"""Creation days of old open orders that one pass reads again: the longest unread first, the rest next time."""
+
+SPAN_DAYS_MAX = 31
+APART_DAYS_MAX = 7
+"""Days so close together are read as one span: one request with a few orders too many beats two."""
+
+
+def poll_orders_once(ctx: Context) -> Counts:
+    """Read the last 45 days, what is incomplete since the start date, and every order that is still open."""
+    client = ctx.mpw_client()
+    if client is None:
+        return Counts()
+    return observe(
+        ctx,
+        "poll.mpw.purchase_orders",
+        source=PURCHASE_ORDERS,
+        system=MPW,
+        work=lambda _run_id: _poll(ctx, client),
+    ).counts
+
+
+def order_source(client: MpwClient) -> RangeSource[PurchaseOrder]:
+    """Return how purchase orders are read and stored. One per pass: it learns whether pages can be asked for."""
+
+    def fetch(first: date, last: date, page: int) -> tuple[Parsed[PurchaseOrder], Page | None]:
+        return read_purchase_orders(client.purchase_orders("created_on", first, last, page=page).body)
+
+    return RangeSource(
+        PURCHASE_ORDERS,
+        read=Pager(fetch, lambda row: row.number).read,
+        save=take_orders,
+        identity=lambda row: row.number,
+        day_of=lambda row: row.created_on,
+    )
+
+
+def take_orders(conn: Connection, orders: Sequence[PurchaseOrder], now: datetime) -> tuple[int, int]:
+    """Store orders; return how many are new and how many changed. A status we do not know keeps an order open."""
+    for status in sorted({order.status for order in orders if not is_known_status(order.status)}):
+        example = next(order.number for order in orders if order.status == status)
+        open_exception(
+            conn,
+            "unknown_value",
+            f"{PURCHASE_ORDERS} status {status[:80]}",
+            detail=f"purchase order {example} has the status {status[:80]!r}, which the program does not know",
+            hint="such orders are taken for open and read again on every poll; tell the maintainers what it means",
+            now=now,
+        )
+    return save_orders(conn, [order_values(order) for order in orders], now=now)
+
+
+def order_values(order: PurchaseOrder) -> dict[str, Any]:
+    """Return an order as the table has it."""
+    return {
+        "number": order.number,
+        "status": order.status,
+        "created_on": order.created_on,
+        "vendor_name": order.vendor_name,
+        "warehouse_name": order.warehouse_name,
+        "total_cost": order.total_cost,
+        "lines": len(order.items),
+        "terms_digest": order_terms(order),
+        "digest": order.digest,
+        "raw": order.raw,
+        "final": is_final(order.status),
+    }
+
+
+def order_terms(order: PurchaseOrder) -> str:
+    """Return the digest of what an approval of this order approves."""
+    return terms_digest(order.total_cost, ((line.part_number, line.quantity, line.unit_cost) for line in order.items))
+
+
+def _poll(ctx: Context, client: MpwClient) -> Outcome:
+    return read_ranges(ctx, order_source(client), due_spans(ctx)).outcome()
+
+
+def due_spans(ctx: Context) -> list[Span]:
+    """Return the spans that a poll reads now, newest first."""
+    today = ctx.policy.day(ctx.clock.now())
+    recent = today - timedelta(days=DEEP_DAYS)
+    with ctx.read() as conn:
+        complete = complete_days(conn, PURCHASE_ORDERS, ctx.policy.start_date, today)
+        still_open = [day for day in open_order_days(conn) if day < recent]
+        oldest_first = days_by_last_read(conn, PURCHASE_ORDERS, still_open)[:OPEN_DAYS_MAX]
+    missing = (day for day in days_between(ctx.policy.start_date, recent) if day not in complete)
+    days = {*days_between(recent, today + timedelta(days=1)), *missing, *oldest_first}
+    return grouped(days, apart_max=APART_DAYS_MAX, length_max=SPAN_DAYS_MAX)[::-1]

@@ -1,0 +1,130 @@
+"""What is to be read now, and reading it: the incomplete, the overdue, and what is read often."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import Connection
+
+from sync.domain.policy import Policy
+from sync.domain.windows import YEAR_DAYS, DayState, due_days
+from sync.flows.context import MPW, Context
+from sync.flows.day_pass import read_days
+from sync.flows.equipment import DAILY, poll_equipment_once
+from sync.flows.movements import poll_movements_once
+from sync.flows.observed import observe
+from sync.flows.orders import poll_orders_once
+from sync.flows.work_orders import poll_work_orders_once
+from sync.store.coverage import (
+    DAY_SOURCES,
+    EQUIPMENT,
+    MOVEMENTS,
+    PURCHASE_ORDERS,
+    WORK_ORDERS,
+    coverage_since,
+    feed,
+)
+from sync.store.pushed import days_awaiting_readback
+from sync.store.runs import Counts
+
+__all__ = [
+    "due_windows",
+    "poll_days_once",
+    "poll_due_once",
+    "poll_equipment_once",
+    "poll_movements_once",
+    "poll_orders_once",
+    "poll_recent_once",
+    "poll_work_orders_once",
+]
+
+
+def poll_due_once(ctx: Context, *, recent: bool = True) -> Counts:
+    """Read what is incomplete or overdue; with `recent` also, due or not, what `run` reads often.
+
+    A source that fails is recorded and stops no other. Nothing is read of a system that is off or paused.
+    """
+    counts = Counts()
+    now = ctx.clock.now()
+    with ctx.read() as conn:
+        windows = due_windows(conn, ctx.policy, now)
+        due = {source: _feed_is_due(conn, source, ctx.policy, now) for source in _INTERVALS}
+    for source in DAY_SOURCES:
+        days = windows[source]
+        if recent:
+            days = [*_recent_days(ctx), *(day for day in days if day not in _recent_days(ctx))]
+        counts.add(poll_days_once(ctx, source, days))
+    for source, poll in _FEEDS:
+        if ctx.stopping():
+            break
+        if due[source] or (recent and source in _OFTEN):
+            counts.add(poll(ctx))
+    return counts
+
+
+def poll_recent_once(ctx: Context, source: str) -> Counts:
+    """Read what is due now of one of the daily lists, today and yesterday at their own pace: the daemon's tick."""
+    with ctx.read() as conn:
+        days = due_windows(conn, ctx.policy, ctx.clock.now())[source]
+    return poll_days_once(ctx, source, days)
+
+
+def poll_days_once(ctx: Context, source: str, days: Sequence[date]) -> Counts:
+    """Read these days of `mpw.issuances` or `mpw.receipts`, in that order."""
+    client = ctx.mpw_client()
+    if client is None or not days:
+        return Counts()
+    return observe(
+        ctx,
+        f"poll.{source}",
+        source=source,
+        system=MPW,
+        work=lambda run_id: read_days(ctx, client, source, days, run_id),
+    ).counts
+
+
+def due_windows(conn: Connection, policy: Policy, now: datetime) -> dict[str, list[date]]:
+    """Return the days of each daily list that are to be read now, newest first.
+
+    Beside the schedule: days that a push of ours was dated to and that were not read since, so that an
+    event's two sides meet soon.
+    """
+    first = min(policy.start_date, policy.day(now) - timedelta(days=YEAR_DAYS))
+    windows: dict[str, list[date]] = {}
+    for source in DAY_SOURCES:
+        rows = coverage_since(conn, source, first)
+        states = {day: DayState(row.complete, row.last_read_at, row.unclean) for day, row in rows.items()}
+        began = {day: row.fetch_began_at for day, row in rows.items()}
+        pushed = days_awaiting_readback(conn, source, began, now=now)
+        last = policy.day(now) + timedelta(days=1)
+        days = {*due_days(states, policy, now), *(day for day in pushed if day <= last)}
+        windows[source] = sorted(days, reverse=True)
+    return windows
+
+
+def _recent_days(ctx: Context) -> list[date]:
+    today = ctx.policy.day(ctx.clock.now())
+    return [today, today - timedelta(days=1)]
+
+
+_FEEDS: tuple[tuple[str, Callable[[Context], Counts]], ...] = (
+    (MOVEMENTS, poll_movements_once),
+    (PURCHASE_ORDERS, poll_orders_once),
+    (WORK_ORDERS, poll_work_orders_once),
+    (EQUIPMENT, poll_equipment_once),
+)
+_OFTEN = (MOVEMENTS, PURCHASE_ORDERS)
+_INTERVALS: dict[str, Callable[[Policy], timedelta]] = {
+    MOVEMENTS: lambda policy: policy.poll_movements,
+    PURCHASE_ORDERS: lambda policy: policy.poll_orders,
+    WORK_ORDERS: lambda policy: policy.poll_orders,
+    EQUIPMENT: lambda policy: DAILY,
+}
+
+
+def _feed_is_due(conn: Connection, source: str, policy: Policy, now: datetime) -> bool:
+    known = feed(conn, source)
+    if known is None or known.last_read_at is None:
+        return True
+    return bool(now - known.last_read_at >= _INTERVALS[source](policy))

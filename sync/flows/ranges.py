@@ -1,0 +1,125 @@
+"""Spans of days: each is read whole, or its days keep an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Generic, TypeVar
+
+from sqlalchemy import Connection
+
+from sync.clients.rows import Parsed
+from sync.domain.windows import days_between, has_ended
+from sync.errors import AuthError, RemoteError, RetryableError
+from sync.flows.context import Context
+from sync.flows.day_pass import FAILURES_MAX, error_text
+from sync.flows.observed import Outcome
+from sync.store.coverage import covered_days, record_day_error, save_days
+from sync.store.quarantine import quarantine_rows, release_remote_ids
+from sync.store.runs import Counts
+
+T = TypeVar("T")
+Span = tuple[date, date]
+Progress = Callable[[str, date, Counts], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RangeSource(Generic[T]):
+    """A list that is read by spans of days: how to read one whole, and how to store its rows.
+
+    `save` returns how many rows are new and how many changed; `day_of` says on which day a row counts
+    (None: rows have no day of their own, and a day counts what its span held).
+    """
+
+    name: str
+    read: Callable[[date, date], Parsed[T]]
+    save: Callable[[Connection, Sequence[T], datetime], tuple[int, int]]
+    identity: Callable[[T], str]
+    day_of: Callable[[T], date | None]
+
+
+@dataclass(slots=True)
+class RangePass:
+    """What a pass over spans did."""
+
+    counts: Counts = field(default_factory=Counts)
+    failed: list[tuple[str, date, str]] = field(default_factory=list)
+
+    def outcome(self) -> Outcome:
+        """Return the counts and the first error."""
+        return Outcome(self.counts, error_text(self.failed))
+
+
+def read_ranges(
+    ctx: Context, source: RangeSource[T], spans: Sequence[Span], *, progress: Progress | None = None
+) -> RangePass:
+    """Read spans one after the other and take each in; stops early when the vendor cannot be reached."""
+    done = RangePass()
+    failures = 0
+    for first, last in spans:
+        if ctx.stopping() or failures >= FAILURES_MAX:
+            break
+        began_at = ctx.clock.now()
+        try:
+            parsed = source.read(first, last)
+        except AuthError:
+            raise
+        except RemoteError as error:
+            failures = failures + 1 if isinstance(error, RetryableError) else 0
+            done.failed.append((source.name, first, error.message))
+            with ctx.write() as conn:
+                days = _noted_days(ctx, (first, last))
+                record_day_error(conn, source.name, days, error.message, now=ctx.clock.now())
+            continue
+        failures = 0
+        counts = _take(ctx, source, (first, last), parsed, began_at)
+        done.counts.add(counts)
+        if progress is not None:
+            progress(source.name, first, counts)
+    return done
+
+
+def _take(ctx: Context, source: RangeSource[T], span: Span, parsed: Parsed[T], began_at: datetime) -> Counts:
+    now = ctx.clock.now()
+    counts = Counts(seen=len(parsed.rows) + len(parsed.bad))
+    with ctx.write() as conn:
+        days = _noted_days(ctx, span)
+        known = covered_days(conn, source.name, days)
+        if any(row.fetch_began_at is not None and row.fetch_began_at > began_at for row in known.values()):
+            return Counts()
+        counts.added, counts.changed = source.save(conn, parsed.rows, now)
+        counts.unchanged = len(parsed.rows) - counts.added - counts.changed
+        counts.quarantined = quarantine_rows(conn, source.name, None, parsed.bad, now=now)
+        release_remote_ids(conn, source.name, [source.identity(row) for row in parsed.rows], now=now)
+        per_day = _per_day(source, parsed.rows)
+        save_days(
+            conn,
+            [
+                {
+                    "source": source.name,
+                    "day": day,
+                    "complete": has_ended(day, began_at, ctx.policy) or (day in known and known[day].complete),
+                    "rows": per_day.get(day, 0),
+                    "last_read_at": now,
+                    "fetch_began_at": began_at,
+                }
+                for day in days
+            ],
+        )
+    return counts
+
+
+def _noted_days(ctx: Context, span: Span) -> list[date]:
+    """Return the days of a span that coverage speaks of: the future, beyond tomorrow, is nobody's gap."""
+    last = min(span[1], ctx.policy.day(ctx.clock.now()) + timedelta(days=1))
+    return list(days_between(span[0], last))
+
+
+def _per_day(source: RangeSource[T], rows: Sequence[T]) -> dict[date, int]:
+    found: dict[date, int] = {}
+    for row in rows:
+        day = source.day_of(row)
+        if day is not None:
+            found[day] = found.get(day, 0) + 1
+    return found

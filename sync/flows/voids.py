@@ -1,0 +1,139 @@
+"""Deletes leave no trace at MPW: rows that disappeared are voided, unless it looks like a lost permission."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.engine import Row
+
+from sync.domain.policy import Policy
+from sync.domain.voids import Presence, suspicion
+from sync.flows.context import MPW
+from sync.flows.day_sources import DAY_SOURCES
+from sync.store.coverage import days_read_since
+from sync.store.documents import (
+    documents_by_id,
+    documents_by_remote_id,
+    missing_documents,
+    presence_by_warehouse,
+    update_documents,
+)
+from sync.store.exceptions import open_exception, open_exceptions, resolve_exceptions
+from sync.store.ledger import reverse_entries
+from sync.store.pushed import sent_and_not_deleted
+
+MASS_DISAPPEARANCE = "mass_disappearance"
+DELETED_IN_MPW = "deleted_in_mpw"
+
+
+def void_gone(
+    conn: Connection,
+    source: str,
+    due: Iterable[int],
+    days: Sequence[date],
+    *,
+    policy: Policy,
+    now: datetime,
+    run_id: int,
+) -> int:
+    """Void the documents in `due` that are still missing after a pass over `days`; return how many.
+
+    Nothing is voided when the disappearance is suspicious: measured over what the pass read, and over
+    all days read since the rows went missing, so that many small passes do not do what one large
+    may not. What an open exception holds back stays held back.
+    """
+    _settle_returned(conn, source, now)
+    gone = [row for row in documents_by_id(conn, due) if row.missing_since is not None and row.voided_at is None]
+    if not gone:
+        return 0
+    since = min(row.missing_since for row in gone)
+    for span in (days, sorted({*days, *days_read_since(conn, source, since)})):
+        found = presence_by_warehouse(conn, source, span)
+        by_warehouse = {warehouse: Presence(known, missing) for warehouse, (known, missing) in found.items()}
+        why = suspicion(by_warehouse, policy.void_max_ratio)
+        if why is not None:
+            _hold_back(conn, source, span, why, now)
+            return 0
+    held = _held_back(conn, source)
+    rows = [row for row in gone if row.remote_id not in held]
+    return void_documents(conn, source, rows, lock_date=policy.lock_date, now=now, run_id=run_id)
+
+
+def void_disappeared(
+    conn: Connection, exception: Row[Any], *, lock_date: date | None, now: datetime, run_id: int | None = None
+) -> int:
+    """Void what a `mass_disappearance` exception names and is still missing: a person says it really is gone."""
+    facts = json.loads(exception.facts)
+    source = str(facts["source"])
+    found = documents_by_remote_id(conn, MPW, DAY_SOURCES[source].kind, facts["remote_ids"])
+    rows = [row for row in found.values() if row.missing_since is not None and row.voided_at is None]
+    return void_documents(conn, source, rows, lock_date=lock_date, now=now, run_id=run_id)
+
+
+def void_documents(
+    conn: Connection,
+    source: str,
+    rows: Sequence[Row[Any]],
+    *,
+    lock_date: date | None,
+    now: datetime,
+    run_id: int | None,
+) -> int:
+    """Reverse documents' entries; return how many. What a person deleted of what we posted is reported, not redone."""
+    live = [row.entry_id for row in rows if row.entry_id is not None]
+    reverse_entries(conn, live, lock_date=lock_date, now=now, run_id=run_id)
+    update_documents(conn, [{"id": row.id, "voided_at": now, "entry_id": None} for row in rows])
+    ours = sent_and_not_deleted(
+        conn, DAY_SOURCES[source].post, DAY_SOURCES[source].delete, {row.api_key for row in rows if row.api_key}
+    )
+    for key in sorted(ours):
+        ids = sorted(row.remote_id for row in rows if row.api_key == key)
+        kind = DAY_SOURCES[source].kind
+        open_exception(
+            conn,
+            DELETED_IN_MPW,
+            f"{kind} {key}",
+            detail=f"the {kind} that we posted under {key} is gone from MPW (id {', '.join(ids)}): somebody deleted it",
+            hint="its entry is reversed and it is not posted again; if that was a mistake, key it in by hand in MPW",
+            now=now,
+            facts={"source": source, "api_key": key, "remote_ids": ids},
+        )
+    return len(rows)
+
+
+def _hold_back(conn: Connection, source: str, days: Sequence[date], why: str, now: datetime) -> None:
+    missing = missing_documents(conn, source, days)
+    ids = sorted({row.remote_id for row in missing} | _held_back(conn, source))
+    gone_from = sorted({row.day.isoformat() for row in missing})
+    open_exception(
+        conn,
+        MASS_DISAPPEARANCE,
+        source,
+        detail=f"{why} ({source}, {gone_from[0]} to {gone_from[-1]}); nothing was voided",
+        hint="check that the account still sees every warehouse; "
+        "if the rows really were deleted: mpsync exceptions resolve ID --void",
+        now=now,
+        facts={"source": source, "days": gone_from, "remote_ids": ids},
+    )
+
+
+def _held_back(conn: Connection, source: str) -> set[str]:
+    held: set[str] = set()
+    for row in open_exceptions(conn, kind=MASS_DISAPPEARANCE):
+        if row.subject == source:
+            held.update(json.loads(row.facts)["remote_ids"])
+    return held
+
+
+def _settle_returned(conn: Connection, source: str, now: datetime) -> None:
+    """Resolve the exception when every row that it holds back is there again, or voided."""
+    held = _held_back(conn, source)
+    if not held:
+        return
+    found = documents_by_remote_id(conn, MPW, DAY_SOURCES[source].kind, held)
+    if all(row.missing_since is None or row.voided_at is not None for row in found.values()):
+        resolve_exceptions(conn, MASS_DISAPPEARANCE, source, resolution="the rows are there again", now=now)

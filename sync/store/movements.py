@@ -1,0 +1,107 @@
+"""MPservices' movements, line by line: numbered at first sight, never renumbered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy.engine import Row
+
+from sync.domain.keys import movement_key
+from sync.store.chunks import chunks, upsert
+from sync.store.schema import documents, echoes, movement_lines, parked, unpushed
+
+EVENT = "event"
+ECHO = "echo"
+UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, slots=True)
+class EventKey:
+    """What an event is recognised by: receipts and issuances are separate name spaces."""
+
+    kind: str
+    api_key: str
+
+
+def lines_of(conn: Connection, movement_ids: Iterable[str]) -> dict[str, list[Row[Any]]]:
+    """Return the known lines of movements, by their number."""
+    found: dict[str, list[Row[Any]]] = {}
+    for chunk in chunks(movement_ids):
+        query = select(movement_lines).where(movement_lines.c.movement_id.in_(chunk))
+        for row in conn.execute(query.order_by(movement_lines.c.movement_id, movement_lines.c.n)):
+            found.setdefault(row.movement_id, []).append(row)
+    return found
+
+
+def insert_lines(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert lines; every row names the same columns."""
+    if rows:
+        conn.execute(insert(movement_lines), list(rows))
+
+
+def update_line(conn: Connection, movement_id: str, n: int, **values: Any) -> None:
+    """Set columns of one line."""
+    where = movement_lines.c.movement_id == movement_id, movement_lines.c.n == n
+    conn.execute(update(movement_lines).where(*where).values(**values))
+
+
+def last_places(conn: Connection, instants: Iterable[datetime]) -> dict[datetime, int]:
+    """Return the highest place taken among the lines of each instant."""
+    found: dict[datetime, int] = {}
+    for chunk in chunks(instants):
+        query = select(movement_lines.c.created_at, func.max(movement_lines.c.place))
+        query = query.where(movement_lines.c.created_at.in_(chunk)).group_by(movement_lines.c.created_at)
+        found.update(conn.execute(query).tuples().all())
+    return found
+
+
+def line_key(conn: Connection, movement_id: str, n: int) -> str:
+    """Return a new line's key; ids that differ only in their dashes do not share one."""
+    key = movement_key(movement_id, n)
+    taken = select(movement_lines.c.movement_id).where(movement_lines.c.api_key == key)
+    if conn.execute(taken).first() is None:
+        return key
+    return movement_key(movement_id, n, hashed=True)
+
+
+def items_awaiting_echo(conn: Connection) -> set[str]:
+    """Return the items with a stock patch whose own movement is still expected."""
+    return set(conn.execute(select(echoes.c.external_id).where(echoes.c.closed_at.is_(None))).scalars())
+
+
+def young_movements(conn: Connection, source: str, since: datetime) -> set[str]:
+    """Return the ids of the movements that a feed has shown and that were created after an instant."""
+    query = (
+        select(movement_lines.c.movement_id)
+        .join(
+            documents,
+            (documents.c.remote_id == movement_lines.c.movement_id)
+            & (documents.c.system == "mpservices")
+            & (documents.c.type == "movement"),
+        )
+        .where(movement_lines.c.created_at > since, documents.c.source == source)
+        .distinct()
+    )
+    return set(conn.execute(query).scalars())
+
+
+def hold_from_push(conn: Connection, events: Sequence[EventKey], *, why: str) -> None:
+    """Keep imported events from being pushed until the feed shows them or an import says to push."""
+    rows = [{"kind": event.kind, "api_key": event.api_key, "why": why} for event in events]
+    upsert(conn, unpushed, rows, key=("kind", "api_key"), update=())
+
+
+def let_push(conn: Connection, events: Sequence[EventKey], *, reason: str, now: datetime) -> int:
+    """Let events that were held from pushing go: they are looked at again at once; return how many were held."""
+    held = 0
+    for event in events:
+        where = unpushed.c.kind == event.kind, unpushed.c.api_key == event.api_key
+        if conn.execute(delete(unpushed).where(*where)).rowcount:
+            held += 1
+            row = {"kind": event.kind, "api_key": event.api_key, "reason": reason, "due_at": now}
+            upsert(conn, parked, [row], key=("kind", "api_key"), update=("reason", "due_at"))
+    return held

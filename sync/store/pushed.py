@@ -1,0 +1,88 @@
+"""Which of MPW's rows are ours: by what an answer told, or by the marker in a description."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import Connection, exists, select
+
+from sync.store.chunks import chunks
+from sync.store.coverage import ISSUANCES, RECEIPTS
+from sync.store.schema import issuance_parts, outbox, pushed_rows
+
+GONE_AGAIN = ("sending", "unknown", "done")
+"""States of a delete of ours after which a row that vanished needs no explanation."""
+
+READBACK_LASTS = timedelta(days=1)
+"""How long after it was due a push is still looked for out of turn; the schedule reads its day anyway."""
+
+
+def keys_of_pushed_rows(conn: Connection, type_: str, remote_ids: Iterable[str]) -> dict[str, str]:
+    """Return the events' keys of the remote rows that an answer or a verification showed to be ours."""
+    if not conn.execute(select(exists().where(pushed_rows.c.type == type_))).scalar_one():
+        return {}
+    found: dict[str, str] = {}
+    for chunk in chunks(remote_ids):
+        query = select(pushed_rows.c.remote_id, pushed_rows.c.api_key).where(
+            pushed_rows.c.type == type_, pushed_rows.c.remote_id.in_(chunk)
+        )
+        found.update(conn.execute(query).tuples().all())
+    return found
+
+
+def events_of_keys(conn: Connection, operation: str, keys: Collection[str]) -> dict[str, str]:
+    """Return the event's key for each key that our outbox has sent or will send; a part's key maps to its event's."""
+    found: dict[str, str] = {}
+    for chunk in chunks(sorted(keys)):
+        own = select(outbox.c.api_key, outbox.c.api_key.label("event")).where(
+            outbox.c.operation == operation, outbox.c.api_key.in_(chunk)
+        )
+        parts = (
+            select(issuance_parts.c.api_key, outbox.c.api_key.label("event"))
+            .join(outbox, outbox.c.id == issuance_parts.c.outbox_id)
+            .where(outbox.c.operation == operation, issuance_parts.c.api_key.in_(chunk))
+        )
+        for query in (own, parts):
+            found.update((key, event) for key, event in conn.execute(query).tuples())
+    return found
+
+
+def sent_and_not_deleted(conn: Connection, post: str, delete: str, keys: Collection[str]) -> set[str]:
+    """Return those of these events that we posted and did not delete ourselves."""
+    sent: set[str] = set()
+    for chunk in chunks(sorted(keys)):
+        posts = select(outbox.c.api_key).where(
+            outbox.c.operation == post, outbox.c.api_key.in_(chunk), outbox.c.tries > 0
+        )
+        deletes = select(outbox.c.api_key).where(
+            outbox.c.operation == delete, outbox.c.api_key.in_(chunk), outbox.c.state.in_(GONE_AGAIN)
+        )
+        sent |= set(conn.execute(posts).scalars()) - set(conn.execute(deletes).scalars())
+    return sent
+
+
+def days_awaiting_readback(
+    conn: Connection, source: str, read_began: Mapping[date, datetime | None], *, now: datetime
+) -> set[date]:
+    """Return the days that a finished push of ours is dated to and that were not read since it was sent."""
+    operation = {ISSUANCES: "post_issuance", RECEIPTS: "post_receipt"}[source]
+    query = select(outbox.c.payload, outbox.c.last_sent_at).where(
+        outbox.c.state == "done", outbox.c.due_at >= now - READBACK_LASTS, outbox.c.operation == operation
+    )
+    days: set[date] = set()
+    for payload, sent_at in conn.execute(query).tuples():
+        day = _created_on(payload)
+        began = read_began.get(day) if day is not None else None
+        if day is not None and sent_at is not None and (began is None or began < sent_at):
+            days.add(day)
+    return days
+
+
+def _created_on(payload: str) -> date | None:
+    try:
+        value = json.loads(payload)
+        return date.fromisoformat(value["created_on"])
+    except (ValueError, KeyError, TypeError):
+        return None  # not a payload with a date: nothing to read back

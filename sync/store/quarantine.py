@@ -1,0 +1,128 @@
+"""Rows that could not be read: kept with their text and reason, each with an exception, until they read well."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date, datetime
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, exists, insert, select, update
+from sqlalchemy.engine import Row
+
+from sync.store.chunks import chunks
+from sync.store.exceptions import open_exception, resolve_exceptions
+from sync.store.schema import exceptions, quarantine
+
+KIND = "quarantined_row"
+
+
+class Unreadable(Protocol):
+    """An element that could not be read."""
+
+    @property
+    def raw(self) -> str:
+        """Its text."""
+
+    @property
+    def reason(self) -> str:
+        """Why it could not be read."""
+
+    @property
+    def remote_id(self) -> str | None:
+        """Its id, where that much was readable."""
+
+
+def raw_digest(raw: str) -> str:
+    """Return 32 hex digits of a row's text."""
+    return hashlib.sha256(raw.encode("utf-8", "backslashreplace")).hexdigest()[:32]
+
+
+def quarantine_rows(
+    conn: Connection, source: str, day: date | None, bad: Sequence[Unreadable], *, now: datetime
+) -> int:
+    """Keep rows that could not be read, once each; return how many were not there yet."""
+    if not bad:
+        return 0
+    known = {row.digest for row in open_rows(conn, source, day)}
+    new = 0
+    for row in bad:
+        digest = raw_digest(row.raw)
+        _report(conn, source, day, row, digest, now)
+        if digest in known:
+            continue
+        known.add(digest)
+        new += 1
+        values = {"source": source, "day": day, "digest": digest, "reason": row.reason, "raw": row.raw}
+        conn.execute(insert(quarantine).values(**values, seen_at=now))
+    return new
+
+
+def open_rows(conn: Connection, source: str, day: date | None) -> list[Row[Any]]:
+    """Return the quarantined rows of a source's day (None: of a source that has no days)."""
+    same_day = quarantine.c.day.is_(None) if day is None else quarantine.c.day == day
+    query = select(quarantine).where(quarantine.c.source == source, same_day, quarantine.c.resolved_at.is_(None))
+    return list(conn.execute(query.order_by(quarantine.c.id)))
+
+
+def release_day(conn: Connection, source: str, day: date, *, still: Collection[str], now: datetime) -> int:
+    """Resolve a day's quarantined rows but those whose digest is in `still`; return how many."""
+    gone = [row for row in open_rows(conn, source, day) if row.digest not in still]
+    for row in gone:
+        conn.execute(update(quarantine).where(quarantine.c.id == row.id).values(resolved_at=now))
+        _settle(conn, source, row.digest, now)
+    return len(gone)
+
+
+def release_remote_ids(conn: Connection, source: str, remote_ids: Iterable[str], *, now: datetime) -> int:
+    """Resolve what is quarantined under these remote ids: they read well now; return how many were."""
+    waiting = exists().where(quarantine.c.source == source, quarantine.c.resolved_at.is_(None))
+    if not conn.execute(select(waiting)).scalar_one():
+        return 0
+    released = 0
+    for chunk in chunks(f"{source} {remote_id}" for remote_id in remote_ids):
+        query = select(exceptions.c.facts).where(
+            exceptions.c.kind == KIND, exceptions.c.resolved_at.is_(None), exceptions.c.subject.in_(chunk)
+        )
+        for facts in conn.execute(query).scalars().all():
+            digest = json.loads(facts)["digest"]
+            released += _close(conn, source, digest, now)
+            _settle(conn, source, digest, now)
+    return released
+
+
+def _report(conn: Connection, source: str, day: date | None, row: Unreadable, digest: str, now: datetime) -> None:
+    """Open the row's exception; a row with an id that is bad in another way now takes its older text's place."""
+    subject = f"{source} {row.remote_id or digest[:16]}"
+    if day is None and row.remote_id is not None:
+        known = select(exceptions.c.facts).where(
+            exceptions.c.kind == KIND, exceptions.c.subject == subject, exceptions.c.resolved_at.is_(None)
+        )
+        before = conn.execute(known).scalar_one_or_none()
+        if before is not None and json.loads(before)["digest"] != digest:
+            _close(conn, source, json.loads(before)["digest"], now)
+    where = f" of {day}" if day is not None else ""
+    open_exception(
+        conn,
+        KIND,
+        subject,
+        detail=f"a row of {source}{where} could not be read: {row.reason}",
+        hint="look at it in v_quarantine and correct it at the vendor: it is taken in when it reads well",
+        now=now,
+        facts={"digest": digest, "source": source},
+    )
+
+
+def _close(conn: Connection, source: str, digest: str, now: datetime) -> int:
+    waiting = (quarantine.c.source == source, quarantine.c.digest == digest, quarantine.c.resolved_at.is_(None))
+    return conn.execute(update(quarantine).where(*waiting).values(resolved_at=now)).rowcount
+
+
+def _settle(conn: Connection, source: str, digest: str, now: datetime) -> None:
+    facts = json.dumps({"digest": digest, "source": source}, sort_keys=True)
+    query = select(exceptions.c.subject).where(
+        exceptions.c.kind == KIND, exceptions.c.resolved_at.is_(None), exceptions.c.facts == facts
+    )
+    for subject in conn.execute(query).scalars().all():
+        resolve_exceptions(conn, KIND, subject, resolution="the row reads well now, or is gone", now=now)
