@@ -20,11 +20,19 @@ from sync.app import App
 from sync.errors import InvariantError, LeaseHeldError, LeaseLostError, SyncError
 from sync.flows.context import Context
 from sync.flows.cycle import CycleReport, work_once
+from sync.flows.equipment import DAILY
 from sync.flows.lead import RENEW_SECONDS, Leadership
-from sync.flows.poll import poll_due_once, polls
+from sync.flows.poll import (
+    poll_equipment_once,
+    poll_movements_once,
+    poll_orders_once,
+    poll_recent_once,
+    poll_work_orders_once,
+)
 from sync.flows.push import push_once
 from sync.flows.sweep import sweep_once
 from sync.notify import Notifier
+from sync.store.coverage import ISSUANCES, RECEIPTS
 from sync.store.facts import HEARTBEAT_AT, set_fact
 
 log = structlog.get_logger()
@@ -38,8 +46,8 @@ HEARTBEAT_SECONDS = 5.0
 HUNG_SECONDS = 300.0
 """A round of work that takes longer is taken for hung: far more than its longest request and transaction."""
 
-OVERDUE_SECONDS = 60.0
-"""How often windows that are incomplete or overdue are looked for, beside the frequent polls."""
+DAYS_TICK_SECONDS = 5.0
+"""How often it is asked which days are due: those read often, the overdue, and those that a push was dated to."""
 
 
 class Daemon:
@@ -110,11 +118,21 @@ class Daemon:
         )
         self._every(scheduler, "lead", RENEW_SECONDS, self._lead, first_in=RENEW_SECONDS)
         self._every(scheduler, "work", TICK_SECONDS, self._work)
-        overdue = self._leading(lambda context: poll_due_once(context, recent=False))
-        self._every(scheduler, "poll.overdue", OVERDUE_SECONDS, overdue)
-        for name, interval, poll in polls(self._context):
+        for name, interval, poll in self._polls():
             self._every(scheduler, name, max(interval.total_seconds(), TICK_SECONDS), self._leading(poll))
         return scheduler
+
+    def _polls(self) -> list[tuple[str, timedelta, Callable[[Context], object]]]:
+        policy = self._app.policy
+        days = min(policy.poll_recent, timedelta(seconds=DAYS_TICK_SECONDS))
+        return [
+            ("poll.mpw.issuances", days, lambda context: poll_recent_once(context, ISSUANCES)),
+            ("poll.mpw.receipts", days, lambda context: poll_recent_once(context, RECEIPTS)),
+            ("poll.mpservices.movements", policy.poll_movements, poll_movements_once),
+            ("poll.mpw.purchase_orders", policy.poll_orders, poll_orders_once),
+            ("poll.work_orders", policy.poll_orders, poll_work_orders_once),
+            ("poll.mpw.equipment", DAILY, poll_equipment_once),
+        ]
 
     def _every(
         self,

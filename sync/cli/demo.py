@@ -173,8 +173,9 @@ def _show_pulled(out: Output, app: App) -> None:
 def _show_cycle(out: Output, report: CycleReport) -> None:
     polled = report.polled
     out.line(
-        f"read {polled.seen} rows ({polled.added} new, {polled.changed} changed), took in {report.inbox.seen} documents,"
-        f" derived {report.derived} pushes, sent {report.pushed}, verified {report.verified}"
+        f"read {polled.seen} rows ({polled.added} new, {polled.changed} changed),"
+        f" took in {report.inbox.seen} documents, derived {report.derived} pushes,"
+        f" sent {report.pushed}, verified {report.verified}"
     )
 
 

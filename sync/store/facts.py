@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from sync.store.schema import facts
 
@@ -31,7 +32,11 @@ def set_fact_once(conn: Connection, name: str, value: str, *, now: datetime) -> 
     known = fact(conn, name)
     if known is not None:
         return known
-    conn.execute(insert(facts).values(name=name, value=value, updated_at=now))
+    try:
+        with conn.begin_nested():
+            conn.execute(insert(facts).values(name=name, value=value, updated_at=now))
+    except IntegrityError:  # another process was first
+        return fact(conn, name) or value
     return value
 
 
