@@ -101,6 +101,7 @@ class Conflict(Told):
     detail: str
     kind: str = "push_conflict"
     hint: str | None = None
+    remote_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +125,10 @@ class Unclear(Told):
 
 @dataclass(frozen=True, slots=True)
 class More(Told):
-    """A part of the effect is there, the rest goes in further calls: ready again at once."""
+    """A part of the effect is there or known, the rest goes in further calls: ready again at once."""
 
     reason: str
+    remote_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,14 @@ class NoStock(Told):
     reason: str
 
 
-Outcome = Delivered | Refused | Conflict | NotSent | Unclear | More | NoStock
+@dataclass(frozen=True, slots=True)
+class BatchRefused(Told):
+    """A call for several rows was refused as a whole: each goes again alone, so that one bad row sinks no other."""
+
+    reason: str
+
+
+Outcome = Delivered | Refused | Conflict | NotSent | Unclear | More | NoStock | BatchRefused
 """What one call did for one row."""
 
 
@@ -192,8 +201,8 @@ LEGAL: Mapping[str, frozenset[str]] = {
 """Every move there is. ready → done, dead, discarded: `prepare` found it done, wrong, or unwanted."""
 
 TOO_OLD = timedelta(days=7)
-"""After a week of calls that came to nothing a person should look. Counted from the first call that may
-have reached the vendor, so that an outage, or a system that is paused, ages no row."""
+"""After a week of calls that came to nothing a person should look. Counted from the first unclear call, so
+that neither an outage in which nothing is sent, nor a pause, nor waiting for stock ages a row."""
 
 CHECK_AGAIN_MAX = timedelta(hours=1)
 STOCK_WAIT = timedelta(minutes=15)
@@ -214,8 +223,9 @@ class Standing:
 
     ambiguous: bool
     failures: int
-    """Tries in a row, this one included, that came to nothing: the exponent of the back-off."""
-    first_sent_at: datetime | None
+    """Tries in a row, the last one included, that came to nothing: the exponent of the back-off."""
+    failing_since: datetime | None
+    """Start of the first unclear try among these; None: all were provably without effect."""
     last_sent_at: datetime | None
     created_at: datetime
 
@@ -236,6 +246,20 @@ class Transition:
     last_error: str | None = None
     evidence: str | None = None
     remote_ids: tuple[str, ...] = ()
+
+
+FAILING = frozenset({"unknown", "not_sent", "429", "401"})
+WAITING = frozenset({"no_stock"})
+
+
+def streak_of(outcome: Outcome | None) -> frozenset[str]:
+    """Return which outcomes of earlier tries count as the same kind of failure as this one."""
+    return WAITING if isinstance(outcome, NoStock) else FAILING
+
+
+def is_legal(state: str, to: str) -> bool:
+    """Tell whether a row may go from one state to another."""
+    return to in LEGAL[state]
 
 
 def outcome_of(error: RemoteError) -> Outcome:
@@ -264,16 +288,18 @@ def after_answer(row: Standing, outcome: Outcome, *, now: datetime, retrying: Re
         case Refused():
             return Transition("dead", "rejected", outcome, counts=True, last_error=outcome.reason)
         case Conflict():
-            return Transition("dead", "conflict", outcome, counts=True, last_error=outcome.detail)
+            return _conflict(outcome, counts=True)
         case More():
-            return Transition("ready", "partial", outcome, due_at=now, counts=True, last_error=None)
+            return Transition("ready", "partial", outcome, due_at=now, counts=True, remote_ids=outcome.remote_ids)
         case NoStock():
             due = now + stock_wait(row.failures)
-            return Transition("ready", "no_stock", outcome, due_at=due, last_error=outcome.reason)
+            return Transition("ready", "no_stock", outcome, due_at=due, counts=True, last_error=outcome.reason)
+        case BatchRefused():
+            return Transition("ready", "batch_refused", outcome, due_at=now, counts=True, last_error=outcome.reason)
         case NotSent():
             return _not_sent(row, outcome, now=now, retrying=retrying)
         case Unclear():
-            due = now + backoff(1, base=retrying.base, random=retrying.random)
+            due = now + backoff(row.failures, base=retrying.base, random=retrying.random)
             return Transition(
                 "unknown", "unknown", outcome, due_at=due, ambiguous=True, counts=True, last_error=outcome.reason
             )
@@ -299,9 +325,9 @@ def after_verification(row: Standing, verdict: Verdict, *, now: datetime, retryi
         case Delivered():
             return Transition("done", "verified", verdict, evidence=verdict.evidence, remote_ids=verdict.remote_ids)
         case Conflict():
-            return Transition("dead", "conflict", verdict, last_error=verdict.detail)
+            return _conflict(verdict, counts=False)
         case More():
-            return Transition("ready", "partial", verdict, due_at=now, last_error=None)
+            return Transition("ready", "partial", verdict, due_at=now, remote_ids=verdict.remote_ids)
         case Obsolete():
             return Transition("discarded", "obsolete", verdict, evidence=verdict.evidence)
         case Undecidable():
@@ -313,8 +339,12 @@ def after_verification(row: Standing, verdict: Verdict, *, now: datetime, retryi
             return _absent(row, verdict, now=now)
 
 
+def _conflict(cause: Conflict, *, counts: bool) -> Transition:
+    return Transition("dead", "conflict", cause, counts=counts, last_error=cause.detail, remote_ids=cause.remote_ids)
+
+
 def _absent(row: Standing, verdict: Absent, *, now: datetime) -> Transition:
-    if row.first_sent_at is not None and now - row.first_sent_at > TOO_OLD:
+    if row.failing_since is not None and now - row.failing_since > TOO_OLD:
         reason = f"given up after {TOO_OLD.days} days of calls without an effect"
         return Transition("dead", "too_old", verdict, last_error=reason)
     return Transition("ready", "absent", verdict, due_at=now, last_error=verdict.detail)

@@ -1,19 +1,34 @@
-"""The outbox's rows and their attempts."""
+"""The outbox's rows: adding, finding, and what an operator does with them. Sending is in `outbox_work`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, and_, func, not_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Row
+from sqlalchemy.exc import IntegrityError
 
 from sync.domain.outbox import NewPush
-from sync.store.schema import outbox
+from sync.store.schema import attempts, exceptions, issuance_parts, outbox, pushed_rows
+
+EXCEPTION_KINDS = (
+    "push_dead",
+    "push_conflict",
+    "push_unknown",
+    "push_undecidable",
+    "push_other_quantity",
+    "issuance_without_stock",
+    "order_changed",
+    "order_unknown",
+    "tracking_not_enabled",
+    "unknown_product",
+)
+"""Kinds of exceptions about one push, whose subject is the outbox id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +67,9 @@ def push_of(row: Row[Any]) -> Push:
     """Return a row of the table as a Push, its facts parsed."""
     values = dict(row._mapping)
     return Push(**{**values, "facts": json.loads(values["facts"])})
+
+
+# --- adding and finding -------------------------------------------------------------------
 
 
 def add_push(conn: Connection, push: NewPush, *, now: datetime) -> int | None:
@@ -104,10 +122,29 @@ def unsettled_for_entity(conn: Connection, entity_key: str) -> list[Push]:
     return [push_of(row) for row in conn.execute(query)]
 
 
+def attempts_of(conn: Connection, outbox_id: int) -> list[Row[Any]]:
+    """Return the tries of a push, first to last."""
+    return list(conn.execute(select(attempts).where(attempts.c.outbox_id == outbox_id).order_by(attempts.c.n)))
+
+
+def parts_of(conn: Connection, outbox_id: int) -> list[Row[Any]]:
+    """Return the parts that an issuance was split into, first to last; none where it was not."""
+    query = select(issuance_parts).where(issuance_parts.c.outbox_id == outbox_id).order_by(issuance_parts.c.n)
+    return list(conn.execute(query))
+
+
+def add_pushed_rows(conn: Connection, push: Push, type_: str, remote_ids: Sequence[str]) -> None:
+    """Remember that these remote rows are the push's doing; safe to repeat."""
+    insert = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
+    for remote_id in remote_ids:
+        values = {"type": type_, "remote_id": remote_id, "api_key": push.api_key, "outbox_id": push.id}
+        conn.execute(insert(pushed_rows).values(**values).on_conflict_do_nothing())
+
+
 def supersede_unsent(conn: Connection, entity_key: str, operation: str, *, why: str, now: datetime) -> int:
     """Supersede an entity's rows of an operation that were never tried; return how many were."""
     done = conn.execute(
-        outbox.update()
+        update(outbox)
         .where(
             outbox.c.entity_key == entity_key,
             outbox.c.operation == operation,
@@ -117,3 +154,155 @@ def supersede_unsent(conn: Connection, entity_key: str, operation: str, *, why: 
         .values(state="superseded", finalized_at=now, last_error=why)
     )
     return done.rowcount
+
+
+def cancel(conn: Connection, push: Push, *, why: str, now: datetime) -> bool:
+    """Take back a held or ready row: superseded if never tried, else discarded; False where it moved on meanwhile."""
+    state = "superseded" if push.tries == 0 else "discarded"
+    done = conn.execute(
+        update(outbox)
+        .where(outbox.c.id == push.id, outbox.c.fence == push.fence, outbox.c.state.in_(("held", "ready")))
+        .values(state=state, finalized_at=now, last_error=why)
+    )
+    if done.rowcount:
+        close_exceptions(conn, push.id, resolution=why, now=now)
+    return done.rowcount == 1
+
+
+# --- what an operator does ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which rows an operator means: all conditions together; no condition is every row."""
+
+    ids: Sequence[int] | None = None
+    route: str | None = None
+    operation: str | None = None
+    item: str | None = None
+    state: str | None = None
+    api_key: str | None = None
+    created_before: datetime | None = None
+
+    def condition(self) -> ColumnElement[bool]:
+        """Return it as SQL."""
+        equal = {"route": self.route, "operation": self.operation, "item": self.item, "state": self.state}
+        parts = [outbox.c[name] == value for name, value in equal.items() if value is not None]
+        if self.ids is not None:
+            parts.append(outbox.c.id.in_(list(self.ids)))
+        if self.api_key is not None:
+            parts.append(outbox.c.api_key == self.api_key)
+        if self.created_before is not None:
+            parts.append(outbox.c.created_at < self.created_before)
+        return and_(*parts) if parts else outbox.c.id.is_not(None)
+
+
+_NEVER_REACHED = and_(outbox.c.state.in_(("held", "ready")), outbox.c.attempts == 0, not_(outbox.c.ambiguous))
+_RELEASABLE = outbox.c.state == "held"
+_DISCARDABLE = or_(_NEVER_REACHED, outbox.c.state == "dead")
+_RETRYABLE = outbox.c.state.in_(("dead", "unknown"))
+
+
+def find_pushes(conn: Connection, which: Which, *, limit: int | None = None) -> list[Push]:
+    """Return the rows that are meant, oldest first."""
+    query = select(outbox).where(which.condition()).order_by(outbox.c.id)
+    return [push_of(row) for row in conn.execute(query if limit is None else query.limit(limit))]
+
+
+def release(conn: Connection, which: Which, *, now: datetime, dry_run: bool = False) -> int:
+    """Let held rows go; return how many. With `dry_run` only count."""
+    if dry_run:
+        return _count(conn, which, _RELEASABLE)
+    done = conn.execute(update(outbox).where(which.condition(), _RELEASABLE).values(state="ready", due_at=now))
+    return done.rowcount
+
+
+def discard(conn: Connection, which: Which, *, now: datetime, by: str, why: str = "", dry_run: bool = False) -> int:
+    """Drop held and ready rows that no vendor ever saw, and dead ones; return how many. With `dry_run` only count.
+
+    A row whose fate is unknown, or of which a part is done, is not dropped: it has to be resolved.
+    """
+    if dry_run:
+        return _count(conn, which, _DISCARDABLE)
+    ids = list(conn.execute(select(outbox.c.id).where(which.condition(), _DISCARDABLE)).scalars())
+    note = f"discarded by {by}" + (f": {why}" if why else "")
+    count = 0
+    for outbox_id in ids:
+        done = conn.execute(
+            update(outbox)
+            .where(outbox.c.id == outbox_id, _DISCARDABLE)
+            .values(state="discarded", finalized_at=now, evidence=note)
+        )
+        count += done.rowcount
+        if done.rowcount:
+            close_exceptions(conn, outbox_id, resolution=note, now=now, by=by)
+    return count
+
+
+def retry(conn: Connection, which: Which, *, now: datetime, by: str, dry_run: bool = False) -> int:
+    """Give dead rows another chance, and have unknown ones verified now; return how many. With `dry_run` only count.
+
+    A dead row that was ever ambiguous is verified before it is sent again. One whose entity has
+    another row in flight is left as it is, and not counted.
+    """
+    if dry_run:
+        return _count(conn, which, _RETRYABLE)
+    count = 0
+    for row in conn.execute(select(outbox).where(which.condition(), _RETRYABLE).order_by(outbox.c.id)).all():
+        count += _retry_one(conn, push_of(row), now=now, by=by)
+    return count
+
+
+def _retry_one(conn: Connection, push: Push, *, now: datetime, by: str) -> int:
+    state = "unknown" if push.state == "unknown" or push.ambiguous else "ready"
+    try:
+        with conn.begin_nested():
+            done = conn.execute(
+                update(outbox)
+                .where(outbox.c.id == push.id, outbox.c.state == push.state, outbox.c.fence == push.fence)
+                .values(state=state, due_at=now, finalized_at=None)
+            )
+    except IntegrityError:
+        return 0
+    if done.rowcount and push.state == "dead":
+        close_exceptions(conn, push.id, resolution=f"retried by {by}", now=now, by=by)
+    return done.rowcount
+
+
+def resolve(conn: Connection, outbox_id: int, *, done: bool, why: str, now: datetime, by: str) -> bool:
+    """Settle an unknown or dead row by a person's word: done, or not done and to be sent (again).
+
+    False where it is in neither state (any more). The word is kept as evidence, and clears ambiguity.
+    """
+    evidence = f"operator {by}: {why}"
+    values: dict[str, Any] = {"evidence": evidence, "lease_owner": None, "lease_until": None}
+    if done:
+        values |= {"state": "done", "finalized_at": now}
+    else:
+        values |= {"state": "ready", "finalized_at": None, "due_at": now, "ambiguous": False}
+    changed = conn.execute(
+        update(outbox)
+        .where(outbox.c.id == outbox_id, outbox.c.state.in_(("unknown", "dead")))
+        .values(**values, fence=outbox.c.fence + 1)
+    )
+    if changed.rowcount:
+        close_exceptions(conn, outbox_id, resolution=evidence, now=now, by=by)
+    return changed.rowcount == 1
+
+
+def close_exceptions(conn: Connection, outbox_id: int, *, resolution: str, now: datetime, by: str = "mpsync") -> int:
+    """Resolve what is open about one push; return how many were."""
+    done = conn.execute(
+        update(exceptions)
+        .where(
+            exceptions.c.subject == str(outbox_id),
+            exceptions.c.kind.in_(EXCEPTION_KINDS),
+            exceptions.c.resolved_at.is_(None),
+        )
+        .values(resolved_at=now, resolved_by=by, resolution=resolution)
+    )
+    return done.rowcount
+
+
+def _count(conn: Connection, which: Which, condition: ColumnElement[bool]) -> int:
+    return conn.execute(select(func.count()).select_from(outbox).where(which.condition(), condition)).scalar_one()

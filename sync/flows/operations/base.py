@@ -30,9 +30,10 @@ from sync.store.outbox import Push
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """Send it now. `before` (JSON-able) is stored with the attempt."""
+    """Send it now. `before` (JSON-able) is stored with the attempt, as is the key it carries if not the row's own."""
 
     before: Mapping[str, Any] | None = None
+    sent_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,10 @@ class Operation(ABC):
     @abstractmethod
     def verify(self, ctx: Context, row: Push) -> Verdict:
         """Look for evidence of what became of an unknown row. Writes nothing; a RemoteError raised means: later."""
+
+    def verify_rows(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Verdict]:
+        """Verify up to `batch` rows; overridden where one read tells of several."""
+        return {row.id: self.verify(ctx, row) for row in rows}
 
     def after(self, conn: Connection, row: Push, to: Transition, *, policy: Policy, now: datetime) -> None:
         """Write what follows from the row's new state, in the transaction that records it.

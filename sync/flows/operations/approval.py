@@ -1,0 +1,183 @@
+"""POST /purchase_orders/approve: carries no amount and has no undo, so the order is read just before and just after."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import date, datetime
+
+from sqlalchemy import Connection, update
+
+from sync.clients.mpw.approval import ApprovalResult
+from sync.clients.mpw.client import APPROVALS_MAX
+from sync.clients.mpw.wire import PurchaseOrder
+from sync.domain.approval_terms import Terms, changes, stands
+from sync.domain.money import plain
+from sync.domain.outbox import (
+    APPROVE,
+    Absent,
+    BatchRefused,
+    Delivered,
+    Later,
+    Outcome,
+    Refused,
+    Transition,
+    Unclear,
+    Verdict,
+    absence_counts_at,
+)
+from sync.domain.policy import Policy
+from sync.errors import RejectedError, RemoteError
+from sync.flows.context import MPW, Context
+from sync.flows.operations.approval_read import orders_of_days, search, terms
+from sync.flows.operations.base import AlreadyDone, GiveUp, Go, Operation, Preparation
+from sync.flows.operations.ours import mpw
+from sync.flows.settle import open_about
+from sync.store.outbox import Push, attempts_of
+from sync.store.schema import purchase_orders
+
+_CHANGED_HINT = "look at the order in MPW; if it is right as it is, approve it there, or send a new po_approval"
+
+
+class Approve(Operation):
+    """Requisitions set to "Ordered", up to 50 in a call (Purchase Orders - POST)."""
+
+    name = APPROVE
+    system = MPW
+    batch = APPROVALS_MAX
+
+    def prepare(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Preparation]:
+        """Read the orders again: only one that is still a requisition, on the terms that were approved, goes."""
+        orders = _read(ctx, rows)
+        return {row.id: _decide(row, orders.get(_number(row))) for row in rows}
+
+    def claimed(self, conn: Connection, row: Push, *, policy: Policy, now: datetime) -> None:
+        """Show the order as sent."""
+        _note(conn, row, "sent")
+
+    def send(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Outcome]:
+        """Approve them in one call, then read each."""
+        client = mpw(ctx)
+        numbers = [_number(row) for row in rows]
+        try:
+            result, answer = client.approve(numbers)
+        except RejectedError as error:
+            return self._refused(ctx, rows, error)
+        told: dict[str, object] = {"status": answer.status, "answered_at": answer.answered_at}
+        try:
+            orders = _read(ctx, rows)
+        except RemoteError as error:
+            why = f"answered, but the orders could not be read afterwards: {error.message}"
+            return {row.id: Unclear(why, status=answer.status, answered_at=answer.answered_at) for row in rows}
+        return {row.id: _settled(row, result, orders.get(_number(row)), told) for row in rows}
+
+    def _refused(self, ctx: Context, rows: Sequence[Push], error: RejectedError) -> dict[int, Outcome]:
+        """A refusal of the whole call: each order goes again alone, unless it is a single one's."""
+        if len(rows) > 1:
+            again = BatchRefused(error.message, status=error.status, answered_at=error.answered_at)
+            return {row.id: again for row in rows}
+        (row,) = rows
+        return {row.id: Refused(error.message, status=error.status, answered_at=error.answered_at)}
+
+    def verify(self, ctx: Context, row: Push) -> Verdict:
+        """Read the order."""
+        return self.verify_rows(ctx, [row])[row.id]
+
+    def verify_rows(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Verdict]:
+        """Read the orders, one call for each day they were created on."""
+        orders = _read(ctx, rows)
+        return {row.id: _verdict(ctx, row, orders.get(_number(row))) for row in rows}
+
+    def after(self, conn: Connection, row: Push, to: Transition, *, policy: Policy, now: datetime) -> None:
+        """Show what became of the approval; an order that was approved on other terms is a person's business."""
+        if to.state == "done":
+            _note(conn, row, "done")
+            read = getattr(to.cause, "data", None)
+            changed = _changed_since(conn, row, read) if isinstance(read, Terms) else None
+            if changed is not None:
+                open_about(conn, row, "order_changed", f"it was approved, and {changed}", now=now, hint=_CHANGED_HINT)
+        elif to.state == "dead":
+            _note(conn, row, "exception")
+        elif to.state == "discarded":
+            _note(conn, row, None)
+
+
+def _number(row: Push) -> str:
+    return row.entity_key.removeprefix("po:")
+
+
+def _read(ctx: Context, rows: Sequence[Push]) -> dict[str, PurchaseOrder]:
+    """Return the rows' orders by number; one that is not on the day we know is searched for like one without a day."""
+    client = mpw(ctx)
+    days = {_number(row): _day(row) for row in rows}
+    orders = orders_of_days(client, [day for day in days.values() if day is not None])
+    lost = [number for number in days if number not in orders]
+    if lost:
+        orders |= search(client, lost, today=ctx.policy.day(ctx.clock.now()))
+    return {number: order for number, order in orders.items() if number in days}
+
+
+def _day(row: Push) -> date | None:
+    value = row.facts.get("created_on")
+    return date.fromisoformat(value) if isinstance(value, str) and value else None
+
+
+def _decide(row: Push, order: PurchaseOrder | None) -> Preparation:
+    if order is None:
+        hint = "check the number in MPW, and that the account may see its warehouse; then retry the push"
+        return GiveUp(f"MPW shows no order {_number(row)} of the last year", "order_unknown", hint)
+    standing = stands(order.status)
+    if standing == "ordered":
+        return AlreadyDone(f"read in MPW as {order.status}, before anything was sent")
+    if standing != "open":
+        return GiveUp(f"the order is {order.status}, no requisition", "order_changed", _CHANGED_HINT)
+    now = terms(order)
+    changed = changes(row.facts, now)
+    if changed is not None:
+        return GiveUp(changed, "order_changed", _CHANGED_HINT)
+    return Go({"status": order.status, "total": plain(now.total), "terms_digest": now.digest})
+
+
+def _settled(row: Push, result: ApprovalResult, order: PurchaseOrder | None, told: dict[str, object]) -> Outcome:
+    """Judge one order by what it is now; the answer's own word only explains it."""
+    number = _number(row)
+    standing = stands(order.status) if order is not None else "unknown"
+    common: dict[str, object] = dict(told)
+    if order is not None and standing == "ordered":
+        evidence = f"read in MPW as {order.status} just after"
+        return Delivered(evidence, (number,), data=terms(order), **common)  # type: ignore[arg-type]
+    said = result.errors.get(number)
+    if said is not None and number not in result.approved and standing in ("open", "withdrawn"):
+        return Refused(said, **common)  # type: ignore[arg-type]
+    heard = "as approved" if number in result.approved else said or "not at all"
+    shown = "not there" if order is None else order.status
+    return Unclear(f"the answer names it {heard}, but the order is {shown}", **common)  # type: ignore[arg-type]
+
+
+def _verdict(ctx: Context, row: Push, order: PurchaseOrder | None) -> Verdict:
+    if order is not None and stands(order.status) == "ordered":
+        return Delivered(f"read in MPW as {order.status}", (_number(row),), data=terms(order))
+    now = ctx.clock.now()
+    sure_at = absence_counts_at(row.last_sent_at or row.created_at, ctx.policy.late_arrival)
+    if order is None or now < sure_at:
+        shown = "not there" if order is None else f"still {order.status}"
+        return Later(max(sure_at, now + ctx.policy.late_arrival), f"the order is {shown}")
+    return Absent(f"the order is still {order.status}")
+
+
+def _changed_since(conn: Connection, row: Push, read: Terms) -> str | None:
+    """Compare with the facts, and with what was read just before the last try."""
+    changed = changes(row.facts, read)
+    if changed is not None:
+        return changed
+    tries = attempts_of(conn, row.id)
+    return changes(_before(tries[-1].before), read) if tries and tries[-1].before else None
+
+
+def _before(text: str) -> dict[str, object]:
+    value = json.loads(text)
+    return value if isinstance(value, dict) else {}
+
+
+def _note(conn: Connection, row: Push, approval: str | None) -> None:
+    conn.execute(update(purchase_orders).where(purchase_orders.c.number == _number(row)).values(approval=approval))

@@ -1,0 +1,128 @@
+"""DELETE /receipt/KEY and /issuance/KEY: what is not there any more is what was wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from sync.clients.mpw.client import MpwClient
+from sync.clients.mpw.wire import read_receipts
+from sync.clients.written import Written
+from sync.domain.outbox import (
+    DELETE_ISSUANCE,
+    DELETE_RECEIPT,
+    POST_ISSUANCE,
+    POST_RECEIPT,
+    Absent,
+    Delivered,
+    More,
+    Outcome,
+    Refused,
+    Verdict,
+)
+from sync.errors import RejectedError
+from sync.flows.context import MPW, Context
+from sync.flows.operations.base import AlreadyDone, Go, NotNow, Operation, Preparation
+from sync.flows.operations.ours import mpw
+from sync.store.issuance_parts import parts
+from sync.store.outbox import Push, attempts_of, cancel, push_of_key
+
+
+class _Delete(Operation):
+    """What both deletes share. `posted_by` is the operation whose effect it takes back."""
+
+    system = MPW
+    posted_by: ClassVar[str]
+
+    def delete(self, client: MpwClient, key: str) -> Written:
+        """Make the call."""
+        raise NotImplementedError
+
+    def prepare(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Preparation]:
+        """Wait for the key's own push, and cancel it where no vendor has seen it."""
+        (row,) = rows
+        with ctx.read() as conn:
+            own = push_of_key(conn, self.posted_by, row.api_key)
+        if own is None or own.state in ("done", "dead"):
+            return {row.id: Go(sent_key=_next_key(ctx, row))}
+        if own.state in ("superseded", "discarded") and own.attempts == 0:
+            return {row.id: AlreadyDone("its own push was withdrawn before any vendor saw it")}
+        if own.state in ("held", "ready"):
+            return {row.id: self._cancel(ctx, row, own)}
+        if own.state == "discarded":
+            return {row.id: Go(sent_key=_next_key(ctx, row))}  # a part of it may be there
+        return {row.id: NotNow(own.due_at, f"its own push {own.id} is {own.state}")}
+
+    def _cancel(self, ctx: Context, row: Push, own: Push) -> Preparation:
+        now = ctx.clock.now()
+        with ctx.store.write() as conn:
+            if not cancel(conn, own, why=f"cancelled by the delete {row.id}", now=now):
+                return NotNow(now, f"its own push {own.id} is being sent")
+        if own.attempts == 0:
+            return AlreadyDone("its own push was withdrawn before any vendor saw it")
+        return Go(sent_key=_next_key(ctx, row))
+
+    def send(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Outcome]:
+        """Delete one key: the event's, or, where it was split, the parts' one after the other."""
+        (row,) = rows
+        keys = _keys_left(ctx, row)
+        key = keys[0]
+        try:
+            answer = self.delete(mpw(ctx), key).answer
+            status, answered_at, how = answer.status, answer.answered_at, f"answered {answer.status}"
+        except RejectedError as error:
+            if error.status != 404:
+                refused = Refused(error.message, status=error.status, answered_at=error.answered_at, sent_key=key)
+                return {row.id: refused}
+            status, answered_at, how = 404, error.answered_at, "MPW has nothing under its key (404)"
+        if len(keys) > 1:
+            more = More(f"{len(keys) - 1} of its parts are left", status=status, answered_at=answered_at, sent_key=key)
+            return {row.id: more}
+        return {row.id: Delivered(how, status=status, answered_at=answered_at, sent_key=key)}
+
+    def verify(self, ctx: Context, row: Push) -> Verdict:
+        """Delete again: it harms nothing, and 404 is done."""
+        return Absent("to delete it again is safe")
+
+
+class DeleteReceipt(_Delete):
+    """A receipt of ours taken back (Receipts - DELETE)."""
+
+    name = DELETE_RECEIPT
+    posted_by = POST_RECEIPT
+
+    def delete(self, client: MpwClient, key: str) -> Written:
+        """Make the call."""
+        return client.delete_receipt(key)
+
+    def verify(self, ctx: Context, row: Push) -> Verdict:
+        """Read it by its key; one that is gone is done."""
+        found = read_receipts(mpw(ctx).receipts(api_key=row.api_key).body)
+        if not found.bad and all(receipt.api_key != row.api_key for receipt in found.rows):
+            return Delivered("GET /receipts does not have it any more")
+        return Absent("it is still there; to delete it again is safe")
+
+
+class DeleteIssuance(_Delete):
+    """An issuance of ours taken back, with all its rows (Issuances - DELETE)."""
+
+    name = DELETE_ISSUANCE
+    posted_by = POST_ISSUANCE
+
+    def delete(self, client: MpwClient, key: str) -> Written:
+        """Make the call."""
+        return client.delete_issuance(key)
+
+
+def _keys_left(ctx: Context, row: Push) -> list[str]:
+    """Return the keys still to be deleted: those of the parts, else the event's own; one at least."""
+    with ctx.read() as conn:
+        own = push_of_key(conn, POST_ISSUANCE, row.api_key) if row.operation == DELETE_ISSUANCE else None
+        keys = [part.api_key for part in parts(conn, own.id)] if own is not None else []
+        gone = {one.sent_key for one in attempts_of(conn, row.id) if one.outcome == "partial"}
+    keys = keys or [row.api_key]
+    return [key for key in keys if key not in gone] or keys[-1:]
+
+
+def _next_key(ctx: Context, row: Push) -> str:
+    return _keys_left(ctx, row)[0]

@@ -1,0 +1,289 @@
+"""POST /issuances: a key that exists is refused, and so is more than the current receipt holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import ROUND_FLOOR, Decimal
+from typing import Any
+
+from sqlalchemy import Connection
+
+from sync.clients.written import Written
+from sync.domain.keys import child_key
+from sync.domain.money import fixed, plain
+from sync.domain.outbox import (
+    POST_ISSUANCE,
+    Absent,
+    Conflict,
+    Delivered,
+    Later,
+    More,
+    NoStock,
+    Outcome,
+    Refused,
+    Transition,
+    Unclear,
+    Verdict,
+    absence_counts_at,
+)
+from sync.domain.policy import Policy
+from sync.domain.refusals import maximum_in, says_exists, says_short
+from sync.errors import InvariantError, RejectedError, RemoteError
+from sync.flows.context import MPW, Context
+from sync.flows.operations.base import AlreadyDone, GiveUp, Go, Operation, Preparation
+from sync.flows.operations.frozen import fields_of, frozen, number, text
+from sync.flows.operations.issuance_day import DaySeen, Wanted, judged, look
+from sync.flows.operations.ours import claim_rows, ids_in, mpw
+from sync.store.issuance_parts import Part, finish_part, oldest_remaining, parts, plan_part
+from sync.store.outbox import Push, attempts_of
+
+PARTS_MAX = 100
+"""More receipts than any issuance should need: past it something else is wrong, and a person looks."""
+
+
+_SPLIT_BY_MPW = ("equipment_unit_number", "work_order_sequential_id")
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """What the next part is to be: planned in the transaction that records the refusal."""
+
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
+class _PartDone:
+    """A part that is there."""
+
+    n: int
+
+
+class PostIssuance(Operation):
+    """An issuance in MPW (Issuances - POST), in parts where the current receipt does not hold it."""
+
+    name = POST_ISSUANCE
+    system = MPW
+
+    def prepare(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Preparation]:
+        """Find which part is next."""
+        (row,) = rows
+        part = _current(ctx, row)
+        if part is None:
+            return {row.id: AlreadyDone("all its parts are there")}
+        if part.n > PARTS_MAX:
+            return {
+                row.id: GiveUp(f"more than {PARTS_MAX} parts", "push_dead", "enter the rest in MPW, then resolve it")
+            }
+        return {row.id: Go(sent_key=part.api_key)}
+
+    def claimed(self, conn: Connection, row: Push, *, policy: Policy, now: datetime) -> None:
+        """Have the part on record before it is sent."""
+        part = _next(row, parts(conn, row.id))
+        if part is not None and part.n > 0:
+            plan_part(conn, row.id, part)
+
+    def send(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Outcome]:
+        """Post the whole, or the part that is next."""
+        (row,) = rows
+        part = _current(ctx, row)
+        if part is None:
+            raise InvariantError(f"outbox {row.id}: no part is left to send")
+        wanted = Wanted(part.api_key, part.quantity, fields_of(row.payload))
+        try:
+            written = mpw(ctx).post_issuance(_body(row, part))
+        except RejectedError as error:
+            return {row.id: _explained(ctx, row, part, wanted, error)}
+        return {row.id: _accepted(ctx, row, part, wanted, written)}
+
+    def verify(self, ctx: Context, row: Push) -> Verdict:
+        """Look for its key in its day."""
+        part = _current(ctx, row)
+        if part is None:
+            return Delivered("all its parts are there")
+        wanted = Wanted(part.api_key, part.quantity, fields_of(row.payload))
+        found = judged(look(ctx, wanted), wanted)
+        if isinstance(found, Delivered):
+            return _progress(ctx, row, part, found)
+        if found is not None:
+            return found
+        sure_at = absence_counts_at(row.last_sent_at or row.created_at, ctx.policy.late_arrival)
+        if ctx.clock.now() >= sure_at:
+            return Absent(f"its day does not have {part.api_key}")
+        return Later(sure_at, "not there yet; a late call may still land")
+
+    def after(self, conn: Connection, row: Push, to: Transition, *, policy: Policy, now: datetime) -> None:
+        """Keep the parts, and know the rows as ours."""
+        data = getattr(to.cause, "data", None)
+        if isinstance(data, _Split):
+            plan_part(conn, row.id, data.part)
+        elif isinstance(data, _PartDone):
+            finish_part(conn, row.id, data.n, to.remote_ids)
+        claim_rows(conn, row, "issuance", to.remote_ids, policy=policy, now=now)
+
+
+# --- parts --------------------------------------------------------------------------------
+
+
+def _total(row: Push) -> Decimal:
+    return fixed(fields_of(row.payload)["quantity"])
+
+
+def _next(row: Push, known: Sequence[Part]) -> Part | None:
+    """Return what is to be sent: the whole (n = 0), the planned part, or a part for all that is left; None: nothing."""
+    if not known:
+        return Part(0, row.api_key, _total(row), "planned")
+    planned = next((part for part in known if part.state == "planned"), None)
+    if planned is not None:
+        return planned
+    left = _total(row) - sum((part.quantity for part in known), Decimal(0))
+    n = len(known) + 1
+    return Part(n, child_key(row.api_key, n), left, "planned") if left > 0 else None
+
+
+def _current(ctx: Context, row: Push) -> Part | None:
+    with ctx.read() as conn:
+        return _next(row, parts(conn, row.id))
+
+
+def _body(row: Push, part: Part) -> str:
+    """Return the bytes to post: the frozen ones, or for a part the same with key, quantity and marker replaced."""
+    if part.n == 0:
+        return row.payload
+    fields = fields_of(row.payload)
+    fields |= {"api_key": part.api_key, "quantity": number(part.quantity)}
+    if isinstance(fields.get("description"), str):
+        fields["description"] = text(fields["description"]).replace(f"[{row.api_key}]", f"[{part.api_key}]")
+    return frozen(fields)
+
+
+def _progress(ctx: Context, row: Push, part: Part, found: Delivered) -> Delivered | More:
+    """Return what a delivered part means for the whole."""
+    if part.n == 0:
+        return found
+    with ctx.read() as conn:
+        known = parts(conn, row.id)
+    done = sum((other.quantity for other in known if other.state == "done" and other.n != part.n), Decimal(0))
+    told: Any = {"status": found.status, "answered_at": found.answered_at, "sent_key": part.api_key}
+    there, total = done + part.quantity, _total(row)
+    if there >= total:
+        evidence = f"all of it in {part.n} parts; the last: {found.evidence}"
+        return Delivered(evidence, found.remote_ids, data=_PartDone(part.n), **told)
+    reason = f"{plain(there)} of {plain(total)} are there"
+    return More(reason, found.remote_ids, data=_PartDone(part.n), **told)
+
+
+# --- answers ------------------------------------------------------------------------------
+
+
+def _accepted(ctx: Context, row: Push, part: Part, wanted: Wanted, written: Written) -> Outcome:
+    answer, ids = written.answer, ids_in(written.rows)
+    told: Any = {"status": answer.status, "answered_at": answer.answered_at, "sent_key": part.api_key}
+    quantities = [value for answered in written.rows if (value := answered.get("quantity")) is not None]
+    if len(quantities) == len(written.rows):
+        total = sum((fixed(value) for value in quantities), Decimal(0))
+        if total != wanted.quantity:
+            return Conflict(
+                f"MPW answered {plain(total)} issued (id {', '.join(ids)}), not {plain(wanted.quantity)} as sent",
+                kind="push_other_quantity",
+                hint="look at these issuances in MPW, correct them there, then resolve the push",
+                remote_ids=ids,
+                **told,
+            )
+    evidence = f"answered {answer.status}" + (f", id {', '.join(ids)}" if ids else "")
+    return _progress(ctx, row, part, Delivered(evidence, ids, **told))
+
+
+def _explained(ctx: Context, row: Push, part: Part, wanted: Wanted, error: RejectedError) -> Outcome:
+    """Find out what a refusal means: it is there already, it is too much, or it is wrong."""
+    exists = says_exists(error.message, error.status)
+    short = not exists and says_short(error.message)
+    ambiguous = _was_ambiguous(ctx, row, part)
+    if not short or ambiguous:
+        try:
+            seen = look(ctx, wanted)
+        except RemoteError as failed:
+            return Unclear(
+                f"refused ({error.message}), and the look at its day failed: {failed.message}",
+                status=error.status,
+                answered_at=error.answered_at,
+                sent_key=part.api_key,
+            )
+        found = judged(seen, wanted)
+        if isinstance(found, Delivered):
+            return _progress(ctx, row, part, found)
+        if found is not None:
+            return found
+        if exists:
+            marked = not _is_unmarked(row)
+            return _exists_unmarked(part, wanted, seen, error, marked=marked, ambiguous=ambiguous)
+        if short and _is_unmarked(row) and seen.unclaimed_twins:
+            return _perhaps_ours(part, error, seen)
+    if short:
+        return _too_much(ctx, row, part, wanted, error)
+    return Refused(error.message, hint=error.hint, **_told(part, error))
+
+
+def _exists_unmarked(
+    part: Part, wanted: Wanted, seen: DaySeen, error: RejectedError, *, marked: bool, ambiguous: bool
+) -> Delivered | Conflict:
+    """Judge "exists" where no row of the day shows the key."""
+    told = _told(part, error)
+    if seen.unclaimed_twins:
+        ids = tuple(row.id for row in seen.unclaimed_twins)
+        known = ids if len(ids) == 1 else ()
+        return Delivered(f"MPW says its key exists, and its day has it with equal fields, id {ids[0]}", known, **told)
+    if ambiguous and not marked:
+        return Delivered("MPW says its key exists, after a call of ours whose answer was lost", **told)
+    return Conflict(
+        f"MPW says that {part.api_key} exists ({error.message}), but {wanted.day} has no such issuance",
+        hint="find the issuance in MPW: if it is this one resolve the push --done, else correct it there",
+        **told,
+    )
+
+
+def _perhaps_ours(part: Part, error: RejectedError, seen: DaySeen) -> Conflict:
+    ids = ", ".join(row.id for row in seen.unclaimed_twins)
+    return Conflict(
+        f"refused ({error.message}) after a call whose answer was lost; issuance {ids} of that day may be that call's",
+        kind="push_undecidable",
+        hint="if that issuance is this push's, resolve it --done, else --not-done",
+        **_told(part, error),
+    )
+
+
+def _too_much(ctx: Context, row: Push, part: Part, wanted: Wanted, error: RejectedError) -> More | NoStock:
+    """Plan a part that fits: by the number in the error, else by what we know of the part's oldest receipt."""
+    told = _told(part, error)
+    fields = wanted.fields
+    if any(fields.get(name) not in (None, "") for name in _SPLIT_BY_MPW):
+        return NoStock(error.message, **told)  # MPW splits these itself: there is not enough in all receipts
+    meant = ("part_number", "warehouse_name", "created_on", "description")
+    ignore = [part.api_key, row.api_key, *(text(fields.get(name)) for name in meant)]
+    maximum = maximum_in(error.message, wanted.quantity, ignore=ignore)
+    if maximum is None:
+        with ctx.read() as conn:
+            known = oldest_remaining(conn, text(fields.get("part_number")), text(fields.get("warehouse_name")))
+        maximum = known if known is not None and known < wanted.quantity else Decimal(0)
+    if not ctx.policy.fractional_issuances:
+        maximum = maximum.to_integral_value(ROUND_FLOOR)
+    if maximum <= 0:
+        return NoStock(error.message, **told)
+    n = max(part.n, 1)
+    planned = Part(n, child_key(row.api_key, n), maximum, "planned")
+    return More(f"the current receipt holds {plain(maximum)} ({error.message})", data=_Split(planned), **told)
+
+
+def _told(part: Part, error: RejectedError) -> Any:
+    return {"status": error.status, "answered_at": error.answered_at, "sent_key": part.api_key}
+
+
+def _was_ambiguous(ctx: Context, row: Push, part: Part) -> bool:
+    with ctx.read() as conn:
+        tries = attempts_of(conn, row.id)
+    return any(one.outcome == "unknown" and one.sent_key == part.api_key for one in tries)
+
+
+def _is_unmarked(row: Push) -> bool:
+    return f"[{row.api_key}]" not in text(fields_of(row.payload).get("description"))

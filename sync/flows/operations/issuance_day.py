@@ -1,0 +1,76 @@
+"""Finding an issuance of ours in its day: GET shows no api_key, so by the `[key]` in its description."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from sync.clients.mpw.wire import Issuance, read_issuances
+from sync.domain.keys import markers
+from sync.domain.outbox import Conflict, Delivered
+from sync.errors import MalformedResponseError
+from sync.flows.context import Context
+from sync.flows.operations.frozen import text
+from sync.flows.operations.ours import mpw
+from sync.store.pushed import keys_of_pushed_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was to be issued under one key: the event's, or a part's."""
+
+    api_key: str
+    quantity: Decimal
+    fields: dict[str, object]
+
+    @property
+    def day(self) -> date:
+        """The day to look at (Issuances - GET takes one date)."""
+        return date.fromisoformat(text(self.fields["created_on"])[:10])
+
+
+@dataclass(frozen=True, slots=True)
+class DaySeen:
+    """A day's issuances, as far as they concern one key."""
+
+    marked: list[Issuance]
+    unclaimed_twins: list[Issuance]
+    """Equal in every field, without any key in the description, and not known to be another push's."""
+
+
+def look(ctx: Context, wanted: Wanted) -> DaySeen:
+    """Read the day; raises MalformedResponseError where a row that cannot be read may be the one."""
+    parsed = read_issuances(mpw(ctx).issuances(wanted.day).body)
+    marked = [row for row in parsed.rows if wanted.api_key in markers(row.description)]
+    if not marked and any(f"[{wanted.api_key}]" in bad.raw for bad in parsed.bad):
+        raise MalformedResponseError("a row of the day that holds its key cannot be read")
+    twins = [row for row in parsed.rows if _equal(row, wanted) and row.quantity == wanted.quantity]
+    with ctx.read() as conn:
+        ours = keys_of_pushed_rows(conn, "issuance", [row.id for row in twins])
+    unclaimed = [row for row in twins if row.id not in ours and not markers(row.description)]
+    return DaySeen(marked, unclaimed)
+
+
+def judged(seen: DaySeen, wanted: Wanted) -> Delivered | Conflict | None:
+    """Return what the marked rows prove: all of it is there, or something else; None: nothing of it."""
+    if not seen.marked:
+        return None
+    ids = tuple(row.id for row in seen.marked)
+    total = sum((row.quantity for row in seen.marked), Decimal(0))
+    if total == wanted.quantity and all(_equal(row, wanted) for row in seen.marked):
+        return Delivered(
+            f"read in MPW with its key and equal fields, id {', '.join(ids)}", ids, sent_key=wanted.api_key
+        )
+    return Conflict(
+        f"MPW has {total} under {wanted.api_key} (id {', '.join(ids)}), not {wanted.quantity} as sent",
+        hint="look at these issuances in MPW: correct them there or in the books, then resolve the push",
+    )
+
+
+def _equal(row: Issuance, wanted: Wanted) -> bool:
+    return (
+        row.part_number == text(wanted.fields.get("part_number"))
+        and row.warehouse_name == text(wanted.fields.get("warehouse_name"))
+        and row.created_on == wanted.day
+    )

@@ -1,0 +1,38 @@
+"""Marking MPW's rows as ours once we know their ids, also those that a poll has filed under another key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from sync.clients.mpw.client import MpwClient
+from sync.domain.policy import Policy
+from sync.errors import InvariantError
+from sync.flows.context import Context
+from sync.store.documents import rekey_document
+from sync.store.outbox import Push, add_pushed_rows
+
+
+def claim_rows(
+    conn: Connection, row: Push, type_: str, remote_ids: Sequence[str], *, policy: Policy, now: datetime
+) -> None:
+    """Remember remote rows as the push's doing, and file those already seen under its event."""
+    if not remote_ids:
+        return
+    add_pushed_rows(conn, row, type_, remote_ids)
+    for remote_id in remote_ids:
+        rekey_document(conn, "mpw", type_, remote_id, row.api_key, lock_date=policy.lock_date, now=now, run_id=None)
+
+
+def mpw(ctx: Context) -> MpwClient:
+    """Return MPW's client; the pusher only calls an operation whose system is on."""
+    if ctx.mpw is None:
+        raise InvariantError("MPW is off, and yet a push to it was begun")
+    return ctx.mpw
+
+
+def ids_in(rows: Sequence[dict[str, object]]) -> tuple[str, ...]:
+    """Return the ids in an answer's rows."""
+    return tuple(str(row["id"]) for row in rows if row.get("id") not in (None, ""))

@@ -1,0 +1,69 @@
+"""Writing down what became of a push: the row, its attempt, its exceptions, and what its operation adds."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from sync.domain.outbox import Transition, Undecidable
+from sync.domain.policy import Policy
+from sync.flows.operations.base import Operation
+from sync.store.exceptions import open_exception
+from sync.store.outbox import Push, close_exceptions
+from sync.store.outbox_work import end_attempt, move
+
+
+def settle(
+    conn: Connection,
+    operation: Operation,
+    row: Push,
+    to: Transition,
+    *,
+    policy: Policy,
+    now: datetime,
+    ends_attempt: bool,
+    sent_at: datetime | None = None,
+) -> bool:
+    """Move a row and write all that follows, in one transaction; False, and nothing written, where it is not ours."""
+    if not move(conn, row, to, now=now, sent_at=sent_at):
+        return False
+    if ends_attempt:
+        end_attempt(conn, row, to, now=now)
+    _tell(conn, row, to, now=now)
+    operation.after(conn, row, to, policy=policy, now=now)
+    return True
+
+
+def _tell(conn: Connection, row: Push, to: Transition, *, now: datetime) -> None:
+    if to.state == "dead":
+        close_exceptions(conn, row.id, resolution="it is dead now, and has its own exception", now=now)
+        kind = getattr(to.cause, "kind", None) or "push_dead"
+        open_about(conn, row, kind, to.last_error or "", now=now, hint=getattr(to.cause, "hint", None))
+    elif isinstance(to.cause, Undecidable):
+        open_about(conn, row, "push_undecidable", to.cause.detail, now=now, hint=to.cause.hint)
+    elif to.state in ("done", "superseded", "discarded") or row.state == "unknown" != to.state:
+        close_exceptions(conn, row.id, resolution=to.evidence or to.last_error or f"now {to.state}", now=now)
+
+
+def open_about(conn: Connection, row: Push, kind: str, detail: str, *, now: datetime, hint: str | None = None) -> bool:
+    """Open an exception about a push: what is known, and what a person can do."""
+    facts: dict[str, Any] = {"outbox_id": row.id, "api_key": row.api_key, "operation": row.operation}
+    return open_exception(
+        conn,
+        kind,
+        str(row.id),
+        detail=f"{row.operation} {row.api_key}" + (f" of {row.item}" if row.item else "") + f": {detail}",
+        hint=hint or default_hint(row.id),
+        now=now,
+        facts=facts,
+    )
+
+
+def default_hint(outbox_id: int) -> str:
+    """Return what can be done about a push that needs a person."""
+    return (
+        f"see `mpsync outbox show {outbox_id}`; then `mpsync outbox retry {outbox_id}`, "
+        f"`mpsync outbox resolve {outbox_id} --done/--not-done --why …` or `mpsync outbox discard {outbox_id}`"
+    )

@@ -1,0 +1,60 @@
+"""The parts of an issuance that is larger than MPW's current receipt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from sync.store.schema import documents, issuance_parts
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part: sent under a key of its own; `state` is planned or done."""
+
+    n: int
+    api_key: str
+    quantity: Decimal
+    state: str
+
+
+def parts(conn: Connection, outbox_id: int) -> list[Part]:
+    """Return a push's parts, first to last; none where it was not split."""
+    query = select(issuance_parts).where(issuance_parts.c.outbox_id == outbox_id).order_by(issuance_parts.c.n)
+    return [Part(row.n, row.api_key, row.quantity, row.state) for row in conn.execute(query)]
+
+
+def plan_part(conn: Connection, outbox_id: int, part: Part) -> None:
+    """Write a planned part down, or give the planned one its new quantity."""
+    known = (issuance_parts.c.outbox_id == outbox_id, issuance_parts.c.n == part.n)
+    done = conn.execute(
+        update(issuance_parts).where(*known, issuance_parts.c.state == "planned").values(quantity=part.quantity)
+    )
+    if done.rowcount == 0:
+        values = {"n": part.n, "api_key": part.api_key, "quantity": part.quantity}
+        conn.execute(insert(issuance_parts).values(outbox_id=outbox_id, state="planned", **values))
+
+
+def finish_part(conn: Connection, outbox_id: int, n: int, remote_ids: tuple[str, ...]) -> None:
+    """Mark a part as done, with the rows it became."""
+    conn.execute(
+        update(issuance_parts)
+        .where(issuance_parts.c.outbox_id == outbox_id, issuance_parts.c.n == n)
+        .values(state="done", remote_id=",".join(remote_ids) or None)
+    )
+
+
+def oldest_remaining(conn: Connection, item: str, warehouse: str) -> Decimal | None:
+    """Return what remains of the part's oldest receipt that has any left, as far as the last polls know."""
+    receipt = (
+        documents.c.system == "mpw",
+        documents.c.type == "receipt",
+        documents.c.item == item,
+        documents.c.warehouse == warehouse,
+        documents.c.remaining > 0,
+        documents.c.voided_at.is_(None),
+    )
+    query = select(documents.c.remaining).where(*receipt).order_by(documents.c.day, func.length(documents.c.remote_id))
+    return conn.execute(query.order_by(documents.c.remote_id).limit(1)).scalar_one_or_none()
