@@ -1,0 +1,257 @@
+"""Does a product's stock or cost in MPservices differ from MPW's, and may we say so now? Levels, not changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal, localcontext
+
+from sync.domain.money import fixed, plain, times
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not now; `until` None: as soon as something changed."""
+
+    reason: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Not before a person acted. `kind` None: an exception about the cause is open already."""
+
+    reason: str
+    kind: str | None
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Equal:
+    """MPservices has what MPW has, as far as anyone can know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What MPservices should be told, absolute values in its units."""
+
+    new_stock: Decimal
+    new_cost: Decimal
+    reason: str
+
+
+Decision = Wait | Blocked | Equal | Patch
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an MPservices item's stock is kept in MPW; MPW quantity = MPservices quantity × factor."""
+
+    part_number: str
+    warehouses: tuple[str, ...]
+    factor: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class PatchRow:
+    """The item's newest stock patch in the outbox. `after_product`: its product was created since."""
+
+    outbox_id: int
+    state: str
+    tries: int
+    erp: bool
+    new_stock: Decimal
+    new_cost: Decimal
+    seen: str
+    after_product: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFacts:
+    """What our tables say of one item; two equal ones mean that nothing of it changed in between.
+
+    `seen` names everything a decision rested on: the believed stock, the last movement, the last push to MPW.
+    """
+
+    external_id: str
+    target: Target | None
+    dirty_at: datetime | None
+    believed: Decimal | None
+    cost: Decimal | None
+    seen: str
+    pushes: tuple[tuple[str, str, str], ...]  # (state, operation, api_key) of the item's open pushes to MPW
+    products: tuple[str, ...]  # states of its open create_product pushes
+    unreconciled: bool
+    parked: str | None
+    route_off: str | None
+    undecided: bool
+    doubtful: bool
+    echo_open: bool
+    patch: PatchRow | None
+    patches: int
+    line_cost: Decimal | None  # of the last movement
+    read_quantity: Decimal | None  # MPW's, as it was when this item was last compared
+    read_unit_cost: Decimal | None
+    lines_after_base: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What our ledger says of a part in its warehouses.
+
+    `unread`: (kind, created_on) of our own pushes that MPW took and no poll has shown yet.
+    """
+
+    quantity: Decimal
+    value: Decimal
+    last_receipt_cost: Decimal | None
+    unread: tuple[tuple[str, date], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MpwStock:
+    """What MPW says now, summed over the item's warehouses; `missing`: those that do not know the part."""
+
+    quantity: Decimal
+    unit_cost: Decimal | None
+    missing: tuple[str, ...] = ()
+
+
+OPEN = ("held", "ready", "sending", "unknown")
+"""States in which a push may still take effect."""
+
+
+def readiness(item: ItemFacts) -> Wait | Blocked | None:
+    """Say what stands against comparing an item now, from our own tables alone; None: nothing.
+
+    A patch sets an absolute stock: whatever people did in MPservices that MPW does not know yet would be erased.
+    """
+    if item.target is None:
+        return Blocked("no part of MPW is known for it: map it, or set MPW_WAREHOUSE", None)
+    if item.doubtful:
+        return Blocked("a person must say which movement our last patch made", None)
+    for state, operation, api_key in item.pushes:
+        if state == "dead":
+            return Blocked(
+                f"{operation} {api_key} to MPW failed for good: a patch would erase what people did",
+                "stock_blocked",
+                f"mpsync explain {api_key}, then mpsync outbox retry, resolve or discard it",
+            )
+    if item.route_off:
+        return Blocked(
+            f"route {item.route_off} is off while MPW lacks a movement of it: a patch would erase what people did",
+            "stock_blocked",
+            f"set SYNC_ROUTE_{item.route_off.upper()} to hold or push",
+        )
+    return _waiting(item)
+
+
+def _waiting(item: ItemFacts) -> Wait | Blocked | None:
+    if item.unreconciled:
+        return Wait("its newest movements are not reconciled yet")
+    if item.parked:
+        return Wait(f"a movement of it waits: {item.parked}")
+    if item.pushes:
+        state, operation, api_key = item.pushes[0]
+        return Wait(f"{operation} {api_key} to MPW is {state}")
+    if item.undecided or item.echo_open:
+        return Wait("the movement of its last patch is not known yet")
+    if "dead" in item.products:
+        return Blocked("its product could not be created in MPservices", None)
+    if item.products:
+        return Wait("its product is being created in MPservices")
+    patch = item.patch
+    if patch is not None and (patch.state in ("sending", "unknown") or (patch.state == "ready" and patch.tries)):
+        return Wait("its last patch is under way")
+    if patch is not None and patch.erp and patch.state in ("held", "ready"):
+        return Wait("the ERP's own patch of it waits to be sent")
+    return None
+
+
+def decide(item: ItemFacts, mpw: MpwStock, ledger: Ledger) -> Decision:
+    """Compare an item that nothing stands against (`readiness`) with what MPW says of it now."""
+    assert item.target is not None
+    part, factor = item.target.part_number, item.target.factor
+    if mpw.missing:
+        return Blocked(
+            f"MPW does not know part {part} in {', '.join(mpw.missing)}",
+            "unknown_part",
+            "create the part in MPW, or correct the item map (mpsync items import)",
+        )
+    if mpw.quantity < 0:
+        return Blocked(
+            f"MPW has {plain(mpw.quantity)} of {part}: MPservices is not told a stock below zero",
+            "negative_stock",
+            "correct the stock in MPW (an overdraft, or a receipt that is missing)",
+        )
+    cost = cost_of(item, mpw, ledger)
+    if cost is None:
+        return Blocked(
+            f"nothing says what {part} costs: MPW shows no unit cost and no receipt of it is known",
+            "unknown_cost",
+            "set the part's unit cost in MPW, or receive some of it",
+        )
+    stock, new_cost = in_units(mpw.quantity, factor), fixed(times(cost, factor))
+    return _compared(item, mpw, stock, new_cost, caught_up=not ledger.unread)
+
+
+def cost_of(item: ItemFacts, mpw: MpwStock, ledger: Ledger) -> Decimal | None:
+    """Return MPW's unit cost: the ledger's where it accounts for MPW's stock, else MPW's, else the last receipt's.
+
+    MPW's own `unit_cost` is a baseline (Inventory - POST), so it comes second, and only above zero. Where
+    MPW says nothing at all, what MPservices itself last said stays.
+    """
+    if ledger.quantity == mpw.quantity and ledger.quantity > 0 and ledger.value > 0:
+        return over(ledger.value, ledger.quantity)
+    if mpw.unit_cost is not None and mpw.unit_cost > 0:
+        return mpw.unit_cost
+    if ledger.last_receipt_cost is not None:
+        return ledger.last_receipt_cost
+    said = item.cost if item.cost is not None else item.line_cost
+    return None if said is None or item.target is None else over(said, item.target.factor)
+
+
+def in_units(quantity: Decimal, factor: Decimal) -> Decimal:
+    """Return an MPW quantity in MPservices' units, rounded half-even to six decimals."""
+    return over(quantity, factor)
+
+
+def over(value: Decimal, divisor: Decimal) -> Decimal:
+    """Return value ÷ divisor, rounded half-even to six decimals once."""
+    with localcontext() as context:
+        context.prec = 60
+        return fixed(value / divisor)
+
+
+def _compared(item: ItemFacts, mpw: MpwStock, stock: Decimal, cost: Decimal, *, caught_up: bool) -> Decision:
+    if item.believed == stock and item.cost == cost:
+        return Equal()
+    if item.believed == stock and not caught_up:
+        return Wait("its cost is taken when MPW's own record of our last pushes is read")
+    patch = item.patch
+    if patch is not None and _stands(item, patch, mpw):
+        return Equal()
+    if patch is not None and (patch.new_stock, patch.new_cost) == (stock, cost) and patch.seen == item.seen:
+        if patch.state == "dead" and not patch.after_product:
+            return Blocked("MPservices refused this very patch", None)
+        if patch.state == "discarded":
+            return Blocked("an operator discarded this very patch", None)
+    return Patch(stock, cost, _reason(item, mpw, stock, cost))
+
+
+def _stands(item: ItemFacts, patch: PatchRow, mpw: MpwStock) -> bool:
+    """Tell whether the ERP's own patch was the last word: nothing of the item has moved since, on either side."""
+    unchanged = (item.read_quantity, item.read_unit_cost) == (mpw.quantity, mpw.unit_cost)
+    return patch.erp and patch.state == "done" and unchanged and not item.lines_after_base
+
+
+def _reason(item: ItemFacts, mpw: MpwStock, stock: Decimal, cost: Decimal) -> str:
+    assert item.target is not None
+    part, factor = item.target.part_number, item.target.factor
+    exact = "" if times(stock, factor) == mpw.quantity else f" (rounded: {plain(mpw.quantity)} ÷ {plain(factor)})"
+    if item.believed is None:
+        return f"what MPservices has of {item.external_id} is not known; MPW has {plain(mpw.quantity)} {part}{exact}"
+    if item.believed != stock:
+        return f"MPservices has {plain(item.believed)}, MPW has {plain(mpw.quantity)} {part}{exact}"
+    was = "unknown" if item.cost is None else plain(item.cost)
+    return f"the cost is {was} in MPservices and {plain(cost)} by MPW"

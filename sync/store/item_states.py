@@ -1,0 +1,167 @@
+"""What we know of each item on both sides, and which items must be compared again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, or_, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from sync.store.chunks import chunks, upsert
+from sync.store.schema import gaps, item_states, movement_lines
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What we believe MPservices has of an item: the base plus the movements after it, in the feed's order.
+
+    `quantity` None: there is no base. `verified`: the base was an echo, and no gap in the feed came after it.
+    `last_position` is that of the item's last movement, whether or not there is a base.
+    """
+
+    quantity: Decimal | None = None
+    verified: bool = False
+    last_position: tuple[datetime, int] | None = None
+    last_cost: Decimal | None = None
+    lines_after_base: int = 0
+
+
+def mark_dirty(conn: Connection, external_ids: Iterable[str], *, now: datetime, managed: bool | None = None) -> int:
+    """Let these items be compared again, at once; return how many rows were touched.
+
+    `managed` True makes them items that we may patch (a movement named them, the map lists them, or we
+    created them); None leaves that as it is, and an item that we know nothing of is left alone.
+    """
+    touched = 0
+    for chunk in chunks(sorted(set(external_ids))):
+        if managed:
+            rows = [{"external_id": item, "managed": True, "dirty_at": now, "look_at": None} for item in chunk]
+            upsert(conn, item_states, rows, key=["external_id"], update=["managed", "dirty_at", "look_at"])
+            touched += len(rows)
+            continue
+        values: dict[str, Any] = {"dirty_at": now, "look_at": None}
+        if managed is False:
+            values["managed"] = False
+        done = conn.execute(update(item_states).where(item_states.c.external_id.in_(chunk)).values(**values))
+        touched += done.rowcount
+    return touched
+
+
+def save_item_state(conn: Connection, external_id: str, values: Mapping[str, Any]) -> None:
+    """Set columns of an item's state, which is made if there is none (not managed)."""
+    done = conn.execute(update(item_states).where(item_states.c.external_id == external_id).values(**values))
+    if done.rowcount == 0:
+        upsert(
+            conn,
+            item_states,
+            [{"external_id": external_id, **values}],
+            key=["external_id"],
+            update=list(values),
+        )
+
+
+def dirty_items(conn: Connection, *, now: datetime, after: str, limit: int) -> list[str]:
+    """Return the next managed items, in the order of their names, that are to be compared now."""
+    query = (
+        select(item_states.c.external_id)
+        .where(
+            item_states.c.dirty_at.is_not(None),
+            item_states.c.managed,
+            or_(item_states.c.look_at.is_(None), item_states.c.look_at <= now),
+            item_states.c.external_id > after,
+        )
+        .order_by(item_states.c.external_id)
+        .limit(limit)
+    )
+    return list(conn.execute(query).scalars())
+
+
+def mark_for_audit(conn: Connection, *, before: datetime, now: datetime, limit: int) -> int:
+    """Make dirty up to `limit` managed items that were last compared before an instant, the oldest first."""
+    due = (
+        select(item_states.c.external_id)
+        .where(
+            item_states.c.managed,
+            item_states.c.dirty_at.is_(None),
+            or_(item_states.c.audited_at.is_(None), item_states.c.audited_at < before),
+        )
+        .order_by(item_states.c.audited_at, item_states.c.external_id)
+        .limit(limit)
+    )
+    return mark_dirty(conn, list(conn.execute(due).scalars()), now=now)
+
+
+def beliefs(conn: Connection, external_ids: Iterable[str]) -> dict[str, Belief]:
+    """Return what we believe MPservices has, per item; an item without state or movements has the empty belief."""
+    ids = sorted(set(external_ids))
+    gap_to = conn.execute(select(func.max(gaps.c.gap_to))).scalar_one_or_none()
+    sums: dict[str, tuple[Decimal, int]] = {}
+    lasts: dict[str, tuple[datetime, int, Decimal]] = {}
+    found: dict[str, Belief] = {}
+    for chunk in chunks(ids):
+        for row in conn.execute(_sums(chunk)):
+            sums[row.external_id] = (row.quantity, row.lines)
+        for row in conn.execute(_lasts(chunk)):
+            key = (row.created_at, row.place)
+            if row.external_id not in lasts or key > lasts[row.external_id][:2]:
+                lasts[row.external_id] = (*key, row.unit_cost)
+        query = select(item_states).where(item_states.c.external_id.in_(chunk))
+        states = {row.external_id: row for row in conn.execute(query)}
+        for item in chunk:
+            found[item] = _belief(states.get(item), sums.get(item), lasts.get(item), gap_to)
+    return found
+
+
+def _belief(
+    state: Any, sum_: tuple[Decimal, int] | None, last: tuple[datetime, int, Decimal] | None, gap_to: datetime | None
+) -> Belief:
+    position, cost = (last[:2], last[2]) if last is not None else (None, None)
+    if state is None or state.base_quantity is None:
+        return Belief(None, False, position, cost, 0)
+    moved, lines = sum_ if sum_ is not None else (Decimal(0), 0)
+    verified = state.base_verified and (gap_to is None or gap_to <= state.base_at)
+    return Belief(state.base_quantity + moved, verified, position, cost, lines)
+
+
+def after_base() -> ColumnElement[bool]:
+    """Return the condition that a movement line comes after its item's base, in the feed's order."""
+    return or_(
+        movement_lines.c.created_at > item_states.c.base_at,
+        and_(movement_lines.c.created_at == item_states.c.base_at, movement_lines.c.place > item_states.c.base_place),
+    )
+
+
+def _sums(ids: list[str]) -> Any:
+    quantity = movement_lines.c.quantity
+    return (
+        select(
+            movement_lines.c.external_id,
+            func.sum(quantity, type_=quantity.type).label("quantity"),
+            func.count().label("lines"),
+        )
+        .join(item_states, item_states.c.external_id == movement_lines.c.external_id)
+        .where(movement_lines.c.external_id.in_(ids), item_states.c.base_quantity.is_not(None), after_base())
+        .group_by(movement_lines.c.external_id)
+    )
+
+
+def _lasts(ids: list[str]) -> Any:
+    newest = (
+        select(movement_lines.c.external_id, func.max(movement_lines.c.created_at).label("created_at"))
+        .where(movement_lines.c.external_id.in_(ids))
+        .group_by(movement_lines.c.external_id)
+        .subquery()
+    )
+    return select(
+        movement_lines.c.external_id,
+        movement_lines.c.created_at,
+        movement_lines.c.place,
+        movement_lines.c.unit_cost,
+    ).join(
+        newest,
+        and_(newest.c.external_id == movement_lines.c.external_id, newest.c.created_at == movement_lines.c.created_at),
+    )
