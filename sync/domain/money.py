@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation, localcontext
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 
 SCALE = 6
 QUANTUM = Decimal(1).scaleb(-SCALE)
+_EXACT = Context(prec=80, rounding=ROUND_HALF_EVEN)
 _LIMIT = Decimal(2**63 - 1).scaleb(-SCALE)
 
 
@@ -30,16 +31,12 @@ def fixed(value: object) -> Decimal:
         raise ValueError(f"too large: {value!r}")
     if number.adjusted() < -60:
         return Decimal("0.000000")
-    with localcontext() as context:
-        context.prec = 80
-        return number.quantize(QUANTUM, rounding=ROUND_HALF_EVEN) + 0
+    return _EXACT.quantize(number, QUANTUM) + 0
 
 
 def times(quantity: Decimal, unit_cost: Decimal) -> Decimal:
     """Return quantity × unit cost, rounded half-even to six decimals."""
-    with localcontext() as context:
-        context.prec = 80
-        return fixed(quantity * unit_cost)
+    return fixed(_EXACT.multiply(quantity, unit_cost))
 
 
 def plain(value: Decimal) -> str:

@@ -14,7 +14,7 @@ from sync.flows.voids import void_gone
 from sync.store.coverage import covered_days
 from sync.store.runs import Counts
 
-BATCH_DAYS = 10
+BATCH_DAYS = 20
 BATCH_ROWS = 5000
 """One transaction takes in this much: enough to spread the cost of a commit, little enough not to keep writers out."""
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, func, insert, select, update
+from sqlalchemy import Connection, bindparam, exists, func, select, update
 from sqlalchemy.engine import Row
 
 from sync.domain.ledger import NewEntry
+from sync.store.bulk import insert_rows
 from sync.store.chunks import chunks
 from sync.store.ledger import append_entries, entries_by_id, reverse_entries
 from sync.store.schema import documents
@@ -56,7 +57,8 @@ def documents_by_id(conn: Connection, ids: Iterable[int]) -> list[Row[Any]]:
 def insert_documents(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Insert documents; every row names the same columns."""
     if rows:
-        conn.execute(insert(documents), list(rows))
+        columns = list(rows[0])
+        insert_rows(conn, documents, columns, [list(map(row.__getitem__, columns)) for row in rows])
 
 
 def update_documents(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:

@@ -10,12 +10,31 @@ from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.engine import Row
 
 from sync.domain.ledger import NewEntry, posted_on
+from sync.store.bulk import insert_rows
 from sync.store.chunks import chunks
 from sync.store.engine import lock_appends
 from sync.store.schema import ledger_entries
 
 ORIGINAL = "original"
 REVERSAL = "reversal"
+_COLUMNS = (
+    "id",
+    "system",
+    "kind",
+    "api_key",
+    "remote_id",
+    "entry_type",
+    "item",
+    "warehouse",
+    "quantity",
+    "unit_cost",
+    "amount",
+    "occurred_on",
+    "occurred_at",
+    "posted_on",
+    "recorded_at",
+    "run_id",
+)
 
 
 def append_entries(
@@ -31,28 +50,30 @@ def append_entries(
         return []
     lock_appends(conn)
     ids = _next_ids(conn, len(entries))
-    conn.execute(
-        insert(ledger_entries),
+    posted = {day: posted_on(day, lock_date) for day in {entry.occurred_on for entry in entries}}
+    insert_rows(
+        conn,
+        ledger_entries,
+        _COLUMNS,
         [
-            {
-                "id": entry_id,
-                "system": entry.system,
-                "kind": entry.kind,
-                "api_key": entry.api_key,
-                "remote_id": entry.remote_id,
-                "entry_type": ORIGINAL,
-                "reverses_id": None,
-                "item": entry.item,
-                "warehouse": entry.warehouse,
-                "quantity": entry.quantity,
-                "unit_cost": entry.unit_cost,
-                "amount": entry.amount,
-                "occurred_on": entry.occurred_on,
-                "occurred_at": entry.occurred_at,
-                "posted_on": posted_on(entry.occurred_on, lock_date),
-                "recorded_at": now,
-                "run_id": run_id,
-            }
+            (
+                entry_id,
+                entry.system,
+                entry.kind,
+                entry.api_key,
+                entry.remote_id,
+                ORIGINAL,
+                entry.item,
+                entry.warehouse,
+                entry.quantity,
+                entry.unit_cost,
+                entry.amount,
+                entry.occurred_on,
+                entry.occurred_at,
+                posted[entry.occurred_on],
+                now,
+                run_id,
+            )
             for entry_id, entry in zip(ids, entries, strict=True)
         ],
     )

@@ -33,7 +33,7 @@ def save_orders(conn: Connection, rows: Sequence[dict[str, Any]], *, now: dateti
             purchase_orders.c.status,
             purchase_orders.c.changed_at,
         )
-        known.update((row.number, row) for row in conn.execute(query.where(purchase_orders.c.number.in_(chunk))))
+        known.update({row.number: row for row in conn.execute(query.where(purchase_orders.c.number.in_(chunk)))})
     new = [row for row in rows if row["number"] not in known]
     changed = [row for row in rows if row["number"] in known and known[row["number"]].digest != row["digest"]]
     if new:
