@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -61,7 +62,7 @@ def _render(out: Output, data: dict[str, Any]) -> None:
 @contextmanager
 def _progress(total: int) -> Iterator[Progress | None]:
     """Show a bar on stderr where a person watches it."""
-    if not click.get_text_stream("stderr").isatty():
+    if not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console

@@ -258,7 +258,7 @@ def _backfill_ranges(
         done.failed.append((source, first, _paused(ctx)))
         return
     spans = _plan_ranges(ctx, source, first, last, again)
-    done.skipped_days += (last - first).days + 1 - sum((end - start).days + 1 for start, end in spans)
+    done.skipped_days += max(0, (last - first).days + 1 - sum((end - start).days + 1 for start, end in spans))
 
     def work(_run_id: int) -> Outcome:
         finished = (
@@ -276,7 +276,13 @@ def _backfill_ranges(
 
 
 def _plan_ranges(ctx: Context, source: str, first: date, last: date, again: bool) -> list[Span]:
-    """Return the months to read: those with a day that is not complete."""
+    """Return the months to read: those with a day that is not complete.
+
+    Orders are read from the beginning of the first month: an order is written before its parts are
+    received, and a ledger that begins in mid-month should know the orders of its first receipts.
+    """
+    if source == PURCHASE_ORDERS:
+        first = first.replace(day=1)
     with ctx.read() as conn:
         complete = set() if again else complete_days(conn, source, first, last)
     return [
