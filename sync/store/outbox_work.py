@@ -296,7 +296,7 @@ def stock_grew_for(conn: Connection, *, now: datetime) -> list[int]:
     That is: a receipt of the part in MPW's ledger, a receipt or a deleted issuance that we sent, or
     a reading of the part's inventory that shows some.
     """
-    tried = select(func.max(attempts.c.started_at)).where(attempts.c.outbox_id == outbox.c.id).scalar_subquery()
+    tried = attempts.c.started_at
     mate = outbox.alias("mate")
     grew = or_(
         exists().where(
@@ -315,7 +315,12 @@ def stock_grew_for(conn: Connection, *, now: datetime) -> list[int]:
             inventories.c.part_number == outbox.c.item, inventories.c.quantity > 0, inventories.c.read_at > tried
         ),
     )
-    query = select(outbox.c.id).where(outbox.c.state == "ready", outbox.c.due_at > now, _LAST_TRY_FOUND_NO_STOCK, grew)
+    last_try = and_(attempts.c.outbox_id == outbox.c.id, attempts.c.n == outbox.c.tries)
+    query = (
+        select(outbox.c.id)
+        .join(attempts, last_try)
+        .where(outbox.c.state == "ready", outbox.c.due_at > now, attempts.c.outcome == "no_stock", grew)
+    )
     return list(conn.execute(query).scalars())
 
 

@@ -28,7 +28,7 @@ def keys_of_pushed_rows(conn: Connection, type_: str, remote_ids: Iterable[str])
         query = select(pushed_rows.c.remote_id, pushed_rows.c.api_key).where(
             pushed_rows.c.type == type_, pushed_rows.c.remote_id.in_(chunk)
         )
-        found.update(conn.execute(query).tuples().all())
+        found.update((row.remote_id, row.api_key) for row in conn.execute(query))
     return found
 
 
@@ -45,7 +45,7 @@ def events_of_keys(conn: Connection, operation: str, keys: Collection[str]) -> d
             .where(outbox.c.operation == operation, issuance_parts.c.api_key.in_(chunk))
         )
         for query in (own, parts):
-            found.update((key, event) for key, event in conn.execute(query).tuples())
+            found.update((row.api_key, row.event) for row in conn.execute(query))
     return found
 
 
@@ -72,7 +72,7 @@ def days_awaiting_readback(
         outbox.c.state == "done", outbox.c.due_at >= now - READBACK_LASTS, outbox.c.operation == operation
     )
     days: set[date] = set()
-    for payload, sent_at in conn.execute(query).tuples():
+    for payload, sent_at in conn.execute(query):
         day = _created_on(payload)
         began = read_began.get(day) if day is not None else None
         if day is not None and sent_at is not None and (began is None or began < sent_at):

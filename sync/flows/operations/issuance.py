@@ -218,8 +218,8 @@ def _explained(ctx: Context, row: Push, part: Part, wanted: Wanted, error: Rejec
         if exists:
             marked = not _is_unmarked(row)
             return _exists_unmarked(part, wanted, seen, error, marked=marked, ambiguous=ambiguous)
-        if short and _is_unmarked(row) and seen.unclaimed_twins:
-            return _perhaps_ours(part, error, seen)
+        if ambiguous and _is_unmarked(row) and seen.unclaimed_twins:
+            return _perhaps_ours(part, error, seen, short=short)
     if short:
         return _too_much(ctx, row, part, wanted, error)
     return Refused(error.message, hint=error.hint, **_told(part, error))
@@ -243,8 +243,11 @@ def _exists_unmarked(
     )
 
 
-def _perhaps_ours(part: Part, error: RejectedError, seen: DaySeen) -> Conflict:
+def _perhaps_ours(part: Part, error: RejectedError, seen: DaySeen, *, short: bool) -> Conflict | Unclear:
+    """An equal issuance without a marker, after a lost answer: too much now may mean that it was not too much then."""
     ids = ", ".join(row.id for row in seen.unclaimed_twins)
+    if not short:  # perhaps a cut "exists": the next try tells
+        return Unclear(f"refused ({error.message}), but issuance {ids} of that day may be ours", **_told(part, error))
     return Conflict(
         f"refused ({error.message}) after a call whose answer was lost; issuance {ids} of that day may be that call's",
         kind="push_undecidable",

@@ -1,0 +1,219 @@
+"""Issuances: an existing key is refused, more than the current receipt is refused, and GET shows no key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from sync.store.engine import Store
+from sync.store.schema import attempts, outbox
+from tests.clocks import FakeClock
+from tests.flows.outbox_world import MAIN, PART, OutboxWorld, outbox_world
+from tests.flows.test_operation_receipt import ONCE_AND_AGAIN
+
+
+@pytest.fixture
+def world(store: Store, clock: FakeClock) -> Iterator[OutboxWorld]:
+    with outbox_world(store, clock) as made:
+        yield made
+
+
+def split_part(world: OutboxWorld, *quantities: int) -> None:
+    """A part with one receipt for each quantity, the oldest first."""
+    world.sandbox.mpw.add_part("SPLIT", MAIN)
+    for day, quantity in enumerate(quantities, start=1):
+        world.sandbox.mpw.person_receives("SPLIT", MAIN, quantity, "5", f"2024-02-{day:02d}")
+
+
+def issued(world: OutboxWorld, part: str) -> list[tuple[str | None, int]]:
+    rows = world.sandbox.mpw.issuance_by_id.values()
+    return [(row.api_key, int(row.quantity)) for row in rows if row.part.part_number == part]
+
+
+def forget_the_call(world: OutboxWorld) -> None:
+    """The database was restored from a backup that was made before the call."""
+    with world.store.write() as conn:
+        conn.execute(attempts.delete())
+        conn.execute(outbox.update().values(state="ready", ambiguous=False, tries=0, attempts=0, finalized_at=None))
+
+
+def test_an_issuance_is_posted_once(world: OutboxWorld) -> None:
+    push = world.issuance()
+
+    world.push()
+
+    assert world.state(push) == "done"
+    assert issued(world, PART) == [("erp-i-1", 2)]
+    assert world.push().moved == 0
+
+
+@pytest.mark.parametrize("marker", [True, False])
+@pytest.mark.parametrize(("fault", "times"), ONCE_AND_AGAIN)
+def test_whatever_goes_wrong_an_issuance_has_one_effect(
+    world: OutboxWorld, fault: str, times: int, marker: bool
+) -> None:
+    push = world.issuance(marker=marker)
+    world.sandbox.faults.add("mpw.post_issuance", fault, times, retry_after=1)
+
+    world.settle()
+
+    assert world.state(push) == "done"
+    assert issued(world, PART) == [("erp-i-1", 2)]
+    assert world.told() == []
+
+
+def test_exists_with_equal_fields_is_done_even_without_a_recorded_attempt(world: OutboxWorld) -> None:
+    push = world.issuance()
+    world.push()
+    forget_the_call(world)
+
+    world.push()
+
+    assert world.state(push) == "done"
+    assert "equal fields" in (world.row(push).evidence or "")
+    assert len(issued(world, PART)) == 1
+
+
+def test_exists_with_another_quantity_is_a_conflict(world: OutboxWorld) -> None:
+    push = world.issuance()
+    world.push()
+    forget_the_call(world)
+    (mine,) = world.sandbox.mpw.issuance_by_id.values()
+    mine.quantity = mine.quantity + 1
+
+    world.push()
+
+    assert world.state(push) == "dead"
+    assert world.told() == [("push_conflict", str(push))]
+
+
+def test_exists_that_nobody_can_find_is_no_success(world: OutboxWorld) -> None:
+    push = world.issuance()
+    world.push()
+    forget_the_call(world)
+    (mine,) = world.sandbox.mpw.issuance_by_id.values()
+    world.sandbox.mpw.person_edits_issuance(mine.id, created_on="2024-03-01", description="taken by Joe")
+
+    world.push()
+
+    assert world.state(push) == "dead"
+    assert "exists" in world.detail("push_conflict")
+
+
+def test_an_issuance_larger_than_the_current_receipt_arrives_whole_in_parts(world: OutboxWorld) -> None:
+    split_part(world, 4, 3, 5)
+    push = world.issuance(part_number="SPLIT", quantity=10)
+
+    world.settle()
+
+    assert world.state(push) == "done"
+    assert issued(world, "SPLIT") == [("erp-i-1_s1", 4), ("erp-i-1_s2", 3), ("erp-i-1_s3", 3)]
+    assert len((world.row(push).remote_id or "").split(",")) == 3
+    assert world.sandbox.mpw.stock("SPLIT", MAIN) == 2
+    assert world.told() == []
+
+
+@pytest.mark.parametrize("after", range(5))
+@pytest.mark.parametrize("fault", ["lost_request", "lost_answer", "error_after", "cut_body", "html_after", "too_many"])
+def test_a_split_issuance_has_one_effect_whichever_call_fails(world: OutboxWorld, fault: str, after: int) -> None:
+    split_part(world, 4, 3, 5)
+    push = world.issuance(part_number="SPLIT", quantity=10)
+    world.sandbox.faults.add("mpw.post_issuance", fault, 2, after)
+
+    world.settle()
+
+    assert world.state(push) == "done"
+    assert world.sandbox.mpw.stock("SPLIT", MAIN) == 2
+    assert sum(quantity for _, quantity in issued(world, "SPLIT")) == 10
+
+
+def test_the_parts_of_a_split_carry_their_own_markers(world: OutboxWorld) -> None:
+    split_part(world, 4, 3)
+    world.issuance(part_number="SPLIT", quantity=6)
+
+    world.settle()
+
+    rows = world.sandbox.mpw.issuance_by_id.values()
+    assert [row.description for row in rows] == ["Folio-198 [erp-i-1_s1]", "Folio-198 [erp-i-1_s2]"]
+
+
+def test_equipment_issuances_are_split_by_mpw_itself(world: OutboxWorld) -> None:
+    split_part(world, 4, 3, 5)
+    world.sandbox.mpw.add_equipment("001")
+    push = world.issuance(part_number="SPLIT", quantity=10, equipment_unit_number="001")
+
+    world.settle()
+
+    assert world.state(push) == "done"
+    assert world.requests("mpw.post_issuance") == 1
+    assert [key for key, _ in issued(world, "SPLIT")] == ["erp-i-1"] * 3
+
+
+def test_an_issuance_without_stock_waits_and_goes_when_some_is_received(world: OutboxWorld) -> None:
+    world.sandbox.mpw.add_part("NONE", MAIN)
+    push = world.issuance(part_number="NONE", quantity=2)
+    world.push()
+    assert (world.state(push), world.outcomes(push)) == ("ready", ["no_stock"])
+    assert world.push().sent == 0
+
+    world.clock.advance(seconds=1)
+    world.receipt(part_number="NONE")
+    world.push()
+    world.push()
+
+    assert world.state(push) == "done"
+    assert world.sandbox.mpw.stock("NONE", MAIN) == 3
+    assert world.told() == []
+
+
+def test_a_person_is_told_of_an_issuance_that_waits_for_stock_for_a_day(world: OutboxWorld) -> None:
+    world.sandbox.mpw.add_part("NONE", MAIN)
+    push = world.issuance(part_number="NONE", quantity=2)
+    for _ in range(26):
+        world.push()
+        world.clock.advance(hours=1)
+    assert world.told() == [("issuance_without_stock", str(push))]
+
+    world.sandbox.mpw.person_receives("NONE", MAIN, 9, "1")
+    world.clock.advance(hours=1)
+    world.push()
+
+    assert world.state(push) == "done"
+    assert world.told() == []
+
+
+def test_an_issuance_of_which_a_part_is_there_waits_for_the_rest(world: OutboxWorld) -> None:
+    split_part(world, 4)
+    push = world.issuance(part_number="SPLIT", quantity=6)
+    for _ in range(5):
+        world.push()
+    assert issued(world, "SPLIT") == [("erp-i-1_s1", 4)]
+    assert world.state(push) == "ready"
+
+    world.sandbox.mpw.person_receives("SPLIT", MAIN, 9, "1")
+    world.clock.advance(hours=1)
+    world.settle()
+
+    assert issued(world, "SPLIT") == [("erp-i-1_s1", 4), ("erp-i-1_s2", 2)]
+    assert world.state(push) == "done"
+
+
+def test_waiting_for_stock_holds_up_nothing_else_of_the_item(world: OutboxWorld) -> None:
+    world.sandbox.mpw.add_part("NONE", MAIN)
+    world.issuance("erp-i-1", part_number="NONE", quantity=2)
+    world.push()
+    later = world.add("delete_receipt", "erp-r-9", {"part_number": "NONE"})
+
+    world.push()
+
+    assert world.state(later) == "done"
+
+
+def test_a_refusal_about_something_else_is_dead(world: OutboxWorld) -> None:
+    push = world.issuance(quantity=2.5)
+
+    world.settle()
+
+    assert world.state(push) == "dead"
+    assert issued(world, PART) == []
