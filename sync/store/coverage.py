@@ -143,4 +143,4 @@ def close_gap(conn: Connection, gap_id: int, *, note: str, now: datetime) -> int
 def rows_by_day(conn: Connection, source: str, days: Iterable[date]) -> dict[date, int]:
     """Return how many documents each of these days of a source holds."""
     query = select(documents.c.day, func.count()).where(documents.c.source == source, documents.c.day.in_(list(days)))
-    return dict(conn.execute(query.group_by(documents.c.day)).tuples().all())
+    return dict(conn.execute(query.group_by(documents.c.day)).all())

@@ -126,7 +126,7 @@ def presence_by_warehouse(conn: Connection, source: str, days: Iterable[date]) -
             .where(documents.c.source == source, documents.c.day.in_(chunk), documents.c.voided_at.is_(None))
             .group_by(documents.c.warehouse)
         )
-        for warehouse, known, missing in conn.execute(query).tuples():
+        for warehouse, known, missing in conn.execute(query):
             before = found.get(warehouse, (0, 0))
             found[warehouse] = (before[0] + known, before[1] + missing)
     return found

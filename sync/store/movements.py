@@ -55,7 +55,7 @@ def last_places(conn: Connection, instants: Iterable[datetime]) -> dict[datetime
     for chunk in chunks(instants):
         query = select(movement_lines.c.created_at, func.max(movement_lines.c.place))
         query = query.where(movement_lines.c.created_at.in_(chunk)).group_by(movement_lines.c.created_at)
-        found.update(conn.execute(query).tuples().all())
+        found.update(conn.execute(query).all())
     return found
 
 

@@ -73,7 +73,7 @@ def save_work_orders(conn: Connection, rows: Sequence[dict[str, Any]]) -> tuple[
             query = select(work_orders.c.number, work_orders.c.digest).where(
                 work_orders.c.system == system, work_orders.c.number.in_(chunk)
             )
-            known.update((f"{system} {number}", digest) for number, digest in conn.execute(query).tuples())
+            known.update((f"{system} {number}", digest) for number, digest in conn.execute(query))
     differing = [row for row in rows if known.get(f"{row['system']} {row['number']}") != row["digest"]]
     if differing:
         columns = [name for name in differing[0] if name not in ("system", "number")]
