@@ -74,6 +74,7 @@ class _Work:
     entries: list[NewEntry] = field(default_factory=list)
     new_lines: list[dict[str, Any]] = field(default_factory=list)
     touched: set[str] = field(default_factory=set)
+    keys: set[str] = field(default_factory=set)
     new_events: list[EventKey] = field(default_factory=list)
     seen_events: list[EventKey] = field(default_factory=list)
 
@@ -254,7 +255,8 @@ def _add(conn: Connection, item: _Filed, stored: list[Row[Any]], lines: Sequence
         n += 1
         place = work.places.get(line.created_at, -1) + 1
         work.places[line.created_at] = place
-        key = line_key(conn, item.movement.id, n)
+        key = line_key(conn, item.movement.id, n, about_to=work.keys)
+        work.keys.add(key)
         work.entries.append(_entry(item.kind, key, item.movement, line, work.policy))
         work.new_lines.append(
             {

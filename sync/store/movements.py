@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -59,11 +59,14 @@ def last_places(conn: Connection, instants: Iterable[datetime]) -> dict[datetime
     return found
 
 
-def line_key(conn: Connection, movement_id: str, n: int) -> str:
-    """Return a new line's key; ids that differ only in their dashes do not share one."""
+def line_key(conn: Connection, movement_id: str, n: int, *, about_to: Collection[str] = ()) -> str:
+    """Return a new line's key; ids that differ only in their dashes do not share one.
+
+    `about_to` are the keys of lines that are not written yet.
+    """
     key = movement_key(movement_id, n)
     taken = select(movement_lines.c.movement_id).where(movement_lines.c.api_key == key)
-    if conn.execute(taken).first() is None:
+    if key not in about_to and conn.execute(taken).first() is None:
         return key
     return movement_key(movement_id, n, hashed=True)
 
