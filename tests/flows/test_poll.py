@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from sync.errors import LeaseLostError
+from sync.flows.poll import due_windows, poll_days_once, poll_due_once, poll_recent_once
+from sync.store.coverage import RECEIPTS, caught_up
+from sync.store.engine import Store
+from sync.store.leases import Lease, take_lease
+from tests.clocks import FakeClock
+from tests.flows.poll_world import TODAY, PollWorld, issuance, movement, order, poll_world, receipt
+
+
+@pytest.fixture
+def world(store: Store, clock: FakeClock) -> Iterator[PollWorld]:
+    with poll_world(store, clock) as made:
+        yield made
+
+
+def test_a_first_cycle_reads_every_source_and_every_day_since_the_start(world: PollWorld) -> None:
+    world.put("receipts", receipt())
+    world.put("issuances", issuance())
+    world.vendors.feed = [movement()]
+    world.vendors.orders = [order(1000)]
+
+    counts = poll_due_once(world.ctx)
+
+    assert counts.added == 4
+    assert len(world.vendors.asked("receipts")) == 5  # three days, today, tomorrow
+    with world.store.read() as conn:
+        assert caught_up(conn, world.ctx.policy, world.clock.now())
+
+
+def test_a_second_cycle_reads_what_changes_often_and_writes_nothing_new(world: PollWorld) -> None:
+    world.put("receipts", receipt())
+    world.vendors.feed = [movement()]
+    poll_due_once(world.ctx)
+    world.vendors.requests.clear()
+    entries = world.entries()
+
+    counts = poll_due_once(world.ctx)
+
+    assert (counts.added, counts.changed, counts.voided) == (0, 0, 0)
+    assert world.entries() == entries
+    assert world.vendors.asked("receipts") == ["receipts?date=2024-03-15", "receipts?date=2024-03-14"]
+
+
+def test_without_recent_only_what_is_incomplete_or_overdue_is_read(world: PollWorld) -> None:
+    poll_due_once(world.ctx)
+    world.vendors.requests.clear()
+
+    poll_due_once(world.ctx, recent=False)
+
+    assert world.vendors.requests == []
+
+
+def test_a_pause_of_a_week_leaves_no_hole(world: PollWorld) -> None:
+    poll_due_once(world.ctx)
+    world.clock.advance(days=7)
+    day = TODAY + timedelta(days=3)
+    world.put("receipts", receipt(created_on=day.isoformat()), day=day)
+
+    poll_due_once(world.ctx)
+
+    assert len(world.entries()) == 1
+    with world.store.read() as conn:
+        assert caught_up(conn, world.ctx.policy, world.clock.now())
+
+
+def test_stock_patches_wait_while_a_past_day_is_incomplete(world: PollWorld) -> None:
+    world.vendors.answers["receipts 2024-03-13"] = (200, b"<html>")
+
+    poll_due_once(world.ctx)
+
+    with world.store.read() as conn:
+        assert not caught_up(conn, world.ctx.policy, world.clock.now())
+
+
+def test_one_failing_source_does_not_stop_the_others(world: PollWorld) -> None:
+    world.vendors.answers["issuances"] = (200, b"<html>log in</html>")
+    world.vendors.answers["FetchTenantsInventoryMovements"] = (500, b"")
+    world.put("receipts", receipt())
+    world.vendors.orders = [order(1000)]
+
+    counts = poll_due_once(world.ctx)
+
+    assert counts.added == 2
+    failed = world.rows("select distinct flow from runs where outcome = 'failed' order by flow")
+    assert failed == [("poll.mpservices.movements",), ("poll.mpw.issuances",)]
+
+
+def test_a_vendor_that_is_down_is_not_asked_for_every_day(world: PollWorld) -> None:
+    world.set_policy(start_date=TODAY - timedelta(days=100))
+    world.vendors.answers["receipts"] = (503, b"")
+
+    poll_recent_once(world.ctx, RECEIPTS)
+
+    assert len(world.vendors.asked("receipts")) == 3
+
+
+def test_malformed_days_do_not_keep_the_older_ones_from_being_read(world: PollWorld) -> None:
+    world.set_policy(start_date=TODAY - timedelta(days=10))
+    world.vendors.answers["receipts"] = (200, b"<html>")
+
+    poll_recent_once(world.ctx, RECEIPTS)
+
+    assert len(world.vendors.asked("receipts")) == 12
+
+
+def test_the_day_that_a_push_is_dated_to_is_read_back_out_of_turn(world: PollWorld) -> None:
+    poll_due_once(world.ctx)
+    day = TODAY - timedelta(days=3)
+    world.clock.advance(minutes=1)
+    now = world.clock.now()
+    world.add_push("post_receipt", "mps-1-1", payload=f'{{"created_on":"{day}"}}', last_sent_at=now)
+
+    with world.store.read() as conn:
+        due = due_windows(conn, world.ctx.policy, now)
+    world.clock.advance(seconds=1)
+    poll_days_once(world.ctx, RECEIPTS, due[RECEIPTS])
+    with world.store.read() as conn:
+        after = due_windows(conn, world.ctx.policy, world.clock.now())
+
+    assert due[RECEIPTS] == [day]
+    assert after[RECEIPTS] == []
+
+
+def test_nothing_is_written_by_one_who_no_longer_leads(world: PollWorld) -> None:
+    world.put("receipts", receipt())
+    with world.store.write() as conn:
+        mine = take_lease(conn, "leader", "me", now=world.clock.now(), lasts=timedelta(minutes=1))
+    assert mine is not None
+    world.ctx.lease = lambda: Lease("leader", "me", mine.token, world.clock.now() + timedelta(minutes=5))
+    with world.store.write() as conn:
+        later = world.clock.now() + timedelta(minutes=2)
+        assert take_lease(conn, "leader", "you", now=later, lasts=timedelta(minutes=1)) is not None
+
+    with pytest.raises(LeaseLostError):
+        poll_days_once(world.ctx, RECEIPTS, [TODAY])
+
+    assert world.entries() == []
+    assert world.rows("select count(*) from coverage") == [(0,)]
