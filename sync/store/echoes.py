@@ -197,14 +197,14 @@ def park_late_decisions(conn: Connection, events: Iterable[tuple[str, str]], *, 
 
 
 def whole_reads_since(conn: Connection, flow: str, instant: datetime, *, run_id: int | None, limit: int) -> int:
-    """Count the flow's successful runs begun since then, the running one (`run_id`) included, up to `limit`."""
+    """Count the flow's successful runs begun after an instant, the running one (`run_id`) included, up to `limit`."""
     ended = runs.c.outcome == "ok"
     query = (
         select(runs.c.id)
         .where(
             runs.c.flow == flow,
             ended if run_id is None else or_(ended, runs.c.id == run_id),
-            runs.c.started_at >= instant,
+            runs.c.started_at > instant,  # a clock that stands still proves nothing
         )
         .order_by(runs.c.id.desc())
         .limit(limit)

@@ -16,7 +16,8 @@ def blocked_reason(conn: Connection, external_ids: Sequence[str]) -> dict[str, s
     found: dict[str, str | None] = {}
     for chunk in chunks(external_ids):
         query = select(item_states.c.external_id, item_states.c.blocked_reason)
-        found.update(conn.execute(query.where(item_states.c.external_id.in_(chunk))).tuples().all())
+        rows = conn.execute(query.where(item_states.c.external_id.in_(chunk)))
+        found.update((row.external_id, row.blocked_reason) for row in rows)
     return found
 
 
