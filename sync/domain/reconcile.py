@@ -1,0 +1,447 @@
+"""What an event needs: which push, of what content, or why not yet.
+
+Towards MPW an event is unmatched only if MPW never had an original under its key and the outbox never
+had a row for it: what a person deletes in MPW is not posted again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal
+
+from sync.domain.items import ItemMapping
+from sync.domain.ledger import ISSUANCE, RECEIPT, TRANSFER
+from sync.domain.money import fixed, plain
+from sync.domain.outbox import (
+    DELETE_ISSUANCE,
+    DELETE_RECEIPT,
+    POST_ISSUANCE,
+    POST_RECEIPT,
+    POST_TRANSFER,
+    NewPush,
+    rank_of,
+)
+from sync.domain.payloads import delete_payload, issuance_payload, receipt_payload, transfer_payload
+from sync.domain.policy import Policy
+
+UNMAPPED_ITEM = "unmapped_item"
+UNKNOWN_PART = "unknown_part"
+FRACTIONAL = "fractional_issuance"
+ODD_QUANTITY = "odd_quantity"
+SETTING_MISSING = "setting_missing"
+ORDER_CHANGED = "order_changed"
+OUR_EXCEPTIONS = (UNMAPPED_ITEM, UNKNOWN_PART, FRACTIONAL, ODD_QUANTITY, SETTING_MISSING)
+"""Kinds that are open exactly while an event waits for them, and resolve themselves after."""
+
+UNREACHABLE_WAIT = timedelta(minutes=5)
+UNKNOWN_WAIT_MIN = timedelta(minutes=15)
+UNKNOWN_WAIT_MAX = timedelta(hours=6)
+
+ROUTES: Mapping[str, str] = {RECEIPT: "receipts", ISSUANCE: "issuances", TRANSFER: "transfers"}
+POSTS: Mapping[str, str] = {RECEIPT: POST_RECEIPT, ISSUANCE: POST_ISSUANCE, TRANSFER: POST_TRANSFER}
+DELETES: Mapping[str, str] = {RECEIPT: DELETE_RECEIPT, ISSUANCE: DELETE_ISSUANCE}
+
+PartState = Literal["found", "absent", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The live line of an event where it began. `quantity` is signed; `fields` are an ERP document's."""
+
+    system: str
+    seq: int
+    item: str
+    warehouse: str | None
+    quantity: Decimal
+    unit_cost: Decimal
+    occurred_on: date
+    occurred_at: datetime | None = None
+    reference: str | None = None
+    fields: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PushRow:
+    """A row that the outbox has for an event."""
+
+    id: int
+    operation: str
+    state: str
+    tries: int
+    attempts: int
+    fence: int
+    payload: str
+    entity_key: str
+    item: str | None
+
+    @property
+    def unsent(self) -> bool:
+        """Whether no call was ever made for it, and none will be without our doing."""
+        return self.tries == 0 and self.state in ("held", "ready", "superseded")
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it would still be sent, and never was."""
+        return self.tries == 0 and self.state in ("held", "ready")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What all systems, and the outbox, know under one (kind, api_key)."""
+
+    kind: str
+    api_key: str
+    origin: Origin | None
+    had_origin: bool
+    mpw_ever: bool
+    mpw_live: bool
+    mpw_item: str | None = None
+    role: str | None = None  # of the movement's line: event, echo, undecided
+    unpushed: bool = False
+    void_wanted: bool = False
+    pushes: tuple[PushRow, ...] = ()
+    parked: str | None = None  # the reason it waits for, if it does
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Whether MPW knows a part in a warehouse. `since`: when its exception was opened."""
+
+    state: PartState
+    detail: str = ""
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Nothing is to be done."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Derive:
+    """Add a push, or put its content into `instead`: the event's row that was never sent."""
+
+    push: NewPush
+    instead: PushRow | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Supersede:
+    """Take back a row that was never sent."""
+
+    row: PushRow
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsPart:
+    """MPW must be asked whether it knows the part before anything can be said."""
+
+    warehouse: str
+    part_number: str
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """It waits; `due_at` None: until the map or a setting changes. `kind` and `subject` name an exception."""
+
+    reason: str
+    due_at: datetime | None
+    kind: str | None = None
+    subject: str = ""
+    detail: str = ""
+    hint: str = ""
+    withdraw: PushRow | None = None
+
+
+Decision = Leave | Derive | Supersede | NeedsPart | Park
+
+
+def waits_for(kind: str, subject: str) -> str:
+    """Return the reason under which an event waits for an exception."""
+    return f"{kind}: {subject}"
+
+
+def decide(
+    event: Event,
+    *,
+    policy: Policy,
+    now: datetime,
+    mappings: Mapping[str, ItemMapping],
+    parts: Mapping[tuple[str, str], Part],
+) -> Decision:
+    """Decide what an event needs now. `parts` by (warehouse, part number), of those that were asked for."""
+    if event.kind not in POSTS:
+        return Leave("no event of ours")
+    if event.void_wanted or (event.origin is None and event.had_origin):
+        return _void(event, policy)
+    if event.origin is None:
+        return Leave("no origin that we push")
+    row = _post_of(event)
+    reason = _not_pushed(event, event.origin, row, policy)
+    if reason is not None:
+        return (
+            Supersede(row, reason) if row is not None and row.waiting and _withdraws(event, policy) else Leave(reason)
+        )
+    made = _build(event, event.origin, policy=policy, now=now, mappings=mappings, parts=parts)
+    if isinstance(made, Park) and row is not None and row.waiting:
+        return Park(made.reason, made.due_at, made.kind, made.subject, made.detail, made.hint, withdraw=row)
+    if not isinstance(made, NewPush):
+        return made
+    if row is not None and row.waiting and (row.payload, row.entity_key) == (made.payload, made.entity_key):
+        return Leave("derived already")
+    return Derive(made, instead=row)
+
+
+def is_before_cut(origin: Origin, policy: Policy) -> bool:
+    """Tell whether an event is older than the go-live cut: recorded, never pushed.
+
+    Movements carry an instant; ERP documents a day, and the cut's own day is not before it.
+    """
+    if origin.occurred_at is not None:
+        return origin.occurred_at < policy.push_from
+    return origin.occurred_on < policy.day(policy.push_from)
+
+
+def _post_of(event: Event) -> PushRow | None:
+    """Return the row that posts the event, whatever its state."""
+    return next((row for row in event.pushes if row.operation == POSTS[event.kind]), None)
+
+
+def _not_pushed(event: Event, origin: Origin, row: PushRow | None, policy: Policy) -> str | None:
+    """Return why an event with a live origin gets no push, or None."""
+    if event.role not in (None, "event"):
+        return f"its line is {event.role}"
+    if event.unpushed:
+        return "imported without --push"
+    if any(push is not row or not push.unsent for push in event.pushes):
+        return "given to the outbox already"
+    if event.mpw_ever:
+        return "MPW has it"
+    # A transfer has no date of its own that people would have keyed in by hand: it is a fresh command.
+    if event.kind != TRANSFER and is_before_cut(origin, policy):
+        return "older than SYNC_PUSH_FROM"
+    if policy.route(ROUTES[event.kind]) == "off":
+        return f"route {ROUTES[event.kind]} is off"
+    return None
+
+
+def _withdraws(event: Event, policy: Policy) -> bool:
+    """A route that is off leaves what is held to the operator; every other reason takes it back."""
+    return policy.route(ROUTES[event.kind]) != "off"
+
+
+# --- voids --------------------------------------------------------------------------------
+
+
+def _void(event: Event, policy: Policy) -> Decision:
+    """An origin that is gone, or that the ERP wants gone: what we posted for it is deleted."""
+    row = _post_of(event)
+    if row is not None and row.waiting:
+        return Supersede(row, "its origin was voided before it was sent")
+    operation = DELETES.get(event.kind)
+    if operation is None or any(push.operation == operation for push in event.pushes):
+        return Leave("voided")
+    if not _to_delete(event, row):
+        return Leave("voided, and nothing of it is in MPW")
+    if policy.route("voids") == "off":
+        return Leave("route voids is off")
+    item = row.item if row is not None else event.mpw_item
+    entity = row.entity_key if row is not None else f"item:{item}" if item else f"{event.kind}:{event.api_key}"
+    why = "the ERP voided it" if event.void_wanted else "its origin was voided"
+    return Derive(
+        NewPush(
+            route="voids",
+            operation=operation,
+            kind=event.kind,
+            api_key=event.api_key,
+            entity_key=entity,
+            item=item,
+            rank=rank_of(operation),
+            payload=delete_payload(event.api_key),
+            reason=f"{event.kind} {event.api_key}: {why}",
+            state=_state(policy, "voids"),
+            facts={},
+        )
+    )
+
+
+def _to_delete(event: Event, row: PushRow | None) -> bool:
+    gone = event.mpw_ever and not event.mpw_live
+    if gone:
+        return False
+    if row is not None and row.state not in ("superseded", "dead") and (row.state != "discarded" or row.attempts > 0):
+        return True
+    if not event.void_wanted:
+        return False
+    return event.mpw_live or not event.had_origin
+
+
+# --- posts --------------------------------------------------------------------------------
+
+
+def _build(
+    event: Event,
+    origin: Origin,
+    *,
+    policy: Policy,
+    now: datetime,
+    mappings: Mapping[str, ItemMapping],
+    parts: Mapping[tuple[str, str], Part],
+) -> NewPush | Park | NeedsPart | Leave:
+    target = _target(event, origin, mappings)
+    if not isinstance(target, ItemMapping):
+        return target
+    quantity = _quantity(event, origin, target)
+    if not isinstance(quantity, Decimal):
+        return quantity
+    fraction = _fraction(event, quantity, policy)
+    if fraction is not None:
+        return fraction
+    warehouse = target.warehouses[0]
+    if event.kind != RECEIPT or not policy.create_parts:
+        part = parts.get((warehouse, target.part_number))
+        if part is None:
+            return NeedsPart(warehouse, target.part_number)
+        if part.state != "found":
+            return _unknown(part, warehouse, target.part_number, now)
+    return _push(event, origin, target, quantity, policy)
+
+
+def _target(event: Event, origin: Origin, mappings: Mapping[str, ItemMapping]) -> ItemMapping | Park:
+    if origin.system == "erp":
+        return ItemMapping(origin.item, origin.item, (origin.warehouse or "",))
+    mapping = mappings.get(origin.item)
+    if mapping is not None and mapping.warehouses:
+        return mapping
+    return Park(
+        waits_for(UNMAPPED_ITEM, origin.item),
+        None,
+        UNMAPPED_ITEM,
+        origin.item,
+        f"MPservices' item {origin.item} has no part in MPW: neither the item map nor MPW_WAREHOUSE names one",
+        "add it to the item map (`mpsync items import`), or set MPW_WAREHOUSE if part numbers are external_ids",
+    )
+
+
+def _quantity(event: Event, origin: Origin, target: ItemMapping) -> Decimal | Park | Leave:
+    """Return the quantity that MPW is told, above zero."""
+    signed = origin.quantity if event.kind == RECEIPT else -origin.quantity
+    if signed == 0:
+        return Leave("its quantity is zero")
+    try:
+        quantity = fixed(signed * target.factor)
+    except ValueError:
+        quantity = Decimal(0)
+    if quantity > 0:
+        return quantity
+    subject = f"{event.kind} {event.api_key}"
+    return Park(
+        waits_for(ODD_QUANTITY, subject),
+        None,
+        ODD_QUANTITY,
+        subject,
+        f"{event.kind} {event.api_key} is of {plain(signed)} {origin.item}: MPW takes quantities above zero only",
+        "find out what it means, and key it into MPW by hand",
+    )
+
+
+def _fraction(event: Event, quantity: Decimal, policy: Policy) -> Park | None:
+    whole = quantity == quantity.to_integral_value()
+    if event.kind == RECEIPT or whole or policy.fractional_issuances:
+        return None
+    subject = f"{event.kind} {event.api_key}"
+    return Park(
+        waits_for(FRACTIONAL, subject),
+        None,
+        FRACTIONAL,
+        subject,
+        f"{event.kind} {event.api_key} is of {plain(quantity)}: MPW's document types this quantity Integer",
+        "try one fraction in MPW by hand; if it takes it, set MPW_FRACTIONAL_ISSUANCES=true, else key this in there",
+    )
+
+
+def _unknown(part: Part, warehouse: str, part_number: str, now: datetime) -> Park:
+    if part.state == "failed":
+        return Park(
+            f"MPW could not be asked: {part.detail}" if part.detail else "MPW could not be asked",
+            now + UNREACHABLE_WAIT,
+        )
+    subject = f"{part_number} in {warehouse}"
+    age = now - part.since if part.since is not None else timedelta(0)
+    wait = min(max(age, UNKNOWN_WAIT_MIN), UNKNOWN_WAIT_MAX)
+    return Park(
+        waits_for(UNKNOWN_PART, subject),
+        now + wait,
+        UNKNOWN_PART,
+        subject,
+        f"MPW does not know part {part_number} in warehouse {warehouse}" + (f": {part.detail}" if part.detail else ""),
+        "create the part in MPW or correct its name in the item map; a receipt would create it, "
+        "which MPW_CREATE_PARTS=true allows",
+    )
+
+
+def _push(event: Event, origin: Origin, target: ItemMapping, quantity: Decimal, policy: Policy) -> NewPush | Park:
+    route, operation = ROUTES[event.kind], POSTS[event.kind]
+    facts: dict[str, Any] = {"seq": origin.seq, "origin": origin.system}
+    if origin.system != "erp":
+        facts |= {"external_id": origin.item, "factor": plain(target.factor)}
+    return NewPush(
+        route=route,
+        operation=operation,
+        kind=event.kind,
+        api_key=event.api_key,
+        entity_key=f"item:{target.part_number}",
+        item=target.part_number,
+        rank=rank_of(operation),
+        payload=_payload(event, origin, target, quantity, policy),
+        reason=f"{_name(origin.system)} has {event.kind} {event.api_key} ({plain(abs(origin.quantity))} {origin.item}, "
+        f"{origin.occurred_on}), MPW has not",
+        state=_state(policy, route),
+        facts=facts,
+    )
+
+
+def _payload(event: Event, origin: Origin, target: ItemMapping, quantity: Decimal, policy: Policy) -> str:
+    warehouse = target.warehouses[0]
+    if event.kind == TRANSFER:
+        return transfer_payload(
+            part_number=target.part_number,
+            warehouse=warehouse,
+            destination=str(origin.fields["destination_warehouse_name"]),
+            quantity=quantity,
+        )
+    if event.kind == RECEIPT:
+        return receipt_payload(
+            part_number=target.part_number,
+            warehouse=warehouse,
+            quantity=quantity,
+            unit_cost=fixed(origin.unit_cost / target.factor),
+            created_on=origin.occurred_on,
+            api_key=event.api_key,
+            extras=origin.fields,
+        )
+    description = origin.fields.get("description") or origin.reference
+    return issuance_payload(
+        part_number=target.part_number,
+        warehouse=warehouse,
+        quantity=quantity,
+        created_on=origin.occurred_on,
+        api_key=event.api_key,
+        description=str(description) if description else None,
+        marker=policy.description_marker,
+        extras=origin.fields,
+    )
+
+
+def _state(policy: Policy, route: str) -> str:
+    return "ready" if policy.route(route) == "push" else "held"
+
+
+def _name(system: str) -> str:
+    return {"mpservices": "MPservices", "erp": "the ERP"}.get(system, system)

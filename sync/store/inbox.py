@@ -1,0 +1,171 @@
+"""The ERP's door: its rows, and the documents that they become."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy.engine import Row
+
+from sync.domain.inbox import COMMAND_TYPES, VOID, ErpDocument
+from sync.domain.ledger import ISSUANCE, RECEIPT, TRANSFER, NewEntry, new_entry
+from sync.domain.money import fixed
+from sync.store.chunks import upsert
+from sync.store.documents import document, documents_by_remote_id, insert_documents, update_documents
+from sync.store.ledger import append_entries, reverse_entries
+from sync.store.schema import inbox, parked
+
+ERP = "erp"
+ACCEPTED, REJECTED, RECEIVED = "accepted", "rejected", "received"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A document that is to be recorded, with the text that it came as."""
+
+    document: ErpDocument
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What recording in the ledger needs to know."""
+
+    lock_date: date | None
+    today: date
+    now: datetime
+    run_id: int | None
+
+
+def received_rows(conn: Connection, limit: int) -> list[Row[Any]]:
+    """Return rows that are not decided yet, oldest first; a state that the ERP set to null counts as received."""
+    undecided = or_(inbox.c.state == RECEIVED, inbox.c.state.is_(None))
+    return list(conn.execute(select(inbox).where(undecided).order_by(inbox.c.id).limit(limit)))
+
+
+def close_row(
+    conn: Connection, row: Row[Any], *, state: str, error: str | None, digest: str | None, now: datetime
+) -> None:
+    """Write the answer into an inbox row that nobody has answered meanwhile."""
+    undecided = or_(inbox.c.state == RECEIVED, inbox.c.state.is_(None))
+    conn.execute(
+        update(inbox)
+        .where(inbox.c.id == row.id, undecided)
+        .values(state=state, error=error, digest=digest, decided_at=now, received_at=row.received_at or now)
+    )
+
+
+def add_rows(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert decided rows: what an import takes in is seen in the inbox too."""
+    if rows:
+        conn.execute(insert(inbox), list(rows))
+
+
+def rejected_before(conn: Connection, document_type: str, api_key: str | None, payload: str) -> bool:
+    """Tell whether this very document was refused before: it need not be written down again."""
+    same_key = inbox.c.api_key.is_(None) if api_key is None else inbox.c.api_key == api_key
+    query = select(inbox.c.id).where(
+        inbox.c.document_type == document_type, same_key, inbox.c.payload == payload, inbox.c.state == REJECTED
+    )
+    return conn.execute(query.limit(1)).first() is not None
+
+
+def known_digests(conn: Connection, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Return the digests of the accepted documents among these (type, remote id)s."""
+    by_type: dict[str, set[str]] = {}
+    for type_, remote_id in wanted:
+        by_type.setdefault(type_, set()).add(remote_id)
+    return {
+        (type_, remote_id): row.digest
+        for type_, ids in by_type.items()
+        for remote_id, row in documents_by_remote_id(conn, ERP, type_, sorted(ids)).items()
+    }
+
+
+def record_documents(conn: Connection, taken: Sequence[Taken], *, books: Books) -> None:
+    """Record accepted documents: ledger entries where they move stock, and work for reconcile where they do not."""
+    entries = [entry for one in taken for entry in entries_of(one.document, today=books.today)]
+    ids = iter(append_entries(conn, entries, lock_date=books.lock_date, now=books.now, run_id=books.run_id))
+    rows = []
+    for one in taken:
+        own = [next(ids) for _ in entries_of(one.document, today=books.today)]
+        rows.append(_row(one, own[0] if own else None, books.now))
+    insert_documents(conn, rows)
+    look_at = [(one.document.type, one.document.api_key) for one in taken if one.document.type in COMMAND_TYPES]
+    look_at += [(one.document.text("kind"), one.document.api_key) for one in taken if one.document.type == VOID]
+    park_now(conn, look_at, reason="new document", now=books.now)
+    for one in taken:
+        if one.document.type == VOID:
+            _reverse_own(conn, one.document, books)
+
+
+def park_now(conn: Connection, events: Iterable[tuple[str, str]], *, reason: str, now: datetime) -> None:
+    """Let reconcile look at (kind, api_key)s in its next pass."""
+    rows = [{"kind": kind, "api_key": key, "reason": reason, "due_at": now} for kind, key in dict.fromkeys(events)]
+    upsert(conn, parked, rows, key=("kind", "api_key"), update=("reason", "due_at"))
+
+
+def entries_of(one: ErpDocument, *, today: date) -> list[NewEntry]:
+    """Return a document's ledger entries: one, for a transfer one per warehouse, for a command none.
+
+    What an issuance costs is MPW's fact, so the ERP's entry has none.
+    """
+    nothing = fixed(0)
+    if one.type == RECEIPT:
+        return [
+            _entry(one, one.text("warehouse_name"), one.number("quantity_received"), one.number("unit_cost"), today)
+        ]
+    if one.type == ISSUANCE:
+        return [_entry(one, one.text("warehouse_name"), -one.number("quantity"), nothing, today)]
+    if one.type == TRANSFER:
+        quantity = one.number("quantity")
+        return [
+            _entry(one, one.text("warehouse_name"), -quantity, nothing, today),
+            _entry(one, one.text("destination_warehouse_name"), quantity, nothing, today),
+        ]
+    return []
+
+
+def _entry(one: ErpDocument, warehouse: str, quantity: Any, unit_cost: Any, today: date) -> NewEntry:
+    return new_entry(
+        ERP,
+        one.type,
+        one.api_key,
+        one.remote_id,
+        item=one.text("part_number"),
+        warehouse=warehouse,
+        quantity=quantity,
+        unit_cost=unit_cost,
+        occurred_on=one.created_on or today,
+    )
+
+
+def _row(one: Taken, entry_id: int | None, now: datetime) -> dict[str, Any]:
+    fields = one.document.fields
+    return {
+        "system": ERP,
+        "type": one.document.type,
+        "remote_id": one.document.remote_id,
+        "source": "inbox",
+        "day": one.document.created_on,
+        "raw": one.raw,
+        "digest": one.document.digest,
+        "api_key": one.document.api_key,
+        "item": fields.get("part_number") or fields.get("external_id"),
+        "warehouse": fields.get("warehouse_name"),
+        "entry_id": entry_id,
+        "first_seen_at": now,
+        "last_seen_at": now,
+    }
+
+
+def _reverse_own(conn: Connection, void: ErpDocument, books: Books) -> None:
+    """Reverse what the ERP itself had recorded under the voided key."""
+    own = document(conn, ERP, void.text("kind"), void.api_key)
+    if own is None or own.entry_id is None:
+        return
+    reverse_entries(conn, [own.entry_id], lock_date=books.lock_date, now=books.now, run_id=books.run_id)
+    update_documents(conn, [{"id": own.id, "entry_id": None, "voided_at": books.now}])

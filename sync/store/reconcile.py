@@ -1,0 +1,410 @@
+"""What reconcile reads and writes: changed events, everything known of them, and rows that were never sent."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, func, or_, select, update
+from sqlalchemy.engine import Row
+
+from sync.domain.approval import Order
+from sync.domain.inbox import VOID, ErpDocument, read_document
+from sync.domain.ledger import ISSUANCE, RECEIPT, TRANSFER
+from sync.domain.outbox import APPROVE, NewPush
+from sync.domain.reconcile import Event, Origin, Part, PushRow
+from sync.store.chunks import chunks, upsert
+from sync.store.schema import (
+    documents,
+    exceptions,
+    inventories,
+    ledger_entries,
+    movement_lines,
+    outbox,
+    parked,
+    purchase_orders,
+    unpushed,
+)
+
+Key = tuple[str, str]
+"""(kind, api_key)"""
+
+KINDS = (RECEIPT, ISSUANCE, TRANSFER)
+FOUND_IS_TRUSTED = timedelta(days=1)
+ABSENT_IS_TRUSTED = timedelta(minutes=10)
+"""A part that was missing a moment ago is not asked for again by the next event of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Events with entries after a seq, and the seq up to which that is all."""
+
+    keys: list[Key]
+    seq: int
+
+
+def changed_events(conn: Connection, after: int, limit: int) -> Changed:
+    """Return the events of up to `limit` entries after a seq.
+
+    Rows that people keyed into MPW have keys of their own that no other system can have: they are passed over.
+    """
+    columns = ledger_entries.c
+    last = int(conn.execute(select(func.coalesce(func.max(columns.id), 0))).scalar_one())
+    theirs = or_(columns.api_key.like("mpw-r-%"), columns.api_key.like("mpw-i-%"))
+    query = (
+        select(columns.id, columns.kind, columns.api_key)
+        .where(columns.id > after, columns.id <= last, or_(columns.system != "mpw", ~theirs))
+        .order_by(columns.id)
+        .limit(limit)
+    )
+    rows = list(conn.execute(query))
+    keys = list(dict.fromkeys((row.kind, row.api_key) for row in rows if row.kind in KINDS))
+    return Changed(keys, rows[-1].id if len(rows) == limit else max(last, after))
+
+
+def due_parked(conn: Connection, *, now: datetime, limit: int) -> list[Key]:
+    """Return what waits and is to be looked at now, the longest due first."""
+    query = select(parked.c.kind, parked.c.api_key).where(parked.c.due_at <= now).order_by(parked.c.due_at).limit(limit)
+    return [(row.kind, row.api_key) for row in conn.execute(query)]
+
+
+def first_pushable_seq(conn: Connection, since: date) -> int | None:
+    """Return the seq of the first entry that a change of the rules may concern, or None."""
+    query = select(func.min(ledger_entries.c.id)).where(
+        ledger_entries.c.occurred_on >= since - timedelta(days=1), ledger_entries.c.system != "mpw"
+    )
+    value = conn.execute(query).scalar_one_or_none()
+    return None if value is None else int(value)
+
+
+# --- events -------------------------------------------------------------------------------
+
+
+def load_events(conn: Connection, keys: Sequence[Key]) -> dict[Key, Event]:
+    """Return everything known under these keys: a fixed number of statements per few hundred of them."""
+    found: dict[Key, Event] = {}
+    for chunk in chunks(keys):
+        found |= _load(conn, chunk)
+    return found
+
+
+def _load(conn: Connection, keys: Sequence[Key]) -> dict[Key, Event]:
+    names = sorted({key for _, key in keys})
+    entries = _by_key(conn.execute(select(ledger_entries).where(ledger_entries.c.api_key.in_(names))))
+    pushes = _by_key(conn.execute(select(outbox).where(outbox.c.api_key.in_(names)).order_by(outbox.c.id)))
+    waiting = _by_key(conn.execute(select(parked).where(parked.c.api_key.in_(names))))
+    held = _by_key(conn.execute(select(unpushed).where(unpushed.c.api_key.in_(names))))
+    lines = {
+        row.api_key: row for row in conn.execute(select(movement_lines).where(movement_lines.c.api_key.in_(names)))
+    }
+    own = _erp_documents(conn, names)
+    references = _references(conn, {row.movement_id for row in lines.values()})
+    events = {}
+    for kind, key in keys:
+        line = lines.get(key)
+        rows = entries.get((kind, key), [])
+        events[kind, key] = Event(
+            kind=kind,
+            api_key=key,
+            origin=_origin(rows, own.get((kind, key)), references.get(line.movement_id) if line is not None else None),
+            had_origin=any(row.system != "mpw" for row in rows),
+            mpw_ever=any(row.system == "mpw" and row.entry_type == "original" for row in rows),
+            mpw_live=bool([row for row in _live(rows) if row.system == "mpw"]),
+            mpw_item=next((row.item for row in rows if row.system == "mpw"), None),
+            role=line.role if line is not None else None,
+            unpushed=(kind, key) in held,
+            void_wanted=(VOID, f"{kind}:{key}") in own,
+            pushes=tuple(_push_row(row) for row in pushes.get((kind, key), [])),
+            parked=next((row.reason for row in waiting.get((kind, key), [])), None),
+        )
+    return events
+
+
+def _by_key(rows: Iterable[Row[Any]]) -> dict[Key, list[Row[Any]]]:
+    found: dict[Key, list[Row[Any]]] = defaultdict(list)
+    for row in rows:
+        found[row.kind, row.api_key].append(row)
+    return found
+
+
+def _live(rows: Sequence[Row[Any]]) -> list[Row[Any]]:
+    reversed_ids = {row.reverses_id for row in rows if row.reverses_id is not None}
+    live = [row for row in rows if row.entry_type == "original" and row.id not in reversed_ids]
+    return sorted(live, key=lambda row: row.id)
+
+
+def _origin(rows: Sequence[Row[Any]], own: ErpDocument | None, reference: str | None) -> Origin | None:
+    """Return the live line of the system where the event began; of a transfer the side that gives."""
+    live = [row for row in _live(rows) if row.system != "mpw"]
+    if not live:
+        return None
+    row = min(live, key=lambda row: (row.quantity, -row.id)) if live[0].kind == TRANSFER else live[-1]
+    return Origin(
+        system=row.system,
+        seq=row.id,
+        item=row.item,
+        warehouse=row.warehouse,
+        quantity=row.quantity,
+        unit_cost=row.unit_cost,
+        occurred_on=row.occurred_on,
+        occurred_at=row.occurred_at,
+        reference=reference,
+        fields=own.fields if own is not None and row.system == "erp" else {},
+    )
+
+
+def _push_row(row: Row[Any]) -> PushRow:
+    return PushRow(
+        row.id,
+        row.operation,
+        row.state,
+        row.tries,
+        row.attempts,
+        row.fence,
+        row.payload,
+        row.entity_key,
+        row.item,
+    )
+
+
+def _erp_documents(conn: Connection, names: Sequence[str]) -> dict[Key, ErpDocument]:
+    """Return the ERP's documents of these keys by (type, remote id)."""
+    ids = [*names, *(f"{kind}:{name}" for kind in (RECEIPT, ISSUANCE) for name in names)]
+    found: dict[Key, ErpDocument] = {}
+    for chunk in chunks(ids):
+        query = select(documents.c.type, documents.c.remote_id, documents.c.api_key, documents.c.raw).where(
+            documents.c.system == "erp",
+            documents.c.type.in_((RECEIPT, ISSUANCE, TRANSFER, VOID)),
+            documents.c.remote_id.in_(chunk),
+        )
+        for row in conn.execute(query):
+            one = read_document(row.type, row.api_key, row.raw)
+            if isinstance(one, ErpDocument):
+                found[row.type, row.remote_id] = one
+    return found
+
+
+def _references(conn: Connection, movement_ids: Iterable[str]) -> dict[str, str | None]:
+    """Return what movements refer to ("Folio-198"), by their id."""
+    found: dict[str, str | None] = {}
+    for chunk in chunks(sorted(movement_ids)):
+        query = select(documents.c.remote_id, documents.c.raw).where(
+            documents.c.system == "mpservices", documents.c.type == "movement", documents.c.remote_id.in_(chunk)
+        )
+        for row in conn.execute(query):
+            fields = {name.lower(): value for name, value in json.loads(row.raw).items()}
+            reference = fields.get("reference")
+            text = str(reference).strip() if isinstance(reference, (str, int)) else ""
+            found[row.remote_id] = text or None
+    return found
+
+
+# --- parts --------------------------------------------------------------------------------
+
+
+def known_parts(conn: Connection, pairs: Iterable[tuple[str, str]], *, now: datetime) -> dict[tuple[str, str], Part]:
+    """Return what is still true of (warehouse, part number)s that MPW was asked about before."""
+    wanted = set(pairs)
+    found: dict[tuple[str, str], Part] = {}
+    for chunk in chunks(sorted({part for _, part in wanted})):
+        for row in conn.execute(select(inventories).where(inventories.c.part_number.in_(chunk))):
+            trusted = FOUND_IS_TRUSTED if row.found else ABSENT_IS_TRUSTED
+            pair = (row.warehouse, row.part_number)
+            if pair in wanted and row.read_at > now - trusted:
+                found[pair] = Part("found" if row.found else "absent")
+    return found
+
+
+def save_absent(conn: Connection, pairs: Iterable[tuple[str, str]], *, now: datetime) -> None:
+    """Remember that MPW refused to show these."""
+    rows = [
+        {
+            "warehouse": warehouse,
+            "part_number": part,
+            "found": False,
+            "quantity": None,
+            "unit_cost": None,
+            "read_at": now,
+        }
+        for warehouse, part in pairs
+    ]
+    columns = ("found", "quantity", "unit_cost", "read_at")
+    upsert(conn, inventories, rows, key=("warehouse", "part_number"), update=columns)
+
+
+def opened_at(conn: Connection, kind: str) -> dict[str, datetime]:
+    """Return since when each open exception of a kind is open, by subject."""
+    query = select(exceptions.c.subject, exceptions.c.opened_at)
+    query = query.where(exceptions.c.kind == kind, exceptions.c.resolved_at.is_(None))
+    return dict(conn.execute(query).tuples().all())
+
+
+# --- what waits ---------------------------------------------------------------------------
+
+
+def park(conn: Connection, key: Key, *, reason: str, due_at: datetime | None) -> None:
+    """Let an event wait."""
+    row = {"kind": key[0], "api_key": key[1], "reason": reason, "due_at": due_at}
+    upsert(conn, parked, [row], key=("kind", "api_key"), update=("reason", "due_at"))
+
+
+def unpark(conn: Connection, key: Key) -> None:
+    """Let an event wait no longer."""
+    conn.execute(delete(parked).where(parked.c.kind == key[0], parked.c.api_key == key[1]))
+
+
+def parked_reason(conn: Connection, key: Key) -> str | None:
+    """Return what an event waits for, None where it does not."""
+    query = select(parked.c.reason).where(parked.c.kind == key[0], parked.c.api_key == key[1])
+    return conn.execute(query).scalar_one_or_none()
+
+
+def parked_keys(conn: Connection) -> list[Key]:
+    """Return all that waits, due or not."""
+    query = select(parked.c.kind, parked.c.api_key).order_by(parked.c.kind, parked.c.api_key)
+    return [(row.kind, row.api_key) for row in conn.execute(query)]
+
+
+def parked_reasons(conn: Connection) -> set[str]:
+    """Return everything that anything waits for."""
+    return set(conn.execute(select(parked.c.reason).distinct()).scalars())
+
+
+def look_at_everything_parked(conn: Connection, *, now: datetime) -> int:
+    """Let all that waits be looked at in this pass: the rules have changed."""
+    return conn.execute(
+        update(parked).where(or_(parked.c.due_at.is_(None), parked.c.due_at > now)).values(due_at=now)
+    ).rowcount
+
+
+# --- rows that were never sent ------------------------------------------------------------
+
+
+def unsent_events(conn: Connection) -> list[Key]:
+    """Return the events of rows that were never sent, held or ready."""
+    query = select(outbox.c.kind, outbox.c.api_key).where(
+        outbox.c.state.in_(("held", "ready")), outbox.c.tries == 0, outbox.c.kind.in_(KINDS)
+    )
+    return [(row.kind, row.api_key) for row in conn.execute(query)]
+
+
+def hold_again(conn: Connection, routes: Sequence[str]) -> int:
+    """Hold what was to go by routes that no longer push, and has never reached a vendor."""
+    done = conn.execute(
+        update(outbox)
+        .where(
+            outbox.c.state == "ready",
+            outbox.c.attempts == 0,
+            ~outbox.c.ambiguous,
+            outbox.c.route.in_(list(routes)),
+        )
+        .values(state="held")
+    )
+    return done.rowcount
+
+
+def replace_unsent(conn: Connection, row: PushRow, push: NewPush, *, now: datetime) -> bool:
+    """Put new content into a row that was never sent; False where a pusher has taken it meanwhile.
+
+    A held or ready row keeps its state. A superseded one is wanted again: nobody outside ever saw it, so
+    its key is as good as new.
+    """
+    values: dict[str, Any] = {
+        "entity_key": push.entity_key,
+        "item": push.item,
+        "payload": push.payload,
+        "facts": json.dumps(dict(push.facts), sort_keys=True),
+        "reason": push.reason,
+        "due_at": now,
+        "last_error": None,
+    }
+    if row.state == "superseded":
+        values |= {"state": push.state, "finalized_at": None}
+    done = conn.execute(update(outbox).where(*_untouched(row)).values(**values))
+    return done.rowcount == 1
+
+
+def supersede(conn: Connection, row: PushRow, *, why: str, now: datetime) -> bool:
+    """Take back a row that was never sent; False where a pusher has taken it meanwhile."""
+    values = {"state": "superseded", "finalized_at": now, "last_error": why}
+    return conn.execute(update(outbox).where(*_untouched(row)).values(**values)).rowcount == 1
+
+
+def _untouched(row: PushRow) -> tuple[Any, ...]:
+    return (outbox.c.id == row.id, outbox.c.fence == row.fence, outbox.c.tries == 0, outbox.c.state == row.state)
+
+
+# --- commands and orders ------------------------------------------------------------------
+
+
+def command(conn: Connection, key: Key) -> ErpDocument | None:
+    """Return an accepted command of the ERP, by (type, api_key)."""
+    query = select(documents.c.raw).where(
+        documents.c.system == "erp", documents.c.type == key[0], documents.c.remote_id == key[1]
+    )
+    raw = conn.execute(query).scalar_one_or_none()
+    one = read_document(key[0], key[1], raw) if raw is not None else None
+    return one if isinstance(one, ErpDocument) else None
+
+
+def order_of(conn: Connection, number: str) -> Order | None:
+    """Return a purchase order as it was last read."""
+    row = conn.execute(select(purchase_orders).where(purchase_orders.c.number == number)).first()
+    return None if row is None else _order(row)
+
+
+def small_open_orders(conn: Connection, *, up_to: Any, since: date, unchanged_since: datetime) -> list[Order]:
+    """Return orders that the approval policy may cover and that have no approval yet."""
+    columns = purchase_orders.c
+    query = select(purchase_orders).where(
+        ~columns.final,
+        columns.approval.is_(None),
+        columns.total_cost <= up_to,
+        columns.created_on >= since,
+        columns.changed_at <= unchanged_since,
+    )
+    return [_order(row) for row in conn.execute(query.order_by(columns.created_on, columns.number))]
+
+
+def policy_rows(conn: Connection, numbers: Sequence[str]) -> Mapping[str, list[PushRow]]:
+    """Return the approvals that the policy has made of these orders, by number."""
+    found: dict[str, list[PushRow]] = defaultdict(list)
+    for chunk in chunks(numbers):
+        query = select(outbox).where(
+            outbox.c.operation == APPROVE, outbox.c.entity_key.in_([f"po:{number}" for number in chunk])
+        )
+        for row in conn.execute(query.order_by(outbox.c.id)):
+            if json.loads(row.facts).get("policy"):
+                found[row.entity_key.removeprefix("po:")].append(_push_row(row))
+    return found
+
+
+def waiting_approvals(conn: Connection) -> list[tuple[PushRow, Mapping[str, Any]]]:
+    """Return approvals that were never sent, each with its facts."""
+    query = select(outbox).where(
+        outbox.c.state.in_(("held", "ready")), outbox.c.operation == APPROVE, outbox.c.tries == 0
+    )
+    return [(_push_row(row), json.loads(row.facts)) for row in conn.execute(query.order_by(outbox.c.id))]
+
+
+def note_approval(conn: Connection, number: str, approval: str | None) -> None:
+    """Show where an order's approval stands; an order that is not known yet is left out."""
+    where = (purchase_orders.c.number == number, purchase_orders.c.approval.is_distinct_from(approval))
+    conn.execute(update(purchase_orders).where(and_(*where)).values(approval=approval))
+
+
+def _order(row: Row[Any]) -> Order:
+    return Order(
+        row.number,
+        row.status,
+        row.created_on,
+        row.vendor_name,
+        row.total_cost,
+        row.lines,
+        row.terms_digest,
+        row.changed_at,
+    )
