@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import date
 
+import structlog
+
 from sync.clients.mpw.client import MpwClient
 from sync.errors import AuthError, RetryableError
 from sync.flows.context import Context
@@ -21,6 +23,10 @@ BATCH_ROWS = 5000
 FAILURES_MAX = 3
 """So many days in a row that cannot be fetched: the vendor is down, and more requests would not help."""
 
+SUSPICIOUS_SIZES = frozenset({100, 250, 500, 1000, 2000, 5000})
+"""Days of exactly so many rows may have been cut: neither list documents pages or a limit (edge case M39)."""
+
+log = structlog.get_logger("mpsync.poll")
 Progress = Callable[[str, date, Counts], None]
 
 
@@ -44,6 +50,9 @@ class DayPass:
     def add(self, read: DayRead) -> None:
         """Add a read day; a full batch is written."""
         self._batch.append(read)
+        if read.parsed is not None and len(read.parsed.rows) + len(read.parsed.bad) in SUSPICIOUS_SIZES:
+            rows = len(read.parsed.rows) + len(read.parsed.bad)
+            log.warning("day.suspicious_size", source=read.source, day=read.day.isoformat(), rows=rows)
         self._rows += len(read.parsed.rows) if read.parsed is not None else 0
         if len(self._batch) >= self._batch_days or self._rows >= BATCH_ROWS:
             self.flush()

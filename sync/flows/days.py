@@ -20,6 +20,7 @@ from sync.errors import AuthError, RemoteError
 from sync.flows.day_rows import Arrival, file_rows
 from sync.flows.day_sources import DAY_SOURCES, DayRow
 from sync.store.coverage import covered_days, record_day_error, save_days
+from sync.store.engine import lock_appends
 from sync.store.quarantine import quarantine_rows, raw_digest, release_day
 from sync.store.runs import Counts
 
@@ -84,6 +85,7 @@ def take_days(conn: Connection, reads: Sequence[DayRead], *, policy: Policy, now
 
     A read whose fetch began before the stored one's is dropped: it shows an older state.
     """
+    lock_appends(conn)  # two readers of one day, a backfill beside the daemon, take it in one after the other
     taken = Taken()
     for source in DAY_SOURCES:
         mine = sorted((read for read in reads if read.source == source), key=lambda read: read.began_at)

@@ -12,6 +12,7 @@ from sync.flows.context import MPW, Context
 from sync.flows.observed import Outcome, observe
 from sync.store.coverage import EQUIPMENT, save_days
 from sync.store.documents import documents_by_remote_id, insert_documents, update_documents
+from sync.store.engine import lock_appends
 from sync.store.quarantine import quarantine_rows, release_remote_ids
 from sync.store.runs import Counts
 
@@ -39,6 +40,7 @@ def _poll(ctx: Context, client: MpwClient) -> Outcome:
     counts = Counts(seen=len(rows) + len(bad))
     now = ctx.clock.now()
     with ctx.write() as conn:
+        lock_appends(conn)
         _take(conn, rows, counts, ctx)
         counts.quarantined = quarantine_rows(conn, EQUIPMENT, None, bad, now=now)
         release_remote_ids(conn, EQUIPMENT, rows, now=now)

@@ -19,6 +19,7 @@ from sync.flows.context import MPSERVICES
 from sync.flows.echoes import settle_echoes
 from sync.store.coverage import MOVEMENTS
 from sync.store.documents import documents_by_remote_id, insert_documents, update_documents
+from sync.store.engine import lock_appends
 from sync.store.exceptions import open_exception
 from sync.store.ledger import append_entries, reverse_entries
 from sync.store.movements import (
@@ -95,6 +96,7 @@ def ingest_movements(
     An imported movement that the feed has shown is left as the feed showed it. Without `push`, new
     imported events are recorded only; the feed, or an import with `push`, lets them go.
     """
+    lock_appends(conn)
     done = Ingested()
     filed = _file_all(conn, movements, policy, done, now)
     if source == FEED:

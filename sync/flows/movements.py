@@ -18,6 +18,7 @@ from sync.flows.context import MPSERVICES, Context
 from sync.flows.movement_lines import Ingested, ingest_movements
 from sync.flows.observed import Outcome, observe
 from sync.store.coverage import MOVEMENTS, feed, note_feed_read, open_gap, rows_by_day, save_days
+from sync.store.engine import lock_appends
 from sync.store.exceptions import open_exception
 from sync.store.movements import young_movements
 from sync.store.quarantine import quarantine_rows, release_remote_ids
@@ -76,6 +77,7 @@ def take_movements(
     run_id: int,
 ) -> Counts:
     """Take in one whole answer: lines, gap, short window, coverage. An answer older than the stored one is dropped."""
+    lock_appends(conn)
     known = feed(conn, MOVEMENTS)
     if known is not None and known.last_read_at is not None and known.last_read_at > began_at:
         return Counts()

@@ -10,6 +10,7 @@ import structlog
 from sync.errors import AuthError, RemoteError
 from sync.flows.context import Context
 from sync.store.coverage import note_feed_error, note_feed_read
+from sync.store.engine import lock_appends
 from sync.store.runs import Counts, end_run, start_run
 
 log = structlog.get_logger("mpsync.poll")
@@ -40,6 +41,7 @@ def observe(ctx: Context, flow: str, *, source: str, system: str, work: Callable
     except RemoteError as error:
         outcome = Outcome(error=error.message)
     with ctx.write() as conn:
+        lock_appends(conn)  # one at a time: a source's first two readers would both insert its row
         end_run(conn, run_id, now=ctx.clock.now(), counts=outcome.counts, error=outcome.error)
         if outcome.error is not None:
             turned = note_feed_error(conn, source, outcome.error, now=ctx.clock.now())

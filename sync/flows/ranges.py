@@ -16,6 +16,7 @@ from sync.flows.context import Context
 from sync.flows.day_pass import FAILURES_MAX, error_text
 from sync.flows.observed import Outcome
 from sync.store.coverage import covered_days, record_day_error, save_days
+from sync.store.engine import lock_appends
 from sync.store.quarantine import quarantine_rows, release_remote_ids
 from sync.store.runs import Counts
 
@@ -84,6 +85,7 @@ def _take(ctx: Context, source: RangeSource[T], span: Span, parsed: Parsed[T], b
     now = ctx.clock.now()
     counts = Counts(seen=len(parsed.rows) + len(parsed.bad))
     with ctx.write() as conn:
+        lock_appends(conn)
         days = _noted_days(ctx, span)
         known = covered_days(conn, source.name, days)
         if any(row.fetch_began_at is not None and row.fetch_began_at > began_at for row in known.values()):

@@ -22,6 +22,7 @@ from sync.store.documents import (
     presence_by_warehouse,
     update_documents,
 )
+from sync.store.engine import lock_appends
 from sync.store.exceptions import open_exception, open_exceptions, resolve_exceptions
 from sync.store.ledger import reverse_entries
 from sync.store.pushed import sent_and_not_deleted
@@ -46,6 +47,7 @@ def void_gone(
     all days read since the rows went missing, so that many small passes do not do what one large
     may not. What an open exception holds back stays held back.
     """
+    lock_appends(conn)
     _settle_returned(conn, source, now)
     gone = [row for row in documents_by_id(conn, due) if row.missing_since is not None and row.voided_at is None]
     if not gone:

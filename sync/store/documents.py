@@ -12,6 +12,7 @@ from sqlalchemy.engine import Row
 from sync.domain.ledger import NewEntry
 from sync.store.bulk import insert_rows
 from sync.store.chunks import chunks
+from sync.store.engine import lock_appends
 from sync.store.ledger import append_entries, entries_by_id, reverse_entries
 from sync.store.schema import documents
 
@@ -90,6 +91,7 @@ def rekey_document(
     For a row of ours that a poll saw before its answer was recorded. Returns False, and does nothing,
     where the document is unknown or has that key already.
     """
+    lock_appends(conn)
     known = document(conn, system, type_, remote_id)
     if known is None or known.api_key == api_key:
         return False
