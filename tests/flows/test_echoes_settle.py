@@ -1,0 +1,221 @@
+"""Echoes in the flow: doubts and how people end them, echoes that come late, feeds that fall silent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from sync.clients.http import Answer
+from sync.clients.mpservices.client import MpservicesClient
+from sync.flows.push import push_once
+from sync.flows.stock import stock_once
+from sync.store.engine import Store
+from tests.flows.stock_world import PART, StockWorld, stock_world
+
+
+@pytest.fixture
+def met(store: Store) -> Iterator[StockWorld]:
+    """A world whose item is managed, its MPservices stock proved by an echo: 105 on both sides."""
+    with stock_world(store) as world:
+        world.moves(3)
+        world.cycle()
+        world.clock.advance(minutes=10)
+        world.receives(2)
+        world.cycle()
+        assert world.state().base_verified
+        world.clock.advance(minutes=10)
+        yield world
+
+
+def patch_now(world: StockWorld) -> None:
+    world.poll()
+    world.reconcile()
+    assert stock_once(world.ctx).added == 1
+    assert push_once(world.ctx).done == 1
+
+
+@pytest.fixture
+def doubtful(met: StockWorld) -> StockWorld:
+    """Two movements that fit the same patch: its echo, and a return of what was taken just after."""
+    met.receives(10)
+    patch_now(met)
+    met.moves(-3)
+    met.moves(3)
+    met.cycle()
+    return met
+
+
+def resolve(world: StockWorld, why: str) -> None:
+    world.execute(
+        "update exceptions set resolved_at = opened_at, resolved_by = 'ann', resolution = :why"
+        " where kind = 'echo_undecided'",
+        why=why,
+    )
+
+
+def test_of_two_movements_that_fit_neither_is_forwarded_and_a_person_is_asked(doubtful: StockWorld) -> None:
+    row = doubtful.rows()[-1]
+
+    assert doubtful.exceptions() == [("echo_undecided", row.api_key)]
+    assert doubtful.writes().count("mpw.post_receipt") == 1  # the very first movement's
+    assert [line.role for line in doubtful.lines()[-3:]] == ["undecided", "event", "undecided"]
+    assert doubtful.echoes()[-1].outcome == "several"
+    assert doubtful.state().blocked_reason is not None
+
+
+def test_an_item_in_doubt_is_not_patched(doubtful: StockWorld) -> None:
+    patched = len(doubtful.patches())
+    doubtful.receives(4)
+
+    doubtful.settle()
+
+    assert len(doubtful.patches()) == patched
+
+
+def test_a_person_names_the_echo_and_the_other_movement_reaches_mpw(doubtful: StockWorld) -> None:
+    echo = doubtful.lines()[-3]
+
+    resolve(doubtful, f"the one of noon, {echo.movement_id}, is the update")
+    doubtful.settle()
+
+    assert [line.role for line in doubtful.lines()[-3:]] == ["echo", "event", "event"]
+    assert doubtful.stocks() == (115, 115)
+    assert doubtful.writes().count("mpw.post_receipt") == 2
+    assert doubtful.exceptions() == []
+
+
+def test_a_person_who_names_no_movement_says_that_all_are_people_s(doubtful: StockWorld) -> None:
+    resolve(doubtful, "all of them were made by Ann")
+
+    doubtful.settle()
+
+    assert "undecided" not in {line.role for line in doubtful.lines()}
+    assert doubtful.writes().count("mpw.post_receipt") == 3
+    assert doubtful.stocks()[0] == doubtful.stocks()[1]
+
+
+def test_an_echo_that_the_feed_shows_late_is_not_forwarded(met: StockWorld) -> None:
+    met.receives(10)
+    patch_now(met)
+    hidden = met.sandbox.mpservices.all_movements.pop()
+    met.cycle()
+    met.cycle()
+    assert met.echoes()[-1].outcome == "none"
+    assert not met.state().base_verified
+    patched = len(met.patches())
+
+    met.sandbox.mpservices.all_movements.append(hidden)
+    met.cycle()
+
+    assert met.lines()[-1].role == "echo"
+    assert met.echoes()[-1].outcome == "found"
+    assert met.stocks() == (115, 115)
+    assert met.state().base_verified
+    assert len(met.patches()) == patched
+    assert met.exceptions() == []
+
+
+def test_a_patch_without_an_echo_is_believed_and_not_repeated_for_that_alone(met: StockWorld) -> None:
+    met.receives(10)
+    patch_now(met)
+    met.sandbox.mpservices.all_movements.pop()
+    patched = len(met.patches())
+
+    met.settle()
+    met.clock.advance(hours=30)
+    met.cycle()
+
+    assert (met.state().base_quantity, met.state().base_verified) == (115, False)
+    assert len(met.patches()) == patched
+    assert met.exceptions() == []
+
+
+def test_after_an_unproved_patch_the_next_echo_proves_the_stock_again(met: StockWorld) -> None:
+    met.receives(10)
+    patch_now(met)
+    met.sandbox.mpservices.all_movements.pop()
+    met.settle()
+
+    met.receives(1)
+    met.settle()
+
+    assert met.stocks() == (116, 116)
+    assert met.state().base_verified
+
+
+def test_a_movement_of_several_lines_beside_a_patch_is_forwarded_whole(met: StockWorld) -> None:
+    met.sandbox.mpw.add_part("P-2", "Warehouse #1")
+    met.receives(10, 10, "P-2")
+    met.sandbox.mpservices.add_product("P-2", stock=10, cost="10")
+    met.receives(10)
+    met.before_patch(
+        lambda: met.sandbox.mpservices.person_moves_lines("Outbound", [(PART, 2, 10), ("P-2", 1, 10)], "Folio-198")
+    )
+
+    met.settle()
+
+    assert met.stocks() == (113, 113)
+    assert met.stocks("P-2") == (9, 9)
+    assert met.writes().count("mpw.post_issuance") == 2
+    assert met.exceptions() == []
+
+
+def test_a_patch_that_leaves_a_movement_of_nothing_is_recognised(met: StockWorld) -> None:
+    met.sandbox.mpservices.options.patch_zero_delta_movement = True
+    met.execute("update item_states set mps_unit_cost = 1, dirty_at = mpw_read_at")
+
+    met.settle()
+
+    assert met.lines()[-1].role == "echo"
+    assert met.lines()[-1].quantity == 0
+    assert met.exceptions() == []
+
+
+def test_the_expectation_is_there_before_the_patch_can_have_made_its_movement(met: StockWorld) -> None:
+    met.receives(10)
+    seen: list[object] = []
+    met.before_patch(lambda: seen.append([(echo.new_stock, echo.closed_at) for echo in met.echoes()][-1]))
+
+    met.cycle()
+
+    assert seen == [(115, None)]
+
+
+class DiesAfterwards:
+    """A client whose process is killed when a patch has taken effect and nothing of it is recorded."""
+
+    def __init__(self, real: MpservicesClient) -> None:
+        self.real = real
+        self.fingerprint = real.fingerprint
+
+    def movements(self) -> Answer:
+        return self.real.movements()
+
+    def update_stock_cost(self, fields: str) -> None:
+        self.real.update_stock_cost(fields)
+        raise KeyboardInterrupt
+
+
+def test_a_crash_between_the_patch_and_its_record_leaves_one_effect(met: StockWorld) -> None:
+    met.receives(10)
+    met.poll()
+    met.reconcile()
+    stock_once(met.ctx)
+    real = met.ctx.mpservices
+    assert real is not None
+    met.ctx.mpservices = DiesAfterwards(real)  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        push_once(met.ctx)
+    met.ctx.mpservices = real
+    assert met.rows()[-1].state == "sending"
+
+    met.settle()
+
+    row = met.rows()[-1]
+    assert row.state == "done"
+    assert "is in the feed" in (row.evidence or "")
+    assert met.stocks() == (115, 115)
+    assert json.loads(row.payload)["new_stock"] == "115"
+    assert [patch["new_stock"] for patch in met.patches()].count("115") == 1
