@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from sync.clients.http import RequestSeen
 from sync.clients.mpservices.client import MpservicesClient
 from sync.clients.mpw.client import MpwClient
 from sync.clock import Clock, SystemClock
@@ -30,7 +31,10 @@ START_BEFORE_FIRST_RUN = timedelta(days=30)
 
 @dataclass(slots=True)
 class App:
-    """A built program: settings, store, clock and both vendors' clients (None: off)."""
+    """A built program: settings, store, clock and both vendors' clients (None: off).
+
+    Whoever is added to `request_observers` is told of every request to a vendor, and must not raise.
+    """
 
     settings: Settings
     store: Store
@@ -38,6 +42,7 @@ class App:
     policy: Policy
     mpw: MpwClient | None
     mpservices: MpservicesClient | None
+    request_observers: list[Callable[[RequestSeen], None]] = field(default_factory=list)
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}")
 
     def context(self, leadership: Leadership | None = None) -> Context:
@@ -93,13 +98,15 @@ def open_app(
     if not reads_only:
         upgrade(settings.database_url)
     store = Store(settings.database_url)
+    observers: list[Callable[[RequestSeen], None]] = []
     app = App(
         settings=settings,
         store=store,
         clock=clock,
         policy=policy_of(settings, first_run_at=_first_run_at(store, clock, reads_only=reads_only)),
-        mpw=_mpw(settings, clock, mpw_transport),
-        mpservices=_mpservices(settings, clock, mpservices_transport),
+        mpw=_mpw(settings, clock, mpw_transport, _telling(observers)),
+        mpservices=_mpservices(settings, clock, mpservices_transport, _telling(observers)),
+        request_observers=observers,
     )
     try:
         yield app
@@ -138,7 +145,14 @@ def policy_of(settings: Settings, *, first_run_at: datetime) -> Policy:
         concurrency=settings.mpw_concurrency or 16,
         work_orders_path=settings.mpservices_work_orders_path,
         create_product_path=settings.mpservices_create_product_path,
+        keep_runs=_days(settings.sync_keep_runs_days),
+        keep_done=_days(settings.sync_keep_done_days),
+        keep_raw=_days(settings.sync_keep_raw_days),
     )
+
+
+def _days(number: int) -> timedelta | None:
+    return timedelta(days=number) if number else None
 
 
 def _first_run_at(store: Store, clock: Clock, *, reads_only: bool) -> datetime:
@@ -151,7 +165,22 @@ def _first_run_at(store: Store, clock: Clock, *, reads_only: bool) -> datetime:
         return datetime.fromisoformat(set_fact_once(conn, FIRST_RUN_AT, now.isoformat(), now=now))
 
 
-def _mpw(settings: Settings, clock: Clock, transport: httpx.BaseTransport | None) -> MpwClient | None:
+def _telling(observers: list[Callable[[RequestSeen], None]]) -> Callable[[RequestSeen], None]:
+    """Return one observer that tells all of a list, which may grow later."""
+
+    def tell(seen: RequestSeen) -> None:
+        for observer in observers:
+            observer(seen)
+
+    return tell
+
+
+def _mpw(
+    settings: Settings,
+    clock: Clock,
+    transport: httpx.BaseTransport | None,
+    observer: Callable[[RequestSeen], None],
+) -> MpwClient | None:
     if not settings.mpw_on:
         return None
     assert settings.mpw_email is not None
@@ -165,11 +194,17 @@ def _mpw(settings: Settings, clock: Clock, transport: httpx.BaseTransport | None
         max_requests_per_second=settings.mpw_max_requests_per_second,
         concurrency=settings.mpw_concurrency,
         transport=transport,
+        observer=observer,
         allow_plain_http=settings.sync_allow_plain_http,
     )
 
 
-def _mpservices(settings: Settings, clock: Clock, transport: httpx.BaseTransport | None) -> MpservicesClient | None:
+def _mpservices(
+    settings: Settings,
+    clock: Clock,
+    transport: httpx.BaseTransport | None,
+    observer: Callable[[RequestSeen], None],
+) -> MpservicesClient | None:
     if not settings.mpservices_on:
         return None
     assert settings.mpservices_token is not None
@@ -182,5 +217,6 @@ def _mpservices(settings: Settings, clock: Clock, transport: httpx.BaseTransport
         work_orders_path=settings.mpservices_work_orders_path,
         create_product_path=settings.mpservices_create_product_path,
         transport=transport,
+        observer=observer,
         allow_plain_http=settings.sync_allow_plain_http,
     )

@@ -46,6 +46,7 @@ RouteSetting = Annotated[Route, BeforeValidator(read.one_of("off", "hold", "push
 SecondsSetting = Annotated[float, BeforeValidator(read.duration(at_most=100_000_000))]
 MinutesSetting = Annotated[float, BeforeValidator(read.duration(at_most=1_000_000))]
 HoursSetting = Annotated[float, BeforeValidator(read.duration(at_most=100_000))]
+DaysSetting = Annotated[int, BeforeValidator(read.whole(at_most=36_500))]
 RateSetting = Annotated[float, BeforeValidator(read.duration(at_most=1_000_000))]
 CountSetting = Annotated[int, BeforeValidator(read.whole(at_most=1_000))]
 RatioSetting = Annotated[Decimal, BeforeValidator(read.number(at_most=1))]
@@ -131,7 +132,14 @@ class Settings(BaseSettings):
     sync_request_timeout_seconds: SecondsSetting = _text("30", "for a whole request")
     sync_retry_base_seconds: SecondsSetting = _text("15", "first back-off step")
     sync_late_arrival_seconds: SecondsSetting = _text("900", "how long a timed-out write may still land at the vendor")
-    sync_http_address: AddressSetting = _text("", "host:port for /metrics, /healthz and /readyz; empty: none")
+    sync_http_address: AddressSetting = _text(
+        "", "host:port for the status page, /metrics, /healthz and /readyz; empty: none"
+    )
+    sync_keep_runs_days: DaysSetting = _text("90", "how long runs are kept; 0: for ever")
+    sync_keep_done_days: DaysSetting = _text(
+        "400", "how long a done push keeps its payload and its attempts; 0: for ever; its key is never forgotten"
+    )
+    sync_keep_raw_days: DaysSetting = _text("400", "how long a document keeps its raw text; 0: for ever")
     sync_log_level: LevelSetting = _text("info", "debug, info, warning or error")
     sync_log_format: FormatSetting = _text("auto", "json, console, or auto: console on a terminal")
     sync_allow_plain_http: SwitchSetting = _text(

@@ -42,6 +42,9 @@ class Policy:
     concurrency: int = 4
     work_orders_path: str = ""
     create_product_path: str = ""
+    keep_runs: timedelta | None = timedelta(days=90)  # None: for ever
+    keep_done: timedelta | None = timedelta(days=400)
+    keep_raw: timedelta | None = timedelta(days=400)
 
     def route(self, name: str) -> str:
         """Return `off`, `hold` or `push` for a route."""

@@ -120,6 +120,8 @@ def _enter_wal(cursor: sqlite3.Cursor, busy_timeout_seconds: float) -> None:
     give_up_at = clock.monotonic() + busy_timeout_seconds
     while True:
         try:
+            if cursor.execute("PRAGMA page_count").fetchone()[0] == 0:
+                cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")  # settled at birth: what is pruned can be given back
             cursor.execute("PRAGMA journal_mode=WAL")
             return
         except sqlite3.OperationalError:

@@ -60,7 +60,12 @@ PROMISED = {
     "SYNC_LOG_LEVEL": "info",
     "SYNC_LOG_FORMAT": "auto",
 }
-ADDED = {"SYNC_ALLOW_PLAIN_HTTP": "false"}
+ADDED = {
+    "SYNC_KEEP_RUNS_DAYS": "90",
+    "SYNC_KEEP_DONE_DAYS": "400",
+    "SYNC_KEEP_RAW_DAYS": "400",
+    "SYNC_ALLOW_PLAIN_HTTP": "false",
+}
 
 
 def load(**env: str) -> Settings:
