@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from sync.domain.inbox import VOID, ErpDocument, Invalid, read_document
 from sync.domain.ledger import ISSUANCE, RECEIPT
 from sync.flows.context import Context
+from sync.store.engine import lock_appends
 from sync.store.exceptions import open_exception
 from sync.store.inbox import (
     ACCEPTED,
@@ -134,6 +135,7 @@ def books_of(ctx: Context, run_id: int | None) -> Books:
 
 def take_in(conn: Connection, incoming: Sequence[Incoming], *, books: Books) -> list[Verdict]:
     """Decide documents and record the new ones; verdicts in the order given. Conflicts open an exception."""
+    lock_appends(conn)  # an import beside the daemon waits here, and then sees what was decided
     documents = [read_document(one.document_type, one.api_key, one.payload) for one in incoming]
     judge = Judge.of(conn, documents)
     verdicts = [judge.decide(one) for one in documents]
