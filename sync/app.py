@@ -45,7 +45,7 @@ class App:
     request_observers: list[Callable[[RequestSeen], None]] = field(default_factory=list)
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}")
 
-    def context(self, leadership: Leadership | None = None) -> Context:
+    def context(self, leadership: Leadership | None = None, *, reads_only: bool = False) -> Context:
         """Return what flows work with; with `leadership`, every write asks whether we still lead."""
         context = Context(
             store=self.store,
@@ -56,7 +56,8 @@ class App:
             lease=leadership.current if leadership is not None else None,
             owner=self.owner,
         )
-        context.forget_old_pauses()
+        if not reads_only:
+            context.forget_old_pauses()
         return context
 
     @contextmanager

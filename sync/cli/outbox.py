@@ -163,12 +163,12 @@ def discard(dry_run: bool, everything: bool, as_json: bool, why: str, **chosen: 
 @json_option
 def resolve(outbox_id: int, done: bool | None, why: str, as_json: bool) -> None:
     """Settle an unknown or dead push by your own evidence: look at the vendor's screens first."""
-    from sync.store import outbox
+    from sync.flows.operate import resolve_push
 
     if done is None:
         raise click.UsageError("say --done or --not-done")
-    with opened() as app, app.store.write() as conn:
-        settled = outbox.resolve(conn, outbox_id, done=done, why=why, now=app.clock.now(), by=person())
+    with opened() as app:
+        settled = resolve_push(app.context(), outbox_id, done=done, why=why, by=person())
     if not settled:
         attention([f"push {outbox_id} is neither unknown nor dead: `mpsync outbox show {outbox_id}` tells its state"])
     state = "done" if done else "ready to be sent"

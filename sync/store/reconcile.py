@@ -240,7 +240,7 @@ def opened_at(conn: Connection, kind: str) -> dict[str, datetime]:
     """Return since when each open exception of a kind is open, by subject."""
     query = select(exceptions.c.subject, exceptions.c.opened_at)
     query = query.where(exceptions.c.kind == kind, exceptions.c.resolved_at.is_(None))
-    return dict(conn.execute(query).tuples().all())
+    return dict(conn.execute(query).all())
 
 
 # --- what waits ---------------------------------------------------------------------------
