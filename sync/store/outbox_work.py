@@ -59,30 +59,27 @@ def _may_go(now: datetime) -> ColumnElement[bool]:
     An earlier row (by rank, then age) that backs off or waits keeps the later ones back: a receipt
     goes before its item's issuances. Only one that waits for stock does not: nobody knows how long.
     """
-    earlier = outbox.alias("earlier")
+    first = outbox.alias("first")
     flying = outbox.alias("flying")
     waits_for_stock = and_(
-        earlier.c.operation == POST_ISSUANCE,
-        earlier.c.due_at > now,
+        first.c.operation == POST_ISSUANCE,
+        first.c.due_at > now,
         exists().where(
-            attempts.c.outbox_id == earlier.c.id, attempts.c.n == earlier.c.tries, attempts.c.outcome == "no_stock"
+            attempts.c.outbox_id == first.c.id, attempts.c.n == first.c.tries, attempts.c.outcome == "no_stock"
         ),
+    )
+    head = (  # one step in ix_outbox_queue, however long the entity's queue is
+        select(first.c.id)
+        .where(first.c.entity_key == outbox.c.entity_key, first.c.state == "ready", not_(waits_for_stock))
+        .order_by(first.c.rank, first.c.id)
+        .limit(1)
+        .scalar_subquery()
     )
     return and_(
         outbox.c.state == "ready",
         outbox.c.due_at <= now,
+        outbox.c.id == head,
         not_(exists().where(flying.c.entity_key == outbox.c.entity_key, flying.c.state.in_(("sending", "unknown")))),
-        not_(
-            exists().where(
-                earlier.c.entity_key == outbox.c.entity_key,
-                earlier.c.state == "ready",
-                or_(
-                    earlier.c.rank < outbox.c.rank,
-                    and_(earlier.c.rank == outbox.c.rank, earlier.c.id < outbox.c.id),
-                ),
-                not_(waits_for_stock),
-            )
-        ),
     )
 
 

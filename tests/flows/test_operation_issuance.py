@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from sync.clients.mpw.client import MpwClient
+from sync.errors import RejectedError
+from sync.store.documents import insert_documents
 from sync.store.engine import Store
 from sync.store.schema import attempts, outbox
 from tests.clocks import FakeClock
@@ -208,6 +211,37 @@ def test_waiting_for_stock_holds_up_nothing_else_of_the_item(world: OutboxWorld)
     world.push()
 
     assert world.state(later) == "done"
+
+
+def test_without_a_number_in_the_error_the_parts_follow_what_the_last_polls_know(
+    world: OutboxWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split_part(world, 4, 3, 5)
+    now = world.clock.now()
+    rows = [(receipt.id, receipt.created_on, receipt.remaining) for receipt in world.sandbox.mpw.receipt_by_id.values()
+            if receipt.part.part_number == "SPLIT"]  # fmt: skip
+    with world.store.write() as conn:
+        for remote_id, day, remaining in rows:
+            document = {"system": "mpw", "type": "receipt", "remote_id": str(remote_id), "source": "mpw.receipts"}
+            document |= {"raw": "{}", "digest": "d", "item": "SPLIT", "warehouse": MAIN, "remaining": remaining}
+            insert_documents(conn, [document | {"day": day, "first_seen_at": now, "last_seen_at": now}])
+    real = MpwClient.post_issuance
+
+    def wordless(self: MpwClient, issuance: str) -> object:
+        try:
+            return real(self, issuance)
+        except RejectedError as error:
+            raise RejectedError("Not enough in the current Receipt", status=422) from error
+
+    monkeypatch.setattr(MpwClient, "post_issuance", wordless)
+    push = world.issuance(part_number="SPLIT", quantity=6)
+
+    world.push()
+    world.push()
+
+    assert issued(world, "SPLIT") == [("erp-i-1_s1", 4)]
+    assert world.state(push) == "ready"
+    assert world.told() == []
 
 
 def test_a_refusal_about_something_else_is_dead(world: OutboxWorld) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from sync.flows.operate import resolve_push
 from sync.flows.operations.approval_read import orders_between
 from sync.flows.operations.ours import mpw
 from sync.store.engine import Store
-from sync.store.outbox import resolve
 from sync.store.schema import outbox, purchase_orders
 from tests.clocks import FakeClock
 from tests.flows.outbox_world import MAIN, PART, TODAY, OutboxWorld, outbox_world
@@ -334,8 +334,8 @@ def test_a_person_s_word_settles_a_transfer(world: OutboxWorld, done: bool) -> N
     world.sandbox.faults.add("mpw.transfer", "lost_answer" if done else "lost_request")
     world.settle(rounds=3)
 
-    with world.store.write() as conn:
-        assert resolve(conn, push, done=done, why="seen in MPW", now=world.clock.now(), by="ann")
+    assert resolve_push(world.ctx, push, done=done, why="seen in MPW", by="ann")
+    assert not resolve_push(world.ctx, 4711, done=done, why="seen in MPW", by="ann")
     world.settle()
 
     assert world.state(push) == "done"

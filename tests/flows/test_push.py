@@ -1,0 +1,450 @@
+"""The pusher: what leaves, what waits, and what a crash, a pause or another worker does to it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+
+from sync.clients.mpw.client import MpwClient
+from sync.domain.ledger import new_entry
+from sync.domain.outbox import Outcome
+from sync.flows.context import Context
+from sync.flows.operations.receipt import PostReceipt
+from sync.flows.operations.registry import operations
+from sync.flows.push import push_once
+from sync.flows.sweep import sweep_once
+from sync.flows.verify import verify_once
+from sync.store.documents import insert_documents
+from sync.store.engine import Store
+from sync.store.ledger import append_entries
+from sync.store.outbox import Push, attempts_of
+from sync.store.schema import documents, ledger_entries, outbox
+from tests.clocks import FakeClock
+from tests.flows.outbox_world import MAIN, PART, OutboxWorld, outbox_world
+
+
+@pytest.fixture
+def world(store: Store, clock: FakeClock) -> Iterator[OutboxWorld]:
+    with outbox_world(store, clock) as made:
+        yield made
+
+
+class KilledError(BaseException):
+    """The process ends here."""
+
+
+class CrashingStore:
+    """A store whose n-th commit never happens, or is the last thing that does."""
+
+    def __init__(self, store: Store, *, at: int, after: bool) -> None:
+        self._store = store
+        self._left = at
+        self._after = after
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        self._left -= 1
+        with self._store.write() as conn:
+            yield conn
+            if self._left == 0 and not self._after:
+                raise KilledError
+        if self._left == 0:
+            raise KilledError
+
+
+def finish_after_crashes(world: OutboxWorld, *, at: int, after: bool) -> None:
+    crashing: Any = CrashingStore(world.store, at=at, after=after)
+    doomed = replace(world.ctx, store=crashing)
+
+    def work_until_killed() -> None:
+        for _ in range(20):
+            push_once(doomed)
+            verify_once(doomed)
+            world.clock.advance(minutes=10)
+
+    with pytest.raises(KilledError):
+        work_until_killed()
+    world.clock.advance(minutes=10)
+    world.settle()
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_crash_before_or_after_any_commit_leaves_one_effect(world: OutboxWorld, at: int, after: bool) -> None:
+    receipt = world.receipt()
+
+    finish_after_crashes(world, at=at, after=after)
+
+    assert world.state(receipt) == "done"
+    assert world.sandbox.mpw.stock(PART, MAIN) == 105
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("at", range(1, 9))
+def test_a_crash_in_the_middle_of_a_split_issuance_leaves_one_effect(world: OutboxWorld, at: int, after: bool) -> None:
+    world.sandbox.mpw.add_part("SPLIT", MAIN)
+    for quantity in (4, 3, 5):
+        world.sandbox.mpw.person_receives("SPLIT", MAIN, quantity, "5", "2024-02-01")
+    issuance = world.issuance(part_number="SPLIT", quantity=10)
+
+    finish_after_crashes(world, at=at, after=after)
+
+    assert world.state(issuance) == "done"
+    assert world.sandbox.mpw.stock("SPLIT", MAIN) == 2
+
+
+def test_invariant_1_nothing_leaves_before_its_attempt_row_is_committed(
+    world: OutboxWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push = world.receipt()
+    seen: list[int] = []
+    real = MpwClient.post_receipt
+
+    def spying(self: MpwClient, receipt: str) -> object:
+        with world.store.read() as conn:
+            seen.append(len(attempts_of(conn, push)))
+        return real(self, receipt)
+
+    monkeypatch.setattr(MpwClient, "post_receipt", spying)
+    world.push()
+
+    assert seen == [1]
+
+
+def test_invariant_4_a_lease_that_ran_out_yields_unknown_never_ready(world: OutboxWorld) -> None:
+    push = world.receipt()
+    finish: Any = CrashingStore(world.store, at=2, after=False)
+    with pytest.raises(KilledError):
+        push_once(replace(world.ctx, store=finish))
+    assert world.state(push) == "sending"
+
+    assert sweep_once(world.ctx).rescued == 0
+    world.clock.advance(minutes=2)
+    assert sweep_once(world.ctx).rescued == 1
+
+    row = world.row(push)
+    assert (row.state, row.ambiguous, row.attempts) == ("unknown", True, 1)
+    assert world.outcomes(push) == ["unknown"]
+    world.settle()
+    assert world.requests("mpw.post_receipt") == 1
+
+
+@pytest.mark.parametrize("fault", ["too_many", "unauthorized"])
+def test_invariant_5_a_row_that_was_ever_ambiguous_is_never_ready_after_a_refusal(
+    world: OutboxWorld, fault: str
+) -> None:
+    push = world.receipt()
+    world.sandbox.faults.add("mpw.post_receipt", "lost_request")
+    world.push()
+    world.clock.advance(minutes=16)
+    world.verify()
+    world.sandbox.faults.add("mpw.post_receipt", fault, retry_after=1)
+
+    world.push()
+
+    row = world.row(push)
+    assert (row.state, row.ambiguous, row.attempts) == ("unknown", True, 1)
+    world.settle()
+    assert world.sandbox.mpw.stock(PART, MAIN) == 105
+
+
+def test_a_408_to_a_write_is_ambiguous(world: OutboxWorld) -> None:
+    push = world.receipt()
+    world.sandbox.faults.add("mpw.post_receipt", "error_after", status=408)
+
+    world.push()
+
+    assert world.state(push) == "unknown"
+    world.settle()
+    assert world.sandbox.mpw.stock(PART, MAIN) == 105
+    assert world.requests("mpw.post_receipt") == 1
+
+
+def test_invariant_8_an_unreachable_system_uses_up_no_attempt(world: OutboxWorld) -> None:
+    pushes = [world.receipt(f"k-{n}", part_number=f"Q-{n}") for n in range(5)]
+    world.sandbox.stop()
+
+    for _ in range(50):
+        world.push()
+        world.clock.advance(hours=5)
+
+    assert {world.state(push) for push in pushes} == {"ready"}
+    assert {world.row(push).attempts for push in pushes} == {0}
+    world.sandbox.start()
+    world.clock.advance(hours=2)
+    world.settle()
+    assert {world.state(push) for push in pushes} == {"done"}
+
+
+def test_429_rests_the_whole_system_until_retry_after(world: OutboxWorld) -> None:
+    for n in range(5):
+        world.receipt(f"k-{n}", part_number=f"Q-{n}")
+    world.sandbox.faults.add("mpw.post_receipt", "too_many", retry_after=100)
+
+    assert world.push().sent == 1
+    world.clock.advance(seconds=99)
+    assert world.push().sent == 0
+    world.clock.advance(seconds=2)
+    assert world.push().sent == 5
+
+    assert not world.unsettled()
+
+
+def test_a_burst_of_429_settles(world: OutboxWorld) -> None:
+    pushes = [world.receipt(f"k-{n}", part_number=f"Q-{n}") for n in range(5)]
+    world.sandbox.faults.add("mpw.*", "too_many", 20, retry_after=2)
+
+    world.settle()
+
+    assert {world.state(push) for push in pushes} == {"done"}
+    assert {world.row(push).attempts for push in pushes} == {1}
+
+
+def test_wrong_credentials_pause_the_system_once_and_cost_no_attempt(world: OutboxWorld) -> None:
+    wrong = MpwClient(world.sandbox.mpw_url, world.sandbox.email, "wrong", clock=world.clock, max_requests_per_second=0)
+    world.ctx.mpw, right = wrong, world.ctx.mpw
+    pushes = [world.receipt(f"k-{n}", part_number=f"Q-{n}") for n in range(3)]
+
+    for _ in range(3):
+        world.push()
+        world.clock.advance(hours=1)
+
+    assert {world.state(push) for push in pushes} == {"ready"}
+    assert {world.row(push).attempts for push in pushes} == {0}
+    assert world.requests("mpw.login") == 1
+    assert world.told() == [("credentials", "mpw")]
+    wrong.close()
+    world.ctx.mpw = right
+    world.ctx.forget_old_pauses()
+    world.settle()
+    assert {world.state(push) for push in pushes} == {"done"}
+    assert world.told() == []
+
+
+def test_held_rows_and_systems_that_are_off_send_nothing(world: OutboxWorld) -> None:
+    held = world.add("post_receipt", "k-1", {"part_number": PART}, state="held")
+    off = world.receipt("k-2", part_number="P-9")
+    ctx = replace(world.ctx, mpw=None)
+
+    assert push_once(ctx).moved == 0
+
+    assert (world.state(held), world.state(off)) == ("held", "ready")
+    assert list(world.sandbox.requests.all()) == []
+
+
+def test_the_frozen_bytes_are_what_every_attempt_sends(world: OutboxWorld) -> None:
+    world.receipt(description="näh #1 % 😀")
+    world.sandbox.faults.add("mpw.post_receipt", "lost_request", 2)
+
+    world.settle()
+
+    bodies = {seen.body for seen in world.sandbox.requests.all() if seen.endpoint == "mpw.post_receipt"}
+    assert len(bodies) == 1
+
+
+def test_only_the_leader_sends_what_only_the_leader_may(world: OutboxWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    push = world.receipt()
+    monkeypatch.setattr(PostReceipt, "leader_only", True)
+    world.ctx.leads = lambda: False
+
+    assert world.push().moved == 0
+    assert world.verify().checked == 0
+    world.ctx.leads = lambda: True
+    assert world.push().sent == 1
+
+    assert world.state(push) == "done"
+
+
+def test_several_at_once_send_each_row_once(world: OutboxWorld) -> None:
+    pushes = [world.receipt(f"k-{n}", part_number=f"Q-{n}") for n in range(30)]
+
+    counts = world.push(concurrency=4)
+
+    assert (counts.sent, counts.done) == (30, 30)
+    assert {world.state(push) for push in pushes} == {"done"}
+    assert world.requests("mpw.post_receipt") == 30
+
+
+def test_an_answer_that_comes_after_the_lease_ran_out_is_dropped(
+    world: OutboxWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push = world.receipt()
+    real: Callable[[PostReceipt, Context, Sequence[Push]], dict[int, Outcome]] = PostReceipt.send
+
+    def slow(self: PostReceipt, ctx: Context, rows: Sequence[Push]) -> dict[int, Outcome]:
+        outcomes = real(self, ctx, rows)
+        world.clock.advance(minutes=30)
+        sweep_once(world.another("b"))
+        return outcomes
+
+    monkeypatch.setattr(PostReceipt, "send", slow)
+    counts = world.push()
+
+    assert (counts.sent, counts.done) == (1, 0)
+    assert world.state(push) == "unknown"
+    monkeypatch.undo()
+    world.settle()
+    assert world.state(push) == "done"
+    assert world.requests("mpw.post_receipt") == 1
+
+
+def test_a_worker_that_slept_through_its_lease_does_not_send(
+    world: OutboxWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push = world.receipt()
+    monkeypatch.setattr(PostReceipt, "claimed", lambda *_args, **_more: world.clock.advance(hours=1), raising=True)
+
+    assert world.push().sent == 0
+
+    assert world.requests("mpw.post_receipt") == 0
+    sweep_once(world.ctx)
+    assert world.state(push) == "unknown"
+
+
+def test_a_row_that_a_poll_saw_first_is_filed_under_its_event(world: OutboxWorld) -> None:
+
+    push = world.issuance(marker=False)
+    world.sandbox.faults.add("mpw.post_issuance", "lost_answer")
+    world.push()
+    (made,) = world.sandbox.mpw.issuance_by_id.values()
+    now = world.clock.now()
+    with world.store.write() as conn:
+        entry = new_entry(
+            "mpw", "issuance", f"mpw-i-{made.id}", str(made.id), item=PART, warehouse=MAIN, quantity=Decimal(-2),
+            unit_cost=Decimal(10), occurred_on=now.date(),
+        )  # fmt: skip
+        (entry_id,) = append_entries(conn, [entry], lock_date=None, now=now, run_id=None)
+        document = {"system": "mpw", "type": "issuance", "remote_id": str(made.id), "source": "mpw.issuances"}
+        document |= {"raw": "{}", "digest": "d", "api_key": entry.api_key, "item": PART, "entry_id": entry_id}
+        insert_documents(conn, [document | {"first_seen_at": now, "last_seen_at": now}])
+
+    world.settle()
+
+    assert world.state(push) == "done"
+    with world.store.read() as conn:
+        entries = [(row.api_key, row.entry_type) for row in conn.execute(ledger_entries.select())]
+        filed = conn.execute(documents.select()).one()
+    assert entries == [
+        (f"mpw-i-{made.id}", "original"),
+        (f"mpw-i-{made.id}", "reversal"),
+        ("erp-i-1", "original"),
+    ]
+    assert filed.api_key == "erp-i-1"
+
+
+def test_a_person_is_told_of_a_push_that_is_unknown_for_a_day_and_no_more_once_it_is_settled(
+    world: OutboxWorld,
+) -> None:
+    push = world.receipt()
+    world.sandbox.faults.add("mpw.post_receipt", "lost_answer")
+    reads_fail = world.sandbox.faults.add("mpw.receipts", "error_before", None)
+    for _ in range(26):
+        world.push()
+        world.verify()
+        world.clock.advance(hours=1)
+    world.push()
+    assert world.told() == [("push_unknown", str(push))]
+    assert world.state(push) == "unknown"
+    assert world.requests("mpw.post_receipt") == 1
+    assert reads_fail.hits < 40
+
+    world.sandbox.faults.clear()
+    world.clock.advance(hours=2)
+    world.settle()
+
+    assert world.state(push) == "done"
+    assert world.told() == []
+
+
+def test_no_route_of_time_makes_a_row_of_a_dead_vendor_dead(world: OutboxWorld) -> None:
+    push = world.receipt()
+    world.sandbox.faults.add("mpw.post_receipt", "error_before", None)
+    for _ in range(40):
+        world.push()
+        world.verify()
+        world.clock.advance(hours=1)
+
+    assert world.state(push) in ("ready", "unknown")
+
+
+def test_after_a_week_of_calls_without_an_effect_a_person_is_asked(world: OutboxWorld) -> None:
+    push = world.receipt()
+    world.sandbox.faults.add("mpw.post_receipt", "error_before", None)
+    for _ in range(9 * 24):
+        world.push()
+        world.verify()
+        world.clock.advance(hours=1)
+
+    assert world.state(push) == "dead"
+    assert world.told() == [("push_dead", str(push))]
+    assert world.sandbox.mpw.stock(PART, MAIN) == 100
+
+
+def test_a_round_finds_nothing_where_nothing_is_due(world: OutboxWorld) -> None:
+    assert world.push().moved == 0
+    assert world.verify().checked == 0
+    assert list(world.sandbox.requests.all()) == []
+
+
+def test_every_operation_is_known_by_its_name_and_only_approvals_go_together(world: OutboxWorld) -> None:
+    assert {name: operation.name for name, operation in operations().items()} == {name: name for name in operations()}
+    assert {name for name, operation in operations().items() if operation.batch > 1} == {"approve"}
+    assert len(operations()) == 9
+
+
+def test_a_push_whose_read_before_fails_waits_without_an_attempt(world: OutboxWorld) -> None:
+    payload = {"part_number": PART, "warehouse_name": MAIN, "destination_warehouse_name": "WH2", "quantity": 3}
+    push = world.add("post_transfer", "t-1", payload)
+    world.sandbox.mpw.add_part(PART, "WH2")
+    world.sandbox.faults.add("mpw.inventories", "error_before", 3)
+
+    world.push()
+    assert world.outcomes(push) == []
+    assert world.state(push) == "ready"
+    world.settle()
+
+    assert world.state(push) == "done"
+    assert world.sandbox.mpw.stock(PART, "WH2") == 3
+
+
+def test_two_pushers_on_one_database_leave_one_effect_each(world: OutboxWorld) -> None:
+    pushes = [world.receipt(f"k-{n}", part_number=f"Q-{n % 7}") for n in range(40)]
+    workers = [
+        threading.Thread(target=lambda owner=owner: [push_once(world.another(owner)) for _ in range(12)])  # type: ignore[misc]
+        for owner in ("a", "b")
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    world.clock.advance(minutes=5)
+    world.settle()
+
+    assert {world.state(push) for push in pushes} == {"done"}
+    assert world.requests("mpw.post_receipt") == 40
+    with world.store.read() as conn:
+        assert {row.tries for row in conn.execute(outbox.select())} == {1}
+
+
+def test_a_lead_that_was_lost_does_not_keep_the_answer_from_being_recorded(world: OutboxWorld) -> None:
+    world.with_policy(late_arrival=timedelta(0))
+    push = world.receipt()
+
+    def lost() -> Any:
+        raise AssertionError("recording an answer asks nobody who leads")
+
+    world.ctx.lease = lost
+    world.push()
+
+    assert world.state(push) == "done"
