@@ -29,11 +29,13 @@ from sync.flows.poll import (
     poll_recent_once,
     poll_work_orders_once,
 )
+from sync.flows.prune import prune_if_due_once
 from sync.flows.push import push_once
 from sync.flows.sweep import sweep_once
 from sync.notify import Notifier
 from sync.store.coverage import ISSUANCES, RECEIPTS
 from sync.store.facts import HEARTBEAT_AT, set_fact
+from sync.web.server import served
 
 log = structlog.get_logger()
 
@@ -45,6 +47,9 @@ HEARTBEAT_SECONDS = 5.0
 
 HUNG_SECONDS = 300.0
 """A round of work that takes longer is taken for hung: far more than its longest request and transaction."""
+
+PRUNE_TICK_SECONDS = 3600.0
+"""How often it is asked whether a day has passed since old rows were forgotten."""
 
 DAYS_TICK_SECONDS = 5.0
 """How often it is asked which days are due: those read often, the overdue, and those that a push was dated to."""
@@ -77,7 +82,7 @@ class Daemon:
                 hint="one daemon per SQLite file: stop the other one first, or move to PostgreSQL for several",
             )
         scheduler = self._scheduler()
-        with self._signals():
+        with self._signals(), served(self._app, alive=self._is_alive):
             scheduler.start()
             self._notifier.say("READY=1", f"MAINPID={os.getpid()}", "STATUS=running")
             log.info("daemon.started", owner=self._app.owner, leads=self._leadership.held)
@@ -99,7 +104,7 @@ class Daemon:
     def _supervise(self) -> None:
         every = min(HEARTBEAT_SECONDS, self._notifier.watchdog_seconds or HEARTBEAT_SECONDS)
         while not self._clock.sleep(every, self._stop):
-            if self._clock.monotonic() - self._worked_at > HUNG_SECONDS:
+            if not self._is_alive():
                 continue  # no heartbeat and no watchdog: whoever waits for them restarts us
             self._notifier.say("WATCHDOG=1", f"STATUS={'leading' if self._leadership.held else 'standing by'}")
             try:
@@ -108,6 +113,9 @@ class Daemon:
                     set_fact(conn, HEARTBEAT_AT, now.isoformat(), now=now)
             except SQLAlchemyError as error:
                 log.warning("heartbeat.failed", error=str(error))
+
+    def _is_alive(self) -> bool:
+        return self._clock.monotonic() - self._worked_at <= HUNG_SECONDS
 
     def _scheduler(self) -> BackgroundScheduler:
         """Return the in-memory clock. What is overdue at start runs at once; nothing is skipped for being late."""
@@ -118,6 +126,7 @@ class Daemon:
         )
         self._every(scheduler, "lead", RENEW_SECONDS, self._lead, first_in=RENEW_SECONDS)
         self._every(scheduler, "work", TICK_SECONDS, self._work)
+        self._every(scheduler, "prune", PRUNE_TICK_SECONDS, self._leading(prune_if_due_once), first_in=60.0)
         for name, interval, poll in self._polls():
             self._every(scheduler, name, max(interval.total_seconds(), TICK_SECONDS), self._leading(poll))
         return scheduler

@@ -42,11 +42,11 @@ def upgrade(database_url: str, *, progress: Callable[[str], None] | None = None)
     store = Store(database_url)
     try:
         with store.read() as conn:
-            if _state(conn).up_to_date:
+            if state_of(conn).up_to_date:
                 return
         with store.write() as conn:
             _wait_for_other_upgrades(conn)
-            if not _state(conn).up_to_date:
+            if not state_of(conn).up_to_date:
                 _apply(conn, progress or (lambda _step: None))
     finally:
         store.close()
@@ -63,7 +63,7 @@ def check(database_url: str) -> SchemaState:
     store = Store(database_url)
     try:
         with store.read() as conn:
-            return _state(conn)
+            return state_of(conn)
     finally:
         store.close()
 
@@ -83,7 +83,8 @@ def _revisions() -> list[str]:
     return sorted(path.name.partition("_")[0] for path in (migrations_folder() / "versions").glob("[0-9]*.py"))
 
 
-def _state(conn: Connection) -> SchemaState:
+def state_of(conn: Connection) -> SchemaState:
+    """Return how far the database is; raises SchemaOutdatedError when it is newer than this program."""
     known = _revisions()
     current = _current(conn)
     if current is not None and current not in known:

@@ -39,7 +39,8 @@ def prune_runs(conn: Connection, before: datetime, *, limit: int, now: datetime)
     rows = conn.execute(query).all()
     sums: dict[str, int] = {}
     for row in rows:
-        _count(sums, f"{row.flow}|{row.outcome or 'killed'}", 1)
+        if row.outcome is not None:
+            _count(sums, f"{row.flow}|{row.outcome}", 1)
         for name in COUNTED:
             _count(sums, f"{row.flow}|rows|{name}", getattr(row, name))
     _remember(conn, PRUNED_RUNS, sums, now)
