@@ -175,7 +175,7 @@ def _show_cycle(out: Output, report: CycleReport) -> None:
     out.line(
         f"read {polled.seen} rows ({polled.added} new, {polled.changed} changed),"
         f" took in {report.inbox.seen} documents, derived {report.derived} pushes,"
-        f" sent {report.pushed}, verified {report.verified}"
+        f" made {report.pushed} calls, verified {report.verified}"
     )
 
 
