@@ -217,7 +217,8 @@ def _explained(ctx: Context, row: Push, part: Part, wanted: Wanted, error: Rejec
             return found
         if exists:
             marked = not _is_unmarked(row)
-            return _exists_unmarked(part, wanted, seen, error, marked=marked, ambiguous=ambiguous)
+            stands = _exists_unmarked(part, wanted, seen, error, marked=marked, ambiguous=ambiguous)
+            return _progress(ctx, row, part, stands) if isinstance(stands, Delivered) else stands
         if ambiguous and _is_unmarked(row) and seen.unclaimed_twins:
             return _perhaps_ours(part, error, seen, short=short)
     if short:
