@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import click
 
-from sync.cli import cli
+from sync.cli import COMPLETE_VARIABLE, cli
 from sync.errors import ConfigError, InvariantError, LeaseHeldError, SchemaOutdatedError, SyncError
 from sync.redaction import Redactor
 
@@ -48,6 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     """Run click without its own handling of errors, which would print and exit in its way, not ours."""
+    if asked := os.environ.get(COMPLETE_VARIABLE):
+        from click.shell_completion import shell_complete
+
+        return shell_complete(cli, {}, "mpsync", COMPLETE_VARIABLE, asked)
     try:
         with cli.make_context("mpsync", arguments) as context:
             cli.invoke(context)

@@ -105,8 +105,8 @@ def open_app(
         store=store,
         clock=clock,
         policy=policy_of(settings, first_run_at=_first_run_at(store, clock, reads_only=reads_only)),
-        mpw=_mpw(settings, clock, mpw_transport, _telling(observers)),
-        mpservices=_mpservices(settings, clock, mpservices_transport, _telling(observers)),
+        mpw=mpw_of(settings, clock, mpw_transport, _telling(observers)),
+        mpservices=mpservices_of(settings, clock, mpservices_transport, _telling(observers)),
         request_observers=observers,
     )
     try:
@@ -176,12 +176,13 @@ def _telling(observers: list[Callable[[RequestSeen], None]]) -> Callable[[Reques
     return tell
 
 
-def _mpw(
+def mpw_of(
     settings: Settings,
     clock: Clock,
-    transport: httpx.BaseTransport | None,
-    observer: Callable[[RequestSeen], None],
+    transport: httpx.BaseTransport | None = None,
+    observer: Callable[[RequestSeen], None] | None = None,
 ) -> MpwClient | None:
+    """Return MPW's client as the settings make it, or None where it is off."""
     if not settings.mpw_on:
         return None
     assert settings.mpw_email is not None
@@ -200,12 +201,13 @@ def _mpw(
     )
 
 
-def _mpservices(
+def mpservices_of(
     settings: Settings,
     clock: Clock,
-    transport: httpx.BaseTransport | None,
-    observer: Callable[[RequestSeen], None],
+    transport: httpx.BaseTransport | None = None,
+    observer: Callable[[RequestSeen], None] | None = None,
 ) -> MpservicesClient | None:
+    """Return MPservices's client as the settings make it, or None where it is off."""
     if not settings.mpservices_on:
         return None
     assert settings.mpservices_token is not None

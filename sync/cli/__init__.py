@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 import click
 
+COMPLETE_VARIABLE = "_MPSYNC_COMPLETE"
+"""What the shell sets to ask for completions; `mpsync completion` prints the script that does."""
+
 
 class Entry(NamedTuple):
     """Where a command lives, and its one line in `mpsync --help`."""
@@ -32,8 +35,11 @@ COMMANDS: dict[str, Entry] = {
     "items": Entry("items", "Import or export the item map."),
     "export": Entry("export", "Write the ledger to a file."),
     "db": Entry("db", "Upgrade or check the database's schema."),
+    "doctor": Entry("doctor", "Check settings, database, logins and clocks; say what to do."),
+    "healthcheck": Entry("healthcheck", "Exit with 0 while the daemon works."),
     "sandbox": Entry("sandbox", "Serve both vendors' services on this machine, for trying out."),
     "demo": Entry("demo", "Show it all at work, without account or network."),
+    "completion": Entry("completion", "Print what lets your shell complete commands."),
 }
 
 

@@ -43,3 +43,9 @@ def set_fact_once(conn: Connection, name: str, value: str, *, now: datetime) -> 
 def forget_fact(conn: Connection, name: str) -> None:
     """Remove a fact."""
     conn.execute(delete(facts).where(facts.c.name == name))
+
+
+def heartbeat_age(conn: Connection, now: datetime) -> float | None:
+    """Return how many seconds ago a daemon on this database last said that it works; None: never."""
+    known = fact(conn, HEARTBEAT_AT)
+    return None if known is None else (now - datetime.fromisoformat(known)).total_seconds()

@@ -14,7 +14,7 @@ from sync.domain.policy import Policy
 from sync.flows.lead import NAME as LEADER
 from sync.store.coverage import DAY_SOURCES, complete_days
 from sync.store.engine import Store
-from sync.store.facts import FIRST_RUN_AT, HEARTBEAT_AT, fact
+from sync.store.facts import FIRST_RUN_AT, fact
 from sync.store.reports import rows
 from sync.store.retention import COUNTED, PRUNED_ATTEMPTS, PRUNED_RUNS, pruned_counts
 from sync.store.schema import attempts, feeds, leases, outbox, runs
@@ -28,12 +28,6 @@ def leads(conn: Connection, owner: str, now: datetime) -> bool:
     """Tell whether this process leads."""
     row = conn.execute(select(leases).where(leases.c.name == LEADER)).first()
     return row is not None and row.owner == owner and row.expires_at > now
-
-
-def heartbeat_age(conn: Connection, now: datetime) -> float | None:
-    """Return how many seconds ago a daemon on this database last said that it works; None: never."""
-    known = fact(conn, HEARTBEAT_AT)
-    return None if known is None else (now - datetime.fromisoformat(known)).total_seconds()
 
 
 def run_counts(conn: Connection) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:

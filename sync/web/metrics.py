@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sync.app import App
 from sync.clients.http import RequestSeen
 from sync.store.coverage import MOVEMENTS
+from sync.store.facts import heartbeat_age
 from sync.web import figures
 from sync.web.sources import systems_of
 
@@ -99,7 +100,7 @@ def _figures(conn: Connection, app: App, now: datetime) -> Iterator[Metric]:
 def _process(conn: Connection, app: App, now: datetime) -> Iterator[Metric]:
     leads = figures.leads(conn, app.owner, now)
     yield _gauge("mpsync_leader", "1 while this process leads: polls, reconciles and verifies.", leads)
-    age = figures.heartbeat_age(conn, now)
+    age = heartbeat_age(conn, now)
     if age is not None:
         yield _gauge("mpsync_heartbeat_age_seconds", "Since a daemon on this database last said that it works.", age)
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from sync.app import App
 from sync.store.coverage import DAY_SOURCES, MOVEMENTS
+from sync.store.facts import heartbeat_age
 from sync.store.reports import Record, last_runs, needs_a_person, rows, view
 from sync.web import figures
 from sync.web.heat import Calendar, first_day, heat_map, legend
@@ -75,7 +76,7 @@ def read_status(conn: Connection, app: App) -> Status:
     return Status(
         now=now,
         today=today,
-        heartbeat_age=figures.heartbeat_age(conn, now),
+        heartbeat_age=heartbeat_age(conn, now),
         leads=figures.leads(conn, app.owner, now),
         reasons=needs_a_person(conn),
         exceptions=exceptions,

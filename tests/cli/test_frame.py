@@ -25,9 +25,10 @@ from sync.errors import (
 )
 
 HEAVY = ("sqlalchemy", "httpx", "pydantic", "structlog", "rich", "starlette", "apscheduler", "alembic", "msgspec")
-PROMISED = (
-    "run once backfill plan status explain outbox exceptions inbox import items export db sandbox demo".split()  # noqa: SIM905
-)
+PROMISED = [
+    *("run", "once", "backfill", "plan", "status", "explain", "outbox", "exceptions", "inbox", "import", "items"),
+    *("export", "db", "doctor", "healthcheck", "sandbox", "demo", "completion"),
+]
 
 Install = Callable[[Callable[[], object]], None]
 

@@ -1,0 +1,283 @@
+"""What `mpsync doctor` looks at. Nothing here writes, and nothing tries a refused password again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from sync.app import mpservices_of, mpw_of
+from sync.clients.http import Answer
+from sync.clients.mpservices.wire import read_movements
+from sync.clients.mpw.wire import read_issuances
+from sync.clock import Clock
+from sync.errors import AuthError, RemoteError, SyncError
+from sync.flows.context import MPSERVICES, MPW
+from sync.settings import Settings, unknown_variables
+from sync.store.engine import Store
+from sync.store.facts import heartbeat_age
+from sync.store.migrate import check
+from sync.store.pauses import pause_reason
+from sync.store.reports import needs_a_person, rows
+
+SKEW_MAX = timedelta(minutes=5)
+"""Beyond this our times and a vendor's can no longer be laid beside each other (edge case X1)."""
+
+FREE_BYTES_MIN = 1 << 30
+FRESH_SECONDS = 60.0
+Level = Literal["ok", "note", "wrong"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was looked at, how it is, and what to do about it."""
+
+    check: str
+    level: Level
+    what: str
+    do: str = "nothing"
+
+
+# --- settings -----------------------------------------------------------------------------
+
+
+def of_settings(settings: Settings) -> Iterator[Finding]:
+    """Look at what was set, and at what looks like a setting and is none."""
+    unknown = unknown_variables()
+    for name, meant in unknown:
+        do = f"rename it to {meant}" if meant else "take it away, or look for its right name in settings.example.env"
+        yield Finding("settings", "wrong", f"{name} is no setting: it has no effect", do)
+    if not unknown:
+        yield Finding("settings", "ok", "all are readable, and none is unknown")
+    yield from _secrets_file(settings)
+    yield from _routes(settings)
+    yield _zone(settings)
+    yield from _undocumented(settings)
+    yield from _pace(settings)
+    yield from _address(settings)
+
+
+def _secrets_file(settings: Settings) -> Iterator[Finding]:
+    path = Path(".env")
+    if settings.secrets() and path.is_file() and path.stat().st_mode & 0o044:
+        yield Finding("settings", "note", ".env may be read by other users, and may hold passwords", "chmod 600 .env")
+
+
+def _routes(settings: Settings) -> Iterator[Finding]:
+    by_mode = {mode: [name for name, is_ in settings.routes.items() if is_ == mode] for mode in ("push", "hold", "off")}
+    said = "; ".join(f"{mode}: {', '.join(names)}" for mode, names in by_mode.items() if names)
+    if by_mode["push"]:
+        yield Finding("routes", "ok", said)
+    else:
+        do = "look at `mpsync plan`, then set the routes that you agree with to push"
+        yield Finding("routes", "note", f"{said}; nothing is written to anyone's system", do)
+    if "products" in by_mode["push"] and not settings.mpservices_create_product_path:
+        do = "ask MPservices for the path and set MPSERVICES_CREATE_PRODUCT_PATH, or set the route to hold"
+        yield Finding("routes", "wrong", "products are to be pushed, and the path to create them is not set", do)
+
+
+def _zone(settings: Settings) -> Finding:
+    key = settings.mpw_timezone.key
+    if key == "UTC":
+        do = "set MPW_TIMEZONE to the organisation's zone in MPW, such as America/Chicago, unless it really is UTC"
+        return Finding("time zone", "note", "MPW_TIMEZONE is UTC: days begin and end at midnight there", do)
+    return Finding("time zone", "ok", f"days begin and end at midnight in {key}")
+
+
+def _undocumented(settings: Settings) -> Iterator[Finding]:
+    if not settings.mpservices_on:
+        return
+    for name, value, lacking in (
+        ("MPSERVICES_WORK_ORDERS_PATH", settings.mpservices_work_orders_path, "its work orders are not read"),
+        ("MPSERVICES_CREATE_PRODUCT_PATH", settings.mpservices_create_product_path, "no product is created there"),
+    ):
+        if value:
+            yield Finding("undocumented", "ok", f"{name} is set")
+        else:
+            do = f"ask MPservices for the path and set {name}, or leave it if you do not need it"
+            yield Finding("undocumented", "note", f"{name} is empty, as its document names none: {lacking}", do)
+    yield Finding(
+        "undocumented",
+        "note",
+        f"a movement's cost is taken for the cost of {'one piece' if settings.mpservices_cost_is == 'unit' else 'all'}:"
+        " the document does not say which it is",
+        "compare one movement with MPservices' screen; if it is wrong, set MPSERVICES_COST_IS",
+    )
+
+
+def _pace(settings: Settings) -> Iterator[Finding]:
+    window = settings.mpservices_window_hours * 3600
+    if settings.mpservices_on and settings.sync_poll_movements_seconds * 4 > window:
+        do = "lower SYNC_POLL_MOVEMENTS_SECONDS: 300 is usual"
+        yield Finding("schedule", "wrong", "movements are read so rarely that one failed read loses some for good", do)
+
+
+def _address(settings: Settings) -> Iterator[Finding]:
+    from sync.web.server import is_loopback
+
+    address = settings.sync_http_address
+    if address is not None and not is_loopback(address.host):
+        do = "let a firewall or a proxy with a login stand before it, or listen on 127.0.0.1"
+        yield Finding("status page", "note", f"{address.host}:{address.port} asks nobody for a password", do)
+
+
+# --- database -----------------------------------------------------------------------------
+
+
+def of_database(settings: Settings, clock: Clock) -> Iterator[Finding]:
+    """Look at the database: is it there, of our schema, with room to grow, and is a daemon at work on it?"""
+    url = make_url(settings.database_url)
+    shown = url.render_as_string(hide_password=True)
+    try:
+        state = check(settings.database_url)
+    except SQLAlchemyError as error:
+        reason = " ".join(str(getattr(error, "orig", None) or error).split())
+        yield Finding("database", "wrong", f"{shown}: {reason}", "correct DATABASE_URL, or start the database")
+        return
+    except SyncError as error:
+        yield Finding("database", "wrong", error.message, error.hint or "install a newer mpsync")
+        return
+    if url.get_backend_name() == "sqlite":
+        yield from _disk(Path(url.database or "").absolute())
+    if state.current is None:
+        yield Finding("database", "note", f"{shown} holds nothing yet", "`mpsync once` or `mpsync run` prepares it")
+        return
+    if not state.up_to_date:
+        yield Finding(
+            "database", "wrong", f"its schema is {state.current}, not {state.head}", "run `mpsync db upgrade`"
+        )
+        return
+    yield Finding("database", "ok", f"{shown} has schema {state.current}")
+    with closing(Store(settings.database_url)) as store:
+        yield from _inside(store, settings, clock)
+
+
+def _disk(path: Path) -> Iterator[Finding]:
+    folder = path.parent
+    if not folder.is_dir():
+        yield Finding("database", "wrong", f"there is no folder {folder}", "make it, or correct DATABASE_URL")
+    elif not os.access(path if path.exists() else folder, os.W_OK):
+        yield Finding(
+            "database", "wrong", f"this user may not write to {path}", "give it to this user, or run as its owner"
+        )
+    elif (free := shutil.disk_usage(folder).free) < FREE_BYTES_MIN:
+        do = "make room: a full disk stops everything"
+        yield Finding("database", "wrong", f"only {free >> 20} MiB are free in {folder}", do)
+
+
+def _inside(store: Store, settings: Settings, clock: Clock) -> Iterator[Finding]:
+    with store.read() as conn:
+        age = heartbeat_age(conn, clock.now())
+        mapped = rows(conn, "select count(*) as n from items")[0]["n"]
+        reasons = needs_a_person(conn)
+    if age is not None and -FRESH_SECONDS <= age <= FRESH_SECONDS:
+        yield Finding("daemon", "ok", f"its heartbeat is {max(age, 0):.0f} s old")
+    else:
+        said = "none has worked on this database" if age is None else f"its last heartbeat is {age:.0f} s old"
+        yield Finding("daemon", "note", said, "start `mpsync run`, unless `mpsync once` runs by a timer")
+    if settings.mpservices_on and settings.mpw_on and not mapped and settings.mpw_warehouse is None:
+        do = "set MPW_WAREHOUSE where item numbers are the same in both, or `mpsync items import FILE`"
+        yield Finding("items", "wrong", "no item is mapped and MPW_WAREHOUSE is empty: nothing can be pushed", do)
+    if reasons:
+        yield Finding("work", "note", f"{len(reasons)} thing(s) need a person", "`mpsync status` names them")
+
+
+# --- vendors ------------------------------------------------------------------------------
+
+
+def of_vendors(settings: Settings, clock: Clock) -> Iterator[Finding]:
+    """Log in to MPW, read once from each vendor, and compare its clock with ours."""
+    if settings.mpw_on:
+        yield from _mpw(settings, clock)
+    else:
+        yield Finding("MPW", "note", "it is off", "set MPW_EMAIL and MPW_PASSWORD to switch it on")
+    if settings.mpservices_on:
+        yield from _mpservices(settings, clock)
+    else:
+        yield Finding("MPservices", "note", "it is off", "set MPSERVICES_TOKEN to switch it on")
+
+
+def _mpw(settings: Settings, clock: Clock) -> Iterator[Finding]:
+    client = mpw_of(settings, clock)
+    assert client is not None
+    today = clock.now().astimezone(settings.mpw_timezone).date()
+
+    def read() -> tuple[Answer, str]:
+        client.log_in()
+        answer = client.issuances(today)
+        parsed = read_issuances(answer.body)
+        return answer, f"the login works, and today has {len(parsed.rows)} issuances"
+
+    with closing(client):
+        yield from _asked("MPW", MPW, client.fingerprint, settings, clock, read)
+
+
+def _mpservices(settings: Settings, clock: Clock) -> Iterator[Finding]:
+    client = mpservices_of(settings, clock)
+    assert client is not None
+
+    def read() -> tuple[Answer, str]:
+        answer = client.movements()
+        parsed = read_movements(answer.body)
+        return answer, f"the token works, and the feed shows {len(parsed.rows)} movements"
+
+    with closing(client):
+        yield from _asked("MPservices", MPSERVICES, client.fingerprint, settings, clock, read)
+
+
+def _asked(
+    name: str,
+    system: str,
+    fingerprint: str,
+    settings: Settings,
+    clock: Clock,
+    read: Callable[[], tuple[Answer, str]],
+) -> Iterator[Finding]:
+    variables = "MPW_EMAIL and MPW_PASSWORD" if system == MPW else "MPSERVICES_TOKEN"
+    refused = _refused_before(settings, system, fingerprint)
+    if refused is not None:
+        what = f"these credentials were refused before ({refused}); they are not tried again, since that locks accounts"
+        yield Finding(name, "wrong", what, f"correct {variables}, then restart the daemon")
+        return
+    began = clock.now()
+    try:
+        answer, said = read()
+    except AuthError as error:
+        yield Finding(name, "wrong", error.message, f"correct {variables}")
+        return
+    except RemoteError as error:
+        do = f"look at {'MPW' if system == MPW else 'MPSERVICES'}_BASE_URL, the network, and the vendor's own status"
+        yield Finding(name, "wrong", error.message, error.hint or do)
+        return
+    yield Finding(name, "ok", said)
+    yield _skew(name, answer.answered_at, began, clock.now())
+
+
+def _refused_before(settings: Settings, system: str, fingerprint: str) -> str | None:
+    try:
+        if not check(settings.database_url).up_to_date:
+            return None
+        with closing(Store(settings.database_url)) as store, store.read() as conn:
+            return pause_reason(conn, system, fingerprint=fingerprint)
+    except (SQLAlchemyError, SyncError):
+        return None  # of_database has said so
+
+
+def _skew(name: str, answered_at: datetime | None, began: datetime, ended: datetime) -> Finding:
+    if answered_at is None:
+        do = "nothing: its times are then not compared with ours"
+        return Finding("clock", "note", f"{name} does not tell its time (no Date header)", do)
+    skew = max(began - answered_at, answered_at - ended, timedelta(0))
+    if skew > SKEW_MAX:
+        direction = "behind" if answered_at > ended else "ahead of"
+        do = "set this machine's clock by NTP (timedatectl set-ntp true)"
+        return Finding("clock", "wrong", f"this machine is {skew.total_seconds():.0f} s {direction} {name}", do)
+    return Finding("clock", "ok", f"it and {name}'s agree within {max(skew.total_seconds(), 1):.0f} s")
