@@ -56,15 +56,20 @@ def decide_command(
     if document.type == PO_APPROVAL:
         return _approval(document, order, policy, now, settled_by_person)
     if document.type == PRODUCT and not policy.create_product_path:
-        return Park(
-            waits_for(SETTING_MISSING, PRODUCT_PATH),
-            None,
-            SETTING_MISSING,
-            PRODUCT_PATH,
-            "products are to be created in MPservices, and the path for it is not set: it is in no document",
-            f"ask MPservices for the path of 'Create a new product' and set {PRODUCT_PATH}",
-        )
+        return missing_path()
     return Derive(_command(document, policy))
+
+
+def missing_path() -> Park:
+    """Return how a product waits whose path nobody has told us: it is not guessed."""
+    return Park(
+        waits_for(SETTING_MISSING, PRODUCT_PATH),
+        None,
+        SETTING_MISSING,
+        PRODUCT_PATH,
+        "products are to be created in MPservices, and the path for it is not set: it is in no document",
+        f"ask MPservices for the path of 'Create a new product' and set {PRODUCT_PATH}",
+    )
 
 
 def covered(order: Order, *, policy: Policy, now: datetime) -> bool:

@@ -32,8 +32,9 @@ UNKNOWN_PART = "unknown_part"
 FRACTIONAL = "fractional_issuance"
 ODD_QUANTITY = "odd_quantity"
 SETTING_MISSING = "setting_missing"
+PRODUCT_INCOMPLETE = "product_incomplete"
 ORDER_CHANGED = "order_changed"
-OUR_EXCEPTIONS = (UNMAPPED_ITEM, UNKNOWN_PART, FRACTIONAL, ODD_QUANTITY, SETTING_MISSING)
+OUR_EXCEPTIONS = (UNMAPPED_ITEM, UNKNOWN_PART, FRACTIONAL, ODD_QUANTITY, SETTING_MISSING, PRODUCT_INCOMPLETE)
 """Kinds that are open exactly while an event waits for them, and resolve themselves after."""
 
 UNREACHABLE_WAIT = timedelta(minutes=5)

@@ -16,6 +16,7 @@ from sync.domain.reconcile import Derive, Event, Origin, Park, Supersede
 from sync.flows.context import Context
 from sync.flows.inbox import Judge
 from sync.flows.known_parts import ask_parts
+from sync.flows.products import wanted_products
 from sync.flows.reconcile import (
     BATCH,
     Known,
@@ -80,6 +81,7 @@ def plan_once(ctx: Context) -> list[Planned]:
     with ctx.read() as conn:
         planned.extend(_commands(conn, ctx))
         planned.extend(_new(push) for push in approvals_by_policy(conn, ctx))
+    planned.extend(_products(ctx))
     planned.extend(
         Planned(
             patch.state, True, patch.route, patch.operation, None, "", patch.external_id, patch.reason, patch.payload
@@ -192,6 +194,13 @@ def _commands(conn: Connection, ctx: Context) -> Iterator[Planned]:
         elif isinstance(decision, Park):
             why = decision.detail or decision.reason
             yield Planned("waiting", True, None, None, document.type, document.api_key, None, why)
+
+
+def _products(ctx: Context) -> Iterator[Planned]:
+    wanted = wanted_products(ctx)
+    yield from (_new(push) for push in wanted.pushes)
+    for external_id, waits in wanted.waiting.items():
+        yield Planned("waiting", True, "products", None, None, "", external_id, waits.detail)
 
 
 def _inbox_documents(conn: Connection) -> list[ErpDocument]:

@@ -33,12 +33,14 @@ from sync.domain.reconcile import (
 )
 from sync.flows.context import Context
 from sync.flows.known_parts import Pair, ask_parts
+from sync.flows.products import wanted_products
 from sync.store.exceptions import open_exception, open_exceptions, resolve_exceptions
 from sync.store.facts import RECONCILED_SEQ, RULES_FINGERPRINT, fact, set_fact
 from sync.store.inbox import park_now
 from sync.store.items import ITEMS_VERSION, resolve_items
-from sync.store.outbox import add_push
+from sync.store.outbox import Which, add_push, discard
 from sync.store.reconcile import (
+    MISSING_PRODUCT,
     Key,
     changed_events,
     command,
@@ -50,6 +52,7 @@ from sync.store.reconcile import (
     look_at_everything_parked,
     note_approval,
     opened_at,
+    outdated_refusals,
     order_of,
     park,
     parked_reason,
@@ -101,6 +104,7 @@ def reconcile_once(ctx: Context) -> Counts:
     _reconcile_entries(ctx, work)
     _reconcile_parked(ctx, work)
     _approve_by_policy(ctx, work)
+    _create_products(ctx, work)
     _settle_exceptions(ctx)
     if work.run_id is not None:
         with ctx.write() as conn:
@@ -384,6 +388,28 @@ def _stale_approvals(conn: Connection, ctx: Context) -> list[tuple[Any, str]]:
     return stale
 
 
+# --- products that MPservices lacks -------------------------------------------------------
+
+
+def _create_products(ctx: Context, work: _Pass) -> None:
+    wanted = wanted_products(ctx)
+    with ctx.read() as conn:
+        outdated = outdated_refusals(conn)
+    if not wanted.pushes and not wanted.waiting and not outdated:
+        return
+    with ctx.write() as conn:
+        now = ctx.clock.now()
+        if outdated:
+            why = "its product was created since, and a later patch of it is done"
+            discard(conn, Which(ids=outdated), now=now, by="mpsync", why=why)
+        _begin(conn, ctx, work, len(wanted.pushes))
+        for push in wanted.pushes:
+            _derive(conn, Derive(push), work, now=now)
+            unpark(conn, (MISSING_PRODUCT, str(push.item)))
+        for external_id, waits in wanted.waiting.items():
+            _wait(conn, (MISSING_PRODUCT, external_id), waits, work, now=now)
+
+
 # --- exceptions ---------------------------------------------------------------------------
 
 STOCK_SUBJECT = "mps:"
@@ -394,6 +420,7 @@ _SETTLED = {
     "unknown_part": "MPW knows the part now, or nothing waits for it any more",
     "fractional_issuance": "it may be sent now, or is no longer wanted",
     "odd_quantity": "its quantity is right now, or it is no longer wanted",
+    "product_incomplete": "its unit is known now, or the product is no longer wanted",
     "setting_missing": "the setting is there now, or nothing waits for it any more",
 }
 

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, or_, select, update
+from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
 from sqlalchemy.engine import Row
 
 from sync.domain.approval import Order
 from sync.domain.inbox import VOID, ErpDocument, read_document
+from sync.domain.items import ItemMapping
 from sync.domain.ledger import ISSUANCE, RECEIPT, TRANSFER
-from sync.domain.outbox import APPROVE, NewPush
+from sync.domain.outbox import APPROVE, CREATE_PRODUCT, PATCH_STOCK, NewPush
 from sync.domain.reconcile import Event, Origin, Part, PushRow
 from sync.store.chunks import chunks, upsert
+from sync.store.items import load_map
 from sync.store.schema import (
     documents,
     exceptions,
@@ -34,6 +36,12 @@ Key = tuple[str, str]
 """(kind, api_key)"""
 
 KINDS = (RECEIPT, ISSUANCE, TRANSFER)
+UNKNOWN_PRODUCT = "unknown_product"
+"""The exception of a stock patch that MPservices refused because it has no such product; its subject is the row."""
+
+MISSING_PRODUCT = "missing_product"
+"""`parked.kind` of an item whose product waits; its key is the external id."""
+
 FOUND_IS_TRUSTED = timedelta(days=1)
 ABSENT_IS_TRUSTED = timedelta(minutes=10)
 """A part that was missing a moment ago is not asked for again by the next event of it."""
@@ -349,6 +357,54 @@ def command(conn: Connection, key: Key) -> ErpDocument | None:
     raw = conn.execute(query).scalar_one_or_none()
     one = read_document(key[0], key[1], raw) if raw is not None else None
     return one if isinstance(one, ErpDocument) else None
+
+
+def products_refused(conn: Connection, *, now: datetime) -> dict[str, ItemMapping]:
+    """Return the mapped items whose newest stock patch MPservices refused for want of a product, and that wait for it.
+
+    One whose product was ever given to the outbox is not among them, and none that waits for a later look.
+    """
+    found: set[str] = set()
+    for chunk in chunks(_refused_patches(conn)):
+        given = select(outbox.c.item).where(outbox.c.operation == CREATE_PRODUCT)
+        later = select(parked.c.api_key).where(
+            parked.c.kind == MISSING_PRODUCT, or_(parked.c.due_at.is_(None), parked.c.due_at > now)
+        )
+        query = select(outbox.c.item).where(
+            outbox.c.id.in_(chunk),
+            outbox.c.operation == PATCH_STOCK,
+            outbox.c.state == "dead",
+            outbox.c.item.not_in(given),
+            outbox.c.item.not_in(later),
+        )
+        found.update(conn.execute(query).scalars())
+    return load_map(conn, found)
+
+
+def outdated_refusals(conn: Connection) -> list[int]:
+    """Return the ids of patches refused for want of a product, where a later patch of the item went through."""
+    newer = outbox.alias("newer")
+    found: list[int] = []
+    for chunk in chunks(_refused_patches(conn)):
+        query = select(outbox.c.id).where(
+            outbox.c.id.in_(chunk),
+            outbox.c.state == "dead",
+            exists().where(
+                newer.c.entity_key == outbox.c.entity_key,
+                newer.c.operation == PATCH_STOCK,
+                newer.c.state == "done",
+                newer.c.id > outbox.c.id,
+            ),
+        )
+        found.extend(conn.execute(query).scalars())
+    return found
+
+
+def _refused_patches(conn: Connection) -> list[int]:
+    refused = select(exceptions.c.subject).where(
+        exceptions.c.kind == UNKNOWN_PRODUCT, exceptions.c.resolved_at.is_(None)
+    )
+    return [int(subject) for subject in conn.execute(refused).scalars() if subject.isdecimal()]
 
 
 def order_of(conn: Connection, number: str) -> Order | None:
