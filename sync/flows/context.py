@@ -22,6 +22,10 @@ from sync.store.pauses import pause_reason, pause_system, unpause_system
 MPW = "mpw"
 MPSERVICES = "mpservices"
 
+CREDENTIALS = "credentials"
+PAUSE_SETTLES_SECONDS = 60.0
+"""A refused login is not tried again before that, should another flow ask before the pause is written down."""
+
 
 @dataclass(slots=True)
 class Context:
@@ -62,14 +66,14 @@ class Context:
 
     def client_for(self, system: str) -> MpwClient | MpservicesClient | None:
         """Return the system's client, or None where it is off or paused for wrong credentials."""
-        client = self.mpw if system == MPW else self.mpservices
-        if client is None or self.paused(system) is not None:
-            return None
-        return client
+        return self.mpw_client() if system == MPW else self.mpservices_client()
 
     def mpw_client(self) -> MpwClient | None:
         """Return MPW's client, or None where MPW is off or paused."""
-        return self.mpw if self.mpw is not None and self.paused(MPW) is None else None
+        if self.mpw is None or self.paused(MPW) is not None:
+            return None
+        self.mpw.forget_failure(older_than_seconds=PAUSE_SETTLES_SECONDS)  # a person lifted the pause
+        return self.mpw
 
     def mpservices_client(self) -> MpservicesClient | None:
         """Return MPservices' client, or None where it is off or paused."""
@@ -92,10 +96,11 @@ class Context:
             pause_system(conn, system, fingerprint=client.fingerprint, reason=error.message, now=now)
             open_exception(
                 conn,
-                "credentials",
+                CREDENTIALS,
                 system,
                 detail=error.message,
-                hint="correct the credentials in the settings and restart: nothing is sent until they change",
+                hint="correct the credentials in the settings and restart: nothing is sent until they change;"
+                " if they are right and the refusal was a fault, `mpsync exceptions resolve` lets it try again",
                 now=now,
             )
 
@@ -107,5 +112,5 @@ class Context:
             with self.store.write() as conn:
                 if pause_reason(conn, system, fingerprint=client.fingerprint) is None and unpause_system(conn, system):
                     resolve_exceptions(
-                        conn, "credentials", system, resolution="the credentials changed", now=self.clock.now()
+                        conn, CREDENTIALS, system, resolution="the credentials changed", now=self.clock.now()
                     )

@@ -11,9 +11,10 @@ from sqlalchemy import Connection, select, update
 from sqlalchemy.engine import Row
 
 from sync.errors import ConfigError
-from sync.flows.context import Context
+from sync.flows.context import CREDENTIALS, Context
 from sync.flows.voids import MASS_DISAPPEARANCE, void_disappeared
 from sync.store.coverage import close_gap
+from sync.store.pauses import unpause_system
 from sync.store.schema import exceptions, quarantine
 
 GAP = "gap"
@@ -33,9 +34,10 @@ def resolve_by_person(
 ) -> int:
     """Resolve the open exceptions that are meant; return how many.
 
-    A gap is closed with `why` as its note, a quarantined row is taken for dealt with, and with
-    `void` what a mass_disappearance holds back is reversed. Raises ConfigError for `void` on
-    anything else. A cause that still holds opens its exception again.
+    A gap is closed with `why` as its note, a quarantined row is taken for dealt with, a system that
+    was paused for its credentials is tried again, and with `void` what a mass_disappearance holds
+    back is reversed. Raises ConfigError for `void` on anything else. A cause that still holds opens
+    its exception again.
     """
     with ctx.store.write() as conn:
         found = _meant(conn, ids=ids, kind=kind, subject=subject)
@@ -69,6 +71,8 @@ def _act(conn: Connection, ctx: Context, row: Row[Any], *, why: str, void: bool)
         void_disappeared(conn, row, lock_date=ctx.policy.lock_date, now=ctx.clock.now())
     elif row.kind == GAP and "gap_id" in facts:
         close_gap(conn, int(facts["gap_id"]), note=why, now=ctx.clock.now())
+    elif row.kind == CREDENTIALS:
+        unpause_system(conn, row.subject)
     elif row.kind == QUARANTINED_ROW and "digest" in facts:
         conn.execute(
             update(quarantine)

@@ -71,10 +71,10 @@ def test_a_read_with_an_expired_token_renews_it_once_and_repeats(clock: FakeCloc
     assert len(vendor.data_calls) == 2
 
 
-def test_a_read_that_is_refused_with_a_new_token_too_is_an_auth_error(clock: FakeClock) -> None:
+def test_a_read_that_is_refused_with_a_new_token_too_may_pass_since_the_login_works(clock: FakeClock) -> None:
     vendor = Mpw(Expiring(), clock)
 
-    with pytest.raises(AuthError) as caught:
+    with pytest.raises(RetryableError, match="even a new token") as caught:
         vendor.client.issuances(DAY)
 
     assert caught.value.status == 401
@@ -93,13 +93,12 @@ def test_a_write_with_an_expired_token_is_not_repeated_here(clock: FakeClock) ->
     assert vendor.logins == 2
 
 
-def test_writes_refused_twice_with_new_tokens_are_an_auth_error(clock: FakeClock) -> None:
+def test_writes_refused_twice_with_new_tokens_may_pass_since_the_login_works(clock: FakeClock) -> None:
     vendor = Mpw(Expiring(), clock)
 
-    with pytest.raises(RetryableError):
-        vendor.client.post_receipt("{}")
-    with pytest.raises(AuthError):
-        vendor.client.post_receipt("{}")
+    for _ in range(2):
+        with pytest.raises(RetryableError):
+            vendor.client.post_receipt("{}")
 
     assert len(vendor.data_calls) == 2
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Sequence
 from datetime import date
 from typing import Literal
@@ -70,8 +69,6 @@ class MpwClient:
         )
         self.fingerprint = fingerprint(self._http.base_url, email, password)
         self._session = Session(self._http, email=email, password=password, clock=clock)
-        self._lock = threading.Lock()
-        self._last_was_fresh_refusal = False
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -81,9 +78,9 @@ class MpwClient:
         """Make sure that there is a token (Authentication); raises AuthError or RetryableError."""
         self._session.token()
 
-    def forget_failure(self) -> None:
-        """Allow one more login after the credentials were refused (Authentication)."""
-        self._session.forget_failure()
+    def forget_failure(self, *, older_than_seconds: float = 0.0) -> None:
+        """Allow one more login after the credentials were refused, that long ago at least (Authentication)."""
+        self._session.forget_failure(older_than_seconds=older_than_seconds)
 
     # reads
 
@@ -228,7 +225,7 @@ class MpwClient:
         try:
             return self._with_token("GET", path, write=False, params=params, accept=accept)
         except _TokenRefusedError as error:
-            raise error.as_auth_error() from None
+            raise error.as_retryable() from None
 
     def _post(self, path: str, envelope: str, inner: str) -> Written:
         answer = self._write("POST", path, '{"' + envelope + '":' + inner + "}")
@@ -241,12 +238,9 @@ class MpwClient:
     def _write(
         self, method: str, path: str | tuple[str, ...], body: str | None, accept: Collection[int] = ()
     ) -> Answer:
-        before = self._last_was_fresh_refusal
         try:
             return self._with_token(method, path, write=True, body=body, accept=accept)
         except _TokenRefusedError as error:
-            if before and error.fresh:
-                raise error.as_auth_error() from None
             raise error.as_retryable() from None
 
     def _with_token(
@@ -279,14 +273,11 @@ class MpwClient:
             )
         except AuthError as error:
             raise self._refused(token, error) from None
-        self._last_was_fresh_refusal = False
         return answer
 
     def _refused(self, token: Token, error: AuthError) -> _TokenRefusedError:
         self._session.drop(token)
-        fresh = self._session.age_seconds(token) < FRESH_TOKEN_SECONDS
-        self._last_was_fresh_refusal = fresh
-        return _TokenRefusedError(error, fresh)
+        return _TokenRefusedError(error, self._session.age_seconds(token) < FRESH_TOKEN_SECONDS)
 
     def _secrets(self) -> tuple[str, ...]:
         return self._session.secrets() if hasattr(self, "_session") else ()
@@ -300,18 +291,12 @@ class _TokenRefusedError(Exception):
         self.error = error
         self.fresh = fresh
 
-    def as_auth_error(self) -> AuthError:
-        return AuthError(
-            f"MPW refuses even a new token: {self.error.message}",
-            status=401,
-            body=self.error.body,
-            answered_at=self.error.answered_at,
-            hint="check that the account may use the API",
-        )
-
     def as_retryable(self) -> RetryableError:
+        """The login works, so the credentials are right: whatever it is, it may pass, and nothing was done."""
         error = self.error
-        return RetryableError(error.message, status=401, body=error.body, answered_at=error.answered_at)
+        message = f"MPW refuses even a new token: {error.message}" if self.fresh else error.message
+        hint = "if this stays, check that the account may use the API" if self.fresh else None
+        return RetryableError(message, status=401, body=error.body, answered_at=error.answered_at, hint=hint)
 
 
 def _is_json(body: bytes) -> bool:

@@ -40,6 +40,7 @@ class Session:
         self._lock = threading.Lock()
         self._token: Token | None = None
         self._refusal: AuthError | None = None
+        self._refused_at = clock.monotonic()
         self._finished_logins = 0
         self._last_trouble: RetryableError | None = None
         self._not_before = clock.monotonic()
@@ -72,10 +73,11 @@ class Session:
         """Return how long ago a token was obtained."""
         return self._age(token)
 
-    def forget_failure(self) -> None:
-        """Allow a login again after the credentials were refused."""
+    def forget_failure(self, *, older_than_seconds: float = 0.0) -> None:
+        """Allow a login again after the credentials were refused, that long ago at least."""
         with self._lock:
-            self._refusal = None
+            if self._clock.monotonic() - self._refused_at >= older_than_seconds:
+                self._refusal = None
 
     def secrets(self) -> tuple[str, ...]:
         """Return what must never be shown: the password and the token."""
@@ -99,6 +101,7 @@ class Session:
             self._token = Token(self._access_token(self._post()), started)
         except AuthError as error:
             self._refusal = error
+            self._refused_at = self._clock.monotonic()
             raise copy.copy(error) from None
         except RemoteError as error:
             self._last_trouble = _retryable(error)
