@@ -43,7 +43,7 @@ def sweep_once(ctx: Context) -> SweepCounts:
     """
     now = ctx.clock.now()
     with ctx.read() as conn:
-        lost = leases_that_ran_out(conn, now=now)
+        lost = leases_that_ran_out(conn, now=now, only_owner=ctx.owner if ctx.alone else None)
         fed = stock_grew_for(conn, now=now)
         hungry = [push for push, since in waiting_for_stock(conn) if since <= now - TELL_AFTER]
         hungry = [push for push in hungry if not is_told(conn, "issuance_without_stock", push)]
@@ -60,7 +60,7 @@ def sweep_once(ctx: Context) -> SweepCounts:
 
 
 def _rescue(ctx: Context, lost: list[Push], now: datetime) -> int:
-    """Never ready: the call of a worker that is gone may have left, up to the end of its lease."""
+    """Never ready: the call of a worker that is gone may have left, up to the end of its lease or of its life."""
     known = operations()
     rescued = 0
     for row in lost:
@@ -73,7 +73,7 @@ def _rescue(ctx: Context, lost: list[Push], now: datetime) -> int:
                 policy=ctx.policy,
                 now=now,
                 ends_attempt=True,
-                sent_at=row.lease_until,
+                sent_at=min(row.lease_until or now, now),
             )
     return rescued
 

@@ -242,9 +242,17 @@ def postpone(conn: Connection, row: Push, *, until: datetime, reason: str) -> bo
     return changed.rowcount == 1
 
 
-def leases_that_ran_out(conn: Connection, *, now: datetime, limit: int = 1000) -> list[Push]:
-    """Return the rows in `sending` whose worker has let its lease run out."""
-    query = select(outbox).where(outbox.c.state == "sending", outbox.c.lease_until <= now).order_by(outbox.c.id)
+def leases_that_ran_out(
+    conn: Connection, *, now: datetime, only_owner: str | None = None, limit: int = 1000
+) -> list[Push]:
+    """Return the rows in `sending` whose worker has let its lease run out.
+
+    `only_owner` says that no other worker lives (a file lock proves it): theirs have run out now.
+    """
+    over = outbox.c.lease_until <= now
+    if only_owner is not None:
+        over = or_(over, outbox.c.lease_owner != only_owner)
+    query = select(outbox).where(outbox.c.state == "sending", over).order_by(outbox.c.id)
     return [push_of(row) for row in conn.execute(query.limit(limit))]
 
 

@@ -23,7 +23,7 @@ from sync.sandbox.server import Sandbox
 from sync.store.engine import Store
 from sync.store.exceptions import open_exceptions
 from sync.store.outbox import Push, add_push, attempts_of, push_by_id
-from sync.store.schema import exceptions
+from sync.store.schema import exceptions, outbox
 from tests.clocks import FakeClock
 
 MAIN = "Warehouse #1"
@@ -112,8 +112,6 @@ class OutboxWorld:
 
     def unsettled(self) -> list[str]:
         """Return the states of rows that are not final."""
-        from sync.store.schema import outbox
-
         with self.store.read() as conn:
             states = conn.execute(select(outbox.c.state)).scalars()
             return [state for state in states if state in ("held", "ready", "sending", "unknown")]
@@ -142,7 +140,7 @@ class OutboxWorld:
     def detail(self, kind: str) -> str:
         """Return what the exception of a kind says."""
         with self.store.read() as conn:
-            return conn.execute(select(exceptions.c.detail).where(exceptions.c.kind == kind)).scalars().one()
+            return str(conn.execute(select(exceptions.c.detail).where(exceptions.c.kind == kind)).scalars().one())
 
     def requests(self, endpoint: str) -> int:
         """Return how many requests an endpoint has seen."""

@@ -318,7 +318,7 @@ def test_a_transfer_is_made_once(world: OutboxWorld) -> None:
     ("fault", "moved", "says"),
     [("lost_answer", 30, "as if it had taken effect"), ("lost_request", 0, "as if it had not taken effect")],
 )
-def test_a_transfer_is_never_sent_again_while_nobody_knows(
+def test_invariant_6_a_transfer_is_never_sent_again_while_nobody_knows(
     world: OutboxWorld, fault: str, moved: int, says: str
 ) -> None:
     push = transfer(world)

@@ -213,6 +213,19 @@ def test_invariant_9_done_without_evidence_is_refused_by_the_database(store: Sto
     assert row(store, push).state == "sending"
 
 
+def test_invariant_10_a_key_is_refused_however_long_ago_its_row_was_settled(store: Store) -> None:
+    push = add(store, "k-1")
+    (claimed,) = take(store, push)
+    end(store, claimed, DONE)
+    years_later = NOW + timedelta(days=3650)
+
+    with store.write() as conn:
+        again = NewPush("receipts", "post_receipt", "receipt", "k-1", "item:P-1", "P-1", "{}", "", "ready")
+        assert add_push(conn, again, now=years_later) is None
+
+    assert heads(store, years_later) == []
+
+
 def test_a_move_that_the_machine_does_not_have_is_our_bug(store: Store) -> None:
     push = add(store, "k-1")
 
