@@ -55,6 +55,7 @@ class App:
             mpservices=self.mpservices,
             lease=leadership.current if leadership is not None else None,
             owner=self.owner,
+            alone=leadership is not None and self.store.is_sqlite,
         )
         if not reads_only:
             context.forget_old_pauses()

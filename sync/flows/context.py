@@ -38,6 +38,7 @@ class Context:
     mpservices: MpservicesClient | None = None
     lease: Callable[[], Lease] | None = None
     owner: str = "local"  # this process, in outbox leases
+    alone: bool = False  # a file lock proves that no other process pushes: what another left behind is nobody's
     random: random.Random = field(default_factory=random.Random)
     stopping: Callable[[], bool] = lambda: False
     leads: Callable[[], bool] = lambda: True  # whether leader-only work may be done; a standby pushes the rest

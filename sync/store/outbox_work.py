@@ -339,8 +339,8 @@ def lease_until(now: datetime, *, request_timeout: timedelta) -> datetime:
     """Return when a claim made now runs out.
 
     A claim covers one write and at most three reads that explain its answer, each at most one
-    request timeout long (which bounds the whole request), and a minute for waiting on the
+    request timeout long (which bounds the whole request), and some seconds for waiting on the
     politeness limit, on the database and on a busy machine. Too short costs a needless
     verification, never a second effect; too long only delays the rescue after a kill.
     """
-    return now + 4 * request_timeout + timedelta(minutes=1)
+    return now + 4 * request_timeout + timedelta(seconds=20)
