@@ -53,11 +53,16 @@ class Inventories:
     broken: Callable[[httpx.Request], httpx.Response] | None = None
     asked: list[tuple[str, str]] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
+    locked_out: bool = False
+    logins: int = 0
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         """Answer a request as MPW would; anything but a read of stock is noted as a write."""
         if request.url.path.endswith("/authentication"):
-            return httpx.Response(200, json={"access_token": "t"})
+            self.logins += 1
+            return httpx.Response(
+                401 if self.locked_out else 200, json={} if self.locked_out else {"access_token": "t"}
+            )
         if request.method != "GET" or not request.url.path.endswith("/inventories"):
             self.writes.append(f"{request.method} {request.url.path}")
             return httpx.Response(500)

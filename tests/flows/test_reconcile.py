@@ -229,16 +229,15 @@ def test_an_outage_is_noticed_after_a_few_reads_not_after_one_for_each_part(worl
 
 
 def test_refused_credentials_pause_mpw_and_the_events_wait(world: World) -> None:
-    world.mpw.broken = lambda request: httpx.Response(401)
+    world.mpw.locked_out = True
     world.move("Inbound", ("P-1", "1", "1"))
 
     world.reconcile()
-    asked = len(world.mpw.asked)
     world.clock.advance(minutes=6)
     world.reconcile()
 
     assert world.ctx.paused("mpw") is not None
-    assert len(world.mpw.asked) == asked
+    assert (world.mpw.logins, world.mpw.asked) == (1, [])
     assert world.waiting() == [("receipt", "mps-m1-1")]
 
 
