@@ -11,6 +11,7 @@ from sync.web.html import Html, element, join
 
 WEEKS = 26
 SYMBOLS = {"fail": "!", "miss": "·"}
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 LEGEND = (
     ("c0", "complete, no rows"),
     ("c1", "complete, few rows"),
@@ -43,9 +44,12 @@ def heat_map(calendar: Calendar) -> Html:
     days = [first + timedelta(days=number) for number in range(WEEKS * 7)]
     kinds = {day: _kind(calendar, day) for day in days}
     many = max((row["rows"] for row in calendar.rows.values()), default=0)
-    cells = [
-        _cell(day, _shade(kind, calendar.rows.get(day), many), calendar.rows.get(day)) for day, kind in kinds.items()
-    ]
+    cells: list[Html] = []
+    for day, kind in kinds.items():
+        if day.weekday() == 0:
+            cells.append(_month(day))
+        row = calendar.rows.get(day)
+        cells.append(_cell(day, _shade(kind, row, many), row))
     sentence = _sentence(kinds)
     return join(
         [
@@ -86,6 +90,12 @@ def _shade(kind: str, row: Record | None, many: int) -> str:
     if kind != "complete" or row is None:
         return kind
     return "c0" if not row["rows"] else f"c{min(4, 1 + 4 * row['rows'] // (many + 1))}"
+
+
+def _month(monday: date) -> Html:
+    """Return what stands above a week: its month's name where the month begins in it."""
+    sunday = monday + timedelta(days=6)
+    return element("b", MONTHS[sunday.month - 1] if sunday.day <= 7 else "")
 
 
 def _cell(day: date, kind: str, row: Record | None) -> Html:

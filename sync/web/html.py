@@ -48,7 +48,14 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: st
     """Return a table that scrolls sideways by itself where the screen is narrow; numbers stand to the right."""
     if not rows:
         return element("p", empty, class_="none")
-    head = element("tr", [element("th", name, scope="col") for name in columns])
+    right = [any(_is_number(row[place]) for row in rows) for place in range(len(columns))]
+    head = element(
+        "tr",
+        [
+            element("th", name, scope="col", class_="number" if numbers else None)
+            for name, numbers in zip(columns, right, strict=True)
+        ],
+    )
     body = [element("tr", [_cell(value) for value in row]) for row in rows]
     return element("div", element("table", element("thead", head), element("tbody", body)), class_="wide", tabindex=0)
 
@@ -75,8 +82,11 @@ def ago(seconds: float) -> str:
 
 
 def _cell(value: object) -> Html:
-    numeric = isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
-    return element("td", shown(value), class_="number" if numeric else None)
+    return element("td", shown(value), class_="number" if _is_number(value) else None)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
 
 
 def _safe(text: str) -> str:

@@ -136,7 +136,7 @@ def _sources(conn: Connection, app: App, now: datetime) -> Iterator[Metric]:
         yield _gauges("mpsync_coverage_age_seconds", help_, "source", {name: age for name, (age, _) in ages.items()})
         help_ = "Past days since the start date that were not read in full."
         counts = {name: float(days) for name, (_, days) in ages.items()}
-        yield _gauges("mpsync_coverage_incomplete_days", help_, "source", counts)
+        yield _gauges("mpsync_coverage_incomplete", help_, "source", counts)
     gaps = figures.number(conn, "select count(*) from v_gaps where closed_at is null")
     yield _gauge("mpsync_open_gaps", "Holes in MPservices' feed that nobody has closed.", gaps)
 

@@ -94,7 +94,7 @@ class Site:
 
     def _event(self, query: dict[str, list[str]]) -> Response:
         key = query.get("key", [""])[0].strip()
-        if not key or len(key) > KEY_MAX:
+        if not key or len(key) > KEY_MAX or not key.isprintable():
             return Response(400, plain_page("Which event?", "Give its api_key, as the views show it."))
         body, known = event_page(self._app, key)
         return Response(200 if known else 404, body)

@@ -63,7 +63,7 @@ def status_page(app: App) -> bytes:
         section("Last runs", _runs(status)),
         _footer(status, app),
     ]
-    return page("mpsync: all is well" if not status.reasons else "mpsync: needs a person", content, refresh=True)
+    return page("mpsync: needs a person" if _reasons(status) else "mpsync: all is well", content, refresh=True)
 
 
 def read_status(conn: Connection, app: App) -> Status:
@@ -115,12 +115,14 @@ def _days(conn: Connection, today: date) -> dict[str, dict[date, Record]]:
     return found
 
 
+def _reasons(status: Status) -> list[str]:
+    silent = status.heartbeat_age is None or status.heartbeat_age > FRESH_HEARTBEAT_SECONDS
+    return [*(["no daemon is at work: start `mpsync run`, or look at its log"] if silent else []), *status.reasons]
+
+
 def _state(status: Status) -> Html:
     age = status.heartbeat_age
-    silent = age is None or age > FRESH_HEARTBEAT_SECONDS
-    reasons = [*status.reasons]
-    if silent:
-        reasons.insert(0, "no daemon is at work: start `mpsync run`, or look at its log")
+    reasons = _reasons(status)
     word = f"{len(reasons)} thing{'s' if len(reasons) > 1 else ''} to look at" if reasons else "All is well"
     beat = "never" if age is None else f"{ago(age)} ago"
     return element(
