@@ -16,15 +16,19 @@ def command(as_json: bool) -> None:
     """Run one cycle now.
 
     Reads what is incomplete or overdue and what `run` polls often, takes in the inbox, then
-    reconciles, pushes and verifies again and again until nothing is due. Exit code 1 when
-    something needs a person, 75 when a daemon is running on this database.
+    reconciles, pushes and verifies again and again until nothing is due, and once a day forgets
+    what the SYNC_KEEP_… settings let go. Exit code 1 when something needs a person, 75 when a
+    daemon is running on this database.
     """
     from sync.flows.cycle import cycle_once
+    from sync.flows.prune import prune_if_due_once
     from sync.store.reports import needs_a_person, outbox_summary
 
     with opened() as app:
         with app.leading() as leadership:
-            report = cycle_once(app.context(leadership))
+            context = app.context(leadership)
+            report = cycle_once(context)
+            prune_if_due_once(context)
         with app.store.read() as conn:
             pushes = outbox_summary(conn)
             reasons = needs_a_person(conn)
