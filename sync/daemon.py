@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import Any
@@ -46,7 +47,7 @@ HEARTBEAT_SECONDS = 5.0
 """How often the heartbeat is written; `healthcheck` allows many of these to be missed."""
 
 HUNG_SECONDS = 300.0
-"""A round of work that takes longer is taken for hung: far more than its longest request and transaction."""
+"""Work that takes longer from one call to the next is taken for hung: far more than any request and transaction."""
 
 PRUNE_TICK_SECONDS = 3600.0
 """How often it is asked whether a day has passed since old rows were forgotten."""
@@ -69,6 +70,8 @@ class Daemon:
         self._context.stopping = self._stop.is_set
         self._context.leads = lambda: self._leadership.held
         self._worked_at = app.clock.monotonic()
+        self._working = replace(self._context, stopping=self._asked_to_stop)
+        self._scheduler: BackgroundScheduler | None = None
 
     def run(self) -> int:
         """Run until SIGTERM or SIGINT; return the exit code.
@@ -81,7 +84,7 @@ class Daemon:
                 "another mpsync works on this database",
                 hint="one daemon per SQLite file: stop the other one first, or move to PostgreSQL for several",
             )
-        scheduler = self._scheduler()
+        self._scheduler = scheduler = self._made_scheduler()
         with self._signals(), served(self._app, alive=self._is_alive):
             scheduler.start()
             self._notifier.say("READY=1", f"MAINPID={os.getpid()}", "STATUS=running")
@@ -117,7 +120,7 @@ class Daemon:
     def _is_alive(self) -> bool:
         return self._clock.monotonic() - self._worked_at <= HUNG_SECONDS
 
-    def _scheduler(self) -> BackgroundScheduler:
+    def _made_scheduler(self) -> BackgroundScheduler:
         """Return the in-memory clock. What is overdue at start runs at once; nothing is skipped for being late."""
         scheduler = BackgroundScheduler(
             timezone=UTC,
@@ -163,17 +166,29 @@ class Daemon:
         leads = self._leadership.take()
         if leads != led:
             log.info("leadership.taken" if leads else "leadership.lost", owner=self._app.owner)
+        if leads and not led:
+            self._poll_now()
+
+    def _poll_now(self) -> None:
+        """Have every poll run at once: whoever led before may have left them undone for as long as their interval."""
+        for name, _, _ in self._polls():
+            if self._scheduler is not None and self._scheduler.get_job(name) is not None:
+                self._scheduler.modify_job(name, next_run_time=datetime.now(UTC))  # noqa: TID251 - the scheduler's own
+
+    def _asked_to_stop(self) -> bool:
+        """Tell the work whether to stop. It asks between any two calls, which shows that it does not hang."""
+        self._worked_at = self._clock.monotonic()
+        return self._stop.is_set()
 
     def _work(self) -> None:
         self._worked_at = self._clock.monotonic()
+        sweep_once(self._working)
         if not self._leadership.held:
-            sweep_once(self._context)
-            push_once(self._context)
+            push_once(self._working)
             return
-        sweep_once(self._context)
         report = CycleReport()
-        while work_once(self._context, report) and not self._stop.is_set():
-            self._worked_at = self._clock.monotonic()
+        while work_once(self._working, report) and not self._asked_to_stop():
+            pass
         if report.settled or report.derived:
             log.info("work.done", derived=report.derived, pushed=report.pushed, verified=report.verified)
 
