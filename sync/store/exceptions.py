@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Row
 
 from sync.store.schema import exceptions
@@ -31,11 +32,19 @@ def open_exception(
     same = (exceptions.c.kind == kind, exceptions.c.subject == subject, exceptions.c.resolved_at.is_(None))
     known = conn.execute(select(exceptions.c.id, exceptions.c.detail, exceptions.c.facts).where(*same)).first()
     if known is None:
-        conn.execute(insert(exceptions).values(kind=kind, subject=subject, opened_at=now, **values))
-        return True
+        return _inserted(conn, kind=kind, subject=subject, opened_at=now, **values)
     if (known.detail, known.facts) != (values["detail"], values["facts"]):
         conn.execute(update(exceptions).where(exceptions.c.id == known.id).values(**values))
     return False
+
+
+def _inserted(conn: Connection, **values: Any) -> bool:
+    """Insert unless another process opens the same one at the same time; then its word stands, and nothing fails."""
+    insert = sqlite.insert(exceptions) if conn.dialect.name == "sqlite" else postgresql.insert(exceptions)
+    statement = insert.values(**values).on_conflict_do_nothing(
+        index_elements=["kind", "subject"], index_where=exceptions.c.resolved_at.is_(None)
+    )
+    return conn.execute(statement.returning(exceptions.c.id)).first() is not None
 
 
 def resolve_exceptions(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from sync.store.schema import facts
@@ -21,10 +22,10 @@ def fact(conn: Connection, name: str) -> str | None:
 
 
 def set_fact(conn: Connection, name: str, value: str, *, now: datetime) -> None:
-    """Set a fact, whatever it was."""
-    done = conn.execute(update(facts).where(facts.c.name == name).values(value=value, updated_at=now))
-    if done.rowcount == 0:
-        conn.execute(insert(facts).values(name=name, value=value, updated_at=now))
+    """Set a fact, whatever it was. Of two processes that set it first at the same time, none fails."""
+    upsert = sqlite.insert(facts) if conn.dialect.name == "sqlite" else postgresql.insert(facts)
+    values = {"value": value, "updated_at": now}
+    conn.execute(upsert.values(name=name, **values).on_conflict_do_update(index_elements=["name"], set_=values))
 
 
 def set_fact_once(conn: Connection, name: str, value: str, *, now: datetime) -> str:

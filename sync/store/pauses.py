@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from sync.store.schema import pauses
 
 
 def pause_system(conn: Connection, system: str, *, fingerprint: str, reason: str, now: datetime) -> None:
-    """Remember that these credentials were refused; the first refusal's time stays."""
+    """Remember that these credentials were refused; the first refusal's time stays. Safe to do twice at once."""
     known = conn.execute(select(pauses.c.fingerprint).where(pauses.c.system == system)).scalar_one_or_none()
     if known == fingerprint:
         return
-    conn.execute(delete(pauses).where(pauses.c.system == system))
-    conn.execute(insert(pauses).values(system=system, fingerprint=fingerprint, reason=reason, since=now))
+    values = {"fingerprint": fingerprint, "reason": reason, "since": now}
+    upsert = sqlite.insert(pauses) if conn.dialect.name == "sqlite" else postgresql.insert(pauses)
+    statement = upsert.values(system=system, **values)
+    conn.execute(statement.on_conflict_do_update(index_elements=["system"], set_=values))
 
 
 def pause_reason(conn: Connection, system: str, *, fingerprint: str) -> str | None:
