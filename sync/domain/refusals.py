@@ -9,6 +9,10 @@ from decimal import Decimal
 from sync.domain.money import fixed
 
 _NOT_THERE = re.compile(r"(does|do|did)(n['’]t| not) exist|no longer exists?|not exist|existing (stock|quantity)", re.I)
+_ABSENT = re.compile(
+    r"\b(not found|no such|(could|can)(n['’]t|not| not) (be found|find)|(does|do|did)(n['’]t| not) exist)\b",
+    re.I,
+)
 _EXISTS = re.compile(
     r"\b(already|exists|duplicated?|duplicates|taken|not unique|must be unique|existing (issuance|api.?key))\b", re.I
 )
@@ -26,6 +30,11 @@ _NEAR = re.compile(
 def says_exists(text: str, status: int | None = None) -> bool:
     """Tell whether a refusal says that the key is there ("If an issuance with an existing api_key is found …")."""
     return status == 409 or _EXISTS.search(_NOT_THERE.sub(" ", text)) is not None
+
+
+def says_absent(text: str, status: int | None = None) -> bool:
+    """Tell whether the refusal of a delete says that nothing is there; the document words none and names no status."""
+    return status in (404, 410) or _ABSENT.search(text) is not None
 
 
 def says_short(text: str) -> bool:

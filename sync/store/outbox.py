@@ -31,6 +31,10 @@ EXCEPTION_KINDS = (
 """Kinds of exceptions about one push, whose subject is the outbox id."""
 
 
+RETRIED_AT = "retried_at"
+"""The fact of a row that holds when a person last sent it on its way again: what failed before counts no more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Push:
     """A row of the outbox."""
@@ -255,12 +259,15 @@ def retry(conn: Connection, which: Which, *, now: datetime, by: str, dry_run: bo
 
 def _retry_one(conn: Connection, push: Push, *, now: datetime, by: str) -> int:
     state = "unknown" if push.state == "unknown" or push.ambiguous else "ready"
+    values: dict[str, Any] = {"state": state, "due_at": now, "finalized_at": None}
+    if push.state == "dead":
+        values["facts"] = _facts_of_retried(push, now)
     try:
         with conn.begin_nested():
             done = conn.execute(
                 update(outbox)
                 .where(outbox.c.id == push.id, outbox.c.state == push.state, outbox.c.fence == push.fence)
-                .values(state=state, due_at=now, finalized_at=None)
+                .values(**values)
             )
     except IntegrityError:
         return 0
@@ -269,17 +276,25 @@ def _retry_one(conn: Connection, push: Push, *, now: datetime, by: str) -> int:
     return done.rowcount
 
 
+def _facts_of_retried(push: Push, now: datetime) -> str:
+    return json.dumps({**push.facts, RETRIED_AT: now.isoformat()}, sort_keys=True)
+
+
 def resolve(conn: Connection, outbox_id: int, *, done: bool, why: str, now: datetime, by: str) -> bool:
     """Settle an unknown or dead row by a person's word: done, or not done and to be sent (again).
 
     False where it is in neither state (any more). The word is kept as evidence, and clears ambiguity.
     """
+    push = push_by_id(conn, outbox_id)
+    if push is None:
+        return False
     evidence = f"operator {by}: {why}"
     values: dict[str, Any] = {"evidence": evidence, "lease_owner": None, "lease_until": None}
     if done:
         values |= {"state": "done", "finalized_at": now}
     else:
         values |= {"state": "ready", "finalized_at": None, "due_at": now, "ambiguous": False}
+        values["facts"] = _facts_of_retried(push, now)
     changed = conn.execute(
         update(outbox)
         .where(outbox.c.id == outbox_id, outbox.c.state.in_(("unknown", "dead")))

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from sync.domain.outbox import FINAL, POST_ISSUANCE, Outcome, Standing, Transition, is_legal, streak_of
 from sync.errors import InvariantError
-from sync.store.outbox import Push, push_by_id, push_of
+from sync.store.outbox import RETRIED_AT, Push, push_by_id, push_of
 from sync.store.schema import attempts, exceptions, inventories, ledger_entries, outbox
 
 _LAST_TRY_FOUND_NO_STOCK = exists().where(
@@ -156,8 +156,14 @@ def _add_attempt(conn: Connection, row: Push, claim_: Claim, *, now: datetime, b
 
 
 def standing(conn: Connection, row: Push, outcome: Outcome | None = None) -> Standing:
-    """Return what the decisions need to know of a row; `outcome` is that of the try which has just ended."""
+    """Return what the decisions need to know of a row; `outcome` is that of the try which has just ended.
+
+    Tries from before a person sent it on its way again count no more.
+    """
     mine = attempts.c.outbox_id == row.id
+    retried_at = row.facts.get(RETRIED_AT)
+    if retried_at is not None:
+        mine = and_(mine, attempts.c.started_at >= datetime.fromisoformat(retried_at))
     alike = streak_of(outcome)
     other = select(func.coalesce(func.max(attempts.c.n), 0)).where(mine, attempts.c.outcome.not_in(alike))
     unclear = or_(attempts.c.outcome == "unknown", attempts.c.outcome.is_(None))

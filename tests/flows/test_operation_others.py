@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from sync.clients.mpw.client import MpwClient
+from sync.errors import RejectedError
 from sync.flows.operate import resolve_push
 from sync.flows.operations.approval_read import orders_between
 from sync.flows.operations.ours import mpw
@@ -224,6 +226,22 @@ def test_whatever_goes_wrong_a_delete_has_one_effect(lone_world: OutboxWorld, ki
 
     assert (lone_world.state(posted), lone_world.state(delete)) == ("done", "done")
     assert lone_world.sandbox.mpw.stock(PART, MAIN) == 100
+
+
+@pytest.mark.parametrize("status", [404, 410, 422, 400])
+@pytest.mark.parametrize("kind", ["receipt", "issuance"])
+def test_what_is_not_there_to_be_deleted_is_done_however_the_vendor_says_so(
+    lone_world: OutboxWorld, monkeypatch: pytest.MonkeyPatch, kind: str, status: int
+) -> None:
+    def refused(_client: object, _key: str) -> None:
+        raise RejectedError("Could not find it: no such key", status=status)
+
+    monkeypatch.setattr(MpwClient, f"delete_{kind}", refused)
+    delete = lone_world.add(f"delete_{kind}", "k-1", {"part_number": PART})
+
+    lone_world.push()
+
+    assert (lone_world.state(delete), lone_world.told()) == ("done", [])
 
 
 def test_a_delete_cancels_what_was_never_sent(world: OutboxWorld) -> None:

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from sync.clients.http import Answer
+from sync.clients.mpw.client import MpwClient
 from sync.store.engine import Store
-from sync.store.outbox import Which, retry
+from sync.store.outbox import Which, resolve, retry
 from tests.clocks import FakeClock
 from tests.flows.outbox_world import MAIN, PART, OutboxWorld, outbox_world
 
@@ -150,3 +152,49 @@ def test_a_retried_dead_push_goes_and_its_exception_closes(world: OutboxWorld) -
 
     assert world.state(push) == "done"
     assert world.told() == []
+
+
+def test_what_cannot_be_read_under_its_key_is_not_overwritten(
+    lone_world: OutboxWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push = lone_world.receipt()
+    lone_world.sandbox.faults.add("mpw.post_receipt", "lost_answer", 1)
+    lone_world.push()
+    body = b'[{"id":1,"api_key":"erp-r-1","part_number":"P-1","quantity_received":"five"}]'
+    with monkeypatch.context() as patch:
+        patch.setattr(MpwClient, "receipts", lambda *_, **__: Answer(200, body, {}, None))
+        for _ in range(3):
+            lone_world.clock.advance(hours=2)
+            lone_world.verify()
+            lone_world.push()
+        assert lone_world.state(push) == "unknown"
+        assert "cannot be read" in (lone_world.row(push).last_error or "")
+
+    lone_world.settle()
+
+    assert lone_world.state(push) == "done"
+    assert lone_world.requests("mpw.post_receipt") == 1
+
+
+@pytest.mark.parametrize("verb", ["retry", "not_done"])
+def test_a_push_that_grew_too_old_goes_again_when_a_person_says_so(lone_world: OutboxWorld, verb: str) -> None:
+    push = lone_world.receipt()
+    lone_world.sandbox.faults.add("mpw.post_receipt", "lost_request", 1000)
+    for _ in range(40):
+        lone_world.clock.advance(hours=12)
+        lone_world.push()
+        lone_world.verify()
+    assert lone_world.row(push).state == "dead"
+    assert "given up" in (lone_world.row(push).last_error or "")
+
+    lone_world.sandbox.faults.clear()
+    with lone_world.store.write() as conn:
+        if verb == "retry":
+            assert retry(conn, Which(ids=[push]), now=lone_world.clock.now(), by="ann") == 1
+        else:
+            assert resolve(conn, push, done=False, why="looked", now=lone_world.clock.now(), by="ann")
+    lone_world.sandbox.faults.add("mpw.post_receipt", "lost_request", 1)
+    lone_world.settle()
+
+    assert lone_world.state(push) == "done"
+    assert lone_world.told() == []

@@ -20,6 +20,7 @@ from sync.domain.outbox import (
     Refused,
     Verdict,
 )
+from sync.domain.refusals import says_absent
 from sync.errors import RejectedError
 from sync.flows.context import MPW, Context
 from sync.flows.operations.base import AlreadyDone, Go, NotNow, Operation, Preparation
@@ -67,14 +68,16 @@ class _Delete(Operation):
         (row,) = rows
         keys = _keys_left(ctx, row)
         key = keys[0]
+        status: int | None
         try:
             answer = self.delete(mpw(ctx), key).answer
             status, answered_at, how = answer.status, answer.answered_at, f"answered {answer.status}"
         except RejectedError as error:
-            if error.status != 404:
+            if not says_absent(error.message, error.status):
                 refused = Refused(error.message, status=error.status, answered_at=error.answered_at, sent_key=key)
                 return {row.id: refused}
-            status, answered_at, how = 404, error.answered_at, "MPW has nothing under its key (404)"
+            status, answered_at = error.status, error.answered_at
+            how = f"MPW has nothing under its key ({error.status}: {error.message})"
         if len(keys) > 1:
             more = More(f"{len(keys) - 1} of its parts are left", status=status, answered_at=answered_at, sent_key=key)
             return {row.id: more}

@@ -22,7 +22,7 @@ from sync.domain.outbox import (
     absence_counts_at,
 )
 from sync.domain.policy import Policy
-from sync.errors import RejectedError, RemoteError
+from sync.errors import MalformedResponseError, RejectedError, RemoteError
 from sync.flows.context import MPW, Context
 from sync.flows.operations.base import Operation
 from sync.flows.operations.frozen import fields_of, same_day, same_number, text
@@ -79,6 +79,8 @@ def _found(ctx: Context, row: Push) -> Delivered | Conflict | None:
     parsed = read_receipts(mpw(ctx).receipts(api_key=row.api_key).body)
     mine = [receipt for receipt in parsed.rows if receipt.api_key == row.api_key]
     if not mine:
+        if any(row.api_key in bad.raw for bad in parsed.bad):
+            raise MalformedResponseError("what MPW has under its key cannot be read")
         return None
     sent = fields_of(row.payload)
     different = [difference for receipt in mine for difference in _differences(sent, receipt)]
