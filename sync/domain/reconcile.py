@@ -251,7 +251,9 @@ def _void(event: Event, policy: Policy) -> Decision:
     if not _to_delete(event, row):
         return Leave("voided, and nothing of it is in MPW")
     if policy.route("voids") == "off":
-        return Leave("route voids is off")
+        why = "route voids is off"
+        # the ERP's word leaves no entry where it names a row of MPW's only: nothing else would bring it back
+        return Park(why, None) if event.void_wanted else Leave(why)
     item = row.item if row is not None else event.mpw_item
     entity = row.entity_key if row is not None else f"item:{item}" if item else f"{event.kind}:{event.api_key}"
     why = "the ERP voided it" if event.void_wanted else "its origin was voided"
@@ -301,6 +303,9 @@ def _build(
     quantity = _quantity(event, origin, target)
     if not isinstance(quantity, Decimal):
         return quantity
+    unit_cost = _unit_cost(event, origin, target)
+    if not isinstance(unit_cost, Decimal):
+        return unit_cost
     fraction = _fraction(event, quantity, policy)
     if fraction is not None:
         return fraction
@@ -311,7 +316,7 @@ def _build(
             return NeedsPart(warehouse, target.part_number)
         if part.state != "found":
             return _unknown(part, warehouse, target.part_number, now)
-    return _push(event, origin, target, quantity, policy)
+    return _push(event, origin, target, quantity, unit_cost, policy)
 
 
 def _target(event: Event, origin: Origin, mappings: Mapping[str, ItemMapping]) -> ItemMapping | Park:
@@ -352,6 +357,23 @@ def _quantity(event: Event, origin: Origin, target: ItemMapping) -> Decimal | Pa
     )
 
 
+def _unit_cost(event: Event, origin: Origin, target: ItemMapping) -> Decimal | Park:
+    """Return the cost of one unit of MPW's."""
+    try:
+        return fixed(origin.unit_cost / target.factor)
+    except ValueError:
+        subject = f"{event.kind} {event.api_key}"
+        return Park(
+            waits_for(ODD_QUANTITY, subject),
+            None,
+            ODD_QUANTITY,
+            subject,
+            f"{event.kind} {event.api_key}: a cost of {plain(origin.unit_cost)} by a factor of {plain(target.factor)} "
+            "is more than can be",
+            "correct the factor in the item map, or key it into MPW by hand",
+        )
+
+
 def _fraction(event: Event, quantity: Decimal, policy: Policy) -> Park | None:
     whole = quantity == quantity.to_integral_value()
     if event.kind == RECEIPT or whole or policy.fractional_issuances:
@@ -387,7 +409,9 @@ def _unknown(part: Part, warehouse: str, part_number: str, now: datetime) -> Par
     )
 
 
-def _push(event: Event, origin: Origin, target: ItemMapping, quantity: Decimal, policy: Policy) -> NewPush | Park:
+def _push(
+    event: Event, origin: Origin, target: ItemMapping, quantity: Decimal, unit_cost: Decimal, policy: Policy
+) -> NewPush:
     route, operation = ROUTES[event.kind], POSTS[event.kind]
     facts: dict[str, Any] = {"seq": origin.seq, "origin": origin.system}
     if origin.system != "erp":
@@ -400,7 +424,7 @@ def _push(event: Event, origin: Origin, target: ItemMapping, quantity: Decimal, 
         entity_key=f"item:{target.part_number}",
         item=target.part_number,
         rank=rank_of(operation),
-        payload=_payload(event, origin, target, quantity, policy),
+        payload=_payload(event, origin, target, quantity, unit_cost, policy),
         reason=f"{_name(origin.system)} has {event.kind} {event.api_key} ({plain(abs(origin.quantity))} {origin.item}, "
         f"{origin.occurred_on}), MPW has not",
         state=_state(policy, route),
@@ -408,7 +432,9 @@ def _push(event: Event, origin: Origin, target: ItemMapping, quantity: Decimal, 
     )
 
 
-def _payload(event: Event, origin: Origin, target: ItemMapping, quantity: Decimal, policy: Policy) -> str:
+def _payload(
+    event: Event, origin: Origin, target: ItemMapping, quantity: Decimal, unit_cost: Decimal, policy: Policy
+) -> str:
     warehouse = target.warehouses[0]
     if event.kind == TRANSFER:
         return transfer_payload(
@@ -422,7 +448,7 @@ def _payload(event: Event, origin: Origin, target: ItemMapping, quantity: Decima
             part_number=target.part_number,
             warehouse=warehouse,
             quantity=quantity,
-            unit_cost=fixed(origin.unit_cost / target.factor),
+            unit_cost=unit_cost,
             created_on=origin.occurred_on,
             api_key=event.api_key,
             extras=origin.fields,

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, or_, select, update
-from sqlalchemy.engine import Row
+from sqlalchemy import Connection, LargeBinary, cast, func, insert, literal, or_, select, update
 
 from sync.domain.inbox import COMMAND_TYPES, VOID, ErpDocument
 from sync.domain.ledger import ISSUANCE, RECEIPT, TRANSFER, NewEntry, new_entry
@@ -17,9 +16,21 @@ from sync.store.chunks import upsert
 from sync.store.documents import document, documents_by_remote_id, insert_documents, update_documents
 from sync.store.ledger import append_entries, reverse_entries
 from sync.store.schema import inbox, parked
+from sync.store.types import Instant
 
 ERP = "erp"
 ACCEPTED, REJECTED, RECEIVED = "accepted", "rejected", "received"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A row as the ERP inserted it. `repaired`: not all of it was text, and what was not is shown escaped."""
+
+    id: int
+    document_type: str | None
+    api_key: str | None
+    payload: str | None
+    repaired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +51,42 @@ class Books:
     run_id: int | None
 
 
-def received_rows(conn: Connection, limit: int) -> list[Row[Any]]:
-    """Return rows that are not decided yet, oldest first; a state that the ERP set to null counts as received."""
+def received_rows(conn: Connection, limit: int) -> list[Received]:
+    """Return rows that are not decided yet, oldest first; a state that the ERP set to null counts as received.
+
+    SQLite stores what it is given, bytes and text in another encoding included: nothing of that may
+    keep the rows behind it from being read.
+    """
     undecided = or_(inbox.c.state == RECEIVED, inbox.c.state.is_(None))
-    return list(conn.execute(select(inbox).where(undecided).order_by(inbox.c.id).limit(limit)))
+    columns = (inbox.c.document_type, inbox.c.api_key, inbox.c.payload)
+    if conn.dialect.name != "sqlite":
+        rows = conn.execute(select(inbox.c.id, *columns).where(undecided).order_by(inbox.c.id).limit(limit))
+        return [Received(*row) for row in rows]
+    as_bytes = [cast(column, LargeBinary) for column in columns]
+    blob = or_(*(func.typeof(column) == "blob" for column in columns))
+    rows = conn.execute(select(inbox.c.id, blob, *as_bytes).where(undecided).order_by(inbox.c.id).limit(limit))
+    return [_received(*row) for row in rows]
+
+
+def _received(row_id: int, blob: bool | None, *values: bytes | None) -> Received:
+    texts = [None if value is None else value.decode("utf-8", "backslashreplace") for value in values]
+    broken = any(text is not None and text.encode() != value for text, value in zip(texts, values, strict=True))
+    return Received(row_id, texts[0], texts[1], texts[2], repaired=bool(blob) or broken)
 
 
 def close_row(
-    conn: Connection, row: Row[Any], *, state: str, error: str | None, digest: str | None, now: datetime
+    conn: Connection, row: Received, *, state: str, error: str | None, digest: str | None, now: datetime
 ) -> None:
     """Write the answer into an inbox row that nobody has answered meanwhile."""
     undecided = or_(inbox.c.state == RECEIVED, inbox.c.state.is_(None))
-    conn.execute(
-        update(inbox)
-        .where(inbox.c.id == row.id, undecided)
-        .values(state=state, error=error, digest=digest, decided_at=now, received_at=row.received_at or now)
-    )
+    given: Any = inbox.c.received_at
+    if conn.dialect.name == "sqlite":  # which takes anything for a time; null where it is none
+        given = func.strftime("%Y-%m-%dT%H:%M:%f000Z", given)
+    received_at = func.coalesce(given, literal(now, Instant))
+    values = {"state": state, "error": error, "digest": digest, "decided_at": now, "received_at": received_at}
+    if row.repaired:
+        values |= {"document_type": row.document_type, "api_key": row.api_key, "payload": row.payload}
+    conn.execute(update(inbox).where(inbox.c.id == row.id, undecided).values(**values))
 
 
 def add_rows(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:

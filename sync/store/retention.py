@@ -74,6 +74,7 @@ def prune_raw(
 ) -> tuple[int, int | None]:
     """Forget raw texts of documents unchanged since before an instant; return how many, and the id to go on after.
 
+    The ERP's stay: what they say is read again when the rules change, and a void holds for ever.
     Looks at `limit` documents beyond `after_id`; None: there are no more. The digest
     stays: an equal row is known again.
     """
@@ -89,6 +90,7 @@ def prune_raw(
         .where(
             documents.c.id.between(ids[0], ids[-1]),
             documents.c.last_seen_at < before,
+            documents.c.system != "erp",
             documents.c.raw.not_like(f"{_NOTE}%"),
         )
         .values(raw=_note(now.date()))

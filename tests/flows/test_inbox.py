@@ -6,9 +6,10 @@ import json
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, text, update
 
 from sync.store.engine import Store
+from sync.store.reports import view
 from sync.store.schema import documents, inbox, ledger_entries
 from tests.clocks import FakeClock
 from tests.flows.reconcile_world import ISSUANCE, MAIN, RECEIPT, World, make_world
@@ -220,6 +221,36 @@ def test_a_state_of_null_counts_as_received(world: World) -> None:
         row = conn.execute(select(inbox)).one()
     assert row.received_at is not None
     assert row.decided_at == world.clock.now()
+
+
+def test_what_sqlite_takes_for_text_and_time_stops_no_row_behind_it(sqlite_store: Store, clock: FakeClock) -> None:
+    world = make_world(sqlite_store, clock)
+    good = json.dumps(RECEIPT)
+    latin = json.dumps(RECEIPT | {"invoice_number": "Müller"}, ensure_ascii=False).encode("latin-1")
+    statement = "insert into inbox (document_type, api_key, payload, received_at) values (:type, :key, "
+    with world.store.write() as conn:
+        conn.execute(
+            text(statement + "cast(:payload as blob), '15/03/2024')"),
+            {"type": "receipt", "key": "erp-1", "payload": good.encode()},
+        )
+        conn.execute(
+            text(statement + "cast(:payload as text), '2024-03-15 09:30:00')"),
+            {"type": "receipt", "key": "erp-2", "payload": latin},
+        )
+    world.erp("receipt", "erp-3", RECEIPT)
+
+    world.reconcile()
+
+    (first, _), (second, reason), (third, _) = world.rows()
+    assert (first, second, third) == ("accepted", "rejected", "accepted")
+    assert reason is not None
+    assert "no JSON" in reason
+    with world.store.read() as conn:
+        rows = view(conn, "v_inbox")
+    assert rows[0]["payload"] == good
+    assert rows[0]["received_at"] == clock.now()
+    assert rows[1]["received_at"].isoformat() == "2024-03-15T09:30:00+00:00"
+    assert "M\\xfcller" in rows[1]["payload"]
 
 
 def test_a_decided_row_is_not_decided_again(world: World) -> None:

@@ -188,6 +188,13 @@ def test_raw_texts_go_and_digests_and_the_ledger_stay(store: Store, clock: FakeC
     assert count(store, "documents", "digest = 'd'") == 2
 
 
+def test_what_the_erp_said_stays_whole(store: Store, clock: FakeClock) -> None:
+    values = {"source": "inbox", "digest": "d", "raw": '{"kind": "receipt"}', "first_seen_at": NOON}
+    add(store, schema.documents, **values, system="erp", type="void", remote_id="receipt:1", last_seen_at=NOON)
+
+    assert prune_once(context(store, clock)) == NOTHING
+
+
 def test_books_keys_and_what_people_decide_are_never_removed(store: Store, clock: FakeClock) -> None:
     with store.write() as conn:
         tell(conn)

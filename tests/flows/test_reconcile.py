@@ -483,6 +483,18 @@ def test_a_factor_that_makes_it_whole_is_no_fraction(world: World) -> None:
     assert fields(world.push())["quantity"] == 2
 
 
+def test_a_factor_that_makes_a_cost_impossible_stops_no_other_event(world: World) -> None:
+    world.map(ItemMapping("X", "P-1", (MAIN,), Decimal("0.000001")))
+    world.move("Inbound", ("X", "1", "99999999"), ("P-2", "1", "1"))
+    world.move("Inbound", ("Y", "1", "1"), id_="m-2")
+    world.mpw.parts.add((MAIN, "Y"))
+
+    world.reconcile()
+
+    assert ("odd_quantity", "receipt mps-m1-1") in world.told()
+    assert keys(world.pushes()) == [("post_receipt", "mps-m2-1", "ready")]
+
+
 # --- voids --------------------------------------------------------------------------------
 
 
@@ -558,6 +570,20 @@ def test_with_the_route_off_nothing_is_deleted_until_it_is_on(world: World) -> N
 
     assert before == 1
     assert keys(world.pushes())[1] == ("delete_receipt", "erp-1", "held")
+
+
+def test_a_void_of_a_row_that_only_mpw_has_waits_for_its_route(world: World) -> None:
+    world.routes(voids="off")
+    world.erp("void", "foreign-1", {"kind": "receipt"})
+    world.reconcile()
+    before = world.pushes()
+
+    world.routes(voids="push")
+    world.reconcile()
+
+    assert before == []
+    assert keys(world.pushes()) == [("delete_receipt", "foreign-1", "ready")]
+    assert world.waiting() == []
 
 
 # --- cost ---------------------------------------------------------------------------------
