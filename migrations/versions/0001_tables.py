@@ -445,6 +445,7 @@ def upgrade() -> None:
         sa.Column("new_stock", sa.BigInteger(), nullable=False),
         sa.Column("new_cost", sa.BigInteger(), nullable=False),
         sa.Column("base_quantity", sa.BigInteger()),
+        sa.Column("believed_quantity", sa.BigInteger()),
         sa.Column("window_from", INSTANT),
         sa.Column("window_to", INSTANT),
         sa.Column("movement_id", sa.Text()),

@@ -20,6 +20,10 @@ DRAINS = 2
 DATE_RESOLUTION = timedelta(seconds=1)
 """A Date header names the second in which the answer was made."""
 
+PROMPT = timedelta(seconds=5)
+"""A read of the feed that begins so soon after the answer shows the echo, and hardly anything of people's
+made since: what it shows at the patched cost is the echo, whatever the vendor's clocks say."""
+
 SYNCHRONOUS = timedelta(milliseconds=100)
 """How far two clocks may be apart that agree on the second, before the Date header alone must do."""
 
@@ -107,7 +111,8 @@ class Expectation:
 
     `landed`: True, the vendor said so; False, it certainly did not; None, unclear. `waited`: unclear, and
     no call of ours can still land. `drains`: whole reads of the feed begun since the answer.
-    `base_quantity`: what we believed MPservices had when it was sent (None: nothing).
+    `prompt`: the first of them began at once (`PROMPT`). `base_quantity`: what MPservices had when it was
+    sent, proved by an echo (None: nothing was); `believed_quantity`: what we believed, proved or not.
     """
 
     new_stock: Decimal
@@ -117,6 +122,8 @@ class Expectation:
     waited: bool
     drains: int
     window: Window
+    prompt: bool = False
+    believed_quantity: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +243,15 @@ def _by_balance(expected: Expectation, undecided: list[Line], at_balance: list[L
 
 
 def _by_cost(expected: Expectation, undecided: list[Line], own_cost: list[Line]) -> Finding:
-    """Decide where the stock before the patch is unknown: the only movement in the window at that cost."""
+    """Decide where the stock before the patch is not proved.
+
+    What confirms the believed stock is the echo. Else the only movement at that cost that the read right
+    after the answer shows, or that was made in the window.
+    """
     several = tuple(line for line in undecided if not line.single)
+    confirming = [line for line in own_cost if _confirms_belief(expected, line)]
+    if expected.landed and expected.drains > 0 and len(confirming) == 1:
+        return _only_one(confirming, undecided)
     timely = [line for line in own_cost if _in_time(expected, line)]
     if (expected.waited if expected.landed is None else expected.drains > 0) and timely:
         return _only_one(timely, undecided)
@@ -255,7 +269,15 @@ def _by_cost(expected: Expectation, undecided: list[Line], own_cost: list[Line])
 
 def _in_time(expected: Expectation, line: Line) -> bool:
     """Tell whether a line can be the echo by its time; what the first read after the answer lacked must be sure."""
+    if expected.drains == 1 and expected.prompt:
+        return True
     return expected.window.holds(line.created_at, sure=expected.drains > 1)
+
+
+def _confirms_belief(expected: Expectation, line: Line) -> bool:
+    """Tell whether a line leads from the stock that we believed, though unproved, to the patched one."""
+    believed = expected.believed_quantity
+    return believed is not None and line.quantity != 0 and believed + line.quantity == expected.new_stock
 
 
 def _only_one(candidates: list[Line], undecided: list[Line]) -> Finding:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from sync.domain.echo import (
     DRAINS,
+    PROMPT,
     Doubt,
     Expectation,
     Found,
@@ -36,6 +37,7 @@ from sync.store.echoes import (
     doubtful_movements,
     doubts_decided_by_people,
     expectation,
+    first_read_since,
     lines_to_settle,
     open_expectations,
     park_late_decisions,
@@ -120,10 +122,12 @@ def _expectation(
     conn: Connection, expected: Expected, *, policy: Policy, now: datetime, run_id: int | None
 ) -> Expectation:
     landed: bool | None = None
-    waited, drains = False, 0
+    waited, drains, prompt = False, 0, False
     if expected.state == "done":
         landed, since = True, expected.ended_at or expected.finalized_at or now
         drains = whole_reads_since(conn, DRAIN_FLOW, since, run_id=run_id, limit=DRAINS)
+        first = first_read_since(conn, DRAIN_FLOW, since)
+        prompt = first is not None and first - since <= PROMPT
     elif expected.state in ("sending", "unknown"):
         waited = expected.last_sent_at is not None and now >= expected.last_sent_at + policy.late_arrival
     else:
@@ -136,6 +140,8 @@ def _expectation(
         landed=landed,
         waited=waited,
         drains=drains,
+        prompt=prompt,
+        believed_quantity=expected.believed_quantity,
         window=window_of(started_at, expected.ended_at if landed else None, expected.answered_at),
     )
 

@@ -14,6 +14,7 @@ import structlog
 from sync.domain.backoff import backoff
 from sync.domain.outbox import (
     BatchRefused,
+    Delivered,
     NotSent,
     Outcome,
     Refused,
@@ -149,6 +150,9 @@ def _push_rows(ctx: Context, operation: Operation, rows: Sequence[Push], stop: t
     counts.sent += len(claimed)
     failure, outcomes = _send(ctx, operation, claimed)
     _record(ctx, operation, claimed, outcomes, counts)
+    effective = [row for row in claimed if isinstance(outcomes[row.id], Delivered)]
+    if effective and not ctx.stopping():
+        operation.settled(ctx, effective)
     if isinstance(failure, AuthError):
         ctx.pause(operation.system, failure)
         stop.set()

@@ -75,11 +75,13 @@ class MpservicesOptions:
     `feed_hours`: how far "the last two days" reach, rolling by the clock.
     `patch_zero_delta_movement`: a patch that leaves the stock as it is makes a movement of quantity 0, else none.
     `feed_wrapper`: put the feed's list under this name; empty: a bare list.
+    `stamp_skew_seconds`: how far createdAt runs ahead of the Date header's clock.
     """
 
     feed_hours: float = 48
     patch_zero_delta_movement: bool = False
     feed_wrapper: str = ""
+    stamp_skew_seconds: float = 0
 
 
 class MpservicesModel:
@@ -114,7 +116,7 @@ class MpservicesModel:
         return self._feed([(item.created_at, service_order_row(item)) for item in self.service_orders])
 
     def _feed(self, rows: list[tuple[datetime, dict[str, object]]]) -> object:
-        now = self.clock.now()
+        now = max(self.clock.now(), self._stamp_now())
         since = now - timedelta(hours=self.options.feed_hours)
         recent = [(stamp, place, row) for place, (stamp, row) in enumerate(rows) if since <= stamp <= now]
         newest_first = [row for _, _, row in sorted(recent, key=lambda item: item[:2], reverse=True)]
@@ -158,7 +160,7 @@ class MpservicesModel:
         product.stock, product.cost = stock, cost
         if delta != 0 or self.options.patch_zero_delta_movement:
             kind = OUTBOUND if delta < 0 else INBOUND
-            self._record(kind, [Line(product, abs(delta), cost)], None, self.clock.now(), by_patch=True)
+            self._record(kind, [Line(product, abs(delta), cost)], None, self._stamp_now(), by_patch=True)
         return product_row(product)
 
     # ------------------------------------------------------------------ people
@@ -221,7 +223,7 @@ class MpservicesModel:
         sign = {INBOUND: 1, OUTBOUND: -1}.get(type, 0)
         for line in made:
             line.product.stock += sign * line.quantity
-        return self._record(type, made, reference, created_at or self.clock.now()).id
+        return self._record(type, made, reference, created_at or self._stamp_now()).id
 
     @locked
     def add_work_order(
@@ -248,6 +250,10 @@ class MpservicesModel:
         movement = Movement(self._uuid(), type, created_at, reference, lines, by_patch)
         self.all_movements.append(movement)
         return movement
+
+    def _stamp_now(self) -> datetime:
+        """The clock of createdAt, which need not be the one of the Date header."""
+        return self.clock.now() + timedelta(seconds=self.options.stamp_skew_seconds)
 
     def _uuid(self) -> str:
         return str(UUID(int=self._random.getrandbits(128), version=4))

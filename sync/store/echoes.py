@@ -27,6 +27,7 @@ class Expected:
     new_stock: Decimal
     new_cost: Decimal
     base_quantity: Decimal | None
+    believed_quantity: Decimal | None
     outcome: str | None
     movement_id: str | None
     api_key: str
@@ -47,6 +48,7 @@ def expect_echo(
     new_stock: Decimal,
     new_cost: Decimal,
     base_quantity: Decimal | None,
+    believed_quantity: Decimal | None,
     window_from: datetime,
 ) -> None:
     """Open the expectation of a patch that is about to be sent, anew if an earlier call proved without effect."""
@@ -56,6 +58,7 @@ def expect_echo(
         "new_stock": new_stock,
         "new_cost": new_cost,
         "base_quantity": base_quantity,
+        "believed_quantity": believed_quantity,
         "window_from": window_from,
         "window_to": None,
         "movement_id": None,
@@ -212,6 +215,12 @@ def whole_reads_since(conn: Connection, flow: str, instant: datetime, *, run_id:
     return len(list(conn.execute(query)))
 
 
+def first_read_since(conn: Connection, flow: str, instant: datetime) -> datetime | None:
+    """Return when the flow's first run after an instant began, whatever came of it."""
+    query = select(func.min(runs.c.started_at)).where(runs.c.flow == flow, runs.c.started_at > instant)
+    return conn.execute(query).scalar_one_or_none()
+
+
 def doubts_decided_by_people(conn: Connection, kind: str) -> list[Row[Any]]:
     """Return the exceptions of a kind that somebody else than we resolved."""
     query = select(exceptions).where(
@@ -254,6 +263,7 @@ _EXPECTED = (
         echoes.c.new_stock,
         echoes.c.new_cost,
         echoes.c.base_quantity,
+        echoes.c.believed_quantity,
         echoes.c.outcome,
         echoes.c.movement_id,
         outbox.c.api_key,

@@ -406,7 +406,8 @@ echoes = Table(
     Column("external_id", Text, nullable=False),
     Column("new_stock", Fixed, nullable=False),
     Column("new_cost", Fixed, nullable=False),
-    Column("base_quantity", Fixed),  # believed stock when it was sent; null: unknown
+    Column("base_quantity", Fixed),  # proved stock when it was sent; null: none was
+    Column("believed_quantity", Fixed),  # believed stock when it was sent, proved or not; null: unknown
     Column("window_from", Instant),  # bounds of the attempts by the vendor's clock
     Column("window_to", Instant),
     Column("movement_id", Text),  # the echo, once found

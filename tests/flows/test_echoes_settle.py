@@ -30,9 +30,11 @@ def met(store: Store) -> Iterator[StockWorld]:
 
 
 def patch_now(world: StockWorld) -> None:
+    """Patch, and let the reading of the feed right after it fail: what follows is seen by a later one."""
     world.poll()
     world.reconcile()
     assert stock_once(world.ctx).added == 1
+    world.sandbox.faults.add(endpoint="mpservices.movements", kind="error_before", times=1, after=1)
     assert push_once(world.ctx).done == 1
 
 
@@ -63,6 +65,41 @@ def test_of_two_movements_that_fit_neither_is_forwarded_and_a_person_is_asked(do
     assert [line.role for line in doubtful.lines()[-3:]] == ["undecided", "event", "undecided"]
     assert doubtful.echoes()[-1].outcome == "several"
     assert doubtful.state().blocked_reason is not None
+
+
+def test_the_read_right_after_a_patch_tells_its_echo_from_what_people_do_next(met: StockWorld) -> None:
+    met.receives(10)
+    met.poll()
+    met.reconcile()
+    assert stock_once(met.ctx).added == 1
+    assert push_once(met.ctx).done == 1
+    met.moves(-3)
+    met.moves(3)
+    met.cycle()
+
+    assert [line.role for line in met.lines()[-3:]] == ["echo", "event", "event"]
+    assert met.exceptions() == []
+
+
+@pytest.mark.parametrize("skew_seconds", [-120, -3, 3, 120])
+@pytest.mark.parametrize("agreed_before", [True, False])
+def test_an_echo_is_known_though_the_vendor_s_two_clocks_differ(
+    store: Store, skew_seconds: float, agreed_before: bool
+) -> None:
+    with stock_world(store) as world:
+        world.moves(5)
+        if agreed_before:  # the first patch changes nothing and leaves no echo: the stock is believed, not proved
+            world.cycle()
+            world.settle()
+        world.clock.advance(minutes=10)
+        world.receives(7)
+        world.sandbox.mpservices.options.stamp_skew_seconds = skew_seconds
+
+        for _ in range(3):
+            world.cycle()
+
+        assert world.writes().count("mpw.post_receipt") == 1
+        assert world.stocks() == (112, 112)
 
 
 def test_an_item_in_doubt_is_not_patched(doubtful: StockWorld) -> None:

@@ -7,6 +7,7 @@ The sequence, for up to `batch` rows at once, no transaction open across a call:
    written, and `claimed` runs.
 3. `send`: exactly one write call (reads may follow it).
 4. Record (one transaction, fenced): the outcome moves the row, and `after` runs.
+5. `settled`: what should follow at once, where the call took effect.
 
 A row whose outcome is unclear is later settled by `verify`, and `after` runs in that transaction too.
 Every step may be followed by a crash: what `prepare`, `claimed` and `after` write must bear repeating.
@@ -97,6 +98,10 @@ class Operation(ABC):
         A RemoteError raised applies to all rows (`sync.domain.outbox.outcome_of`), and so only the
         write itself may raise one: a failed read after it is an `Unclear` or whatever is known.
         """
+
+    def settled(self, ctx: Context, rows: Sequence[Push]) -> None:
+        """Do what should follow at once on calls that took effect, no transaction open; raises nothing."""
+        return
 
     @abstractmethod
     def verify(self, ctx: Context, row: Push) -> Verdict:
