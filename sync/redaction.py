@@ -16,7 +16,7 @@ _SECRET_SHAPES = (
     # A JSON Web Token, which is what MPW's login gives (mpw-api, Authentication).
     (re.compile(r"\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*"), HIDDEN),
     # MPservices' tokens (mpservices-api, the sample of every call).
-    (re.compile(r"\bMPSER\w{8,}"), HIDDEN),
+    (re.compile(r"\bMPSER\d[\w-]{4,}"), HIDDEN),
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}"), rf"\1 {HIDDEN}"),
     (re.compile(r"(://[^\s:/@]*:)[^\s/@]+@"), rf"\1{HIDDEN}@"),
     (

@@ -14,14 +14,20 @@ def command() -> None:
 
 
 @command.command()
-def upgrade() -> None:
+@json_option
+def upgrade(as_json: bool) -> None:
     """Bring the schema to this program's version; safe to repeat, and while others start."""
     from sync.store.migrate import check
     from sync.store.migrate import upgrade as bring_up
 
     settings = start()
     bring_up(settings.database_url, progress=lambda step: click.echo(step, err=True))
-    click.echo(f"schema {check(settings.database_url).current}: up to date")
+    state = check(settings.database_url)
+    emit(
+        {"current": state.current, "head": state.head, "up_to_date": state.current == state.head},
+        as_json,
+        lambda out: out.line(f"schema {state.current}: up to date"),
+    )
 
 
 @command.command()

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
+
 from sync.cli.start import start
 from sync.errors import ConfigError
 
@@ -20,7 +22,10 @@ def opened() -> Iterator[App]:
     """Open the program for a command that writes: the database is migrated first."""
     from sync.app import open_app
 
-    with open_app(start()) as app:
+    settings = start()
+    if not settings.mpw_on and not settings.mpservices_on:
+        click.echo("note: neither MPW_EMAIL nor MPSERVICES_TOKEN is set: both systems are off", err=True)
+    with open_app(settings) as app:
         yield app
 
 

@@ -96,7 +96,7 @@ def policy_approval(order: Order, *, api_key: str, policy: Policy) -> NewPush:
 
 def policy_key(number: str, earlier: int) -> str:
     """Return the key of an order's n-th approval by policy: a key is never used for other terms."""
-    return f"po-{number}" if earlier == 0 else f"po-{number}-{earlier + 1}"
+    return f"mpsync-po-{number}" if earlier == 0 else f"mpsync-po-{number}-{earlier + 1}"
 
 
 def _approval(

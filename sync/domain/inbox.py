@@ -16,7 +16,7 @@ from sync.domain.ledger import ISSUANCE, RECEIPT, TRANSFER
 from sync.domain.money import fixed, plain, times
 from sync.domain.payloads import PRODUCT_FIELDS
 
-OUR_PREFIXES = ("mpw-r-", "mpw-i-", "mps-", "stock-", "po-")
+OUR_PREFIXES = ("mpw-r-", "mpw-i-", "mps-", "mpsync-")
 TEXT_CHARACTERS_MAX = 2000
 LEDGER_TYPES = (RECEIPT, ISSUANCE, TRANSFER)
 VOID = "void"

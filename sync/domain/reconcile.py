@@ -37,9 +37,11 @@ ORDER_CHANGED = "order_changed"
 OUR_EXCEPTIONS = (UNMAPPED_ITEM, UNKNOWN_PART, FRACTIONAL, ODD_QUANTITY, SETTING_MISSING, PRODUCT_INCOMPLETE)
 """Kinds that are open exactly while an event waits for them, and resolve themselves after."""
 
-UNREACHABLE_WAIT = timedelta(minutes=5)
-UNKNOWN_WAIT_MIN = timedelta(minutes=15)
+UNREACHABLE_STEPS = 20
+"""First back-off steps (15 s each by default) until an event is looked at again that MPW could not be asked about."""
+
 UNKNOWN_WAIT_MAX = timedelta(hours=6)
+"""A part that MPW does not know is asked for at the pace of the frequent polls, then ever more seldom, until this."""
 
 ROUTES: Mapping[str, str] = {RECEIPT: "receipts", ISSUANCE: "issuances", TRANSFER: "transfers"}
 POSTS: Mapping[str, str] = {RECEIPT: POST_RECEIPT, ISSUANCE: POST_ISSUANCE, TRANSFER: POST_TRANSFER}
@@ -315,7 +317,7 @@ def _build(
         if part is None:
             return NeedsPart(warehouse, target.part_number)
         if part.state != "found":
-            return _unknown(part, warehouse, target.part_number, now)
+            return _unknown(part, warehouse, target.part_number, policy, now)
     return _push(event, origin, target, quantity, unit_cost, policy)
 
 
@@ -389,15 +391,15 @@ def _fraction(event: Event, quantity: Decimal, policy: Policy) -> Park | None:
     )
 
 
-def _unknown(part: Part, warehouse: str, part_number: str, now: datetime) -> Park:
+def _unknown(part: Part, warehouse: str, part_number: str, policy: Policy, now: datetime) -> Park:
     if part.state == "failed":
         return Park(
             f"MPW could not be asked: {part.detail}" if part.detail else "MPW could not be asked",
-            now + UNREACHABLE_WAIT,
+            now + UNREACHABLE_STEPS * policy.retry_base,
         )
     subject = f"{part_number} in {warehouse}"
     age = now - part.since if part.since is not None else timedelta(0)
-    wait = min(max(age, UNKNOWN_WAIT_MIN), UNKNOWN_WAIT_MAX)
+    wait = min(max(age, policy.poll_recent), UNKNOWN_WAIT_MAX)
     return Park(
         waits_for(UNKNOWN_PART, subject),
         now + wait,

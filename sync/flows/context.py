@@ -18,6 +18,7 @@ from sync.store.engine import Store
 from sync.store.exceptions import open_exception, resolve_exceptions
 from sync.store.leases import Lease, check_lease
 from sync.store.pauses import pause_reason, pause_system, unpause_system
+from sync.store.reconcile import look_at_everything_parked
 
 MPW = "mpw"
 MPSERVICES = "mpservices"
@@ -112,6 +113,6 @@ class Context:
                 continue
             with self.store.write() as conn:
                 if pause_reason(conn, system, fingerprint=client.fingerprint) is None and unpause_system(conn, system):
-                    resolve_exceptions(
-                        conn, CREDENTIALS, system, resolution="the credentials changed", now=self.clock.now()
-                    )
+                    now = self.clock.now()
+                    resolve_exceptions(conn, CREDENTIALS, system, resolution="the credentials changed", now=now)
+                    look_at_everything_parked(conn, now=now)

@@ -115,7 +115,7 @@ def _push(external_id: str, fields: Mapping[str, object], policy: Policy) -> New
         route="products",
         operation=CREATE_PRODUCT,
         kind=None,
-        api_key=f"stock-product-{hashlib.sha256(external_id.encode()).hexdigest()[:16]}",
+        api_key=f"mpsync-product-{hashlib.sha256(external_id.encode()).hexdigest()[:16]}",
         entity_key=f"mps:{external_id}",
         item=external_id,
         rank=rank_of(CREATE_PRODUCT),

@@ -324,7 +324,7 @@ def _push(item: ItemFacts, patch: Patch, n: int, policy: Policy) -> NewPush:
         route="stock_cost",
         operation=PATCH_STOCK,
         kind=None,
-        api_key=f"stock-{short}-{n}",
+        api_key=f"mpsync-stock-{short}-{n}",
         entity_key=f"mps:{item.external_id}",
         item=item.external_id,
         payload=json.dumps(fields, ensure_ascii=False),

@@ -141,7 +141,7 @@ def test_a_small_order_is_approved_once_it_was_unchanged_for_long_enough(world: 
     world.reconcile()
 
     assert too_early == []
-    assert keys(world.pushes()) == [("approve", "po-1000", "ready")]
+    assert keys(world.pushes()) == [("approve", "mpsync-po-1000", "ready")]
     assert world.push().facts["terms_digest"] == "terms-1"
     assert world.approval() == "wanted"
 
@@ -191,8 +191,8 @@ def test_an_order_that_changes_before_it_is_sent_is_approved_anew_under_a_new_ke
     world.clock.advance(minutes=31)
     world.reconcile()
 
-    assert changed == ([("approve", "po-1000", "superseded")], None)
-    assert keys(world.pushes())[1] == ("approve", "po-1000-2", "ready")
+    assert changed == ([("approve", "mpsync-po-1000", "superseded")], None)
+    assert keys(world.pushes())[1] == ("approve", "mpsync-po-1000-2", "ready")
     assert world.pushes()[1].facts["terms_digest"] == "terms-2"
 
 
@@ -206,7 +206,7 @@ def test_an_approval_that_was_sent_is_not_taken_back(world: World) -> None:
 
     world.reconcile()
 
-    assert keys(world.pushes()) == [("approve", "po-1000", "ready")]
+    assert keys(world.pushes()) == [("approve", "mpsync-po-1000", "ready")]
 
 
 # --- products, stock, inventories ---------------------------------------------------------
