@@ -295,7 +295,8 @@ def after_answer(row: Standing, outcome: Outcome, *, now: datetime, retrying: Re
             due = now + stock_wait(row.failures)
             return Transition("ready", "no_stock", outcome, due_at=due, counts=True, last_error=outcome.reason)
         case BatchRefused():
-            return Transition("ready", "batch_refused", outcome, due_at=now, counts=True, last_error=outcome.reason)
+            state = "unknown" if row.ambiguous else "ready"
+            return Transition(state, "batch_refused", outcome, due_at=now, counts=True, last_error=outcome.reason)
         case NotSent():
             return _not_sent(row, outcome, now=now, retrying=retrying)
         case Unclear():

@@ -156,8 +156,8 @@ def _push_rows(ctx: Context, operation: Operation, rows: Sequence[Push], stop: t
     if isinstance(failure, AuthError):
         ctx.pause(operation.system, failure)
         stop.set()
-    elif any(isinstance(outcome, NotSent) and not outcome.at_once for outcome in outcomes.values()):
-        stop.set()
+    elif any(isinstance(outcome, NotSent) for outcome in outcomes.values()):
+        stop.set()  # of a token that was refused too: no row after another logs in anew within one round
     return counts
 
 
@@ -273,7 +273,10 @@ def _send(ctx: Context, operation: Operation, rows: Sequence[Push]) -> tuple[Rem
 def _record(
     ctx: Context, operation: Operation, rows: Sequence[Push], outcomes: Mapping[int, Outcome], counts: PushCounts
 ) -> None:
-    """Record the answer, whoever leads by now: it is the one thing nobody else can know."""
+    """Record the answer, whoever leads by now: it is the one thing nobody else can know.
+
+    A system that could not be reached, that asked to wait, or that refuses even a new token is left alone until then.
+    """
     now = ctx.clock.now()
     with ctx.store.write() as conn:
         for row in rows:
@@ -283,7 +286,7 @@ def _record(
             if not settle(conn, operation, row, to, policy=ctx.policy, now=now, ends_attempt=True):
                 continue
             counts.note(to.state)
-            if isinstance(outcome, NotSent) and not outcome.at_once and to.due_at is not None:
+            if isinstance(outcome, NotSent) and to.due_at is not None and (not outcome.at_once or to.due_at > now):
                 set_fact(conn, _rest_fact(operation.system), to.due_at.isoformat(), now=now)
             elif to.state == "done":
                 forget_fact(conn, _rest_fact(operation.system))

@@ -12,6 +12,7 @@ from sync.domain.outbox import (
     TOO_OLD,
     Absent,
     BatchRefused,
+    BatchRefused,
     Conflict,
     Delivered,
     Later,
@@ -104,6 +105,16 @@ def test_a_lease_that_ran_out_is_unknown_and_ambiguous() -> None:
     to = after_lease_ran_out(now=NOW)
 
     assert (to.state, to.ambiguous, to.counts) == ("unknown", True, True)
+
+
+def test_a_refusal_of_a_whole_call_clears_no_ambiguity() -> None:
+    outcome = BatchRefused("one of them is no order")
+
+    clear = after_answer(standing(), outcome, now=NOW, retrying=RETRYING)
+    ambiguous = after_answer(standing(ambiguous=True), outcome, now=NOW, retrying=RETRYING)
+
+    assert (clear.state, ambiguous.state) == ("ready", "unknown")
+    assert ambiguous.ambiguous is None
 
 
 def test_an_expired_token_is_tried_again_at_once_but_not_twice() -> None:

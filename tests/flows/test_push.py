@@ -220,6 +220,31 @@ def test_a_burst_of_429_settles(world: OutboxWorld) -> None:
     assert {world.row(push).attempts for push in pushes} == {1}
 
 
+def test_a_login_whose_tokens_are_all_refused_is_not_hammered(lone_world: OutboxWorld) -> None:
+    pushes = [lone_world.receipt(f"k-{n}", part_number=f"Q-{n}") for n in range(20)]
+    lone_world.sandbox.faults.add("mpw.post_receipt", "unauthorized", 1000)
+
+    for _ in range(60):
+        lone_world.push()
+
+    assert lone_world.requests("mpw.login") <= 3
+    assert {lone_world.state(push) for push in pushes} == {"ready"}
+    assert {lone_world.row(push).attempts for push in pushes} == {0}
+    lone_world.sandbox.faults.clear()
+    lone_world.settle()
+    assert {lone_world.state(push) for push in pushes} == {"done"}
+
+
+def test_a_token_that_ran_out_costs_a_row_one_round_and_no_wait(lone_world: OutboxWorld) -> None:
+    pushes = [lone_world.receipt(f"k-{n}", part_number=f"Q-{n}") for n in range(3)]
+    lone_world.sandbox.faults.add("mpw.post_receipt", "unauthorized", 1)
+
+    lone_world.push()
+    lone_world.push()
+
+    assert {lone_world.state(push) for push in pushes} == {"done"}
+
+
 def test_wrong_credentials_pause_the_system_once_and_cost_no_attempt(world: OutboxWorld) -> None:
     wrong = MpwClient(world.sandbox.mpw_url, world.sandbox.email, "wrong", clock=world.clock, max_requests_per_second=0)
     world.ctx.mpw, right = wrong, world.ctx.mpw
