@@ -12,7 +12,6 @@ from sync.domain.outbox import (
     TOO_OLD,
     Absent,
     BatchRefused,
-    BatchRefused,
     Conflict,
     Delivered,
     Later,
