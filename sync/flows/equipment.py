@@ -43,7 +43,7 @@ def _poll(ctx: Context, client: MpwClient) -> Outcome:
         lock_appends(conn)
         _take(conn, rows, counts, ctx)
         counts.quarantined = quarantine_rows(conn, EQUIPMENT, None, bad, now=now)
-        release_remote_ids(conn, EQUIPMENT, rows, now=now)
+        release_remote_ids(conn, EQUIPMENT, rows, bad=bad, now=now)
         day = ctx.policy.day(began_at)
         read = {"source": EQUIPMENT, "day": day, "complete": True, "rows": len(rows)}
         save_days(conn, [{**read, "last_read_at": now, "fetch_began_at": began_at}])

@@ -86,7 +86,7 @@ def take_movements(
     unreadable = [*bad, *done.bad]
     done.counts.seen += len(bad)
     done.counts.quarantined = quarantine_rows(conn, MOVEMENTS, None, unreadable, now=now)
-    release_remote_ids(conn, MOVEMENTS, done.readable, now=now)
+    release_remote_ids(conn, MOVEMENTS, done.readable, bad=unreadable, now=now)
     _check_reach(conn, movements, unreadable, began_at=began_at, policy=policy, now=now)
     note_feed_read(conn, MOVEMENTS, began_at=began_at, covered_from=covered_from)
     _cover(conn, covered_from, began_at, policy, now)

@@ -24,6 +24,7 @@ from sync.store.coverage import (
     WORK_ORDERS,
     coverage_since,
     feed,
+    last_error_at,
 )
 from sync.store.pushed import days_awaiting_readback
 from sync.store.runs import Counts
@@ -64,9 +65,16 @@ def poll_due_once(ctx: Context, *, recent: bool = True) -> Counts:
 
 
 def poll_recent_once(ctx: Context, source: str) -> Counts:
-    """Read what is due now of one of the daily lists, today and yesterday at their own pace: the daemon's tick."""
+    """Read what is due now of one of the daily lists, today and yesterday at their own pace: the daemon's tick.
+
+    A list that fails is left alone for as long as it had been failing, up to the pace of today's reading:
+    what could not be read stays due, and every tick would ask for all of it again.
+    """
+    now = ctx.clock.now()
     with ctx.read() as conn:
-        days = due_windows(conn, ctx.policy, ctx.clock.now())[source]
+        if _rests(conn, source, ctx.policy, now):
+            return Counts()
+        days = due_windows(conn, ctx.policy, now)[source]
     return poll_days_once(ctx, source, days)
 
 
@@ -101,6 +109,13 @@ def due_windows(conn: Connection, policy: Policy, now: datetime) -> dict[str, li
         days = {*due_days(states, policy, now), *(day for day in pushed if day <= last)}
         windows[source] = sorted(days, reverse=True)
     return windows
+
+
+def _rests(conn: Connection, source: str, policy: Policy, now: datetime) -> bool:
+    known, failed_at = feed(conn, source), last_error_at(conn, source)
+    if known is None or known.failing_since is None or failed_at is None:
+        return False
+    return bool(now - failed_at < min(policy.poll_recent, failed_at - known.failing_since))
 
 
 def _recent_days(ctx: Context) -> list[date]:

@@ -93,7 +93,8 @@ def _take(ctx: Context, source: RangeSource[T], span: Span, parsed: Parsed[T], b
         counts.added, counts.changed = source.save(conn, parsed.rows, now)
         counts.unchanged = len(parsed.rows) - counts.added - counts.changed
         counts.quarantined = quarantine_rows(conn, source.name, None, parsed.bad, now=now)
-        release_remote_ids(conn, source.name, [source.identity(row) for row in parsed.rows], now=now)
+        read_well = [source.identity(row) for row in parsed.rows]
+        release_remote_ids(conn, source.name, read_well, bad=parsed.bad, now=now)
         per_day = _per_day(source, parsed.rows)
         save_days(
             conn,

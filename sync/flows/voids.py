@@ -69,6 +69,7 @@ def void_disappeared(
     conn: Connection, exception: Row[Any], *, lock_date: date | None, now: datetime, run_id: int | None = None
 ) -> int:
     """Void what a `mass_disappearance` exception names and is still missing: a person says it really is gone."""
+    lock_appends(conn)  # a poll beside it may be restoring or voiding the same rows
     facts = json.loads(exception.facts)
     source = str(facts["source"])
     found = documents_by_remote_id(conn, MPW, DAY_SOURCES[source].kind, facts["remote_ids"])

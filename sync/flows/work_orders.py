@@ -125,7 +125,8 @@ def _poll_services(ctx: Context, client: MpservicesClient) -> Outcome:
     with ctx.write() as conn:
         added, changed = take_service_orders(conn, parsed.rows, policy_day=ctx.policy.day, now=now)
         new_bad = quarantine_rows(conn, MPSERVICES_WORK_ORDERS, None, parsed.bad, now=now)
-        release_remote_ids(conn, MPSERVICES_WORK_ORDERS, [row.id for row in parsed.rows], now=now)
+        read_well = [row.id for row in parsed.rows]
+        release_remote_ids(conn, MPSERVICES_WORK_ORDERS, read_well, bad=parsed.bad, now=now)
     seen = len(parsed.rows) + len(parsed.bad)
     unchanged = len(parsed.rows) - added - changed
     return Outcome(Counts(seen=seen, added=added, changed=changed, unchanged=unchanged, quarantined=new_bad))

@@ -75,6 +75,14 @@ def record_day_error(conn: Connection, source: str, days: Iterable[date], error:
     upsert(conn, coverage, rows, key=("source", "day"), update=("error", "error_at"))
 
 
+def last_error_at(conn: Connection, source: str) -> datetime | None:
+    """Return when a day of a source last could not be read, None where all could."""
+    failed_at: datetime | None = conn.execute(
+        select(func.max(coverage.c.error_at)).where(coverage.c.source == source)
+    ).scalar_one()
+    return failed_at
+
+
 def caught_up(conn: Connection, policy: Policy, now: datetime) -> bool:
     """Tell whether nothing is missing: no incomplete past day since the start date, and movements read in time."""
     yesterday = policy.day(now) - timedelta(days=1)

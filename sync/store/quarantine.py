@@ -75,13 +75,19 @@ def release_day(conn: Connection, source: str, day: date, *, still: Collection[s
     return len(gone)
 
 
-def release_remote_ids(conn: Connection, source: str, remote_ids: Iterable[str], *, now: datetime) -> int:
-    """Resolve what is quarantined under these remote ids: they read well now; return how many were."""
+def release_remote_ids(
+    conn: Connection, source: str, remote_ids: Iterable[str], *, bad: Iterable[Unreadable], now: datetime
+) -> int:
+    """Resolve what is quarantined under these remote ids: they read well now; return how many were.
+
+    `bad` are the same answer's bad rows: an id that occurs there too (twice, with different content) stays open.
+    """
+    still = {row.remote_id for row in bad}
     waiting = exists().where(quarantine.c.source == source, quarantine.c.resolved_at.is_(None))
     if not conn.execute(select(waiting)).scalar_one():
         return 0
     released = 0
-    for chunk in chunks(f"{source} {remote_id}" for remote_id in remote_ids):
+    for chunk in chunks(f"{source} {remote_id}" for remote_id in remote_ids if remote_id not in still):
         query = select(exceptions.c.facts).where(
             exceptions.c.kind == KIND, exceptions.c.resolved_at.is_(None), exceptions.c.subject.in_(chunk)
         )

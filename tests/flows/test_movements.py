@@ -170,6 +170,26 @@ def test_a_quarantined_movement_settles_when_it_reads_well(world: PollWorld) -> 
     assert len(world.entries()) == 1
 
 
+def test_a_movement_that_comes_twice_with_different_content_is_reported_once_until_it_does_not(
+    world: PollWorld,
+) -> None:
+    twice = [movement("m-1", line(quantity=1)), movement("m-1", line(quantity=2))]
+    for _ in range(3):
+        world.vendors.feed = twice
+        poll_movements_once(world.ctx)
+        world.clock.advance(minutes=5)
+    told = world.rows("select count(*), count(resolved_at) from exceptions")
+    kept = world.rows("select count(*), count(resolved_at) from quarantine")
+
+    world.vendors.feed = twice[1:]
+    poll_movements_once(world.ctx)
+
+    assert told == [(1, 0)]
+    assert kept == [(1, 0)]
+    assert world.rows("select count(*), count(resolved_at) from exceptions") == [(1, 1)]
+    assert world.rows("select count(*), count(resolved_at) from quarantine") == [(1, 1)]
+
+
 def test_ids_that_differ_only_in_their_dashes_do_not_share_a_key(world: PollWorld) -> None:
     _feed(world, movement("ab-c"), movement("a-bc"))
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -108,6 +109,28 @@ def test_malformed_days_do_not_keep_the_older_ones_from_being_read(world: PollWo
     poll_recent_once(world.ctx, RECEIPTS)
 
     assert len(world.vendors.asked("receipts")) == 12
+
+
+def test_a_list_that_fails_is_asked_for_less_and_less_often_and_at_once_when_it_is_back(world: PollWorld) -> None:
+    world.set_policy(start_date=TODAY - timedelta(days=10), poll_recent=timedelta(minutes=5))
+    world.vendors.answers["receipts"] = (200, b"<html>")
+
+    asked = []
+    for _ in range(720):  # an hour of the daemon's ticks
+        before = len(world.vendors.asked("receipts"))
+        poll_recent_once(world.ctx, RECEIPTS)
+        asked.append(len(world.vendors.asked("receipts")) - before)
+        world.clock.advance(seconds=5)
+    passes = [tick for tick, number in enumerate(asked) if number]
+    world.vendors.answers.clear()
+    world.clock.advance(minutes=5)
+    poll_recent_once(world.ctx, RECEIPTS)
+
+    assert set(asked) == {0, 12}
+    assert len(passes) < 25
+    assert passes[:3] == [0, 1, 2]
+    assert max(later - earlier for earlier, later in pairwise(passes)) == 60
+    assert len(world.rows("select day from coverage where source = 'mpw.receipts' and error is null")) == 12
 
 
 def test_the_day_that_a_push_is_dated_to_is_read_back_out_of_turn(world: PollWorld) -> None:
