@@ -1,0 +1,105 @@
+"""The sandbox's models, which hold to the documents' idempotency, with a book of what truly happened."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sync.domain.keys import movement_key
+from sync.sandbox.mpservices import INBOUND, OUTBOUND, Line, Movement, MpservicesModel
+from sync.sandbox.mpw import MpwModel
+from sync.sandbox.mpw_state import Issuance, Part, Receipt
+
+
+class TrueMpw(MpwModel):
+    """MPW, and what the API's user made in it: by key, however often."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.made: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+        self.transfers: Counter[tuple[str, str]] = Counter()
+        self.approvals: Counter[str] = Counter()
+        self.api_deleted: set[tuple[str, str]] = set()
+        self.edited: set[str] = set()
+        self.overwritten: list[str] = []
+        self.on_made: Callable[[str, str, Decimal], None] = lambda kind, key, quantity: None
+
+    def new_receipt(self, part: Part, created_on: date, quantity: Decimal, *args: Any, **kwargs: Any) -> Receipt:
+        """Note a receipt that came with a key."""
+        made = super().new_receipt(part, created_on, quantity, *args, **kwargs)
+        key = kwargs.get("api_key")
+        if key is not None:
+            self.made["receipt", key] += quantity
+            self.on_made("receipt", key, quantity)
+        return made
+
+    def issue(self, part: Part, created_on: date, quantity: Decimal, **kwargs: Any) -> list[Issuance]:
+        """Note an issuance that came with a key."""
+        made = super().issue(part, created_on, quantity, **kwargs)
+        key = kwargs.get("api_key")
+        if key is not None:
+            self.made["issuance", key] += quantity
+            self.on_made("issuance", key, quantity)
+        return made
+
+    def post_receipt(self, values: Mapping[str, object]) -> tuple[int, object]:
+        """Note an upsert that undid a person's correction."""
+        key = str(values.get("api_key"))
+        answer = super().post_receipt(values)
+        if key in self.edited and answer[0] == 200:
+            self.overwritten.append(key)
+        return answer
+
+    def transfer(self, values: Mapping[str, object]) -> tuple[int, object]:
+        """Count what moved."""
+        answer = super().transfer(values)
+        if answer[0] == 200:
+            self.transfers[str(values["part_number"]), str(values["quantity"])] += 1
+        return answer
+
+    def delete_issuance(self, api_key: str) -> tuple[int, object]:
+        """Note what the API took back."""
+        answer = super().delete_issuance(api_key)
+        if answer[0] == 200:
+            self.api_deleted.add(("issuance", api_key))
+        return answer
+
+    def delete_receipt(self, api_key: str) -> tuple[int, object]:
+        """Note what the API took back."""
+        answer = super().delete_receipt(api_key)
+        if answer[0] == 200:
+            self.api_deleted.add(("receipt", api_key))
+        return answer
+
+    def _approve_one(self, text: str) -> str | None:
+        problem = super()._approve_one(text)
+        if problem is None:
+            self.approvals[text] += 1
+        return problem
+
+
+class TrueMps(MpservicesModel):
+    """MPservices, and which lines of which movements are people's."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.events: dict[tuple[str, str], tuple[str, Decimal]] = {}
+        self.echoes: set[str] = set()
+        self.patches = 0
+
+    def _record(
+        self, type: str, lines: list[Line], reference: str | None, created_at: datetime, *, by_patch: bool = False
+    ) -> Movement:
+        made = super()._record(type, lines, reference, created_at, by_patch=by_patch)
+        for n, line in enumerate(lines, start=1):
+            key = movement_key(made.id, n)
+            if by_patch:
+                self.echoes.add(key)
+                self.patches += 1
+            elif type in (INBOUND, OUTBOUND):
+                kind = "receipt" if type == INBOUND else "issuance"
+                self.events[kind, key] = (str(line.product.external_id), line.quantity)
+        return made

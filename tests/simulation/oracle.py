@@ -1,0 +1,402 @@
+"""What must hold: after every commit, at every request, and at the end."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter, defaultdict
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from sync.sandbox.app import Call
+from sync.store.types import instant_text
+from tests.simulation.kernel import Actor, SimClock, Violation
+from tests.simulation.network import key_of
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+LEGAL = {
+    "held": {"ready", "superseded", "discarded"},
+    "ready": {"ready", "sending", "done", "dead", "superseded", "discarded"},
+    "sending": {"ready", "unknown", "done", "dead"},
+    "unknown": {"unknown", "ready", "done", "dead", "discarded"},
+    "dead": set(),
+    "done": set(),
+    "superseded": set(),
+    "discarded": set(),
+}
+"""The drawing in ARCHITECTURE.md, written down a second time on purpose."""
+
+OPERATIONS = {
+    "mpw.post_receipt": "post_receipt",
+    "mpw.post_issuance": "post_issuance",
+    "mpw.delete_receipt": "delete_receipt",
+    "mpw.delete_issuance": "delete_issuance",
+    "mpw.post_inventory": "post_inventory",
+    "mpw.transfer": "post_transfer",
+    "mpw.approve": "approve",
+    "mpservices.patch_stock": "patch_stock",
+    "mpservices.create_product": "create_product",
+}
+PROVABLY_NOTHING = {"not_sent", "429", "401"}
+WATCHED = (
+    "id, operation, entity_key, api_key, kind, state, attempts, tries, fence, ambiguous, last_sent_at, lease_owner, "
+    "lease_until, evidence, payload, due_at"
+)
+
+
+class Oracle:
+    """Watches a world; raises `Violation` with what is wrong."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.reached: Counter[str] = Counter()
+        self.operating = False
+        self.edited_orders: set[str] = set()
+        self._rows: dict[int, sqlite3.Row] = {}
+        self._polls: tuple[Any, ...] = ()
+        world.mpw.on_made = self.on_made
+
+    # ------------------------------------------------------------------ at every request
+
+    def before_write(self, actor: Actor, name: str, call: Call) -> None:
+        """Rule 1: no write leaves unless its attempt row is durably committed; and nothing but the frozen bytes."""
+        for key in key_of(name, call):
+            row = self._sending(OPERATIONS[name], name, key, call)
+            if row is None:
+                raise Violation(f"rule 1: {name} {key} is sent without a committed attempt")
+            if row["n"] is None or row["outcome"] is not None:
+                raise Violation(f"rule 1: {name} {key} is sent, but its attempt {row['n']} is {row['outcome']}")
+            if row["operation"] == "post_transfer" and row["ambiguous"]:
+                raise Violation(f"rule 6: transfer {row['api_key']} is sent again while nobody knows what became of it")
+
+    def _sending(self, operation: str, name: str, key: str, call: Call) -> sqlite3.Row | None:
+        query = (
+            "select o.*, a.n, a.outcome, a.sent_key from outbox o left join attempts a on a.outbox_id = o.id "
+            "and a.n = o.tries where o.operation = ? and o.state in ('sending', 'unknown')"
+        )
+        for row in self.world.raw.execute(query, (operation,)):
+            if operation == "patch_stock":
+                fields = json.loads(row["payload"])
+                sent = {k: v[0] for k, v in parse_qs(call.body.decode()).items()}
+                if sent == {k: str(v) for k, v in fields.items()}:
+                    return row  # type: ignore[no-any-return]
+            elif operation == "approve":
+                if json.loads(row["payload"])["purchase_order_number"] == key:
+                    return row  # type: ignore[no-any-return]
+            elif operation == "post_transfer":
+                if row["payload"].encode() in call.body:
+                    return row  # type: ignore[no-any-return]
+            elif key in (row["sent_key"], row["api_key"]):
+                return row  # type: ignore[no-any-return]
+        return None
+
+    def after_effect(self, name: str, call: Call, status: int) -> None:
+        """Look at what a write did at the vendor."""
+        if self.world.mpw.overwritten:
+            raise Violation(f"a person's correction of {self.world.mpw.overwritten[0]} was overwritten")
+        if status == 200 and name == "mpw.transfer":
+            inner = json.loads(call.body)["inventory_transfer"]
+            if self.world.mpw.transfers[str(inner["part_number"]), str(inner["quantity"])] > 1:
+                raise Violation(f"a transfer took effect twice: {inner}")
+        self.reached[f"{name} {status}"] += 1
+
+    def on_made(self, kind: str, key: str, quantity: Decimal) -> None:
+        """One effect per event: nothing is made beyond what the event says, nor for what is no event."""
+        parent = key.rsplit("_s", 1)[0] if "_s" in key else key
+        if parent in self.world.mps.echoes:
+            raise Violation(f"an echo was forwarded to MPW as {kind} {key}")
+        wanted = self.expected(kind, parent)
+        if wanted is None:
+            raise Violation(f"{kind} {key} was made in MPW, and there is no such event")
+        made = self.made(kind, parent)
+        if made > wanted:
+            raise Violation(f"{kind} {parent} took effect twice: {made} instead of {wanted}")
+
+    def expected(self, kind: str, key: str) -> Decimal | None:
+        """Return an event's quantity, None where nobody made such an event."""
+        if (kind, key) in self.world.mps.events:
+            return self.world.mps.events[kind, key][1]
+        fields = self.world.people.docs.get((kind, key))
+        return None if fields is None else Decimal(fields["quantity_received" if kind == "receipt" else "quantity"])
+
+    def made(self, kind: str, key: str) -> Decimal:
+        """Return how much our calls ever made under an event's key and its parts' keys."""
+        parts = (
+            n
+            for (k, name), n in self.world.mpw.made.items()
+            if k == kind and (name == key or name.startswith(f"{key}_s"))
+        )
+        return sum(parts, Decimal(0))
+
+    # ------------------------------------------------------------------ after every commit
+
+    def after_commit(self, actor: Actor | None) -> None:
+        """Hold every changed row to the drawing and the ten invariants."""
+        flying: Counter[str] = Counter()
+        for row in self.world.raw.execute(f"select {WATCHED} from outbox").fetchall():
+            before = self._rows.get(row["id"])
+            if row["state"] in ("sending", "unknown"):
+                flying[row["entity_key"]] += 1
+            if before is None:
+                self.reached[f"new {row['operation']}"] += 1
+                if row["state"] not in ("held", "ready"):
+                    self._fail(row, f"was born {row['state']}")
+            elif tuple(before) != tuple(row):
+                self._changed(actor, before, row)
+            self._rows[row["id"]] = row
+        for entity, count in flying.items():
+            if count > 1:
+                raise Violation(f"rule 2: {count} rows of {entity} are in flight")
+        self._leads(actor)
+
+    def _changed(self, actor: Actor | None, before: sqlite3.Row, row: sqlite3.Row) -> None:
+        was, now = before["state"], row["state"]
+        attempt = self.world.raw.execute(
+            "select * from attempts where outbox_id = ? and n = ?", (row["id"], row["tries"])
+        ).fetchone()
+        outcome = attempt["outcome"] if attempt is not None else None
+        if was != now:
+            self.reached[f"{was}->{now} {outcome if was == 'sending' else ''}".strip()] += 1
+            self.world.kernel.log(
+                "   ", f"outbox {row['id']} {row['operation']} {row['api_key']}: {was} -> {now} ({outcome})"
+            )
+        if row["fence"] < before["fence"]:
+            self._fail(row, "rule 3: the fence went back")
+        if before["tries"] and before["payload"] != row["payload"]:
+            self._fail(row, "the payload of a sent row changed")
+        if now == "done" and not row["evidence"]:
+            self._fail(row, "rule 9: done without evidence")
+        if now == "superseded" and row["tries"]:
+            self._fail(row, "rule 7: superseded though it was sent")
+        if self.operating:
+            return
+        if was != now and now not in LEGAL[was]:
+            self._fail(row, f"{was} -> {now} is not in the drawing")
+        if now == "sending" and was == "ready":
+            self._claimed(before, row, attempt)
+        if was == "sending" and now != "sending":
+            self._answered(actor, before, row, outcome)
+        if was == "unknown" and now == "ready":
+            self._found_absent(actor, before, row)
+
+    def _claimed(self, before: sqlite3.Row, row: sqlite3.Row, attempt: sqlite3.Row | None) -> None:
+        if row["fence"] != before["fence"] + 1 or row["tries"] != before["tries"] + 1:
+            self._fail(row, "rule 3: a claim raises fence and tries by one")
+        if attempt is None or attempt["fence"] != row["fence"] or attempt["outcome"] is not None:
+            self._fail(row, "rule 1: claimed without an attempt row")
+
+    def _answered(self, actor: Actor | None, before: sqlite3.Row, row: sqlite3.Row, outcome: str | None) -> None:
+        now = row["state"]
+        mine = actor is not None and before["lease_owner"] == self._owner(actor)
+        if not mine and now != "unknown":
+            self._fail(row, f"rule 4: sending -> {now} by somebody who did not send it")
+        if not mine and actor is not None and before["lease_until"] > self._now(actor):
+            self._fail(row, "rule 4: rescued before its lease ended")
+        if not mine:
+            self.reached["rescued"] += 1
+        if now == "ready" and outcome in PROVABLY_NOTHING:
+            if before["ambiguous"]:
+                self._fail(row, f"rule 5: {outcome} cleared an ambiguity")
+            if row["attempts"] != before["attempts"]:
+                self._fail(row, f"rule 8: {outcome} used up an attempt")
+        if now == "unknown" and not row["ambiguous"]:
+            self._fail(row, "rule 5: unknown and not ambiguous")
+        if now == "ready" and outcome in ("unknown", None):
+            self._fail(row, "rule 4: an unclear call became ready")
+
+    def _found_absent(self, actor: Actor | None, before: sqlite3.Row, row: sqlite3.Row) -> None:
+        if row["operation"] == "post_transfer":
+            self._fail(row, "rule 6: an ambiguous transfer became ready by itself")
+        if row["operation"] not in ("post_receipt", "post_issuance", "patch_stock") or actor is None:
+            return
+        if row["remote_id"] if "remote_id" in row.keys() else None:  # noqa: SIM118
+            return
+        parts = self.world.raw.execute(
+            "select count(*) from issuance_parts where outbox_id = ? and state = 'done'", (row["id"],)
+        ).fetchone()[0]
+        if not parts and before["last_sent_at"] is not None:
+            sure = instant_text(SimClock(self.world.kernel, actor.process).now() - self.world.policy.late_arrival)
+            if before["last_sent_at"] > sure:
+                self._fail(row, f"ready again {before['last_sent_at']}: a call of its own may still land")
+
+    def _leads(self, actor: Actor | None) -> None:
+        """What only the leader writes (runs, feeds, days) changes in a leader's transaction alone."""
+        raw = self.world.raw
+        polls = tuple(
+            raw.execute(
+                "select (select coalesce(max(id), 0) from runs), (select count(ended_at) from runs), "
+                "(select max(last_read_at) from coverage)"
+            ).fetchone()
+        )
+        if polls != self._polls and actor is not None and self._polls:
+            lease = raw.execute("select * from leases where name = 'leader'").fetchone()
+            if lease is None or lease["owner"] != self._owner(actor):
+                raise Violation(f"{self._owner(actor)} wrote as leader, and {lease and lease['owner']} leads")
+            if lease["expires_at"] <= self._now(actor):
+                raise Violation(f"{self._owner(actor)} wrote as leader after its lease had ended")
+        self._polls = polls
+
+    def _owner(self, actor: Actor) -> str:
+        return f"{actor.process.name}:{actor.epoch}"
+
+    def _now(self, actor: Actor) -> str:
+        return instant_text(SimClock(self.world.kernel, actor.process).now())
+
+    def _fail(self, row: sqlite3.Row, what: str) -> None:
+        raise Violation(f"outbox {row['id']} {row['operation']} {row['api_key']}: {what}")
+
+    # ------------------------------------------------------------------ causes
+
+    def exception_has_a_cause(self, row: sqlite3.Row) -> None:
+        """Every exception is of something that somebody did."""
+        people, hits = self.world.people, self.world.plan.hits
+        kind, facts = row["kind"], json.loads(row["facts"])
+        self.reached[f"exception {kind}"] += 1
+        key = str(facts.get("api_key", ""))
+        causes = {
+            "credentials": hits["unauthorized"] > 0,
+            "deleted_in_mpw": bool(people.deleted_keys),
+            "push_conflict": self._was_touched(key),
+            "mass_disappearance": people.lost_permission or people.deleted_rows >= 1,
+            "echo_undecided": people.acts["mps_in"] + people.acts["mps_out"] > 0,
+            "push_undecidable": sum(hits.values()) > 0,
+            "push_unknown": sum(hits.values()) > 0,
+            "push_dead": people.lost_permission or key.startswith(("TR-",)) or self._was_touched(key),
+            "stock_blocked": True,  # follows from another
+            "issuance_without_stock": True,
+            "negative_stock": True,
+            "unknown_part": people.lost_permission,
+            "unknown_cost": True,
+            "order_changed": bool(self.edited_orders),
+            "order_unknown": people.lost_permission,
+            "unknown_product": False,
+        }
+        if not causes.get(kind, False):
+            raise Violation(f"an exception without a cause: {kind} {row['subject']}: {row['detail']}")
+
+    def _was_touched(self, key: str) -> bool:
+        people, mpw = self.world.people, self.world.mpw
+        touched = mpw.edited | people.deleted_keys
+        return key in touched or any(name.startswith(f"{key}_s") for name in touched)
+
+    def truly_done(self, push: sqlite3.Row) -> bool:
+        """Tell whether a push took effect, as a person who looks would see it."""
+        operation, key = push["operation"], push["api_key"]
+        if operation == "post_transfer":
+            fields = json.loads(push["payload"])
+            return self.world.mpw.transfers[str(fields["part_number"]), str(fields["quantity"])] > 0
+        if operation in ("post_receipt", "post_issuance"):
+            kind = operation.removeprefix("post_")
+            return self.made(kind, key) == self.expected(kind, key)
+        if operation == "approve":
+            number = json.loads(push["payload"])["purchase_order_number"]
+            return self.world.mpw.orders[int(number)].status == "Ordered"
+        return True
+
+    # ------------------------------------------------------------------ at the end
+
+    def unsettled(self) -> list[str]:
+        """Return what has not met yet."""
+        world, left = self.world, []
+        for row in world.raw.execute(
+            "select * from outbox where state in ('held', 'ready', 'sending', 'unknown', 'dead')"
+        ):
+            left.append(
+                f"outbox {row['id']} {row['operation']} {row['api_key']} is {row['state']}: {row['last_error']}"
+            )
+        for row in world.raw.execute("select * from exceptions where resolved_at is null"):
+            left.append(f"exception {row['kind']} {row['subject']}: {row['detail']}")
+        for row in world.raw.execute("select * from parked"):
+            left.append(f"parked {row['kind']} {row['api_key']}: {row['reason']}")
+        for row in world.raw.execute("select * from inbox where state not in ('accepted', 'rejected')"):
+            left.append(f"inbox {row['document_type']} {row['api_key']} is {row['state']}")
+        for item in world.people.items:
+            here, there = world.mpw.stock(item, "Main"), world.mps.stock(item)
+            managed = world.raw.execute(
+                "select 1 from item_states where external_id = ? and managed", (item,)
+            ).fetchone()
+            if managed and here != there:
+                left.append(f"{item}: MPW has {here}, MPservices {there}")
+        return left + self._events_left() + self._ledger_differs()
+
+    def _events_left(self) -> list[str]:
+        left = []
+        voided = {key for kind, key in self.world.people.docs if kind == "void"}
+        for (kind, key), (_, quantity) in self.world.mps.events.items():
+            if self.made(kind, key) != quantity:
+                left.append(f"{kind} {key}: {self.made(kind, key)} of {quantity} reached MPW")
+        for (kind, key), _ in self.world.people.docs.items():
+            if kind in ("receipt", "issuance"):
+                made, wanted = self.made(kind, key), self.expected(kind, key)
+                alive = self._alive(kind, key)
+                if key in voided and alive and not self._kept(kind, key):
+                    left.append(f"{kind} {key} was voided and is in MPW")
+                if key not in voided and made != wanted:
+                    left.append(f"{kind} {key}: {made} of {wanted} reached MPW")
+            elif kind == "transfer":
+                row = self.world.raw.execute(
+                    "select * from outbox where operation = 'post_transfer' and api_key = ?", (key,)
+                ).fetchone()
+                if row is None:
+                    left.append(f"transfer {key} was never derived")
+            elif kind == "po_approval":
+                number = self.world.people.docs[kind, key]["purchase_order_number"]
+                status = self.world.mpw.orders[int(number)].status
+                if self.world.mpw.approvals[number] > 1:
+                    raise Violation(f"order {number} was approved twice")
+                if status != "Ordered" and number not in self.edited_orders:
+                    left.append(f"order {number} is {status}")
+        return left
+
+    def _alive(self, kind: str, key: str) -> bool:
+        mpw = self.world.mpw
+        if kind == "receipt":
+            return key in mpw.receipt_by_key
+        return any(name == key or name.startswith(f"{key}_s") for name in mpw.issuances_by_key)
+
+    def _kept(self, kind: str, key: str) -> bool:
+        """A receipt of which parts are used cannot be deleted: MPW refuses, and a person was told."""
+        receipt = self.world.mpw.receipt_by_key.get(key) if kind == "receipt" else None
+        return receipt is not None and receipt.used
+
+    def _ledger_differs(self) -> list[str]:
+        raw, mpw, left = self.world.raw, self.world.mpw, []
+        mine: dict[tuple[str, str], int] = defaultdict(int)
+        for row in raw.execute(
+            "select system, remote_id, kind, api_key, sum(quantity) as q from ledger_entries "
+            "where system <> 'erp' group by 1, 2, 3, 4"
+        ):
+            name = f"{row['kind']} {row['remote_id']}" if row["system"] == "mpw" else str(row["api_key"])
+            mine[row["system"], name] += row["q"]
+        first = self.world.policy.start_date
+        true: dict[tuple[str, str], int] = defaultdict(int)
+        for receipt in mpw.receipt_by_id.values():
+            if receipt.listed and receipt.created_on >= first:
+                true["mpw", f"receipt {receipt.id}"] += int(receipt.received * 1_000_000)
+        for issuance in mpw.issuance_by_id.values():
+            if issuance.created_on >= first:
+                true["mpw", f"issuance {issuance.id}"] -= int(issuance.quantity * 1_000_000)
+        for (kind, key), (_, quantity) in self.world.mps.events.items():
+            true["mpservices", key] += int(quantity * 1_000_000) * (1 if kind == "receipt" else -1)
+        names = {name for name in mine.keys() | true.keys() if name[1] not in self.world.mps.echoes}
+        for name in sorted(names):
+            if mine.get(name, 0) != true.get(name, 0):
+                left.append(f"ledger {name}: {mine.get(name, 0) / 1e6:g}, truth {true.get(name, 0) / 1e6:g}")
+        return left
+
+    def final(self) -> None:
+        """What is only looked at once all has met."""
+        raw = self.world.raw
+        if left := raw.execute("select count(*) from outbox where state in ('sending', 'unknown')").fetchone()[0]:
+            raise Violation(f"{left} rows are in flight at the end")
+        echoes = raw.execute("select api_key from movement_lines where role = 'echo'").fetchall()
+        for row in echoes:
+            if row["api_key"] not in self.world.mps.echoes:
+                raise Violation(f"{row['api_key']} is taken for an echo, and a person made it")
+
+
+__all__ = ["Oracle", "timedelta"]

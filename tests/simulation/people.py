@@ -1,0 +1,333 @@
+"""People at both vendors and at the ERP, who work while everything fails; and the operator, who puts things right."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import text
+
+from sync.domain.items import ItemMapping
+from sync.flows.context import Context
+from sync.flows.operate import resolve_push
+from sync.flows.resolve import resolve_by_person
+from sync.sandbox.mpservices import INBOUND, OUTBOUND
+from sync.sandbox.mpw_state import Issuance, Receipt
+from tests.simulation.kernel import SimClock
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+MAIN, DEPOT = "Main", "Depot"
+ITEMS = ("P-1", "P-2", "P-3")
+ENOUGH = 400
+
+
+class People:
+    """Everybody who is not us."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.acts: Counter[str] = Counter()
+        self.busy = True
+        self.serial = 0
+        self.docs: dict[tuple[str, str], dict[str, Any]] = {}
+        self.deleted_keys: set[str] = set()
+        self.deleted_rows = 0
+        self.lost_permission = False
+        self.slipped_in = 0
+        shape = Random(f"people {world.seed}")
+        self.items = ITEMS[: shape.choice((1, 1, 2, 3))]
+        self.interrupts = shape.choice((0.0, 0.03, 0.08))
+        every: dict[str, tuple[Callable[[Random], None], int]] = {
+            "mps_in": (self._mps_in, 4),
+            "mps_out": (self._mps_out, 5),
+            "mps_lines": (self._mps_lines, 1),
+            "mpw_receives": (self._receives, 3),
+            "mpw_issues": (self._issues, 4),
+            "mpw_edits": (self._edits, 2),
+            "mpw_deletes": (self._deletes, 2),
+            "mpw_moves_day": (self._moves_day, 2),
+            "permission": (self._permission, 1),
+            "erp_receipt": (self._erp_receipt, 2),
+            "erp_issuance": (self._erp_issuance, 2),
+            "erp_void": (self._erp_void, 1),
+            "erp_transfer": (self._erp_transfer, 2),
+            "erp_approval": (self._erp_approval, 2),
+            "order_edited": (self._order_edited, 1),
+        }
+        self.choices = {name: act for name, act in every.items() if shape.random() < 0.7 or name == "mps_out"}
+        self.count = shape.randint(6, 26)
+        self.bursts = shape.random() < 0.6
+
+    # ------------------------------------------------------------------ the setting
+
+    def furnish(self) -> None:
+        """Fill both systems, and the item map."""
+        world, shape = self.world, Random(f"furnish {self.world.seed}")
+        world.mpw.add_warehouse(MAIN)
+        world.mpw.add_warehouse(DEPOT)
+        long_ago = world.mpw.today() - timedelta(days=60)
+        for item in self.items:
+            stock = shape.choice((0, 12, 40))
+            world.mpw.add_part(item, MAIN, name=item)
+            world.mpw.add_part(item, DEPOT, name=item)
+            if stock:
+                world.mpw.person_receives(item, MAIN, stock, "10", long_ago)
+            world.mps.add_product(item, stock=stock if shape.random() < 0.7 else stock + 3, cost="10")
+        if shape.random() < 0.5:
+            world.map_items([ItemMapping(item, item, (MAIN,)) for item in self.items])
+
+    def begin(self, seconds: float) -> None:
+        """Put people's acts on the agenda: spread, or in bursts."""
+        random = Random(f"agenda {self.world.seed}")
+        hot = [random.uniform(60, seconds * 0.9) for _ in range(3)] if self.bursts else None
+        for number in range(self.count):
+            when = random.choice(hot) + random.uniform(0, 600) if hot else random.uniform(60, seconds)
+            about = f"act {number}"
+            if not self.world.plan.pick("skip", about, lambda _: False, False):
+                self.world.kernel.at(when, lambda about=about: self.act(about))  # type: ignore[misc]
+
+    def step_clocks(self, seconds: float) -> None:
+        """Step the daemons' clocks now and then."""
+        random = Random(f"steps {self.world.seed}")
+        for process in self.world.processes:
+            for number in range(random.choice((0, 0, 1, 3))):
+                step = self.world.plan.pick(
+                    "step", f"{process.name}{number}", lambda plan: plan.choice((0, -60, -20, -5, 3, 20, 60)), 0
+                )
+                when = random.uniform(0, seconds)
+                if step:
+                    self.world.kernel.at(when, lambda p=process, s=step: self._step(p, s))  # type: ignore[misc]
+
+    def _step(self, process: Any, seconds: float) -> None:
+        self.world.oracle.reached["clock_step"] += 1
+        process.offset = max(-60.0, min(60.0, process.offset + seconds))
+
+    def act(self, about: str) -> None:
+        """Do one thing."""
+        if not self.busy:
+            return
+        random = Random(f"{self.world.seed} {about}")
+        names = list(self.choices)
+        name = random.choices(names, [self.choices[n][1] for n in names])[0]
+        self.acts[name] += 1
+        self.world.kernel.log("PEOPLE", name)
+        self.choices[name][0](random)
+
+    def may_act(self, about: str) -> None:
+        """Somebody may do something just now, between a read of ours and our write."""
+        if self.busy and self.interrupts and self.world.plan.chance("slip", about, self.interrupts):
+            self.slipped_in += 1
+            self.act(f"slip {about} {self.slipped_in}")
+
+    def calm_down(self) -> None:
+        """Go home: what was hidden shows again, and every shelf is filled, so that what waits for stock can go."""
+        self.busy = False
+        world = self.world
+        world.mpw.show_warehouse(MAIN)
+        for item in self.items:
+            self.serial += 1
+            world.mpw.person_receives(item, MAIN, ENOUGH, self._cost(), world.mpw.today())
+
+    def _cost(self) -> str:
+        self.serial += 1
+        return f"{5 + self.serial * 0.0137:.4f}"
+
+    def _item(self, random: Random) -> str:
+        return random.choice(self.items)
+
+    # ------------------------------------------------------------------ MPservices' users
+
+    def _mps_in(self, random: Random) -> None:
+        self.world.mps.person_moves(INBOUND, self._item(random), random.randint(1, 9), self._cost())
+
+    def _mps_out(self, random: Random) -> None:
+        self.world.mps.person_moves(OUTBOUND, self._item(random), random.randint(1, 6), self._cost(), "Folio-1")
+
+    def _mps_lines(self, random: Random) -> None:
+        lines = [(self._item(random), random.randint(1, 4), self._cost()) for _ in range(2)]
+        self.world.mps.person_moves_lines(random.choice((INBOUND, OUTBOUND)), lines)
+
+    # ------------------------------------------------------------------ MPW's users
+
+    def _receives(self, random: Random) -> None:
+        day = self.world.mpw.today() - timedelta(days=random.choice((0, 0, 0, 1)))
+        if not self.world.mpw.warehouses[MAIN].hidden:
+            self.world.mpw.person_receives(self._item(random), MAIN, random.randint(1, 12), self._cost(), day)
+
+    def _issues(self, random: Random) -> None:
+        item = self._item(random)
+        part = self.world.mpw.parts[MAIN, item]
+        if part.available >= 1:
+            quantity = min(Decimal(random.randint(1, 6)), part.available)
+            self.world.mpw.person_issues(
+                item, MAIN, quantity, self.world.mpw.today() - timedelta(days=random.choice((0, 0, 1)))
+            )
+
+    def _edits(self, random: Random) -> None:
+        rows = [row for row in self._receipts() if not row.used]
+        if rows:
+            row = random.choice(rows)
+            if random.random() < 0.6:
+                self.world.mpw.person_edits_receipt(row.id, quantity=row.received + random.randint(1, 3))
+            else:
+                self.world.mpw.person_edits_receipt(row.id, unit_cost=self._cost())
+            if row.api_key:
+                self.world.mpw.edited.add(row.api_key)
+
+    def _deletes(self, random: Random) -> None:
+        """Delete a row; one of ours only once we know that it is there."""
+        rows: list[Receipt | Issuance] = [row for row in self._receipts() if not row.used]
+        rows += [row for row in self.world.mpw.issuance_by_id.values() if row.receipt is not None]
+        rows = [row for row in rows if row.api_key is None or self._settled(row.api_key)]
+        if rows and self.deleted_rows < 4:
+            row = random.choice(rows)
+            self.deleted_rows += 1
+            if row.api_key:
+                self.deleted_keys.add(row.api_key)
+            if isinstance(row, Receipt):
+                self.world.mpw.person_deletes_receipt(row.id)
+            else:
+                self.world.mpw.person_deletes_issuance(row.id)
+
+    def _moves_day(self, random: Random) -> None:
+        day = self.world.mpw.today() - timedelta(days=random.choice((0, 1)))
+        if random.random() < 0.5 and (rows := self._receipts()):
+            row = random.choice(rows)
+            self.world.mpw.person_edits_receipt(row.id, created_on=day)
+            if row.api_key:
+                self.world.mpw.edited.add(row.api_key)
+        elif issuances := [
+            r for r in self.world.mpw.issuance_by_id.values() if not r.api_key or self._settled(r.api_key)
+        ]:
+            self.world.mpw.person_edits_issuance(random.choice(issuances).id, created_on=day)
+
+    def _permission(self, random: Random) -> None:
+        """Lose the permission to see a warehouse for a while."""
+        if self.world.mpw.warehouses[MAIN].hidden:
+            return
+        self.lost_permission = True
+        self.world.mpw.hide_warehouse(MAIN)
+        back = self.world.kernel.time + random.randint(5, 200) * 60
+        self.world.kernel.at(back, lambda: self.world.mpw.show_warehouse(MAIN))
+
+    def _receipts(self) -> list[Receipt]:
+        first = self.world.policy.start_date
+        return [row for row in self.world.mpw.receipt_by_id.values() if row.listed and row.created_on >= first]
+
+    def _settled(self, key: str) -> bool:
+        parent = key.rsplit("_s", 1)[0] if "_s" in key else key
+        query = "select count(*) from outbox where api_key in (?, ?) and operation like 'post%' and state <> 'done'"
+        return bool(self.world.raw.execute(query, (key, parent)).fetchone()[0] == 0)
+
+    # ------------------------------------------------------------------ the ERP
+
+    def _document(self, kind: str, key: str, payload: dict[str, Any]) -> None:
+        self.docs[kind, key] = payload
+        with self.world.inner.write() as conn:
+            conn.execute(
+                text("insert into inbox (document_type, api_key, payload) values (:t, :k, :p)"),
+                {"t": kind, "k": key, "p": json.dumps(payload)},
+            )
+
+    def _erp_receipt(self, random: Random) -> None:
+        self.serial += 1
+        day = (self.world.mpw.today() - timedelta(days=random.choice((0, 0, 1)))).isoformat()
+        quantity = str(random.randint(1, 9))
+        fields = {"part_number": self._item(random), "warehouse_name": MAIN, "quantity_received": quantity}
+        self._document("receipt", f"GR-{self.serial}", fields | {"unit_cost": self._cost(), "created_on": day})
+
+    def _erp_issuance(self, random: Random) -> None:
+        self.serial += 1
+        fields = {"part_number": self._item(random), "warehouse_name": MAIN, "quantity": str(random.randint(1, 5))}
+        self._document("issuance", f"GI-{self.serial}", fields | {"created_on": self.world.mpw.today().isoformat()})
+
+    def _erp_void(self, random: Random) -> None:
+        kinds = [(kind, key) for kind, key in self.docs if kind in ("receipt", "issuance")]
+        kinds = [(kind, key) for kind, key in kinds if ("void", key) not in self.docs]
+        if kinds:
+            kind, key = random.choice(kinds)
+            self._document("void", key, {"kind": kind})
+
+    def _erp_transfer(self, random: Random) -> None:
+        """Each with a quantity of its own: that is the only thing to tell two of them apart."""
+        self.serial += 1
+        item = self._item(random)
+        quantity = 1 + sum(1 for kind, _ in self.docs if kind == "transfer")
+        fields = {"part_number": item, "warehouse_name": MAIN, "destination_warehouse_name": DEPOT}
+        self._document("transfer", f"TR-{self.serial}", fields | {"quantity": str(quantity)})
+
+    def _erp_approval(self, random: Random) -> None:
+        self.serial += 1
+        order = self.world.mpw.add_order(
+            vendor_name="Bosch", warehouse_name=MAIN, lines=[(self._item(random), random.randint(1, 5), "10")]
+        )
+        self._document(
+            "po_approval", f"AP-{self.serial}", {"purchase_order_number": str(order.number), "approved_by": "Ann"}
+        )
+
+    def _order_edited(self, random: Random) -> None:
+        if self.world.mpw.orders:
+            number = random.choice(list(self.world.mpw.orders))
+            self.world.mpw.person_edits_order(number, quantity=random.randint(6, 9))
+            self.world.oracle.edited_orders.add(str(number))
+
+    # ------------------------------------------------------------------ the operator
+
+    def operate(self) -> None:
+        """Do what the open exceptions ask for, knowing the truth."""
+        world, oracle = self.world, self.world.oracle
+        ctx = Context(world.inner, SimClock(world.kernel), world.policy)
+        oracle.operating = True
+        try:
+            for row in world.raw.execute("select * from exceptions where resolved_at is null").fetchall():
+                world.kernel.log("operator", row["kind"], row["subject"], row["detail"])
+                oracle.exception_has_a_cause(row)
+                self._put_right(ctx, row)
+        finally:
+            oracle.after_commit(None)
+            oracle.operating = False
+
+    def _put_right(self, ctx: Context, row: Any) -> None:
+        kind, facts = row["kind"], json.loads(row["facts"])
+        if kind == "credentials":
+            self.world.rotate_credentials()
+        elif kind == "echo_undecided":
+            echo = [movement for movement in facts["movements"] if self._is_patch(movement)]
+            self._resolve(ctx, row, f"it is {echo[0]}" if echo else "none of them")
+        elif kind == "mass_disappearance":
+            gone = [name for name in facts["remote_ids"] if not self._exists(facts["source"], int(name))]
+            if len(gone) == len(facts["remote_ids"]):
+                resolve_by_person(ctx, ids=[row["id"]], why="they are gone", by="sim", void=True)
+        elif kind == "deleted_in_mpw":
+            self._resolve(ctx, row, "yes, that was me")
+        elif "outbox_id" in facts:
+            self._settle_push(ctx, int(facts["outbox_id"]))
+            if kind == "order_changed":
+                resolve_by_person(ctx, kind=kind, subject=row["subject"], why="seen", by="sim")
+
+    def _resolve(self, ctx: Context, row: Any, why: str) -> None:
+        resolve_by_person(ctx, ids=[row["id"]], why=why, by="sim")
+
+    def _settle_push(self, ctx: Context, outbox_id: int) -> None:
+        """A person looks at the vendor and says what is there."""
+        world = self.world
+        push = world.raw.execute("select * from outbox where id = ?", (outbox_id,)).fetchone()
+        if push["state"] not in ("unknown", "dead"):
+            return
+        done = world.oracle.truly_done(push)
+        if push["state"] == "dead" or push["operation"] == "post_transfer":
+            resolve_push(ctx, outbox_id, done=done, why="looked", by="sim")
+
+    def _is_patch(self, movement_id: str) -> bool:
+        return any(m.id == movement_id and m.by_patch for m in self.world.mps.all_movements)
+
+    def _exists(self, source: str, remote_id: int) -> bool:
+        mpw = self.world.mpw
+        return remote_id in (mpw.receipt_by_id if source == "mpw.receipts" else mpw.issuance_by_id)

@@ -1,0 +1,375 @@
+"""One seed's world: both vendors, the database, up to two daemons, people, and the oracle that watches."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from sync.clients.mpservices import client as mpservices_client
+from sync.clients.mpservices.client import MpservicesClient
+from sync.clients.mpw import client as mpw_client
+from sync.clients.mpw.client import MpwClient
+from sync.domain.items import ItemMapping
+from sync.domain.policy import ROUTES, Policy
+from sync.errors import LeaseLostError, StoreError
+from sync.flows.context import Context
+from sync.flows.cycle import CycleReport, cycle_once, work_once
+from sync.flows.lead import Leadership
+from sync.flows.poll import poll_due_once, poll_movements_once
+from sync.flows.push import push_once
+from sync.flows.sweep import sweep_once
+from sync.store.engine import Store
+from sync.store.items import import_items
+from tests.databases import migrated_sqlite
+from tests.simulation.kernel import RENEW_SECONDS, START, Actor, Crash, Kernel, Killed, Process, SimClock, Violation
+from tests.simulation.models import TrueMps, TrueMpw
+from tests.simulation.network import TIMEOUT_SECONDS, Network, Vendors
+from tests.simulation.oracle import Oracle
+from tests.simulation.people import DEPOT, MAIN, People
+from tests.simulation.plan import Key, Plan
+
+QUIET_CYCLES = 14
+"""After the last fault all must meet within so many cycles."""
+
+# The fingerprint of credentials is slow on purpose; the same ones give the same.
+for _client in (mpw_client, mpservices_client):
+    if not hasattr(_client.fingerprint, "cache_info"):
+        _client.fingerprint = cache(_client.fingerprint)  # type: ignore[attr-defined]
+structlog.configure(
+    processors=[structlog.processors.KeyValueRenderer()], logger_factory=structlog.ReturnLoggerFactory()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a seed came to."""
+
+    seed: int
+    minutes: float
+    commits: int
+    crashes: int
+    hits: Mapping[str, int]
+    reached: Mapping[str, int]
+    acts: Mapping[str, int]
+    quiet_cycles: int
+
+
+class SimStore(Store):
+    """The real store; each commit may be the last thing its process does."""
+
+    def __init__(self, inner: Store, world: World, actor: Actor | None) -> None:
+        self.url, self.engine = inner.url, inner.engine
+        self._world, self._actor = world, actor
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Look at the database, as long as the process lives."""
+        if self._actor is not None:
+            self._actor.check()
+        with super().read() as conn:
+            yield conn
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction; the plan may crash it before or after its commit, or stall it before it begins."""
+        world, actor = self._world, self._actor
+        crash = ""
+        if actor is not None:
+            actor.check()
+            world.commits += 1
+            about = f"{actor.process.name}"
+            if world.plan.chance("stall", about, world.plan.stall):
+                world.freeze(actor.process, world.plan.number("stall_minutes", about, 1, 60) * 60)
+                actor.wait(0.01)
+            crash = world.plan.pick("crash", about, lambda random: _crash(random, world.plan.crash), "")
+        with super().write() as conn:
+            yield conn
+            if crash == "before":
+                world.plan.hits["crash_before_commit"] += 1
+                raise Crash
+        world.oracle.after_commit(actor)
+        if crash == "after":
+            world.plan.hits["crash_after_commit"] += 1
+            raise Crash
+
+
+def _crash(random: Random, rate: float) -> str:
+    x = random.random()
+    return "before" if x < rate / 2 else "after" if x < rate else ""
+
+
+class SimLeadership(Leadership):
+    """The lease alone decides, as on PostgreSQL: two daemons on one SQLite file would be refused."""
+
+    renewed_at = -1e9
+
+    def _lock_file(self) -> bool:
+        return True
+
+
+class World:
+    """Everything of one seed."""
+
+    def __init__(
+        self, seed: int, *, given: Mapping[Key, Any] | None = None, trace: bool = False, busy_hours: float = 3
+    ) -> None:
+        self.seed = seed
+        self.kernel = Kernel()
+        self.kernel.trace = [] if trace else None
+        self.plan = Plan(seed, given)
+        shape = Random(f"world {seed}")
+        self.skew = shape.choice((0.0, 0.0, 2.5, -3.0, 120.0, -120.0))
+        self.mpw = TrueMpw(SimClock(self.kernel, offset=shape.choice((0.0, 40.0))), password="secret-1")
+        self.mps = TrueMps(SimClock(self.kernel, offset=self.skew), token="token-1", seed=seed)
+        self.vendors = Vendors(self)
+        self.commits = 0
+        self.busy_seconds = busy_hours * 3600
+        self.tokens = 1
+        self.policy = Policy(
+            warehouse=MAIN,
+            start_date=START.date() - timedelta(days=1),
+            push_from=START - timedelta(days=2),
+            routes=dict.fromkeys(ROUTES, "push"),
+            retry_base=timedelta(seconds=shape.choice((5, 15))),
+            void_after=timedelta(minutes=shape.choice((30, 60))),
+            late_arrival=timedelta(minutes=15),
+            poll_orders=timedelta(hours=6),
+            request_timeout=timedelta(seconds=TIMEOUT_SECONDS),
+            description_marker=shape.random() < 0.85,
+            create_product_path="/CreateProduct",
+        )
+        self.folder = tempfile.mkdtemp(prefix="mpsim-", dir=_ram())
+        shutil.copyfile(_template(), f"{self.folder}/sim.db")
+        self.inner = Store(f"sqlite:///{self.folder}/sim.db")
+        self.raw = sqlite3.connect(f"{self.folder}/sim.db", isolation_level=None, check_same_thread=False)
+        self.raw.row_factory = sqlite3.Row
+        self.people = People(self)
+        self.oracle = Oracle(self)
+        self.people.furnish()
+        self.processes = [
+            Process(self.kernel, name, self._start, reboot_after=self._reboot_after)
+            for name in ("A", "B")[: 2 if shape.random() < 0.5 else 1]
+        ]
+        self.threads = 2 if shape.random() < 0.4 else 1
+        self.quiet_cycles = 0
+
+    # ------------------------------------------------------------------ the run
+
+    def run(self) -> Result:
+        """Let it all happen, end the faults, and demand that everything meets."""
+        try:
+            for process in self.processes:
+                self.kernel.at(0.0, process.boot)
+            self.people.begin(self.busy_seconds)
+            self.people.step_clocks(self.busy_seconds)
+            self.kernel.run(self.busy_seconds)
+            self._quiet()
+            return Result(
+                self.seed,
+                self.kernel.time / 60,
+                self.commits,
+                sum(process.deaths for process in self.processes),
+                self.plan.hits,
+                self.oracle.reached,
+                self.people.acts,
+                self.quiet_cycles,
+            )
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End every thread and remove the database."""
+        self.kernel.close()
+        self.raw.close()
+        self.inner.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _quiet(self) -> None:
+        """No more faults, no more acts: one daemon goes on alone; all must meet within `QUIET_CYCLES`."""
+        self.kernel.log("--- faults off")
+        self.plan.active = False
+        self.people.calm_down()
+        for process in self.processes:
+            process.reboot_after = lambda: 1e9
+            process.die()
+        self.kernel.run(self.kernel.time + 15 * 60)  # what was sent late has landed
+        last = self.processes[0]
+        last.offset = 0.0
+        last.epoch += 1
+        for cycle in range(QUIET_CYCLES):
+            self.people.operate()
+            done: list[bool] = []
+            last.state.clear()
+            last.epoch += 1
+            last.spawn("quiet", lambda actor, done=done: self._one_cycle(actor, done))  # type: ignore[misc]
+            self.kernel.run(self.kernel.time + (600 if cycle in (0, 1) else 65 * 60))
+            if not done:
+                raise Violation("a cycle without faults did not end")
+            self.quiet_cycles = cycle + 1
+            left = self.oracle.unsettled()
+            self.kernel.log("quiet cycle", cycle, left)
+            if not left and cycle >= 2:
+                break
+        else:
+            raise Violation(f"did not converge within {QUIET_CYCLES} cycles: {'; '.join(left)}")
+        self.oracle.final()
+
+    def _one_cycle(self, actor: Actor, done: list[bool]) -> None:
+        ctx, leadership = self._context(actor)
+        leadership.take()
+        cycle_once(ctx)
+        done.append(True)
+
+    # ------------------------------------------------------------------ daemons
+
+    def _reboot_after(self) -> float:
+        return 5.0 + self.plan.number("reboot", "any", 0, 200)
+
+    def _start(self, process: Process) -> None:
+        process.state.clear()
+        process.spawn("work", self._works)
+        if self.threads > 1:
+            process.spawn("poll", self._polls)
+
+    def _context(self, actor: Actor) -> tuple[Context, SimLeadership]:
+        store = SimStore(self.inner, self, actor)
+        clock = SimClock(self.kernel, actor.process)
+        owner = f"{actor.process.name}:{actor.process.epoch}"
+        leadership = actor.process.state.get("lead")
+        if leadership is None:
+            leadership = SimLeadership(store, clock, owner)
+            actor.process.state["lead"] = leadership
+        ctx = Context(
+            store=store,
+            clock=clock,
+            policy=self.policy,
+            mpw=MpwClient(
+                "http://localhost",
+                "sandbox@example.com",
+                self.mpw.password,
+                clock=clock,
+                timeout_seconds=TIMEOUT_SECONDS,
+                max_requests_per_second=0,
+                concurrency=0,
+                transport=Network(self, actor, "mpw"),
+            ),
+            mpservices=MpservicesClient(
+                "http://localhost",
+                f"token-{self.tokens}",
+                clock=clock,
+                timeout_seconds=TIMEOUT_SECONDS,
+                max_requests_per_second=0,
+                concurrency=0,
+                work_orders_path="",
+                create_product_path="/CreateProduct",
+                transport=Network(self, actor, "mpservices"),
+            ),
+            lease=leadership.current,
+            owner=owner,
+            random=Random(f"{self.seed} {actor.name}"),
+            leads=lambda: leadership.held,
+        )
+        ctx.forget_old_pauses()
+        return ctx, leadership
+
+    def _works(self, actor: Actor) -> None:
+        ctx, leadership = self._context(actor)
+        while True:
+            self._guarded(actor, lambda: self._work(actor, ctx, leadership))
+            actor.wait(20 + 60 * self.plan.number("rest", actor.process.name, 0, 30))
+
+    def _work(self, actor: Actor, ctx: Context, leadership: SimLeadership) -> None:
+        leadership.take()
+        leadership.renewed_at = self.kernel.time
+        sweep_once(ctx)
+        if not leadership.held:
+            push_once(ctx)
+            return
+        if self.threads == 1 or self.plan.chance("whole", actor.process.name, 0.3):
+            cycle_once(ctx)
+        else:
+            report = CycleReport()
+            for _ in range(20):
+                if not work_once(ctx, report):
+                    break
+
+    def _polls(self, actor: Actor) -> None:
+        ctx, leadership = self._context(actor)
+        while True:
+            actor.wait(15 + 60 * self.plan.number("poll_rest", actor.process.name, 0, 25))
+            if not leadership.held:
+                continue
+            if self.plan.chance("feed_only", actor.process.name, 0.4):
+                self._guarded(actor, lambda: poll_movements_once(ctx))
+            else:
+                self._guarded(actor, lambda: poll_due_once(ctx))
+
+    def _guarded(self, actor: Actor, work: Callable[[], object]) -> None:
+        """As the daemon does: a lost lease ends the job, an error is said, and the next run tries again."""
+        try:
+            work()
+        except LeaseLostError:
+            self.oracle.reached["lease_lost"] += 1
+        except StoreError:
+            raise
+        except SQLAlchemyError as error:
+            raise Violation(f"the database refused: {error}") from error
+        if not actor.alive:
+            raise Killed
+
+    def renew(self, actor: Actor) -> None:
+        """Renew the lead, as the daemon's own job for it does every few seconds while calls are under way."""
+        leadership = actor.process.state.get("lead")
+        if leadership is not None and leadership.held and self.kernel.time - leadership.renewed_at >= RENEW_SECONDS:
+            leadership.renewed_at = self.kernel.time
+            leadership.take()
+
+    def freeze(self, process: Process, seconds: float) -> None:
+        """Stop a whole process for a while; the world goes on."""
+        process.frozen_until = max(process.frozen_until, self.kernel.time + seconds)
+        self.oracle.reached["freeze"] += 1
+        self.kernel.log("freeze", process.name, f"{seconds / 60:.0f} min")
+
+    def rotate_credentials(self) -> None:
+        """An operator sets new credentials and restarts everything."""
+        self.tokens += 1
+        self.mps.token = f"token-{self.tokens}"
+        self.mpw.password = f"secret-{self.tokens}"
+        for process in self.processes:
+            process.die()
+
+    def map_items(self, mappings: list[ItemMapping]) -> None:
+        """Give the item map."""
+        with self.inner.write() as conn:
+            import_items(conn, mappings, now=START)
+
+
+def _ram() -> str | None:
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+@cache
+def _template() -> Path:
+    """Return a migrated database, made once a process."""
+    from sync.store.migrate import upgrade
+
+    folder = Path(tempfile.mkdtemp(prefix="mpsim-template-", dir=_ram()))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return migrated_sqlite(folder / "template.db", upgrade)
+
+
+__all__ = ["DEPOT", "MAIN", "Result", "World"]
