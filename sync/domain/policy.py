@@ -50,6 +50,10 @@ class Policy:
         """Return `off`, `hold` or `push` for a route."""
         return self.routes.get(name, "hold")
 
+    def routes_off(self) -> frozenset[str]:
+        """Return the routes on which nothing is sent, not even what was derived before they were switched off."""
+        return frozenset(name for name, mode in self.routes.items() if mode == "off")
+
     def day(self, instant: datetime) -> date:
         """Return the calendar day of an instant where the organisation is (edge case S18)."""
         return instant.astimezone(self.timezone).date()

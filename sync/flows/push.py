@@ -28,8 +28,8 @@ from sync.errors import AuthError, RemoteError, RetryableError
 from sync.flows.context import MPSERVICES, MPW, Context
 from sync.flows.operations.base import AlreadyDone, GiveUp, Go, NotNow, Operation, Preparation, Withdraw
 from sync.flows.operations.registry import operations
-from sync.flows.settle import settle
-from sync.flows.sweep import sweep_once
+from sync.flows.settle import open_about, settle
+from sync.flows.sweep import TELL_AFTER, sweep_once
 from sync.store.facts import fact, forget_fact, set_fact
 from sync.store.outbox import Push
 from sync.store.outbox_work import Candidate, Claim, candidates, claim, lease_until, postpone, standing
@@ -71,8 +71,8 @@ class PushCounts:
 def push_once(ctx: Context, *, limit: int = 200, concurrency: int = 1) -> PushCounts:
     """Send what is due, at most one row per entity; several processes may do so at once.
 
-    A system that is off or paused, or that asked to be left alone for a while, is passed over:
-    its rows stay ready, without attempts. What only the leader may send waits for it.
+    A system that is off or paused, or that asked to be left alone for a while, is passed over, and so
+    is a route that is off: its rows stay ready, without attempts. What only the leader may send waits for it.
     """
     sweep_once(ctx)
     counts = PushCounts()
@@ -103,7 +103,7 @@ def _push_system(ctx: Context, system: str, *, limit: int, concurrency: int) -> 
         if operation.system == system and (leads or not operation.leader_only)
     }
     with ctx.read() as conn:
-        found = candidates(conn, list(known), now=ctx.clock.now(), limit=limit)
+        found = candidates(conn, list(known), now=ctx.clock.now(), limit=limit, off=ctx.policy.routes_off())
     calls = _calls(known, found)
     stop = threading.Event()
     if concurrency <= 1 or len(calls) <= 1:
@@ -180,6 +180,13 @@ def _prepare_failed(
             wait = min(max(now - row.created_at, ctx.policy.retry_base), PREPARE_AGAIN_MAX)
             until = now + max(wait, asked or timedelta())
             counts.postponed += postpone(conn, row, until=_after(now, until), reason=error.message)
+            if not isinstance(error, RetryableError) and now - row.created_at >= TELL_AFTER:
+                detail = f"it waits, since what must be read before it is sent is refused: {error.message}"
+                hint = error.hint or (
+                    "see that the account may read what it names: it goes by itself once that can be read; "
+                    f"if it is not wanted any more, `mpsync outbox discard {row.id}`"
+                )
+                open_about(conn, row, "push_undecidable", detail, now=now, hint=hint)
         if isinstance(error, RetryableError):
             stop.set()
             pause = backoff(1, base=ctx.policy.retry_base, random=ctx.random.random(), retry_after=asked)
@@ -248,6 +255,7 @@ def _claim(ctx: Context, operation: Operation, rows: Sequence[Push], prepared: M
             now=now,
             lease_until=lease_until(now, request_timeout=ctx.policy.request_timeout),
             batch_id=str(UUID(int=ctx.random.getrandbits(128))) if operation.batch > 1 else None,
+            off=ctx.policy.routes_off(),
         )
         for row in claimed:
             operation.claimed(conn, row, policy=ctx.policy, now=now)

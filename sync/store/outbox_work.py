@@ -30,15 +30,24 @@ class Candidate:
 
 
 def candidates(
-    conn: Connection, operations: Collection[str], *, now: datetime, limit: int, skip: Collection[int] = ()
+    conn: Connection,
+    operations: Collection[str],
+    *,
+    now: datetime,
+    limit: int,
+    skip: Collection[int] = (),
+    off: Collection[str] = (),
 ) -> list[Candidate]:
-    """Return the rows that are due and head their entity's queue, at most one per entity, the longest due first."""
+    """Return the rows that are due and head their entity's queue, at most one per entity, the longest due first.
+
+    Rows of a route that is `off` do not go, and keep nothing back.
+    """
     alone = exists().where(
         attempts.c.outbox_id == outbox.c.id, attempts.c.n == outbox.c.tries, attempts.c.outcome == "batch_refused"
     )
     query = (
         select(outbox, alone.label("alone_"))
-        .where(_may_go(now), outbox.c.operation.in_(list(operations)))
+        .where(_may_go(now, off), outbox.c.operation.in_(list(operations)))
         .order_by(outbox.c.due_at, outbox.c.id)
         .limit(limit + len(skip))
     )
@@ -53,7 +62,7 @@ def candidates(
     return list(found.values())[:limit]
 
 
-def _may_go(now: datetime) -> ColumnElement[bool]:
+def _may_go(now: datetime, off: Collection[str]) -> ColumnElement[bool]:
     """A ready row that is due, whose entity has nothing in flight, and that no earlier row of its entity keeps back.
 
     An earlier row (by rank, then age) that backs off or waits keeps the later ones back: a receipt
@@ -70,7 +79,12 @@ def _may_go(now: datetime) -> ColumnElement[bool]:
     )
     head = (  # one step in ix_outbox_queue, however long the entity's queue is
         select(first.c.id)
-        .where(first.c.entity_key == outbox.c.entity_key, first.c.state == "ready", not_(waits_for_stock))
+        .where(
+            first.c.entity_key == outbox.c.entity_key,
+            first.c.state == "ready",
+            first.c.route.not_in(list(off)),
+            not_(waits_for_stock),
+        )
         .order_by(first.c.rank, first.c.id)
         .limit(1)
         .scalar_subquery()
@@ -100,6 +114,7 @@ def claim(
     now: datetime,
     lease_until: datetime,
     batch_id: str | None,
+    off: Collection[str] = (),
 ) -> list[Push]:
     """Take those of the rows that still may go, each with a new fence, a lease and its attempt row; return them.
 
@@ -108,7 +123,7 @@ def claim(
     free = _unlocked(conn, [row.id for row in rows])
     claimed = []
     for row in sorted(rows, key=lambda row: row.id):
-        if row.id in free and _take(conn, row, owner=owner, now=now, lease_until=lease_until):
+        if row.id in free and _take(conn, row, owner=owner, now=now, lease_until=lease_until, off=off):
             taken = push_by_id(conn, row.id)
             assert taken is not None
             _add_attempt(conn, taken, claims.get(row.id, Claim()), now=now, batch_id=batch_id)
@@ -121,10 +136,12 @@ def _unlocked(conn: Connection, ids: Sequence[int]) -> set[int]:
     return set(conn.execute(query.with_for_update(skip_locked=True)).scalars())
 
 
-def _take(conn: Connection, row: Push, *, owner: str, now: datetime, lease_until: datetime) -> bool:
+def _take(
+    conn: Connection, row: Push, *, owner: str, now: datetime, lease_until: datetime, off: Collection[str]
+) -> bool:
     statement = (
         update(outbox)
-        .where(outbox.c.id == row.id, outbox.c.fence == row.fence, _may_go(now))
+        .where(outbox.c.id == row.id, outbox.c.fence == row.fence, _may_go(now, off))
         .values(
             state="sending",
             fence=outbox.c.fence + 1,

@@ -11,11 +11,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
 from sync.clients.mpw.client import MpwClient
 from sync.domain.ledger import new_entry
 from sync.domain.outbox import Outcome
+from sync.errors import RejectedError
 from sync.flows.context import Context
 from sync.flows.operations.receipt import PostReceipt
 from sync.flows.operations.registry import operations
@@ -277,6 +278,23 @@ def test_held_rows_and_systems_that_are_off_send_nothing(world: OutboxWorld) -> 
     assert list(world.sandbox.requests.all()) == []
 
 
+def test_a_route_that_was_switched_off_sends_nothing_and_keeps_nothing_back(world: OutboxWorld) -> None:
+    receipt, issuance = world.receipt(), world.issuance()
+    with world.store.write() as conn:
+        conn.execute(update(outbox).where(outbox.c.id == receipt).values(route="receipts"))
+    world.with_policy(routes={"receipts": "off", "issuances": "push"})
+
+    for _ in range(3):
+        world.push()
+
+    assert (world.state(receipt), world.state(issuance)) == ("ready", "done")
+    assert world.row(receipt).tries == 0
+    assert world.requests("mpw.post_receipt") == 0
+    world.with_policy(routes={"receipts": "hold", "issuances": "push"})
+    world.push()
+    assert world.state(receipt) == "done"
+
+
 def test_the_frozen_bytes_are_what_every_attempt_sends(world: OutboxWorld) -> None:
     world.receipt(description="näh #1 % 😀")
     world.sandbox.faults.add("mpw.post_receipt", "lost_request", 2)
@@ -449,6 +467,29 @@ def test_a_push_whose_read_before_fails_waits_without_an_attempt(world: OutboxWo
 
     assert world.state(push) == "done"
     assert world.sandbox.mpw.stock(PART, "WH2") == 3
+
+
+def test_a_person_is_told_of_a_push_whose_read_before_is_refused_for_a_day(
+    lone_world: OutboxWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_client: object, **_: object) -> None:
+        raise RejectedError("you may not see this warehouse", status=403)
+
+    payload = {"part_number": PART, "warehouse_name": MAIN, "destination_warehouse_name": "WH2", "quantity": 3}
+    push = lone_world.add("post_transfer", "t-1", payload)
+    lone_world.sandbox.mpw.add_part(PART, "WH2")
+    with monkeypatch.context() as patch:
+        patch.setattr(MpwClient, "inventories", refused)
+        lone_world.push()
+        assert lone_world.told() == []
+        lone_world.clock.advance(hours=25)
+        lone_world.push()
+        assert lone_world.told() == [("push_undecidable", str(push))]
+    assert "you may not see this warehouse" in lone_world.detail("push_undecidable")
+
+    lone_world.settle()
+
+    assert (lone_world.state(push), lone_world.told()) == ("done", [])
 
 
 def test_two_pushers_on_one_database_leave_one_effect_each(world: OutboxWorld) -> None:
