@@ -21,7 +21,7 @@ from sync.store.coverage import MOVEMENTS
 from sync.store.documents import documents_by_remote_id, insert_documents, update_documents
 from sync.store.engine import lock_appends
 from sync.store.exceptions import open_exception
-from sync.store.ledger import append_entries, reverse_entries
+from sync.store.ledger import append_entries, event_entries, reverse_entries
 from sync.store.movements import (
     ECHO,
     EVENT,
@@ -290,6 +290,8 @@ def _change(conn: Connection, item: _Filed, old: Row[Any], new: Line, work: _Wor
     """Replace a line's entry: a reversal and a new original under the same key."""
     kind = ADJUSTMENT if old.role == ECHO else item.kind
     entry = _entry(kind, old.api_key, item.movement, new, work.policy)
+    if not event_entries(conn, kind, old.api_key):  # Inbound has become Outbound, or the reverse: another event
+        work.new_events.append(EventKey(kind, old.api_key))
     lock_date = work.policy.lock_date
     if old.entry_id is not None:
         reverse_entries(conn, [old.entry_id], lock_date=lock_date, now=work.now, run_id=work.run_id)

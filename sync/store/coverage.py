@@ -47,6 +47,14 @@ def complete_days(conn: Connection, source: str, first: date, last: date) -> set
     return set(conn.execute(query).scalars())
 
 
+def lacks_none(conn: Connection, source: str, first: date, last: date) -> bool:
+    """Tell whether every day of a span, both inclusive, is complete; without reading them one by one."""
+    query = select(func.count()).where(
+        coverage.c.source == source, coverage.c.day.between(first, last), coverage.c.complete
+    )
+    return int(conn.execute(query).scalar_one()) > (last - first).days
+
+
 def days_read_since(conn: Connection, source: str, instant: datetime) -> list[date]:
     """Return the days whose last reading began at or after an instant."""
     query = select(coverage.c.day).where(coverage.c.source == source, coverage.c.fetch_began_at >= instant)
@@ -86,11 +94,8 @@ def last_error_at(conn: Connection, source: str) -> datetime | None:
 def caught_up(conn: Connection, policy: Policy, now: datetime) -> bool:
     """Tell whether nothing is missing: no incomplete past day since the start date, and movements read in time."""
     yesterday = policy.day(now) - timedelta(days=1)
-    wanted = (yesterday - policy.start_date).days + 1
-    if wanted > 0:
-        for source in DAY_SOURCES:
-            if len(complete_days(conn, source, policy.start_date, yesterday)) < wanted:
-                return False
+    if not all(lacks_none(conn, source, policy.start_date, yesterday) for source in DAY_SOURCES):
+        return False
     movements = feed(conn, MOVEMENTS)
     return (
         movements is not None and movements.last_read_at is not None and (now - movements.last_read_at < policy.window)

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from itertools import pairwise
 
 import pytest
+from sqlalchemy import update
 
 from sync.errors import LeaseLostError
 from sync.flows.poll import due_windows, poll_days_once, poll_due_once, poll_recent_once
 from sync.store.coverage import RECEIPTS, caught_up
 from sync.store.engine import Store
 from sync.store.leases import Lease, take_lease
+from sync.store.schema import coverage
 from tests.clocks import FakeClock
 from tests.flows.poll_world import TODAY, PollWorld, issuance, movement, order, poll_world, receipt
 
@@ -47,6 +49,30 @@ def test_a_second_cycle_reads_what_changes_often_and_writes_nothing_new(world: P
     assert (counts.added, counts.changed, counts.voided) == (0, 0, 0)
     assert world.entries() == entries
     assert world.vendors.asked("receipts") == ["receipts?date=2024-03-15", "receipts?date=2024-03-14"]
+
+
+def test_the_days_before_the_last_year_are_looked_at_again_only_where_one_is_missing_or_unclean(
+    world: PollWorld,
+) -> None:
+    start = TODAY - timedelta(days=800)
+    world.set_policy(start_date=start)
+    poll_days_once(world.ctx, RECEIPTS, [start + timedelta(days=n) for n in range(802)])
+    unclean, hole = start + timedelta(days=10), start + timedelta(days=20)
+    with world.store.write() as conn:
+        conn.execute(update(coverage).where(coverage.c.day == unclean).values(unclean=True))
+    world.clock.advance(minutes=61)
+
+    def old() -> list[date]:
+        with world.store.read() as conn:
+            due = due_windows(conn, world.ctx.policy, world.clock.now(), sources=[RECEIPTS])
+        return [day for day in due[RECEIPTS] if day < TODAY - timedelta(days=365)]
+
+    whole = old()
+    with world.store.write() as conn:
+        conn.execute(update(coverage).where(coverage.c.day == hole).values(complete=False))
+
+    assert whole == [unclean]
+    assert old() == [hole, unclean]
 
 
 def test_without_recent_only_what_is_incomplete_or_overdue_is_read(world: PollWorld) -> None:

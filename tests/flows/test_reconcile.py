@@ -333,6 +333,19 @@ def test_an_imported_movement_waits_until_the_feed_shows_it(world: World) -> Non
     assert keys(world.pushes()) == [("post_receipt", "mps-m1-1", "ready")]
 
 
+def test_a_correction_of_an_imported_movement_is_no_more_pushed_than_the_movement_was(world: World) -> None:
+    world.move("Inbound", ("P-1", "3", "1"), source="import", push=False)
+    world.move("Outbound", ("P-1", "3", "1"), source="import", push=False)
+    world.reconcile()
+    before = world.pushes()
+
+    world.move("Outbound", ("P-1", "3", "1"))
+    world.reconcile()
+
+    assert before == []
+    assert keys(world.pushes()) == [("post_issuance", "mps-m1-1", "ready")]
+
+
 def test_a_line_without_quantity_moves_nothing(world: World) -> None:
     world.move("Inbound", ("P-1", "0", "1"))
 
