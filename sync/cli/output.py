@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -47,7 +49,7 @@ class Output:
         to_the_right = [_numeric(column) for column in zip(*values, strict=True)]
         cells = [[cell(value) for value in row] for row in values]
         if self._terminal:
-            _rich_table(columns, cells, to_the_right)
+            _terminal_table(columns, cells, to_the_right)
         else:
             _plain_table(columns, cells, to_the_right)
 
@@ -121,15 +123,60 @@ def _numeric(column: Sequence[object]) -> bool:
     )
 
 
-def _plain_table(columns: Sequence[str], cells: list[list[str]], to_the_right: list[bool]) -> None:
+def _aligned(columns: Sequence[str], cells: list[list[str]], to_the_right: list[bool]) -> list[str]:
+    """Return the lines of a table, the columns' names first, as wide as their longest texts."""
     lines = [list(columns), *cells]
     widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
-    for line in lines:
-        aligned = (
+    return [
+        "  ".join(
             text.rjust(width) if right else text.ljust(width)
             for text, width, right in zip(line, widths, to_the_right, strict=True)
-        )
-        click.echo("  ".join(aligned).rstrip())
+        ).rstrip()
+        for line in lines
+    ]
+
+
+def _plain_table(columns: Sequence[str], cells: list[list[str]], to_the_right: list[bool]) -> None:
+    for line in _aligned(columns, cells, to_the_right):
+        click.echo(line)
+
+
+def _terminal_table(columns: Sequence[str], cells: list[list[str]], to_the_right: list[bool]) -> None:
+    """Write rows so that keys stay whole: prose that does not fit beside them goes below its row."""
+    from rich.cells import cell_len
+
+    width = shutil.get_terminal_size().columns
+    sentences = [
+        place
+        for place in range(len(columns))
+        if any(_is_prose(line[place]) for line in cells) or all(line[place] == NOTHING for line in cells)
+    ]
+    for below in ([], sentences):
+        beside = [place for place in range(len(columns)) if place not in below]
+        rows = [[line[place] for place in beside] for line in cells]
+        header, *lines = _aligned([columns[place] for place in beside], rows, [to_the_right[place] for place in beside])
+        if beside and all(cell_len(line) <= width for line in (header, *lines)):
+            click.secho(header, bold=True, color=_colour_wanted())
+            click.echo("─" * max(cell_len(line) for line in (header, *lines)))
+            for line, values in zip(lines, cells, strict=True):
+                click.echo(line)
+                for place in below:
+                    _write_below(columns[place], values[place], width)
+            return
+    _rich_table(columns, cells, to_the_right)
+
+
+def _is_prose(text: str) -> bool:
+    return " " in text and len(text) > 18
+
+
+def _write_below(name: str, text: str, width: int) -> None:
+    if text == NOTHING:
+        return
+    for line in textwrap.wrap(
+        f"{name}: {text}", max(width, 20), initial_indent="    ", subsequent_indent="      ", break_on_hyphens=False
+    ):
+        click.echo(line)
 
 
 def _rich_table(columns: Sequence[str], cells: list[list[str]], to_the_right: list[bool]) -> None:

@@ -52,14 +52,13 @@ def _render(out: Output, data: dict[str, Any]) -> None:
     )
     out.heading("Sources")
     out.table(
-        ["source", "first day", "last day", "complete", "of", "rows", "read ago", "failing"],
+        ["source", "first day", "last day", "complete", "rows", "read ago", "failing"],
         [
             [
                 row["source"],
                 row["first_day"],
                 row["last_day"],
-                row["complete"],
-                row["days"],
+                f"{row['complete']}/{row['days']}",
                 row["rows"],
                 _ago(row["lag_seconds"]),
                 row["failing"],
@@ -91,9 +90,13 @@ def _render(out: Output, data: dict[str, Any]) -> None:
         )
     out.heading("Last runs")
     out.table(
-        ["flow", "ended", "outcome", "seen", "added", "changed", "voided"],
+        ["flow", "ended ago", "outcome", "seen", "added", "changed", "voided"],
         [
-            [row["flow"], row["ended_at"], row["outcome"], row["seen"], row["added"], row["changed"], row["voided"]]
+            [
+                row["flow"],
+                _ago(int((data["as_of"] - row["ended_at"]).total_seconds()) if row["ended_at"] else None),
+                *(row[name] for name in ("outcome", "seen", "added", "changed", "voided")),
+            ]
             for row in data["runs"]
         ],
         empty="none yet",

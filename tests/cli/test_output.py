@@ -184,3 +184,19 @@ def test_nothing_that_needs_a_person_ends_nothing(capsys: pytest.CaptureFixture[
     attention([])
 
     assert capsys.readouterr() == ("", "")
+
+
+def test_on_a_narrow_terminal_keys_stay_whole_and_sentences_go_below_their_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "mps-6a8ac4ba05804975ad2f89d94a2f20aa-1"
+    reason = f"MPservices has receipt {key} (12 BRG-6204, 2026-11-21), MPW has not"
+    columns = ["id", "operation", "api key", "state", "reason", "last error"]
+    row = [27, "post_receipt", key, "done", reason, None]
+
+    text = shown_on_terminal(monkeypatch, lambda out: out.table(columns, [row]), NO_COLOR="1", COLUMNS="80")
+
+    lines = text.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert lines[0].split() == ["id", "operation", "api", "key", "state"]
+    assert lines[2].split() == ["27", "post_receipt", key, "done"]
+    assert " ".join(" ".join(lines[3:]).split()) == f"reason: {reason}"
+    assert "last error" not in text
