@@ -109,7 +109,12 @@ class Process:
             if not actor.ended:
                 self.kernel.at(self.kernel.time, actor)
         self.actors = []
-        self.kernel.at(self.kernel.time + self.reboot_after(), self.boot)
+        self.kernel.at(self.kernel.time + self.reboot_after(), lambda died=self.epoch: self._reboot(died))  # type: ignore[misc]
+
+    def _reboot(self, died: int) -> None:
+        """Start again, unless it died once more, or was put to other use, in the meantime."""
+        if self.epoch == died:
+            self.boot()
 
 
 class Kernel:
