@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from sync.errors import RejectedError
 from sync.flows.operate import resolve_push
 from sync.flows.operations.approval_read import orders_between
 from sync.flows.operations.ours import mpw
+from sync.flows.operations.transfer import _hint
 from sync.store.engine import Store
 from sync.store.schema import outbox, purchase_orders
 from tests.clocks import FakeClock
@@ -351,6 +353,21 @@ def test_invariant_6_a_transfer_is_never_sent_again_while_nobody_knows(
     detail = world.detail("push_undecidable")
     assert "before: WH2 0, Warehouse #1 100;" in detail
     assert says in detail
+
+
+@pytest.mark.parametrize(
+    ("left", "arrived", "hint"),
+    [
+        ("7", "3", "as if it had taken effect"),
+        ("10", "0", "as if it had not taken effect"),
+        ("13", "-3", "other movements came between"),
+        ("7", "2", "other movements came between"),
+    ],
+)
+def test_the_stocks_are_read_for_what_they_suggest(left: str, arrived: str, hint: str) -> None:
+    said = _hint({MAIN: "10", "WH2": None}, {MAIN: left, "WH2": arrived}, Decimal(3))
+
+    assert said.endswith(hint)
 
 
 @pytest.mark.parametrize("done", [True, False])

@@ -76,7 +76,7 @@ def _hint(before: Mapping[str, str | None], now: Mapping[str, str | None], quant
         return "they say nothing"
     moved = [Decimal(now[name] or 0) - Decimal(before[name] or 0) for name in now]
     names = list(now)
-    if sorted(moved) == sorted([-quantity, quantity]):
+    if moved == [-quantity, quantity]:
         return f"both moved by exactly {plain(quantity)}, as if it had taken effect"
     if not any(moved):
         return f"neither {names[0]} nor {names[1]} moved, as if it had not taken effect"
