@@ -259,7 +259,7 @@ class Oracle:
         key = str(facts.get("api_key", ""))
         causes = {
             "credentials": hits["unauthorized"] > 0,
-            "deleted_in_mpw": bool(people.deleted_keys),
+            "deleted_in_mpw": bool(people.deleted_keys) or people.lost_permission,  # few rows: no guard holds them
             "push_conflict": self._was_touched(key),
             "mass_disappearance": people.lost_permission or people.deleted_rows >= 1,
             "echo_undecided": people.acts["mps_in"] + people.acts["mps_out"] > 0,
