@@ -19,8 +19,17 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), required=True, help="First day, inclusive.")
-@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), required=True, help="Last day, inclusive.")
+@click.option(
+    "--from",
+    "first",
+    type=click.DateTime(["%Y-%m-%d"]),
+    required=True,
+    metavar="YYYY-MM-DD",
+    help="First day, inclusive.",
+)
+@click.option(
+    "--to", "last", type=click.DateTime(["%Y-%m-%d"]), required=True, metavar="YYYY-MM-DD", help="Last day, inclusive."
+)
 @click.option("--source", "sources", multiple=True, help="Only this source, such as mpw.receipts; repeatable.")
 @click.option("--again", is_flag=True, help="Read complete days too.")
 @json_option
@@ -52,7 +61,10 @@ def command(first: datetime, last: datetime, sources: tuple[str, ...], again: bo
 
 def _render(out: Output, data: dict[str, Any]) -> None:
     names = ("seen", "added", "changed", "voided", "unchanged", "quarantined")
-    out.facts({"days": f"{data['from']} to {data['to']}"} | {name: data[name] for name in names if data[name]})
+    out.facts(
+        {"days": f"{data['from']} to {data['to']}"}
+        | {name: data[name] for name in names if data[name] or name == "seen"}
+    )
     if data["skipped_days"]:
         out.line(f"{data['skipped_days']} days were complete and were skipped (--again reads them too)")
     for note in data["notes"]:

@@ -280,4 +280,4 @@ def _skew(name: str, answered_at: datetime | None, began: datetime, ended: datet
         direction = "behind" if answered_at > ended else "ahead of"
         do = "set this machine's clock by NTP (timedatectl set-ntp true)"
         return Finding("clock", "wrong", f"this machine is {skew.total_seconds():.0f} s {direction} {name}", do)
-    return Finding("clock", "ok", f"it and {name}'s agree within {max(skew.total_seconds(), 1):.0f} s")
+    return Finding("clock", "ok", f"{name}'s clock and ours agree within {max(skew.total_seconds(), 1):.0f} s")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sync.cli.opened import looked_at
 from sync.cli.output import Output, attention, emit, json_option
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from sync.flows.context import Context
 
 
 @click.command()
@@ -22,9 +27,23 @@ def command(api_key: str, as_json: bool) -> None:
 
     with looked_at() as app, app.store.read() as conn:
         story = event_story(conn, api_key)
+        _say_why_not(conn, app.context(reads_only=True), story)
     emit(story, as_json, lambda out: _render(out, story))
     if not any(value for name, value in story.items() if name != "api_key"):
         attention([f"nothing is known of {api_key}; keys are exact: look with `mpsync outbox list` or in v_events"])
+
+
+def _say_why_not(conn: Connection, ctx: Context, story: dict[str, Any]) -> None:
+    """Give each event `not_pushed`: why MPW lacks it and nothing is under way for it; None where that is not so."""
+    from sync.domain.reconcile import Leave
+    from sync.flows.reconcile import decide_all, load_known
+
+    idle = not story["pushes"] and not story["parked"]
+    keys = [(event["kind"], event["api_key"]) for event in story["events"] if idle and not event["matched"]]
+    decisions = decide_all(ctx, load_known(conn, ctx, keys)) if keys else {}
+    for event in story["events"]:
+        decision = decisions.get((event["kind"], event["api_key"]))
+        event["not_pushed"] = decision.why if isinstance(decision, Leave) else None
 
 
 def _render(out: Output, story: dict[str, Any]) -> None:
@@ -41,6 +60,7 @@ def _render(out: Output, story: dict[str, Any]) -> None:
                 "matched": bool(event["matched"]),
                 "voided": bool(event["voided"]),
             }
+            | ({"not pushed": event["not_pushed"]} if event["not_pushed"] else {})
         )
     _section(out, "Ledger", story["entries"], ["seq", "system", "entry_type", "quantity", "unit_cost", "posted_on"])
     _section(out, "Documents", story["documents"], ["system", "type", "remote_id", "day", "voided_at"])

@@ -18,8 +18,16 @@ def command() -> None:
 
 @command.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day (occurred_on), inclusive.")
-@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day (occurred_on), inclusive.")
+@click.option(
+    "--from",
+    "first",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
+    help="First day (occurred_on), inclusive.",
+)
+@click.option(
+    "--to", "last", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="Last day (occurred_on), inclusive."
+)
 @click.option("--after", type=click.IntRange(min=0), default=0, help="Only entries after this seq.")
 @json_option
 def ledger(file: Path, first: datetime | None, last: datetime | None, after: int, as_json: bool) -> None:

@@ -32,7 +32,8 @@ def command(file: Path, type_: str, push: bool, as_json: bool) -> None:
 
     A line is a document: api_key beside the payload's fields. `movement` takes an export of
     MPservices' movements, to fill a gap. Every line is accepted or rejected with its number and
-    reason; the same file twice changes nothing. Exit code 1 if any was rejected.
+    reason; the same file twice changes nothing. Exit code 1 if any was rejected. docs/documents.md
+    has the fields of each type.
     """
     from sync.flows.import_file import import_file
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sync.store.outbox import Which
 
 F = TypeVar("F", bound=Callable[..., Any])
+ROUTES = ["receipts", "issuances", "stock_cost", "approvals", "products", "voids", "transfers", "inventories"]
 STATES = ["held", "ready", "sending", "unknown", "done", "dead", "superseded", "discarded"]
 COLUMNS = ["id", "operation", "api_key", "state", "attempts", "due_at", "reason", "last_error"]
 
@@ -30,7 +31,9 @@ def filters(function: F) -> F:
     for option in reversed(
         (
             click.argument("ids", nargs=-1, type=int),
-            click.option("--route", help="Only this route, such as receipts."),
+            click.option(
+                "--route", type=click.Choice(ROUTES), metavar="ROUTE", help="Only this route, such as receipts."
+            ),
             click.option("--operation", help="Only this operation, such as post_receipt."),
             click.option("--item", help="Only this item."),
             click.option("--key", "api_key", help="Only this event's api_key."),

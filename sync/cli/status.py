@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -23,12 +24,13 @@ def command(as_json: bool) -> None:
     with looked_at() as app, app.store.read() as conn:
         now = app.clock.now()
         coverage = reports.coverage_summary(conn)
+        heartbeat = fact(conn, HEARTBEAT_AT)
         for row in coverage:
             read = row["last_read_at"]
             row["lag_seconds"] = None if read is None else int((now - read).total_seconds())
         data = {
             "as_of": now,
-            "heartbeat_at": fact(conn, HEARTBEAT_AT),
+            "heartbeat_at": None if heartbeat is None else datetime.fromisoformat(heartbeat).astimezone(UTC),
             "push_from": app.policy.push_from,
             "routes": dict(app.policy.routes),
             "coverage": coverage,
