@@ -238,6 +238,7 @@ def upgrade() -> None:
         sa.Column("api_key", sa.Text(), nullable=False),
         sa.Column("digest", sa.Text(), nullable=False),
         sa.Column("external_id", sa.Text(), nullable=False),
+        sa.Column("named", sa.Boolean(), server_default=sa.true(), nullable=False),
         sa.Column("quantity", sa.BigInteger(), nullable=False),
         sa.Column("unit_cost", sa.BigInteger(), nullable=False),
         sa.Column("created_at", INSTANT, nullable=False),

@@ -27,6 +27,8 @@ class Line:
     unit_cost: Decimal
     created_at: datetime
     digest: str
+    named: bool = True
+    """Whether it gave an item_external_id: without one its item is known by MPservices' own id."""
 
 
 @dataclass(slots=True)
@@ -44,7 +46,15 @@ def kind_of(movement_type: str) -> str | None:
 
 
 def file_line(
-    kind: str, external_id: str, quantity: Decimal, cost: Decimal, *, cost_is: str, created_at: datetime, digest: str
+    kind: str,
+    external_id: str,
+    quantity: Decimal,
+    cost: Decimal,
+    *,
+    cost_is: str,
+    created_at: datetime,
+    digest: str,
+    named: bool = True,
 ) -> Line:
     """Return a line as the ledger has it; `cost_is` says whether `cost` is per unit or the line's total.
 
@@ -54,7 +64,7 @@ def file_line(
     unit_cost = cost
     if cost_is == "total" and quantity != 0:
         unit_cost = fixed(cost / abs(quantity))
-    return Line(external_id, signed + 0, unit_cost, created_at, digest)
+    return Line(external_id, signed + 0, unit_cost, created_at, digest, named)
 
 
 def match_lines(

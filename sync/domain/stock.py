@@ -93,6 +93,7 @@ class ItemFacts:
     read_quantity: Decimal | None  # MPW's, as it was when this item was last compared
     read_unit_cost: Decimal | None
     lines_after_base: bool
+    nameless: bool = False  # no movement gave its external id
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,12 @@ def readiness(item: ItemFacts) -> Wait | Blocked | None:
     """
     if item.target is None:
         return Blocked("no part of MPW is known for it: map it, or set MPW_WAREHOUSE", None)
+    if item.nameless:
+        return Blocked(
+            "MPservices' movements show it without an external id, which is what a patch names it by",
+            "stock_blocked",
+            "give the product an external id in MPservices, and map that",
+        )
     if item.doubtful:
         return Blocked("a person must say which movement our last patch made", None)
     for state, operation, api_key in item.pushes:

@@ -157,6 +157,7 @@ def _lines(movement: Movement, kind: str, policy: Policy) -> list[Line]:
             cost_is=policy.cost_is,
             created_at=movement.created_at,
             digest=line.digest,
+            named=line.item_external_id is not None,
         )
         _entry(kind, "", movement, filed, policy)  # raises where the amount does not fit the ledger
         lines.append(filed)
@@ -267,6 +268,7 @@ def _add(conn: Connection, item: _Filed, stored: list[Row[Any]], lines: Sequence
                 "api_key": key,
                 "digest": line.digest,
                 "external_id": line.external_id,
+                "named": line.named,
                 "quantity": line.quantity,
                 "unit_cost": line.unit_cost,
                 "created_at": line.created_at,
@@ -306,6 +308,7 @@ def _change(conn: Connection, item: _Filed, old: Row[Any], new: Line, work: _Wor
         old.n,
         digest=new.digest,
         external_id=new.external_id,
+        named=new.named,
         quantity=new.quantity,
         unit_cost=new.unit_cost,
         created_at=new.created_at,

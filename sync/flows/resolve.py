@@ -10,11 +10,13 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 from sqlalchemy.engine import Row
 
+from sync.domain.reconcile import OUR_EXCEPTIONS, waits_for
 from sync.errors import ConfigError
 from sync.flows.context import CREDENTIALS, Context
 from sync.flows.voids import MASS_DISAPPEARANCE, void_disappeared
 from sync.store.coverage import close_gap
 from sync.store.pauses import unpause_system
+from sync.store.reconcile import look_at_parked
 from sync.store.schema import exceptions, quarantine
 
 GAP = "gap"
@@ -73,6 +75,8 @@ def _act(conn: Connection, ctx: Context, row: Row[Any], *, why: str, void: bool)
         close_gap(conn, int(facts["gap_id"]), note=why, now=ctx.clock.now())
     elif row.kind == CREDENTIALS:
         unpause_system(conn, row.subject)
+    elif row.kind in OUR_EXCEPTIONS:
+        look_at_parked(conn, waits_for(row.kind, row.subject), now=ctx.clock.now())
     elif row.kind == QUARANTINED_ROW and "digest" in facts:
         conn.execute(
             update(quarantine)

@@ -289,6 +289,11 @@ def look_at_everything_parked(conn: Connection, *, now: datetime) -> int:
     ).rowcount
 
 
+def look_at_parked(conn: Connection, reason: str, *, now: datetime) -> int:
+    """Let the events that wait for one reason be looked at in the next pass."""
+    return conn.execute(update(parked).where(parked.c.reason == reason).values(due_at=now)).rowcount
+
+
 # --- rows that were never sent ------------------------------------------------------------
 
 

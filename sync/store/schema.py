@@ -20,6 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     text,
+    true,
 )
 
 from sync.store.types import Fixed, Id, Instant
@@ -105,6 +106,7 @@ movement_lines = Table(
     Column("api_key", Text, nullable=False),
     Column("digest", Text, nullable=False),
     Column("external_id", Text, nullable=False),  # item_external_id, else item_id
+    Column("named", Boolean, nullable=False, server_default=true()),  # it gave an item_external_id
     Column("quantity", Fixed, nullable=False),  # signed: + Inbound, - Outbound
     Column("unit_cost", Fixed, nullable=False),
     Column("created_at", Instant, nullable=False),

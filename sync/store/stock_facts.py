@@ -10,7 +10,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, func, or_, select
+from sqlalchemy import Connection, and_, case, exists, func, or_, select
 from sqlalchemy.engine import Row
 
 from sync.domain.outbox import CREATE_PRODUCT, PATCH_STOCK, POST_ISSUANCE, POST_RECEIPT
@@ -72,7 +72,7 @@ def item_facts(conn: Connection, external_ids: Iterable[str], *, policy: Policy)
     unreconciled, parked_ = _unreconciled(conn, chunk), _parked(conn, chunk)
     off, undecided = _unmatched_where_off(conn, chunk, policy), _undecided(conn, ids)
     doubtful, waiting = _doubtful(conn), _open_echoes(conn, ids)
-    products, patches = _products(conn, ids), _patches(conn, ids)
+    products, patches, nameless = _products(conn, ids), _patches(conn, ids), _nameless(conn, ids)
     return {
         item: _facts(
             item,
@@ -88,6 +88,7 @@ def item_facts(conn: Connection, external_ids: Iterable[str], *, policy: Policy)
             undecided=item in undecided,
             doubtful=item in doubtful,
             echo_open=item in waiting,
+            nameless=item in nameless,
             patch=patches.get(item),
         )
         for item in ids
@@ -332,6 +333,13 @@ def _undecided(conn: Connection, ids: list[str]) -> set[str]:
         movement_lines.c.external_id.in_(ids), movement_lines.c.role == "undecided"
     )
     return set(conn.execute(query.distinct()).scalars())
+
+
+def _nameless(conn: Connection, ids: list[str]) -> set[str]:
+    """Return the items that every movement shows without an external id: their name here is MPservices' own."""
+    lines = select(movement_lines.c.external_id, func.max(case((movement_lines.c.named, 1), else_=0)).label("named"))
+    query = lines.where(movement_lines.c.external_id.in_(ids)).group_by(movement_lines.c.external_id)
+    return {row.external_id for row in conn.execute(query) if not row.named}
 
 
 def _doubtful(conn: Connection) -> set[str]:

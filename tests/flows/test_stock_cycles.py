@@ -571,3 +571,16 @@ def json_stock(payload: str) -> str:
     import json
 
     return str(json.loads(payload)["new_stock"])
+
+
+def test_an_item_known_only_by_mpservices_own_id_is_never_patched(world: StockWorld) -> None:
+    """Its id there is no external_id: a patch would be refused, or set another product's stock."""
+    item_id = world.sandbox.mpservices.add_product(None, stock=5, cost="10").item_id
+    world.sandbox.mpw.add_part(item_id, MAIN)
+    world.sandbox.mpw.person_receives(item_id, MAIN, 9, "10", world.sandbox.mpw.today())
+    world.sandbox.mpservices.person_moves("Inbound", item_id, 1, "10")
+
+    world.settle()
+
+    assert world.patches() == []
+    assert ("stock_blocked", f"mps:{item_id}") in world.exceptions()

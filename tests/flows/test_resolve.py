@@ -1,0 +1,89 @@
+"""A person's word on an exception."""
+
+from __future__ import annotations
+
+import pytest
+
+from sync.domain.policy import Policy
+from sync.errors import ConfigError
+from sync.flows.context import CREDENTIALS, MPW, Context
+from sync.flows.resolve import resolve_by_person
+from sync.store.coverage import open_gap, open_gaps
+from sync.store.engine import Store
+from sync.store.exceptions import open_exception, open_exceptions
+from sync.store.pauses import pause_reason, pause_system
+from sync.store.reconcile import due_parked, park
+from sync.store.reports import view
+from tests.clocks import FakeClock
+
+
+@pytest.fixture
+def ctx(store: Store, clock: FakeClock) -> Context:
+    return Context(store=store, clock=clock, policy=Policy())
+
+
+def opened(ctx: Context, kind: str, subject: str, **facts: object) -> None:
+    with ctx.store.write() as conn:
+        open_exception(conn, kind, subject, detail="d", hint="h", now=ctx.clock.now(), facts=facts)
+
+
+def resolve(ctx: Context, **chosen: object) -> int:
+    return resolve_by_person(ctx, why="looked at it", by="ann", **chosen)  # type: ignore[arg-type]
+
+
+def test_a_gap_is_closed_with_the_persons_words(ctx: Context, clock: FakeClock) -> None:
+    with ctx.store.write() as conn:
+        start = clock.now()
+        clock.advance(3600)
+        gap_id = open_gap(conn, "mpservices.movements", start, clock.now(), now=clock.now())
+    opened(ctx, "gap", "mpservices.movements x", gap_id=gap_id)
+
+    assert resolve(ctx, kind="gap") == 1
+
+    with ctx.read() as conn:
+        assert open_gaps(conn) == []
+        assert view(conn, "v_gaps")[0]["note"] == "looked at it"
+        [row] = view(conn, "v_exceptions")
+        assert (row["resolved_by"], row["resolution"]) == ("ann", "looked at it")
+
+
+def test_a_dry_run_counts_and_changes_nothing(ctx: Context) -> None:
+    opened(ctx, "unknown_value", "a")
+    opened(ctx, "unknown_value", "b")
+
+    assert resolve(ctx, kind="unknown_value", dry_run=True) == 2
+
+    with ctx.read() as conn:
+        assert len(open_exceptions(conn)) == 2
+
+
+def test_void_is_refused_for_anything_but_rows_that_disappeared(ctx: Context) -> None:
+    opened(ctx, "unknown_value", "a")
+
+    with pytest.raises(ConfigError, match="--void"):
+        resolve(ctx, subject="a", void=True)
+
+    with ctx.read() as conn:
+        assert len(open_exceptions(conn)) == 1
+
+
+def test_a_pause_for_refused_credentials_is_lifted(ctx: Context, clock: FakeClock) -> None:
+    with ctx.store.write() as conn:
+        pause_system(conn, MPW, fingerprint="f", reason="refused", now=clock.now())
+    opened(ctx, CREDENTIALS, MPW)
+
+    resolve(ctx, kind=CREDENTIALS)
+
+    with ctx.read() as conn:
+        assert pause_reason(conn, MPW, fingerprint="f") is None
+
+
+def test_an_event_whose_cause_still_holds_is_looked_at_again(ctx: Context, clock: FakeClock) -> None:
+    with ctx.store.write() as conn:
+        park(conn, ("receipt", "k"), reason="unmapped_item: X", due_at=None)
+    opened(ctx, "unmapped_item", "X")
+
+    resolve(ctx, kind="unmapped_item")
+
+    with ctx.read() as conn:
+        assert list(due_parked(conn, now=clock.now(), limit=10)) == [("receipt", "k")]
