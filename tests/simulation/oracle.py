@@ -265,7 +265,10 @@ class Oracle:
             "echo_undecided": people.acts["mps_in"] + people.acts["mps_out"] > 0,
             "push_undecidable": sum(hits.values()) > 0,
             "push_unknown": sum(hits.values()) > 0,
-            "push_dead": people.lost_permission or key.startswith(("TR-",)) or self._was_touched(key),
+            "push_dead": people.lost_permission
+            or self._is_used_up(facts)
+            or key.startswith(("TR-",))
+            or self._was_touched(key),
             "stock_blocked": True,  # follows from another
             "issuance_without_stock": True,
             "negative_stock": True,
@@ -277,6 +280,10 @@ class Oracle:
         }
         if not causes.get(kind, False):
             raise Violation(f"an exception without a cause: {kind} {row['subject']}: {row['detail']}")
+
+    def _is_used_up(self, facts: dict[str, Any]) -> bool:
+        """A document was voided whose receipt others had issued from: MPW deletes no such receipt."""
+        return facts.get("operation") == "delete_receipt" and ("void", str(facts["api_key"])) in self.world.people.docs
 
     def _was_touched(self, key: str) -> bool:
         people, mpw = self.world.people, self.world.mpw

@@ -323,8 +323,8 @@ class People:
         if push["state"] not in ("unknown", "dead"):
             return
         done = world.oracle.truly_done(push)
-        changed = push["operation"] == "approve" and "changed" in push["last_error"]
-        if push["state"] == "dead" and not done and (changed or "maximum" in push["last_error"]):
+        hopeless = {"approve": "changed", "post_transfer": "maximum"}.get(push["operation"])
+        if push["state"] == "dead" and not done and hopeless and hopeless in push["last_error"]:
             with world.inner.write() as conn:  # it would be refused for ever: nobody wants it any more
                 discard(conn, Which(ids=[outbox_id]), now=ctx.clock.now(), by="sim", why="not wanted any more")
         elif push["state"] == "dead" or push["operation"] == "post_transfer":
