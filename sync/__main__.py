@@ -65,7 +65,7 @@ def _report_usage(error: click.ClickException) -> int:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         _say(error.format_message())
         return USAGE
-    _say(f"error: {error.format_message()}")
+    _say("error: " + error.format_message().replace("%Y-%m-%d", "YYYY-MM-DD"))
     if isinstance(context, click.Context):
         _say(f"hint: {context.command_path} --help shows how it is used")
     return USAGE

@@ -38,7 +38,22 @@ class Output:
         """Write names and values, one pair a line, the values below each other."""
         width = max((len(name) for name in facts), default=0)
         for name, value in facts.items():
-            click.echo(f"{name:<{width}}  {cell(value)}".rstrip())
+            for line in self._folded(f"{name:<{width}}  ", cell(value)):
+                click.echo(line)
+
+    def _folded(self, name: str, text: str) -> list[str]:
+        """Return a name and its value as one line; on a terminal prose goes on below its beginning, words whole."""
+        if not self._terminal or not _is_prose(text) or text.startswith(("{", "[")):
+            return [f"{name}{text}".rstrip()]
+        columns = max(shutil.get_terminal_size().columns, len(name) + 20)
+        return textwrap.wrap(
+            text,
+            columns,
+            initial_indent=name,
+            subsequent_indent=" " * len(name),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "nothing") -> None:
         """Write rows below their columns' names; columns of numbers stand to the right; without rows, write `empty`."""

@@ -406,8 +406,8 @@ def _unknown(part: Part, warehouse: str, part_number: str, policy: Policy, now: 
         UNKNOWN_PART,
         subject,
         f"MPW does not know part {part_number} in warehouse {warehouse}" + (f": {part.detail}" if part.detail else ""),
-        "create the part in MPW or correct its name in the item map; a receipt would create it, "
-        "which MPW_CREATE_PARTS=true allows",
+        "create the part in MPW, or correct its name: in the item map, or in the ERP, which sends it under a new key; "
+        "a receipt would create it, which MPW_CREATE_PARTS=true allows",
     )
 
 

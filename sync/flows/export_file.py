@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,9 @@ def _entries(conn: Connection, *, first: date | None, last: date | None, after: 
 
 
 def _cell(value: Any) -> Any:
+    """Return a value as CSV has it: an instant as in JSONL, whatever zone the database's session is in."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if isinstance(value, str) and value.startswith(_SPREADSHEET_FORMULA) and not _is_number(value):
         return f"'{value}"
     return value

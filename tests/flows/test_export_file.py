@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -74,3 +74,15 @@ def test_another_kind_of_file_is_refused_and_nothing_is_left_behind(sqlite_store
         export_ledger(conn, tmp_path / "a.xlsx")
 
     assert [path for path in tmp_path.iterdir() if path.name.startswith((".a", "a."))] == []
+
+
+def test_an_instant_is_utc_with_a_z_in_either_kind_of_file(store: Store, clock: FakeClock, tmp_path: Path) -> None:
+    fill(store, clock, [entry(1)])
+    with store.read() as conn:
+        export_ledger(conn, tmp_path / "a.csv")
+        export_ledger(conn, tmp_path / "a.jsonl")
+
+    [row] = csv.DictReader((tmp_path / "a.csv").read_text().splitlines())
+    assert datetime.fromisoformat(row["recorded_at"]) == clock.now()
+    assert row["recorded_at"].endswith("Z")
+    assert json.loads((tmp_path / "a.jsonl").read_text())["recorded_at"].endswith("Z")

@@ -124,7 +124,10 @@ def _day(row: Push) -> date | None:
 
 def _decide(row: Push, order: PurchaseOrder | None) -> Preparation:
     if order is None:
-        hint = "check the number in MPW, and that the account may see its warehouse; then retry the push"
+        hint = (
+            "check the number in MPW, and that the account may see its warehouse; "
+            f"then `mpsync outbox retry {row.id}`, or discard it"
+        )
         return GiveUp(f"MPW shows no order {_number(row)} of the last year", "order_unknown", hint)
     standing = stands(order.status)
     if standing == "ordered":
