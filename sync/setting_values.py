@@ -225,7 +225,7 @@ def _sqlite(url: URL) -> str:
 
 def _postgresql(url: URL) -> str:
     if importlib.util.find_spec("psycopg") is None:
-        raise ValueError("PostgreSQL needs its driver; install it: pip install 'mpsync[postgres]'")
+        raise ValueError("PostgreSQL needs its driver; install it: pip install 'psycopg[binary]'")
     return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 

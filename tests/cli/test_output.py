@@ -200,3 +200,16 @@ def test_on_a_narrow_terminal_keys_stay_whole_and_sentences_go_below_their_row(m
     assert lines[2].split() == ["27", "post_receipt", key, "done"]
     assert " ".join(" ".join(lines[3:]).split()) == f"reason: {reason}"
     assert "last error" not in text
+
+
+def test_on_a_terminal_a_long_sentence_goes_on_below_its_beginning_and_json_stays_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    facts = {"do": "create the part " * 8, "payload": '{"part_number": "51503", ' + '"bin": "A", ' * 8 + "}"}
+    lines = shown_on_terminal(monkeypatch, lambda out: out.facts(facts), NO_COLOR="1", COLUMNS="80").splitlines()
+
+    *prose, payload = lines
+    assert len(prose) > 1
+    assert all(len(line) <= 80 for line in prose)
+    assert all(line.startswith(" " * len("payload  ")) for line in prose[1:])
+    assert payload == f"payload  {facts['payload']}"

@@ -244,7 +244,7 @@ def test_every_way_to_write_postgresql_gets_the_one_driver(scheme: str) -> None:
 def test_postgresql_without_its_driver_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
-    assert "pip install 'mpsync[postgres]'" in refusal(DATABASE_URL="postgresql://host/books")
+    assert "pip install 'psycopg[binary]'" in refusal(DATABASE_URL="postgresql://host/books")
 
 
 def test_a_real_variable_wins_over_the_file_and_an_empty_one_means_the_default(tmp_path: Path) -> None:
