@@ -32,6 +32,8 @@ EXCEPTION_KINDS = (
 
 
 RETRIED_AT = "retried_at"
+DENIED_TRIES = "denied_tries"
+"""In a row's facts: so many tries, from the first, of which a person said that they did nothing more than is known."""
 """The fact of a row that holds when a person last sent it on its way again: what failed before counts no more."""
 
 
@@ -276,8 +278,8 @@ def _retry_one(conn: Connection, push: Push, *, now: datetime, by: str) -> int:
     return done.rowcount
 
 
-def _facts_of_retried(push: Push, now: datetime) -> str:
-    return json.dumps({**push.facts, RETRIED_AT: now.isoformat()}, sort_keys=True)
+def _facts_of_retried(push: Push, now: datetime, more: Mapping[str, object] | None = None) -> str:
+    return json.dumps({**push.facts, RETRIED_AT: now.isoformat(), **(more or {})}, sort_keys=True)
 
 
 def resolve(conn: Connection, outbox_id: int, *, done: bool, why: str, now: datetime, by: str) -> bool:
@@ -294,7 +296,7 @@ def resolve(conn: Connection, outbox_id: int, *, done: bool, why: str, now: date
         values |= {"state": "done", "finalized_at": now}
     else:
         values |= {"state": "ready", "finalized_at": None, "due_at": now, "ambiguous": False}
-        values["facts"] = _facts_of_retried(push, now)
+        values["facts"] = _facts_of_retried(push, now, {DENIED_TRIES: push.tries})
     changed = conn.execute(
         update(outbox)
         .where(outbox.c.id == outbox_id, outbox.c.state.in_(("unknown", "dead")))

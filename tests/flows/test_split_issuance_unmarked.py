@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from sync.flows.operate import resolve_push
 from sync.store.engine import Store
 from tests.clocks import FakeClock
-from tests.flows.outbox_world import MAIN, OutboxWorld, outbox_world
+from tests.flows.outbox_world import MAIN, TODAY, OutboxWorld, outbox_world
 
 
 @pytest.fixture
@@ -32,3 +33,23 @@ def test_a_part_that_exists_already_does_not_end_the_others(world: OutboxWorld, 
     assert world.state(push) == "done"
     assert sum(row.quantity for row in issued if row.part.part_number == "SPLIT") == 10
     assert world.sandbox.mpw.stock("SPLIT", MAIN) == 2
+
+
+def test_a_person_s_word_that_a_lost_call_did_nothing_stands(world: OutboxWorld) -> None:
+    mpw = world.sandbox.mpw
+    mpw.add_part("SPLIT", MAIN)
+    for day, quantity in enumerate((5, 4), start=1):
+        mpw.person_receives("SPLIT", MAIN, quantity, "5", f"2024-02-{day:02d}")
+    push = world.issuance(part_number="SPLIT", quantity=3, marker=False)
+    mpw.person_issues("SPLIT", MAIN, 3, TODAY)
+    world.sandbox.faults.add("mpw.post_issuance", "error_before", 1)
+    world.settle()
+    assert ("push_undecidable", str(push)) in world.told()
+    assert mpw.stock("SPLIT", MAIN) == 6
+
+    resolve_push(world.ctx, push, done=False, why="the other issuance is a colleague's", by="ann")
+    world.settle()
+
+    assert world.state(push) == "done"
+    assert mpw.stock("SPLIT", MAIN) == 3
+    assert world.told() == []

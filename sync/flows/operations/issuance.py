@@ -37,7 +37,7 @@ from sync.flows.operations.frozen import fields_of, frozen, number, text
 from sync.flows.operations.issuance_day import DaySeen, Wanted, judged, look
 from sync.flows.operations.ours import claim_rows, ids_in, mpw
 from sync.store.issuance_parts import Part, finish_part, oldest_remaining, parts, plan_part
-from sync.store.outbox import Push, attempts_of
+from sync.store.outbox import DENIED_TRIES, Push, attempts_of
 
 PARTS_MAX = 100
 """More receipts than any issuance should need: past it something else is wrong, and a person looks."""
@@ -286,7 +286,8 @@ def _told(part: Part, error: RejectedError) -> Any:
 def _was_ambiguous(ctx: Context, row: Push, part: Part) -> bool:
     with ctx.read() as conn:
         tries = attempts_of(conn, row.id)
-    return any(one.outcome == "unknown" and one.sent_key == part.api_key for one in tries)
+    denied = int(str(row.facts.get(DENIED_TRIES, 0)))
+    return any(one.outcome == "unknown" and one.sent_key == part.api_key and one.n > denied for one in tries)
 
 
 def _is_unmarked(row: Push) -> bool:
