@@ -40,6 +40,9 @@ OUR_EXCEPTIONS = (UNMAPPED_ITEM, UNKNOWN_PART, FRACTIONAL, ODD_QUANTITY, SETTING
 UNREACHABLE_STEPS = 20
 """First back-off steps (15 s each by default) until an event is looked at again that MPW could not be asked about."""
 
+WAIT_MIN = timedelta(seconds=5)
+"""Whatever the settings say: what waits is looked at once in a pass, or a pass would not end."""
+
 UNKNOWN_WAIT_MAX = timedelta(hours=6)
 """A part that MPW does not know is asked for at the pace of the frequent polls, then ever more seldom, until this."""
 
@@ -395,11 +398,11 @@ def _unknown(part: Part, warehouse: str, part_number: str, policy: Policy, now: 
     if part.state == "failed":
         return Park(
             f"MPW could not be asked: {part.detail}" if part.detail else "MPW could not be asked",
-            now + UNREACHABLE_STEPS * policy.retry_base,
+            now + max(UNREACHABLE_STEPS * policy.retry_base, WAIT_MIN),
         )
     subject = f"{part_number} in {warehouse}"
     age = now - part.since if part.since is not None else timedelta(0)
-    wait = min(max(age, policy.poll_recent), UNKNOWN_WAIT_MAX)
+    wait = min(max(age, policy.poll_recent, WAIT_MIN), UNKNOWN_WAIT_MAX)
     return Park(
         waits_for(UNKNOWN_PART, subject),
         now + wait,

@@ -181,10 +181,11 @@ def _reconcile_entries(ctx: Context, work: _Pass) -> None:
 
 
 def _reconcile_parked(ctx: Context, work: _Pass) -> None:
-    """Decide again what waited and is due; whatever still waits gets a later due time."""
+    """Decide again what waited and is due; whatever still waits gets a later due time, after this pass."""
+    began = ctx.clock.now()
     while not ctx.stopping():
         with ctx.read() as conn:
-            keys = due_parked(conn, now=ctx.clock.now(), limit=BATCH)
+            keys = due_parked(conn, now=began, limit=BATCH)
         if not keys:
             return
         events = [key for key in keys if key[0] not in COMMAND_TYPES]

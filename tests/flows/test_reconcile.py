@@ -167,6 +167,18 @@ def test_a_part_that_stays_away_is_asked_for_less_and_less_often(world: World) -
     assert len(world.told()) == 1
 
 
+def test_a_pass_ends_though_every_wait_is_set_to_nothing(world: World) -> None:
+    world.rules(poll_recent=timedelta(0), retry_base=timedelta(0))
+    world.mpw.parts.clear()
+    world.move("Inbound", ("P-1", "1", "1"))
+
+    world.reconcile()
+    world.reconcile()
+
+    assert len(world.mpw.asked) == 1
+    assert world.told() == [("unknown_part", f"P-1 in {MAIN}")]
+
+
 def test_the_flag_lets_a_receipt_create_its_part_but_never_an_issuance(world: World) -> None:
     world.rules(create_parts=True)
     world.mpw.parts.clear()
