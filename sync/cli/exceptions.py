@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from sync.cli.opened import looked_at, opened, person
-from sync.cli.output import Output, emit, json_option
+from sync.cli.output import Output, attention, emit, json_option
 
 
 @click.group()
@@ -70,5 +70,8 @@ def resolve(
         count = resolve_by_person(
             app.context(), ids=ids, kind=kind, subject=subject, why=why, void=void, by=person(), dry_run=dry_run
         )
+    if count < len(set(ids)):
+        open_ids = "`mpsync exceptions list` shows those that are open"
+        attention([f"{len(set(ids)) - count} of these ids is no open exception: {open_ids}"])
     verb = "would be resolved" if dry_run else "resolved"
     emit({"resolved": count, "dry_run": dry_run}, as_json, lambda out: out.line(f"{count} {verb}"))

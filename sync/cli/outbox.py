@@ -116,7 +116,7 @@ def show(outbox_id: int, as_json: bool) -> None:
 @command.command()
 @changes
 def release(dry_run: bool, everything: bool, as_json: bool, **chosen: Any) -> None:
-    """Let held pushes go, by id or filter."""
+    """Let held pushes go, by id or filter: they are sent in the next cycle, also while their route is on hold."""
     from sync.store import outbox
 
     _require_choice(everything, chosen)

@@ -8,10 +8,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, or_, select, update
+from sqlalchemy import Connection, and_, exists, func, not_, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from sync.store.chunks import chunks, upsert
+from sync.store.exceptions import resolve_exceptions
 from sync.store.schema import gaps, item_states, movement_lines
 
 
@@ -49,6 +50,28 @@ def mark_dirty(conn: Connection, external_ids: Iterable[str], *, now: datetime, 
         done = conn.execute(update(item_states).where(item_states.c.external_id.in_(chunk)).values(**values))
         touched += done.rowcount
     return touched
+
+
+def leave_alone(conn: Connection, external_ids: Iterable[str], *, now: datetime) -> int:
+    """Compare items no more that nothing but the map named: no movement showed them, and we never patched them."""
+    moved = exists().where(movement_lines.c.external_id == item_states.c.external_id)
+    left = 0
+    for chunk in chunks(sorted(set(external_ids))):
+        known = item_states.c.external_id.in_(chunk)
+        ids = list(
+            conn.execute(
+                select(item_states.c.external_id).where(known, item_states.c.patches == 0, not_(moved))
+            ).scalars()
+        )
+        left += conn.execute(
+            update(item_states)
+            .where(item_states.c.external_id.in_(ids))
+            .values(managed=False, dirty_at=None, blocked_reason=None)
+        ).rowcount
+        for item in ids:
+            for kind in ("unknown_part", "unknown_cost", "negative_stock", "stock_blocked"):
+                resolve_exceptions(conn, kind, f"mps:{item}", resolution="it is not in the item map any more", now=now)
+    return left
 
 
 def save_item_state(conn: Connection, external_id: str, values: Mapping[str, Any]) -> None:

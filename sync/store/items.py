@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, insert, select
 from sync.domain.items import ItemMapping
 from sync.store.chunks import chunks
 from sync.store.facts import fact, set_fact
-from sync.store.item_states import mark_dirty
+from sync.store.item_states import leave_alone, mark_dirty
 from sync.store.schema import item_warehouses, items
 
 ITEMS_VERSION = "items_version"
@@ -103,6 +103,7 @@ def import_items(conn: Connection, mappings: Sequence[ItemMapping], *, now: date
     _insert(conn, [after[item] for item in fresh])
     mark_dirty(conn, fresh, now=now, managed=True)
     mark_dirty(conn, change.removed, now=now)
+    leave_alone(conn, change.removed, now=now)
     set_fact(conn, ITEMS_VERSION, str(int(fact(conn, ITEMS_VERSION) or 0) + 1), now=now)
     return change
 

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from sync.domain.items import ItemMapping, read_map
 from sync.store.engine import Store
+from sync.store.exceptions import open_exception, open_exceptions
 from sync.store.facts import fact
 from sync.store.items import ITEMS_VERSION, external_id_for, import_items, load_map, resolve
 from sync.store.schema import item_states
@@ -51,7 +52,7 @@ def test_what_changes_is_managed_and_dirty_and_what_does_not_is_left(store: Stor
 
     with store.read() as conn:
         states = {row.external_id: (row.managed, row.dirty_at is not None) for row in conn.execute(select(item_states))}
-        assert states == {"a": (True, False), "b": (True, True), "c": (True, True)}
+        assert states == {"a": (True, False), "b": (False, False), "c": (True, True)}
         assert fact(conn, ITEMS_VERSION) != version
 
 
@@ -118,3 +119,17 @@ def test_no_warehouse_and_no_factor_mean_the_default_one_and_1() -> None:
 
     assert read.mappings == [ItemMapping("x", "P", ("Main",), Decimal(1))]
     assert read.mappings[0].as_row() == {"external_id": "x", "part_number": "P", "warehouses": "Main", "factor": "1"}
+
+
+def test_an_item_that_only_the_map_named_is_left_alone_when_the_map_drops_it(store: Store, clock: FakeClock) -> None:
+    replace_map(store, clock, A, B)
+    with store.write() as conn:
+        open_exception(conn, "unknown_part", "mps:a", detail="d", hint="h", now=clock.now())
+
+    replace_map(store, clock, B)
+
+    with store.read() as conn:
+        states = {row.external_id: row for row in conn.execute(select(item_states))}
+        assert (states["a"].managed, states["a"].dirty_at) == (False, None)
+        assert states["b"].managed
+        assert open_exceptions(conn) == []
