@@ -15,7 +15,7 @@ from structlog.typing import Processor
 
 from sync.redaction import Redactor
 
-QUIET = ("httpx", "httpcore", "apscheduler", "alembic", "uvicorn", "asyncio", "sqlalchemy", "stamina", "urllib3")
+QUIET = ("httpx", "httpcore", "apscheduler", "alembic", "uvicorn", "asyncio", "sqlalchemy", "urllib3")
 """Libraries that tell each step: of theirs only warnings are of use."""
 
 _redactor = Redactor()
