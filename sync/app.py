@@ -25,6 +25,9 @@ from sync.store.facts import FIRST_RUN_AT, fact, set_fact_once
 if TYPE_CHECKING:
     import httpx
 
+REQUEST_SECONDS_MAX = 3600.0
+"""How long a whole request may take where SYNC_REQUEST_TIMEOUT_SECONDS is 0."""
+
 START_BEFORE_FIRST_RUN = timedelta(days=30)
 """How far back the ledger begins where SYNC_START_DATE is not set."""
 
@@ -141,7 +144,7 @@ def policy_of(settings: Settings, *, first_run_at: datetime) -> Policy:
         poll_deep=timedelta(seconds=settings.sync_poll_deep_seconds),
         poll_movements=timedelta(seconds=settings.sync_poll_movements_seconds),
         poll_orders=timedelta(seconds=settings.sync_poll_orders_seconds),
-        request_timeout=timedelta(seconds=settings.sync_request_timeout_seconds),
+        request_timeout=timedelta(seconds=_request_timeout_seconds(settings)),
         retry_base=timedelta(seconds=settings.sync_retry_base_seconds),
         late_arrival=timedelta(seconds=settings.sync_late_arrival_seconds),
         concurrency=settings.mpw_concurrency or 16,
@@ -155,6 +158,11 @@ def policy_of(settings: Settings, *, first_run_at: datetime) -> Policy:
 
 def _days(number: int) -> timedelta | None:
     return timedelta(days=number) if number else None
+
+
+def _request_timeout_seconds(settings: Settings) -> float:
+    """0 means no limit that anybody would notice; a request still ends some day."""
+    return settings.sync_request_timeout_seconds or REQUEST_SECONDS_MAX
 
 
 def _first_run_at(store: Store, clock: Clock, *, reads_only: bool) -> datetime:
@@ -193,7 +201,7 @@ def mpw_of(
         settings.mpw_email,
         settings.mpw_password.get_secret_value(),
         clock=clock,
-        timeout_seconds=settings.sync_request_timeout_seconds,
+        timeout_seconds=_request_timeout_seconds(settings),
         max_requests_per_second=settings.mpw_max_requests_per_second,
         concurrency=settings.mpw_concurrency,
         transport=transport,
@@ -216,7 +224,7 @@ def mpservices_of(
         settings.mpservices_base_url,
         settings.mpservices_token.get_secret_value(),
         clock=clock,
-        timeout_seconds=settings.sync_request_timeout_seconds,
+        timeout_seconds=_request_timeout_seconds(settings),
         max_requests_per_second=settings.mpservices_max_requests_per_second,
         work_orders_path=settings.mpservices_work_orders_path,
         create_product_path=settings.mpservices_create_product_path,
