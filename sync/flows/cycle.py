@@ -12,6 +12,7 @@ from sync.flows.reconcile import reconcile_once
 from sync.flows.stock import stock_once
 from sync.flows.sweep import sweep_once
 from sync.flows.verify import verify_once
+from sync.store.reconcile import due_parked
 from sync.store.runs import Counts
 
 ROUNDS_MAX = 100
@@ -57,9 +58,15 @@ def work_until_idle(ctx: Context, report: CycleReport) -> int:
     """Take in the inbox, reconcile, push and verify until nothing is due; return how much was pushed or verified."""
     before = report.settled
     for _ in range(ROUNDS_MAX):
-        if ctx.stopping() or not work_once(ctx, report):
+        if ctx.stopping() or not (work_once(ctx, report) or _decided_late(ctx)):
             break
     return report.settled - before
+
+
+def _decided_late(ctx: Context) -> bool:
+    """Tell whether reconcile has something to look at that came up after it had looked, such as a settled echo."""
+    with ctx.read() as conn:
+        return bool(due_parked(conn, now=ctx.clock.now(), limit=1))
 
 
 def work_once(ctx: Context, report: CycleReport) -> bool:
