@@ -222,7 +222,8 @@ def same_cost(line: Line, new_cost: Decimal, *, cost_is: str) -> bool:
 
 def _by_balance(expected: Expectation, undecided: list[Line], at_balance: list[Line]) -> Finding:
     """Decide where the stock before the patch is known: the balance after the echo is the patched stock."""
-    timely = [line for line in at_balance if expected.window.holds(line.created_at, sure=False)]
+    unclear = expected.landed is None
+    timely = [line for line in at_balance if unclear or expected.window.holds(line.created_at, sure=False)]
     if timely:
         return _only_one(timely, undecided)
     several = tuple(line for line in undecided if not line.single)
@@ -255,6 +256,9 @@ def _by_cost(expected: Expectation, undecided: list[Line], own_cost: list[Line])
     timely = [line for line in own_cost if _in_time(expected, line)]
     if (expected.waited if expected.landed is None else expected.drains > 0) and timely:
         return _only_one(timely, undecided)
+    if expected.landed is None and expected.waited and own_cost:
+        reason = "no readable answer came, and what is there at its cost was made at another time"
+        return Doubt(tuple(own_cost), tuple(line for line in undecided if line not in own_cost), reason)
     if expected.landed is None or expected.drains == 0:
         return StillOpen(several)
     late = tuple(line for line in undecided if line.single and not _in_time(expected, line))

@@ -23,6 +23,7 @@ from sync.domain.echo import (
     Line,
     Silent,
     StillOpen,
+    Window,
     find_echo,
     late_echo,
     window_of,
@@ -142,8 +143,14 @@ def _expectation(
         drains=drains,
         prompt=prompt,
         believed_quantity=expected.believed_quantity,
-        window=window_of(started_at, expected.ended_at if landed else None, expected.answered_at),
+        window=_window(expected, started_at, landed=landed),
     )
+
+
+def _window(expected: Expected, started_at: datetime, *, landed: bool | None) -> Window:
+    """Return when the patch can have been made: up to its answer, where one came, were it unreadable."""
+    over = landed or expected.answered_at is not None
+    return window_of(started_at, expected.ended_at if over else None, expected.answered_at)
 
 
 def _settle_late(conn: Connection, expected: Expected, *, policy: Policy, now: datetime, run_id: int | None) -> bool:

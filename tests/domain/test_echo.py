@@ -356,3 +356,24 @@ def test_the_believed_stock_is_the_true_one_whatever_the_finding(
         assert balances[-1] == model.stock
     if isinstance(found, Silent) and found.base == "kept":
         assert [BASE.quantity, *running_balances(BASE, model.lines).values()][-1] == model.stock
+
+
+def test_a_movement_made_after_an_unreadable_answer_is_not_taken_for_the_echo_but_asked_about() -> None:
+    unclear = replace(patch(base=None, landed=None, drains=0), waited=True, window=WINDOW)
+    later = line("later", "3", at=30)
+
+    found = find_echo(unclear, None, [later], cost_is="unit")
+
+    assert isinstance(found, Doubt)
+    assert found.lines == (later,)
+    assert found.foreign == ()
+
+
+def test_the_only_movement_made_before_an_unreadable_answer_is_the_echo() -> None:
+    unclear = replace(patch(base=None, landed=None, drains=0), waited=True, window=WINDOW)
+    echo = line("echo", "3")
+
+    found = find_echo(unclear, None, [echo], cost_is="unit")
+
+    assert isinstance(found, Found)
+    assert found.line == echo
