@@ -14,7 +14,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 
 from sync.domain.outbox import NewPush
-from sync.store.schema import attempts, exceptions, issuance_parts, outbox, pushed_rows
+from sync.store.schema import attempts, exceptions, outbox, pushed_rows
 
 EXCEPTION_KINDS = (
     "push_dead",
@@ -131,12 +131,6 @@ def unsettled_for_entity(conn: Connection, entity_key: str) -> list[Push]:
 def attempts_of(conn: Connection, outbox_id: int) -> list[Row[Any]]:
     """Return the tries of a push, first to last."""
     return list(conn.execute(select(attempts).where(attempts.c.outbox_id == outbox_id).order_by(attempts.c.n)))
-
-
-def parts_of(conn: Connection, outbox_id: int) -> list[Row[Any]]:
-    """Return the parts that an issuance was split into, first to last; none where it was not."""
-    query = select(issuance_parts).where(issuance_parts.c.outbox_id == outbox_id).order_by(issuance_parts.c.n)
-    return list(conn.execute(query))
 
 
 def add_pushed_rows(conn: Connection, push: Push, type_: str, remote_ids: Sequence[str]) -> None:

@@ -70,9 +70,6 @@ def test_an_installed_wheel_makes_its_schema(installed: Path, tmp_path: Path) ->
 
 
 def test_an_installed_wheel_runs_the_demo(installed: Path, tmp_path: Path) -> None:
-    if not (ROOT / "sync" / "cli" / "demo.py").exists():
-        pytest.skip("not written yet")
-
     result = run_installed(installed, tmp_path, "demo")
 
     assert result.returncode == 0, result.stdout + result.stderr
