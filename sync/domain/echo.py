@@ -275,7 +275,7 @@ def _in_time(expected: Expectation, line: Line) -> bool:
     """Tell whether a line can be the echo by its time; what the first read after the answer lacked must be sure."""
     if expected.drains == 1 and expected.prompt:
         return True
-    return expected.window.holds(line.created_at, sure=expected.drains > 1)
+    return expected.window.holds(line.created_at, sure=expected.landed is None or expected.drains > 1)
 
 
 def _confirms_belief(expected: Expectation, line: Line) -> bool:

@@ -377,3 +377,11 @@ def test_the_only_movement_made_before_an_unreadable_answer_is_the_echo() -> Non
 
     assert isinstance(found, Found)
     assert found.line == echo
+
+
+def test_of_the_second_in_which_an_unreadable_answer_came_only_its_sure_part_counts() -> None:
+    window = Window(WINDOW.first, NOON + timedelta(seconds=0.2), NOON + timedelta(seconds=1))
+    unclear = replace(patch(base=None, landed=None, drains=0), waited=True, window=window)
+
+    assert isinstance(find_echo(unclear, None, [line("sure", "3", at=0.1)], cost_is="unit"), Found)
+    assert isinstance(find_echo(unclear, None, [line("late", "3", at=0.6)], cost_is="unit"), Doubt)
