@@ -1,0 +1,1 @@
+"""Measurements on the code that runs in production; see bench/README.md."""

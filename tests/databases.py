@@ -55,8 +55,11 @@ def url_text(url: URL) -> str:
 
 
 @contextmanager
-def running_postgres() -> Iterator[URL]:
-    """Yield the URL of a server's `postgres` database; stop the server at the end if we started it."""
+def running_postgres(*, durable: bool = False) -> Iterator[URL]:
+    """Yield the URL of a server's `postgres` database; stop the server at the end if we started it.
+
+    A test's server need not survive a power cut; with `durable` it syncs its disk as in production.
+    """
     if given := os.environ.get("SYNC_TEST_POSTGRES_URL"):
         yield make_url(given).set(drivername="postgresql+psycopg")
         return
@@ -65,7 +68,7 @@ def running_postgres() -> Iterator[URL]:
         # Socket paths end at 107 bytes, so not under pytest's own long folder names.
         root = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
         try:
-            process, url = _start(binaries, root)
+            process, url = _start(binaries, root, durable)
         except (OSError, subprocess.SubprocessError, PostgresUnavailableError) as error:
             tried.append(f"{binaries}: {error} {getattr(error, 'stderr', '') or ''}")
             shutil.rmtree(root, ignore_errors=True)
@@ -92,7 +95,7 @@ def _binary_folders() -> Iterator[Path]:
         yield Path(found).resolve().parent
 
 
-def _start(binaries: Path, root: Path) -> tuple[subprocess.Popen[bytes], URL]:
+def _start(binaries: Path, root: Path, durable: bool) -> tuple[subprocess.Popen[bytes], URL]:
     owner = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
     if os.geteuid() == 0:
         os.chown(root, owner.pw_uid, owner.pw_gid)
@@ -103,7 +106,9 @@ def _start(binaries: Path, root: Path) -> tuple[subprocess.Popen[bytes], URL]:
     data = root / "data"
     initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "sync", "-A", "trust", "-E", "UTF8", "--locale=C"]
     subprocess.run([*launch, *initdb, "--no-sync", "--no-instructions"], check=True, capture_output=True, cwd=root)
-    options = ["listen_addresses=", "fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=60"]
+    options = ["listen_addresses=", "max_connections=60"]
+    if not durable:
+        options += ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
     server = [str(binaries / "postgres"), "-D", str(data), "-k", str(root), *(a for o in options for a in ("-c", o))]
     with (root / "log").open("wb") as log:
         process = subprocess.Popen([*launch, *server], stdout=log, stderr=log, cwd=root)
