@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -16,6 +17,7 @@ import msgspec
 
 from sync.clients.jsontext import ERROR_KEYS, complaint, decode, lower_keys
 from sync.clients.redact import Redactor
+from sync.clients.split import DEPTH_MAX, is_deep, member_of, parts_of
 from sync.domain.money import fixed
 from sync.errors import MalformedResponseError
 
@@ -24,6 +26,7 @@ _RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _RAW_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _REDACTOR = Redactor(tuple)
 _BOM = b"\xef\xbb\xbf"
+_SURROGATE = re.compile(rb"(?i)\\ud[89ab][0-9a-f]{2}(?!\\ud[c-f])|(?<!\\ud[89ab][0-9a-f]{2})\\ud[c-f][0-9a-f]{2}")
 
 T = TypeVar("T")
 Fields = dict[str, object]
@@ -74,6 +77,7 @@ def read_list(elements: Iterable[bytes], shape: Shape[T]) -> Parsed[T]:
             text = element.decode()
             row = shape.build(fields, text)
         except ValueError as error:
+            fields = fields or _legible(element)
             parsed.bad.append(BadRow(shown(element), str(error), _id_or_none(fields, shape.id_name)))
             continue
         identity = shape.identity(row)
@@ -128,9 +132,14 @@ def fields_of(element: bytes, tokens: tuple[tuple[str, bytes], ...]) -> Fields:
     """Return an element's fields, the wanted ones under their lower-case names.
 
     Raises ValueError for what is no object, and where a wanted name occurs twice: which one is meant
-    is not ours to guess.
+    is not ours to guess. Where a field makes the element unreadable, the error names it.
     """
-    value = decode(element)
+    if is_deep(element):
+        raise ValueError(_blamed(element, f"nested deeper than {DEPTH_MAX} levels"))
+    try:
+        value = decode(element)
+    except ValueError as error:
+        raise ValueError(_blamed(element, str(error))) from None
     if not isinstance(value, dict):
         raise ValueError(f"not an object but {_kind_of(value)}")
     lowered = element.lower()
@@ -298,57 +307,51 @@ def _elements(body: bytes) -> list[bytes] | None:
     try:
         return [bytes(raw) for raw in _RAW_LIST.decode(body)]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pairs = _members_of_odd_json(body, "[", "]")
-        return None if pairs is None else [element for _, element in pairs]
+        return _parts_of_odd_json(body)
 
 
 def _fields(body: bytes) -> dict[str, bytes] | None:
     try:
         return {key: bytes(raw) for key, raw in _RAW_OBJECT.decode(body).items()}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pairs = _members_of_odd_json(body, "{", "}")
-        return None if pairs is None else dict(pairs)
+        return _members_of_odd_json(body)
 
 
-def _members_of_odd_json(body: bytes, opening: str, closing: str) -> list[tuple[str, bytes]] | None:
-    """Split a list or object that is whole and yet no JSON to the letter (a NaN, half a surrogate pair).
+def _parts_of_odd_json(body: bytes) -> list[bytes] | None:
+    """Split a list that is whole and yet no JSON to the letter; None where it is none.
 
-    The strict reader refuses such a body altogether, and one bad row must not sink its window; the
-    odd element itself is refused by the strict reader when its turn comes. None: it is not whole.
+    A part that is no object of `"name": value` nor else what JSON knows shows that the whole is
+    something else: a message in brackets, or a document's print, is no list with bad rows.
     """
-    text = body.decode("utf-8", "surrogateescape")
-    decoder = json.JSONDecoder()
-    at = _skip_space(text, 0)
-    if not text.startswith(opening, at):
-        return None
-    at = _skip_space(text, at + 1)
-    members: list[tuple[str, bytes]] = []
-    while not (text.startswith(closing, at) and not members):
+    parts = parts_of(body, b"[")
+    return parts if parts is not None and all(map(_is_part, parts)) else None
+
+
+def _is_part(part: bytes) -> bool:
+    if part.startswith(b"{"):
+        members = parts_of(part, b"{")
+        return members is not None and all(map(member_of, members))
+    try:
+        json.loads(part, parse_int=str)
+    except RecursionError:
+        return True
+    except ValueError:
+        return False
+    return True
+
+
+def _members_of_odd_json(body: bytes) -> dict[str, bytes] | None:
+    """Split an object as `_parts_of_odd_json` does a list; None where a name in it is unreadable."""
+    fields: dict[str, bytes] = {}
+    for part in parts_of(body, b"{") or ():
+        member = member_of(part)
+        if member is None:
+            return None
         try:
-            name = ""
-            if opening == "{":
-                name, at = decoder.raw_decode(text, at)
-                at = _skip_space(text, at)
-                if not isinstance(name, str) or not text.startswith(":", at):
-                    return None
-                at = _skip_space(text, at + 1)
-            _, end = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError):
+            fields[str(decode(member[0]))] = member[1]
+        except ValueError:
             return None
-        members.append((name, text[at:end].encode("utf-8", "surrogateescape")))
-        at = _skip_space(text, end)
-        if text.startswith(closing, at):
-            break
-        if not text.startswith(",", at):
-            return None
-        at = _skip_space(text, at + 1)
-    return members if _skip_space(text, at + 1) == len(text) else None
-
-
-def _skip_space(text: str, at: int) -> int:
-    while at < len(text) and text[at] in " \t\r\n":
-        at += 1
-    return at
+    return fields or None
 
 
 class _Pairs(list[tuple[str, object]]):
@@ -366,6 +369,41 @@ def _folded(value: Fields, element: bytes, tokens: tuple[tuple[str, bytes], ...]
             raise ValueError(f"{name} occurs twice in one object")
         seen.add(name)
     return lower_keys(value)
+
+
+def _legible(element: bytes) -> Fields:
+    """Return those fields of an unreadable element that are readable each by itself; a name that repeats is none."""
+    fields: Fields = {}
+    repeated: set[str] = set()
+    for name, raw in _named_parts(element):
+        if name in fields:
+            repeated.add(name)
+        with contextlib.suppress(ValueError):
+            fields[name] = None if is_deep(raw) else decode(raw)
+    return {name: value for name, value in fields.items() if name not in repeated}
+
+
+def _blamed(element: bytes, problem: str) -> str:
+    """Return a problem with the fields that have it in front, where it is theirs."""
+    found = []
+    for name, raw in _named_parts(element):
+        try:
+            if is_deep(raw):
+                found.append(f"{name} is nested deeper than {DEPTH_MAX} levels")
+            else:
+                decode(raw)
+        except ValueError as error:
+            reason = "half a surrogate pair" if _SURROGATE.search(raw) else str(error)
+            found.append(f"{name} is unreadable: {reason}")
+    return "; ".join(found[:5]) or problem
+
+
+def _named_parts(element: bytes) -> Iterator[tuple[str, bytes]]:
+    for part in parts_of(element, b"{") or ():
+        member = member_of(part)
+        if member is not None:
+            with contextlib.suppress(ValueError):
+                yield str(decode(member[0])).lower(), member[1]
 
 
 def _canonical(value: object) -> object:

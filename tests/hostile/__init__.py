@@ -1,0 +1,1 @@
+"""Input that means harm, or means well and is broken: answers, files, settings, rows, names."""
