@@ -133,7 +133,7 @@ def _struck(fault: Fault, reply: Reply | None) -> Reply | None:
         case "refused_before" | "lost_request" | "lost_answer":
             return None
         case "html" | "html_after":
-            return Reply(200, LOGIN_PAGE, "text/html; charset=utf-8")
+            return Reply(fault.status or 200, LOGIN_PAGE, "text/html; charset=utf-8")
         case "unauthorized":
             return Reply(401, to_json(UNAUTHORIZED[1]))
         case "too_many":

@@ -10,8 +10,8 @@
 | too_many | no | 429 with Retry-After (`retry_after`, 1) |
 | slow | yes, after `seconds` | the answer, after `seconds` (1); it takes effect even if the client has gone |
 | cut_body | yes | half of the body that Content-Length promised |
-| html | no | 200 with a login page |
-| html_after | yes | 200 with a login page |
+| html | no | 200 (`status`) with a login page |
+| html_after | yes | 200 (`status`) with a login page |
 | unauthorized | no | 401 |
 """
 

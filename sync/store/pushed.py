@@ -10,7 +10,7 @@ from sqlalchemy import Connection, exists, select
 
 from sync.store.chunks import chunks
 from sync.store.coverage import ISSUANCES, RECEIPTS
-from sync.store.schema import issuance_parts, outbox, pushed_rows
+from sync.store.schema import documents, issuance_parts, outbox, pushed_rows
 
 GONE_AGAIN = ("sending", "unknown", "done")
 """States of a delete of ours after which a row that vanished needs no explanation."""
@@ -32,6 +32,12 @@ def keys_of_pushed_rows(conn: Connection, type_: str, remote_ids: Iterable[str])
     return found
 
 
+def remote_ids_of(conn: Connection, type_: str, outbox_id: int) -> set[str]:
+    """Return the remote rows that a push of ours is known to have made."""
+    query = select(pushed_rows.c.remote_id).where(pushed_rows.c.type == type_, pushed_rows.c.outbox_id == outbox_id)
+    return set(conn.execute(query).scalars())
+
+
 def events_of_keys(conn: Connection, operation: str, keys: Collection[str]) -> dict[str, str]:
     """Return the event's key for each key that our outbox has sent or will send; a part's key maps to its event's."""
     found: dict[str, str] = {}
@@ -47,6 +53,17 @@ def events_of_keys(conn: Connection, operation: str, keys: Collection[str]) -> d
         for query in (own, parts):
             found.update((row.api_key, row.event) for row in conn.execute(query))
     return found
+
+
+def issuances_holding(conn: Connection, day: date, text: str) -> list[str]:
+    """Return the raw text of the issuances that MPW showed on a day, and still shows, with that text in them."""
+    query = select(documents.c.raw).where(
+        documents.c.source == ISSUANCES,
+        documents.c.day == day,
+        documents.c.voided_at.is_(None),
+        documents.c.raw.contains(text, autoescape=True),
+    )
+    return list(conn.execute(query).scalars())
 
 
 def sent_and_not_deleted(conn: Connection, post: str, delete: str, keys: Collection[str]) -> set[str]:

@@ -246,6 +246,38 @@ def test_what_is_not_there_to_be_deleted_is_done_however_the_vendor_says_so(
     assert (lone_world.state(delete), lone_world.told()) == ("done", [])
 
 
+@pytest.mark.parametrize("kind", ["receipt", "issuance"])
+def test_a_page_of_a_proxy_is_no_proof_that_a_delete_is_done(lone_world: OutboxWorld, kind: str) -> None:
+    posted = lone_world.receipt("k-1") if kind == "receipt" else lone_world.issuance("k-1")
+    lone_world.settle()
+    delete = lone_world.add(f"delete_{kind}", "k-1", {"part_number": PART})
+    lone_world.sandbox.faults.add(f"mpw.delete_{kind}", "html", 1, status=404)
+
+    lone_world.push()
+
+    assert (lone_world.state(posted), lone_world.state(delete)) == ("done", "unknown")
+    stock = lone_world.sandbox.mpw.stock(PART, MAIN)
+    assert stock != 100, "nothing was deleted"
+
+    lone_world.settle()
+
+    assert lone_world.state(delete) == "done"
+    assert lone_world.sandbox.mpw.stock(PART, MAIN) == 100
+    assert lone_world.requests(f"mpw.delete_{kind}") == 2
+
+
+def test_an_issuance_that_its_day_lacks_needs_no_second_delete(lone_world: OutboxWorld) -> None:
+    lone_world.issuance("k-1")
+    lone_world.settle()
+    delete = lone_world.add("delete_issuance", "k-1", {"part_number": PART})
+    lone_world.sandbox.faults.add("mpw.delete_issuance", "html_after", 1)
+
+    lone_world.settle()
+
+    assert lone_world.state(delete) == "done"
+    assert lone_world.requests("mpw.delete_issuance") == 1
+
+
 def test_a_delete_cancels_what_was_never_sent(world: OutboxWorld) -> None:
     world.with_policy(retry_base=timedelta(hours=1))
     receipt = world.receipt("k-1")

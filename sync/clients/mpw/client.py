@@ -15,7 +15,7 @@ from sync.clients.mpw.approval import ApprovalResult, read_approval, results_in
 from sync.clients.mpw.session import Session, Token
 from sync.clients.written import Written, read_written
 from sync.clock import Clock
-from sync.errors import AuthError, ConfigError, InvariantError, RetryableError
+from sync.errors import AuthError, ConfigError, InvariantError, OutcomeUnknownError, RemoteError, RetryableError
 
 __all__ = ["APPROVALS_MAX", "MpwClient", "Written"]
 
@@ -24,6 +24,8 @@ APPROVALS_MAX = 50
 
 FRESH_TOKEN_SECONDS = 60.0
 """A token this young that is refused twice in a row was not refused for its age."""
+
+_GONE = (404, 410)
 
 WorkOrderDate = Literal["start_on", "scheduled_on", "due_on", "completed_on"]
 OrderDate = Literal["created_on", "required_on", "completed_on"]
@@ -190,7 +192,10 @@ class MpwClient:
         return read_approval(answer, numbers, self._http.redactor), answer
 
     def delete_receipt(self, api_key: str) -> Written:
-        """Delete the receipt with this api_key; one that is not there is a RejectedError, 404 (Receipts - DELETE)."""
+        """Delete the receipt with this api_key; one that is not there is a RejectedError, 404 (Receipts - DELETE).
+
+        A 404 that is an HTML page is an OutcomeUnknownError.
+        """
         return self._delete("receipt", api_key)
 
     def delete_issuance(self, api_key: str) -> Written:
@@ -232,8 +237,23 @@ class MpwClient:
         return read_written(answer, self._http.redactor, id_names=("id",), empty_is_fine=False)
 
     def _delete(self, kind: str, api_key: str) -> Written:
-        answer = self._write("DELETE", (kind, api_key), None)
+        answer = self._write("DELETE", (kind, api_key), None, accept=_GONE)
+        if answer.status in _GONE:
+            raise self._not_there(answer)
         return read_written(answer, self._http.redactor, id_names=("id", "api_key"), empty_is_fine=True)
+
+    def _not_there(self, answer: Answer) -> RemoteError:
+        """Return what a delete's 404 means: an HTML page is a proxy's or another service's, not the vendor's word."""
+        error = self._http.error_of(answer, write=True)
+        if not answer.body.lstrip().startswith(b"<"):
+            return error
+        return OutcomeUnknownError(
+            f"the delete was answered HTTP {answer.status} with an HTML page: {error.message}",
+            status=error.status,
+            body=error.body,
+            answered_at=error.answered_at,
+            hint="if this stays, check MPW_BASE_URL and the proxies on the way",
+        )
 
     def _write(
         self, method: str, path: str | tuple[str, ...], body: str | None, accept: Collection[int] = ()

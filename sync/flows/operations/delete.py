@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import ClassVar
 
 from sync.clients.mpw.client import MpwClient
-from sync.clients.mpw.wire import read_receipts
+from sync.clients.mpw.wire import read_issuances, read_receipts
 from sync.clients.written import Written
+from sync.domain.ledger import ISSUANCE
 from sync.domain.outbox import (
     DELETE_ISSUANCE,
     DELETE_RECEIPT,
@@ -24,9 +26,11 @@ from sync.domain.refusals import says_absent
 from sync.errors import RejectedError
 from sync.flows.context import MPW, Context
 from sync.flows.operations.base import AlreadyDone, Go, NotNow, Operation, Preparation
+from sync.flows.operations.frozen import fields_of, text
 from sync.flows.operations.ours import mpw
 from sync.store.issuance_parts import parts
 from sync.store.outbox import Push, attempts_of, cancel, push_of_key
+from sync.store.pushed import remote_ids_of
 
 
 class _Delete(Operation):
@@ -115,6 +119,20 @@ class DeleteIssuance(_Delete):
     def delete(self, client: MpwClient, key: str) -> Written:
         """Make the call."""
         return client.delete_issuance(key)
+
+    def verify(self, ctx: Context, row: Push) -> Verdict:
+        """Read the day of what we had posted, where its ids are known: none of them there is done."""
+        with ctx.read() as conn:
+            own = push_of_key(conn, POST_ISSUANCE, row.api_key)
+            ids = remote_ids_of(conn, ISSUANCE, own.id) if own is not None else set()
+        created_on = text(fields_of(own.payload).get("created_on")) if own is not None else ""
+        if not ids or not created_on:
+            return Absent("to delete it again is safe")
+        day = date.fromisoformat(created_on[:10])
+        found = read_issuances(mpw(ctx).issuances(day).body)
+        if not found.bad and ids.isdisjoint(issuance.id for issuance in found.rows):
+            return Delivered(f"GET /issuances of {day} does not have it any more")
+        return Absent("it is still there; to delete it again is safe")
 
 
 def _keys_left(ctx: Context, row: Push) -> list[str]:
