@@ -72,6 +72,12 @@ def is_child_key(key: str) -> bool:
     return _CHILD.fullmatch(key) is not None
 
 
+def is_child_of(key: str, parent: str) -> bool:
+    """Tell whether a key is that of a part of the issuance with the other key."""
+    found = _CHILD.fullmatch(key)
+    return found is not None and found[1] == parent
+
+
 def _safe(remote_id: str, *, hashed: bool = False) -> str:
     plain = re.sub(r"[^A-Za-z0-9_]", "", remote_id, flags=re.ASCII)
     if plain and not hashed and len(plain) <= _PLAIN_ID_CHARACTERS_MAX and _PLAIN_ID.fullmatch(remote_id):

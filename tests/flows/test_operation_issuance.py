@@ -10,9 +10,9 @@ from sync.clients.mpw.client import MpwClient
 from sync.errors import RejectedError
 from sync.store.documents import insert_documents
 from sync.store.engine import Store
-from sync.store.schema import attempts, outbox
+from sync.store.schema import attempts, issuance_parts, outbox, pushed_rows
 from tests.clocks import FakeClock
-from tests.flows.outbox_world import MAIN, PART, OutboxWorld, outbox_world
+from tests.flows.outbox_world import MAIN, PART, TODAY, OutboxWorld, outbox_world
 from tests.flows.test_operation_receipt import ONCE_AND_AGAIN
 
 
@@ -258,3 +258,64 @@ def test_a_refusal_about_something_else_is_dead(world: OutboxWorld) -> None:
 
     assert world.state(push) == "dead"
     assert issued(world, PART) == []
+
+
+def polled(world: OutboxWorld) -> None:
+    """The day's issuances as a poll files them, of which our outbox knows nothing."""
+    now = world.clock.now()
+    filed = [
+        {
+            "system": "mpw",
+            "type": "issuance",
+            "remote_id": str(row.id),
+            "source": "mpw.issuances",
+            "day": now.date(),
+            "raw": f'{{"id":{row.id},"part_number":"{row.part.part_number}","warehouse_name":"{MAIN}",'
+            f'"quantity":{row.quantity},"unit_cost":1,"created_on":"{TODAY}","description":"{row.description}"}}',
+            "digest": "d",
+            "first_seen_at": now,
+            "last_seen_at": now,
+        }
+        for row in world.sandbox.mpw.issuance_by_id.values()
+    ]
+    with world.store.write() as conn:
+        insert_documents(conn, filed)
+
+
+def split_before_the_backup_came_back(world: OutboxWorld, *, missing: int = 0) -> int:
+    """An issuance went in parts, then the database was put back; the current receipt now holds the whole."""
+    split_part(world, 4, 3, 5)
+    push = world.issuance(part_number="SPLIT", quantity=10)
+    world.settle()
+    for row in list(world.sandbox.mpw.issuance_by_id.values())[:missing]:
+        world.sandbox.mpw.person_deletes_issuance(row.id)
+    forget_the_call(world)
+    with world.store.write() as conn:
+        conn.execute(issuance_parts.delete())
+        conn.execute(pushed_rows.delete())
+    polled(world)
+    world.sandbox.mpw.person_receives("SPLIT", MAIN, 500, "5", "2024-01-01")
+    return push
+
+
+def test_parts_that_a_lost_database_had_sent_are_found_and_the_whole_is_not_issued_on_top(world: OutboxWorld) -> None:
+    push = split_before_the_backup_came_back(world)
+    before = world.requests("mpw.post_issuance")
+
+    world.settle()
+
+    assert world.requests("mpw.post_issuance") == before
+    assert world.state(push) == "done"
+    assert [quantity for _, quantity in issued(world, "SPLIT")] == [4, 3, 3]
+    assert world.told() == []
+
+
+def test_parts_that_do_not_make_up_the_whole_are_left_to_a_person(world: OutboxWorld) -> None:
+    push = split_before_the_backup_came_back(world, missing=1)
+    before = world.requests("mpw.post_issuance")
+
+    world.settle()
+
+    assert world.requests("mpw.post_issuance") == before
+    assert world.state(push) == "dead"
+    assert "MPW has 6 of 10 in parts that bear its key" in world.detail("push_conflict")

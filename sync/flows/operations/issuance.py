@@ -34,7 +34,7 @@ from sync.errors import InvariantError, RejectedError, RemoteError
 from sync.flows.context import MPW, Context
 from sync.flows.operations.base import AlreadyDone, GiveUp, Go, Operation, Preparation
 from sync.flows.operations.frozen import fields_of, frozen, number, text
-from sync.flows.operations.issuance_day import DaySeen, Wanted, judged, look
+from sync.flows.operations.issuance_day import DaySeen, Wanted, judged, look, parts_there
 from sync.flows.operations.ours import claim_rows, ids_in, mpw
 from sync.store.issuance_parts import Part, finish_part, oldest_remaining, parts, plan_part
 from sync.store.outbox import DENIED_TRIES, Push, attempts_of
@@ -51,6 +51,13 @@ class _Split:
     """What the next part is to be: planned in the transaction that records the refusal."""
 
     part: Part
+
+
+@dataclass(frozen=True, slots=True)
+class _PartsThere(AlreadyDone):
+    """All of it is there in parts that are not on record."""
+
+    remote_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +83,8 @@ class PostIssuance(Operation):
             return {
                 row.id: GiveUp(f"more than {PARTS_MAX} parts", "push_dead", "enter the rest in MPW, then resolve it")
             }
-        return {row.id: Go(sent_key=part.api_key)}
+        unrecorded = _unrecorded_parts(ctx, row) if part.n == 0 else None
+        return {row.id: unrecorded or Go(sent_key=part.api_key)}
 
     def claimed(self, conn: Connection, row: Push, *, policy: Policy, now: datetime) -> None:
         """Have the part on record before it is sent."""
@@ -120,7 +128,8 @@ class PostIssuance(Operation):
             plan_part(conn, row.id, data.part)
         elif isinstance(data, _PartDone):
             finish_part(conn, row.id, data.n, to.remote_ids)
-        claim_rows(conn, row, "issuance", to.remote_ids, policy=policy, now=now)
+        remote_ids = to.cause.remote_ids if isinstance(to.cause, _PartsThere) else to.remote_ids
+        claim_rows(conn, row, "issuance", remote_ids, policy=policy, now=now)
 
 
 # --- parts --------------------------------------------------------------------------------
@@ -172,6 +181,23 @@ def _progress(ctx: Context, row: Push, part: Part, found: Delivered) -> Delivere
         return Delivered(evidence, found.remote_ids, data=_PartDone(part.n), **told)
     reason = f"{plain(there)} of {plain(total)} are there"
     return More(reason, found.remote_ids, data=_PartDone(part.n), **told)
+
+
+def _unrecorded_parts(ctx: Context, row: Push) -> _PartsThere | GiveUp | None:
+    """Judge parts that MPW shows and that we do not know of: the whole must not be issued on top of them."""
+    found = parts_there(ctx, Wanted(row.api_key, _total(row), fields_of(row.payload)))
+    if not found:
+        return None
+    ids, there = tuple(part.id for part in found), sum((part.quantity for part in found), Decimal(0))
+    if there == _total(row):
+        return _PartsThere(f"all of it is in MPW, in {len(ids)} parts that bear its key, id {', '.join(ids)}", ids)
+    return GiveUp(
+        f"MPW has {plain(there)} of {plain(_total(row))} in parts that bear its key (id {', '.join(ids)}), "
+        "and we have no record of them",
+        "push_conflict",
+        "they were sent before the database was put back from a backup: issue the rest in MPW by hand, "
+        "then resolve the push --done",
+    )
 
 
 # --- answers ------------------------------------------------------------------------------

@@ -7,13 +7,13 @@ from datetime import date
 from decimal import Decimal
 
 from sync.clients.mpw.wire import Issuance, read_issuances
-from sync.domain.keys import markers
+from sync.domain.keys import child_key, is_child_of, markers
 from sync.domain.outbox import Conflict, Delivered
 from sync.errors import MalformedResponseError
 from sync.flows.context import Context
 from sync.flows.operations.frozen import text
 from sync.flows.operations.ours import mpw
-from sync.store.pushed import keys_of_pushed_rows
+from sync.store.pushed import issuances_holding, keys_of_pushed_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,17 @@ def look(ctx: Context, wanted: Wanted) -> DaySeen:
         ours = keys_of_pushed_rows(conn, "issuance", [row.id for row in twins])
     unclaimed = [row for row in twins if row.id not in ours and not markers(row.description)]
     return DaySeen(marked, unclaimed)
+
+
+def parts_there(ctx: Context, wanted: Wanted) -> list[Issuance]:
+    """Return the parts of this issuance that the polls have shown in its day, from our own tables.
+
+    Where no part is on record, they are the doing of a database that was put back from an older backup since.
+    """
+    with ctx.read() as conn:
+        raws = issuances_holding(conn, wanted.day, f"[{child_key(wanted.api_key, 0)[:-1]}")
+    found = read_issuances(("[" + ",".join(raws) + "]").encode()).rows if raws else []
+    return [row for row in found if any(is_child_of(key, wanted.api_key) for key in markers(row.description))]
 
 
 def judged(seen: DaySeen, wanted: Wanted) -> Delivered | Conflict | None:
