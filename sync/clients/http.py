@@ -38,8 +38,6 @@ _NEVER_SENT = (
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
     httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-    httpx.InvalidURL,
 )
 
 
@@ -117,6 +115,7 @@ class Http:
             timeout=httpx.Timeout(timeout_seconds),
             limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEPALIVE_SECONDS),
             follow_redirects=False,
+            event_hooks={"response": [_forget_location]},
             trust_env=not _is_loopback(urlsplit(self.base_url).hostname or ""),
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
             headers={"User-Agent": "mpsync", "Accept": "application/json"},
@@ -179,10 +178,13 @@ class Http:
         self._deadline.start(self._timeout_seconds)
         try:
             request = self._client.build_request(method, url, content=content, headers=headers)
+        except httpx.InvalidURL as error:
+            raise RetryableError(self._trouble("could not be reached", error)) from None
+        try:
             response = self._client.send(request, stream=True)
         except _NEVER_SENT as error:
             raise RetryableError(self._trouble("could not be reached", error)) from None
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             kind = OutcomeUnknownError if write else RetryableError
             raise kind(self._trouble("gave no answer", error)) from None
         try:
@@ -298,6 +300,11 @@ def checked_base_url(base_url: str, *, system: str, allow_plain_http: bool = Fal
     if parts.scheme == "http" and not allow_plain_http and not _is_loopback(host):
         raise ConfigError(f"{system}: the base URL must begin with https:// (http:// is for this machine only)")
     return text
+
+
+def _forget_location(response: httpx.Response) -> None:
+    """Drop where a redirect points: httpx looks at it though none is followed, and raises for one it cannot read."""
+    response.headers.pop("Location", None)
 
 
 def _is_loopback(host: str) -> bool:

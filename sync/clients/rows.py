@@ -320,11 +320,11 @@ def _fields(body: bytes) -> dict[str, bytes] | None:
 def _parts_of_odd_json(body: bytes) -> list[bytes] | None:
     """Split a list that is whole and yet no JSON to the letter; None where it is none.
 
-    A part that is no object of `"name": value` nor else what JSON knows shows that the whole is
-    something else: a message in brackets, or a document's print, is no list with bad rows.
+    Where not one part is an object of `"name": value` or else what JSON knows, the whole is something
+    else: a message in brackets, or a document's print, is no list with bad rows.
     """
     parts = parts_of(body, b"[")
-    return parts if parts is not None and all(map(_is_part, parts)) else None
+    return parts if parts is not None and any(map(_is_part, parts)) else None
 
 
 def _is_part(part: bytes) -> bool:

@@ -136,6 +136,16 @@ def test_a_redirect_is_not_followed_even_to_the_same_server() -> None:
     assert connections == [1]
 
 
+@pytest.mark.parametrize("location", ["javascript:alert(1)", "http://[", "//", "http://x:99999/", "\xff"])
+def test_a_redirect_to_nowhere_is_still_an_answer_to_a_request_that_was_sent(location: str) -> None:
+    head = f"HTTP/1.1 301 Moved\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+
+    error, _ = failure(lambda connection, stop: connection.sendall(head.encode("latin-1")), write=True)
+
+    assert type(error) is OutcomeUnknownError
+    assert error.status == 301
+
+
 def test_a_service_on_this_machine_is_reached_without_the_environments_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, refused_url())
