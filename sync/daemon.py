@@ -66,6 +66,7 @@ class Daemon:
         self._stop = threading.Event()
         self._failed: BaseException | None = None
         self._leadership = Leadership(app.store, app.clock, app.owner)
+        self._led = False
         self._context = app.context(self._leadership)
         self._context.stopping = self._stop.is_set
         self._context.leads = lambda: self._leadership.held
@@ -79,7 +80,8 @@ class Daemon:
         On SQLite a second daemon is refused (LeaseHeldError); on PostgreSQL it stands by: it
         pushes, and leads when the leader is gone.
         """
-        if not self._leadership.take() and self._app.store.is_sqlite:
+        self._led = self._leadership.take()
+        if not self._led and self._app.store.is_sqlite:
             raise LeaseHeldError(
                 "another mpsync works on this database",
                 hint="one daemon per SQLite file: stop the other one first, or move to PostgreSQL for several",
@@ -162,11 +164,12 @@ class Daemon:
         return lambda: poll(self._context) if self._leadership.held else None
 
     def _lead(self) -> None:
-        led = self._leadership.held
-        leads = self._leadership.take()
+        """Take or renew the lead; say where that changed, also of a lead that went while this process stood still."""
+        trusted, led = self._leadership.held, self._led
+        self._led = leads = self._leadership.take()
         if leads != led:
             log.info("leadership.taken" if leads else "leadership.lost", owner=self._app.owner)
-        if leads and not led:
+        if leads and not trusted:
             self._poll_now()
 
     def _poll_now(self) -> None:

@@ -292,7 +292,8 @@ def _record(
             retrying = Retrying(ctx.policy.retry_base, ctx.random.random())
             to = after_answer(standing(conn, row, outcome), outcome, now=now, retrying=retrying)
             if not settle(conn, operation, row, to, policy=ctx.policy, now=now, ends_attempt=True):
-                continue
+                log.warning("push.dropped", outbox_id=row.id, api_key=row.api_key, fence=row.fence, outcome=to.outcome)
+                continue  # our lease ran out while we waited or stood still: somebody else settles it
             counts.note(to.state)
             if isinstance(outcome, NotSent) and to.due_at is not None and (not outcome.at_once or to.due_at > now):
                 set_fact(conn, _rest_fact(operation.system), to.due_at.isoformat(), now=now)
