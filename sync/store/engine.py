@@ -17,6 +17,10 @@ from sync.clock import SystemClock
 BUSY_TIMEOUT_SECONDS = 30
 """How long a writer waits for another before it gives up: longer than our longest transaction."""
 
+IDLE_IN_TRANSACTION_SECONDS = 15
+"""How long PostgreSQL waits for the next statement of a transaction: less than a leader's lease lasts (20 s), since a
+leader that froze in mid-transaction keeps the lease row locked until then, and nobody can follow it."""
+
 _APPEND_LOCK = 0x6D7073796E63  # "mpsync": serialises ledger appends on PostgreSQL
 
 
@@ -78,7 +82,7 @@ def _engine(url: URL, busy_timeout_seconds: float) -> Engine:
             "application_name": "mpsync",
             "options": (
                 f"-c lock_timeout={int(busy_timeout_seconds * 1000)} -c statement_timeout=120000"
-                " -c idle_in_transaction_session_timeout=60000 -c timezone=UTC"
+                f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_SECONDS * 1000} -c timezone=UTC"
             ),
         },
     )
