@@ -32,7 +32,7 @@ Upgrade = Callable[[str], None]
 
 # Runs between us and `postgres`: sheds root (which PostgreSQL refuses), and asks the kernel for SIGINT, a fast
 # shutdown, when pytest dies, even by kill -9. A program of its own, because preexec_fn is unsafe beside threads.
-_LAUNCHER = """
+LAUNCHER = """
 import ctypes, os, signal, sys
 uid, gid, parent, *command = sys.argv[1:]
 if os.geteuid() == 0:
@@ -64,7 +64,7 @@ def running_postgres(*, durable: bool = False) -> Iterator[URL]:
         yield make_url(given).set(drivername="postgresql+psycopg")
         return
     tried: list[str] = []
-    for binaries in _binary_folders():
+    for binaries in binary_folders():
         # Socket paths end at 107 bytes, so not under pytest's own long folder names.
         root = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
         try:
@@ -83,7 +83,8 @@ def running_postgres(*, durable: bool = False) -> Iterator[URL]:
     raise PostgresUnavailableError("no PostgreSQL to test against: " + ("; ".join(tried) or "no binaries found"))
 
 
-def _binary_folders() -> Iterator[Path]:
+def binary_folders() -> Iterator[Path]:
+    """Yield the folders that may hold `postgres` and `initdb`, the wanted one first."""
     if given := os.environ.get("SYNC_TEST_PG_BIN"):
         yield Path(given)
     # Only the wheel's files are used: importing it warns, and its own server changes the modes of parent folders.
@@ -99,10 +100,10 @@ def _start(binaries: Path, root: Path, durable: bool) -> tuple[subprocess.Popen[
     owner = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
     if os.geteuid() == 0:
         os.chown(root, owner.pw_uid, owner.pw_gid)
-        if not _readable_by_all(binaries):
+        if not readable_by_all(binaries):
             shutil.copytree(binaries.parent, root / "server", symlinks=True)
             binaries = root / "server" / "bin"
-    launch = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(owner.pw_uid), str(owner.pw_gid), str(os.getpid())]
+    launch = [sys.executable, "-I", "-S", "-c", LAUNCHER, str(owner.pw_uid), str(owner.pw_gid), str(os.getpid())]
     data = root / "data"
     initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "sync", "-A", "trust", "-E", "UTF8", "--locale=C"]
     subprocess.run([*launch, *initdb, "--no-sync", "--no-instructions"], check=True, capture_output=True, cwd=root)
@@ -112,17 +113,18 @@ def _start(binaries: Path, root: Path, durable: bool) -> tuple[subprocess.Popen[
     server = [str(binaries / "postgres"), "-D", str(data), "-k", str(root), *(a for o in options for a in ("-c", o))]
     with (root / "log").open("wb") as log:
         process = subprocess.Popen([*launch, *server], stdout=log, stderr=log, cwd=root)
-    _wait_until_ready(process, root)
+    wait_until_ready(process, root)
     return process, make_url(f"postgresql+psycopg://sync@/postgres?host={root}")
 
 
-def _readable_by_all(folder: Path) -> bool:
+def readable_by_all(folder: Path) -> bool:
     """Tell whether any user may reach the folder: a checkout under /root is closed to `nobody`."""
     resolved = folder.resolve()
     return all(part.stat().st_mode & 0o001 for part in (resolved, *resolved.parents))
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], root: Path) -> None:
+def wait_until_ready(process: subprocess.Popen[bytes], root: Path) -> None:
+    """Return once the server whose socket and log are in `root` takes connections; PostgresUnavailableError else."""
     deadline = time.monotonic() + START_SECONDS_MAX
     while time.monotonic() < deadline:
         if process.poll() is not None:
