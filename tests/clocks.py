@@ -10,11 +10,15 @@ START = datetime(2024, 3, 15, 12, 0, tzinfo=UTC)
 
 
 class FakeClock:
-    """Time that stands still until `advance`, `sleep` or a new `current` moves it. Safe to share between threads."""
+    """Time that stands still until `advance`, `sleep` or a new `current` moves it. Safe to share between threads.
 
-    def __init__(self, now: datetime = START) -> None:
+    With a `tick` (seconds) every look at it moves it, as work takes time.
+    """
+
+    def __init__(self, now: datetime = START, *, tick: float = 0.0) -> None:
         self._lock = threading.Lock()
         self._now = _aware(now)
+        self._tick = tick
         self._monotonic = 1000.0
         self.slept: list[float] = []
 
@@ -30,6 +34,8 @@ class FakeClock:
 
     def now(self) -> datetime:
         """Return the instant it shows, aware, in UTC."""
+        if self._tick:
+            return self.advance(self._tick)
         with self._lock:
             return self._now
 

@@ -24,6 +24,8 @@ PROMPT = timedelta(seconds=5)
 """A read of the feed that begins so soon after the answer shows the echo, and hardly anything of people's
 made since: what it shows at the patched cost is the echo, whatever the vendor's clocks say."""
 
+REQUEST_TIMEOUT, BAD_GATEWAY = 408, 502
+
 SYNCHRONOUS = timedelta(milliseconds=100)
 """How far two clocks may be apart that agree on the second, before the Date header alone must do."""
 
@@ -109,10 +111,11 @@ def window_of(started_at: datetime, ended_at: datetime | None, answered_at: date
 class Expectation:
     """What we expect of one patch.
 
-    `landed`: True, the vendor said so; False, it certainly did not; None, unclear. `waited`: unclear, and
-    no call of ours can still land. `drains`: whole reads of the feed begun since the answer.
-    `prompt`: the first of them began at once (`PROMPT`). `base_quantity`: what MPservices had when it was
-    sent, proved by an echo (None: nothing was); `believed_quantity`: what we believed, proved or not.
+    `landed`: True, the vendor said so; False, it certainly did not; None, unclear. `over`: unclear, but the
+    vendor answered, so that nothing of it comes later. `waited`: unclear, and no call of ours can still
+    land. `drains`: whole reads of the feed begun since the answer, or since none came. `prompt`: the first
+    of them began at once (`PROMPT`). `base_quantity`: what MPservices had when it was sent, proved by an
+    echo (None: nothing was); `believed_quantity`: what we believed, proved or not.
     """
 
     new_stock: Decimal
@@ -124,6 +127,17 @@ class Expectation:
     window: Window
     prompt: bool = False
     believed_quantity: Decimal | None = None
+    over: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the call is over: its effect, if it had one, is in the feed or never will be."""
+        return bool(self.landed) or self.over
+
+    @property
+    def read_at_once(self) -> bool:
+        """Whether all that is known of the time after the call is what the read right after it showed."""
+        return self.prompt and self.drains == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +193,11 @@ def find_echo(expected: Expectation, base: Base | None, lines: Sequence[Line], *
         at_balance = [line for line in own_cost if balances.get(line.api_key) == expected.new_stock]
         return _by_balance(expected, undecided, at_balance)
     return _by_cost(expected, undecided, own_cost)
+
+
+def may_land_later(status: int) -> bool:
+    """Tell whether a call that was answered so may take effect after the answer: a gateway gave up waiting for it."""
+    return status == REQUEST_TIMEOUT or status >= BAD_GATEWAY
 
 
 def late_echo(expected: Expectation, lines: Iterable[Line], *, cost_is: str) -> Line | None:
@@ -251,15 +270,16 @@ def _by_cost(expected: Expectation, undecided: list[Line], own_cost: list[Line])
     """
     several = tuple(line for line in undecided if not line.single)
     confirming = [line for line in own_cost if _confirms_belief(expected, line)]
-    if expected.landed and expected.drains > 0 and len(confirming) == 1:
+    seen = expected.drains > 0 and (expected.ended or expected.read_at_once)
+    if seen and len(confirming) == 1:
         return _only_one(confirming, undecided)
     timely = [line for line in own_cost if _in_time(expected, line)]
-    if (expected.waited if expected.landed is None else expected.drains > 0) and timely:
+    if (seen or expected.waited) and timely:
         return _only_one(timely, undecided)
-    if expected.landed is None and expected.waited and own_cost:
+    if not expected.ended and expected.waited and own_cost:
         reason = "no readable answer came, and what is there at its cost was made at another time"
         return Doubt(tuple(own_cost), tuple(line for line in undecided if line not in own_cost), reason)
-    if expected.landed is None or expected.drains == 0:
+    if not expected.ended or expected.drains == 0:
         return StillOpen(several)
     late = tuple(line for line in undecided if line.single and not _in_time(expected, line))
     if expected.drains < DRAINS:
@@ -272,10 +292,16 @@ def _by_cost(expected: Expectation, undecided: list[Line], own_cost: list[Line])
 
 
 def _in_time(expected: Expectation, line: Line) -> bool:
-    """Tell whether a line can be the echo by its time; what the first read after the answer lacked must be sure."""
-    if expected.drains == 1 and expected.prompt:
+    """Tell whether a line can be the echo by its time.
+
+    What the read right after the call lacked must surely be in time; where the call may land later still,
+    nothing can be sure of that.
+    """
+    if expected.read_at_once:
         return True
-    return expected.window.holds(line.created_at, sure=expected.landed is None or expected.drains > 1)
+    if expected.prompt and not expected.ended:
+        return False
+    return expected.window.holds(line.created_at, sure=not expected.landed or expected.drains > 1)
 
 
 def _confirms_belief(expected: Expectation, line: Line) -> bool:

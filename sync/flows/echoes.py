@@ -26,6 +26,7 @@ from sync.domain.echo import (
     Window,
     find_echo,
     late_echo,
+    may_land_later,
     window_of,
 )
 from sync.domain.ledger import ADJUSTMENT, NewEntry
@@ -38,7 +39,7 @@ from sync.store.echoes import (
     doubtful_movements,
     doubts_decided_by_people,
     expectation,
-    first_read_since,
+    first_whole_read_since,
     lines_to_settle,
     open_expectations,
     park_late_decisions,
@@ -52,6 +53,7 @@ from sync.store.exceptions import open_exception
 from sync.store.facts import RECONCILED_SEQ, fact
 from sync.store.item_states import beliefs, mark_dirty, save_item_state
 from sync.store.ledger import append_entries, entries_by_id, reverse_entries
+from sync.store.outbox_work import check_now
 from sync.store.stock_facts import ECHO_UNDECIDED
 
 DRAIN_FLOW = "poll.mpservices.movements"
@@ -123,17 +125,21 @@ def _expectation(
     conn: Connection, expected: Expected, *, policy: Policy, now: datetime, run_id: int | None
 ) -> Expectation:
     landed: bool | None = None
-    waited, drains, prompt = False, 0, False
+    since: datetime | None = None
+    waited = over = False
     if expected.state == "done":
         landed, since = True, expected.ended_at or expected.finalized_at or now
-        drains = whole_reads_since(conn, DRAIN_FLOW, since, run_id=run_id, limit=DRAINS)
-        first = first_read_since(conn, DRAIN_FLOW, since)
-        prompt = first is not None and first - since <= PROMPT
     elif expected.state in ("sending", "unknown"):
         waited = expected.last_sent_at is not None and now >= expected.last_sent_at + policy.late_arrival
+        over = expected.http_status is not None and not may_land_later(expected.http_status)
+        since = _end_of_call(expected, policy=policy)
     else:
         landed = False
-    started_at = expected.started_at or now
+    drains, prompt = 0, False
+    if since is not None:
+        drains = whole_reads_since(conn, DRAIN_FLOW, since, run_id=run_id, limit=DRAINS)
+        first = first_whole_read_since(conn, DRAIN_FLOW, since, run_id=run_id)
+        prompt = first is not None and first - since <= PROMPT
     return Expectation(
         new_stock=expected.new_stock,
         new_cost=expected.new_cost,
@@ -142,9 +148,17 @@ def _expectation(
         waited=waited,
         drains=drains,
         prompt=prompt,
+        over=over,
         believed_quantity=expected.believed_quantity,
-        window=_window(expected, started_at, landed=landed),
+        window=_window(expected, expected.started_at or now, landed=landed),
     )
+
+
+def _end_of_call(expected: Expected, *, policy: Policy) -> datetime | None:
+    """Return when a call of unclear outcome ended, if we saw it end: the sweep ends what a crash left open."""
+    if expected.started_at is None or expected.ended_at is None:
+        return None
+    return expected.ended_at if expected.ended_at - expected.started_at <= policy.request_timeout else None
 
 
 def _window(expected: Expected, started_at: datetime, *, landed: bool | None) -> Window:
@@ -291,6 +305,7 @@ def _settle_doubt(
         _file_echo(conn, expected, named[0], policy=policy, now=now, run_id=None)
         lines.remove(named[0])
     _release(conn, lines, now=now)
+    check_now(conn, int(facts["outbox_id"]), now=now)
     mark_dirty(conn, [external_id], now=now)
     return True
 

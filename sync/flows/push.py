@@ -150,7 +150,7 @@ def _push_rows(ctx: Context, operation: Operation, rows: Sequence[Push], stop: t
     counts.sent += len(claimed)
     failure, outcomes = _send(ctx, operation, claimed)
     _record(ctx, operation, claimed, outcomes, counts)
-    effective = [row for row in claimed if isinstance(outcomes[row.id], Delivered)]
+    effective = [row for row in claimed if isinstance(outcomes[row.id], Delivered | Unclear)]
     if effective and not ctx.stopping():
         operation.settled(ctx, effective)
     if isinstance(failure, AuthError):

@@ -38,6 +38,7 @@ class Expected:
     started_at: datetime | None
     ended_at: datetime | None
     answered_at: datetime | None
+    http_status: int | None
 
 
 def expect_echo(
@@ -215,10 +216,16 @@ def whole_reads_since(conn: Connection, flow: str, instant: datetime, *, run_id:
     return len(list(conn.execute(query)))
 
 
-def first_read_since(conn: Connection, flow: str, instant: datetime) -> datetime | None:
-    """Return when the flow's first run after an instant began, whatever came of it."""
-    query = select(func.min(runs.c.started_at)).where(runs.c.flow == flow, runs.c.started_at > instant)
-    return conn.execute(query).scalar_one_or_none()
+def first_whole_read_since(conn: Connection, flow: str, instant: datetime, *, run_id: int | None) -> datetime | None:
+    """Return when the flow's first run after an instant began; None where it failed, or none did."""
+    query = (
+        select(runs.c.id, runs.c.started_at, runs.c.outcome)
+        .where(runs.c.flow == flow, runs.c.started_at > instant)
+        .order_by(runs.c.id)
+        .limit(1)
+    )
+    row = conn.execute(query).first()
+    return row.started_at if row is not None and (row.outcome == "ok" or row.id == run_id) else None
 
 
 def doubts_decided_by_people(conn: Connection, kind: str) -> list[Row[Any]]:
@@ -274,6 +281,7 @@ _EXPECTED = (
         attempts.c.started_at,
         attempts.c.ended_at,
         attempts.c.answered_at,
+        attempts.c.http_status,
     )
     .join(outbox, outbox.c.id == echoes.c.outbox_id)
     .outerjoin(attempts, and_(attempts.c.outbox_id == outbox.c.id, attempts.c.n == _LAST_ATTEMPT))

@@ -358,6 +358,11 @@ def make_due(conn: Connection, ids: Sequence[int], *, now: datetime) -> int:
     return conn.execute(update(outbox).where(waiting).values(due_at=now)).rowcount
 
 
+def check_now(conn: Connection, outbox_id: int, *, now: datetime) -> None:
+    """Let a row's outcome be looked for at once, if it is unknown: something new is known of it."""
+    conn.execute(update(outbox).where(outbox.c.id == outbox_id, outbox.c.state == "unknown").values(due_at=now))
+
+
 def lease_until(now: datetime, *, request_timeout: timedelta) -> datetime:
     """Return when a claim made now runs out.
 

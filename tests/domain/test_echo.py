@@ -21,6 +21,7 @@ from sync.domain.echo import (
     Window,
     find_echo,
     late_echo,
+    may_land_later,
     running_balances,
     same_cost,
     window_of,
@@ -367,6 +368,39 @@ def test_a_movement_made_after_an_unreadable_answer_is_not_taken_for_the_echo_bu
     assert isinstance(found, Doubt)
     assert found.lines == (later,)
     assert found.foreign == ()
+
+
+def test_what_the_read_right_after_a_call_shows_at_its_cost_is_the_echo_whatever_became_of_the_answer() -> None:
+    unclear = replace(patch(base=None, landed=None, drains=1), prompt=True)
+    echo, other = line("echo", "3"), line("other", "-2", "8")
+
+    found = find_echo(unclear, None, [echo, other], cost_is="unit")
+
+    assert found == Found(echo, (other,))
+
+
+def test_what_the_read_right_after_a_call_lacked_is_asked_about_where_no_answer_came() -> None:
+    unclear = replace(patch(base=None, landed=None, drains=2), prompt=True)
+    later = line("later", "3", at=1)
+
+    assert find_echo(unclear, None, [later], cost_is="unit") == StillOpen()
+    found = find_echo(replace(unclear, waited=True), None, [later], cost_is="unit")
+
+    assert isinstance(found, Doubt)
+    assert found.lines == (later,)
+
+
+def test_what_two_reads_after_an_unreadable_answer_lacked_is_people_s() -> None:
+    answered = replace(patch(base=None, landed=None, drains=2), prompt=True, over=True, window=WINDOW)
+    later = line("later", "3", at=1.5)
+
+    assert find_echo(replace(answered, drains=1, prompt=False), None, [later], cost_is="unit") == StillOpen((later,))
+    assert find_echo(answered, None, [later], cost_is="unit") == Silent((later,), "patched")
+
+
+@pytest.mark.parametrize(("status", "later"), [(200, False), (500, False), (408, True), (502, True), (504, True)])
+def test_only_a_gateway_that_gave_up_waiting_leaves_a_call_that_may_land_later(status: int, later: bool) -> None:
+    assert may_land_later(status) is later
 
 
 def test_the_only_movement_made_before_an_unreadable_answer_is_the_echo() -> None:

@@ -114,6 +114,14 @@ class StockWorld:
                 return
         raise AssertionError("this never ends")
 
+    def work_but_patch(self) -> None:
+        """Forward what people did, read it back, and derive the patch that follows from it."""
+        self.reconcile()
+        push_once(self.ctx)
+        self.poll()
+        self.reconcile()
+        assert stock_once(self.ctx).added == 1
+
     def cycle(self) -> None:
         """Poll, work, read back, as `mpsync once` does."""
         for _ in range(3):
@@ -221,9 +229,9 @@ class StockWorld:
 
 
 @contextmanager
-def stock_world(store: Store, **rules: Any) -> Iterator[StockWorld]:
+def stock_world(store: Store, *, tick: float = 0.0, **rules: Any) -> Iterator[StockWorld]:
     """A world with one part, 100 of it at 10 on both sides, received long ago; every route pushes."""
-    clock = FakeClock()
+    clock = FakeClock(tick=tick)
     with Sandbox(populate=False, clock=clock) as sandbox:
         sandbox.mpw.add_warehouse(MAIN)
         sandbox.mpw.add_part(PART, MAIN, quantity=0, unit_cost=0)

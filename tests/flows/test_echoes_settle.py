@@ -102,6 +102,67 @@ def test_an_echo_is_known_though_the_vendor_s_two_clocks_differ(
         assert world.stocks() == (112, 112)
 
 
+def patch_unknown(world: StockWorld, *, off_by: int) -> None:
+    """Send an item's first patch: what MPservices has was never proved, and is `off_by` more than we think."""
+    world.sandbox.mpservices.product(PART).stock += off_by
+    world.moves(2)
+    world.poll()
+    world.work_but_patch()
+    push_once(world.ctx)
+
+
+@pytest.mark.parametrize("off_by", [0, 50])
+@pytest.mark.parametrize("fault", [None, "error_after", "cut_body", "html", "html_after"])
+def test_a_movement_at_the_very_cost_of_a_first_patch_is_forwarded_if_the_read_right_after_lacked_it(
+    store: Store, fault: str | None, off_by: int
+) -> None:
+    with stock_world(store, tick=0.001) as world:
+        if fault:
+            world.sandbox.faults.add("mpservices.patch_stock", fault)
+        patch_unknown(world, off_by=off_by)
+        world.clock.advance(2)
+        world.moves(4)
+
+        world.settle()
+        world.settle()
+
+        assert world.stocks() == (106, 106)
+        assert world.writes().count("mpw.post_receipt") == 2
+        assert "mpw.post_issuance" not in world.writes()
+        assert world.exceptions() == []
+
+
+@pytest.mark.parametrize("off_by", [0, 50])
+@pytest.mark.parametrize("fault", ["lost_request", "error_before", "lost_answer"])
+def test_where_no_answer_came_such_a_movement_is_forwarded_or_asked_about_and_never_lost(
+    store: Store, fault: str, off_by: int
+) -> None:
+    with stock_world(store, tick=0.001) as world:
+        world.sandbox.faults.add("mpservices.patch_stock", fault)
+        patch_unknown(world, off_by=off_by)
+        world.clock.advance(2)
+        world.moves(4)
+
+        world.settle()
+
+        asked = [subject for kind, subject in world.exceptions() if kind == "echo_undecided"]
+        if not asked:
+            assert (fault, off_by) == ("lost_answer", 50)  # the echo was there at once
+            assert world.stocks() == (106, 106)
+            return
+        world.execute(
+            "update exceptions set resolved_at = opened_at, resolved_by = 'ann', resolution = 'all are people''s'"
+            " where kind = 'echo_undecided'"
+        )
+        world.settle()
+        world.settle()
+
+        assert {row.state for row in world.rows()} <= {"done", "discarded"}
+        assert world.stocks() == (106, 106)
+        assert world.writes().count("mpw.post_receipt") == 2
+        assert world.exceptions() == []
+
+
 def test_an_item_in_doubt_is_not_patched(doubtful: StockWorld) -> None:
     patched = len(doubtful.patches())
     doubtful.receives(4)

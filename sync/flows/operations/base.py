@@ -100,7 +100,7 @@ class Operation(ABC):
         """
 
     def settled(self, ctx: Context, rows: Sequence[Push]) -> None:
-        """Do what should follow at once on calls that took effect, no transaction open; raises nothing."""
+        """Do what should follow at once on calls that took effect or may have, no transaction open; raises nothing."""
         return
 
     @abstractmethod
