@@ -45,6 +45,11 @@ class TrueMpw(MpwModel):
             self.on_made("issuance", key, quantity)
         return made
 
+    def stranger_issues(self, item: str, warehouse: str, quantity: Decimal, key: str) -> None:
+        """Let another program issue under a key that is not its own: no effect of ours."""
+        super().issue(self.parts[warehouse, item], self.today(), quantity, api_key=key)
+        self.edited.add(key)
+
     def post_receipt(self, values: Mapping[str, object]) -> tuple[int, object]:
         """Note an upsert that undid a person's correction."""
         key = str(values.get("api_key"))
@@ -89,6 +94,21 @@ class TrueMps(MpservicesModel):
         self.events: dict[tuple[str, str], tuple[str, Decimal]] = {}
         self.echoes: set[str] = set()
         self.patches = 0
+        self.patched: set[tuple[str, Decimal, Decimal]] = set()
+
+    def patch_stock(self, values: Mapping[str, str]) -> tuple[int, object]:
+        """Note a patch that took effect."""
+        answer = super().patch_stock(values)
+        if answer[0] == 200:
+            self.patched.add((values["external_id"], Decimal(values["new_stock"]), Decimal(values["new_cost"])))
+        return answer
+
+    def keys_of(self, external_id: str, *, first: int) -> list[tuple[str, str]]:
+        """Return the events of an item among the first so many movements."""
+        keys = [movement_key(one.id, n) for one in self.all_movements[:first] for n in range(1, len(one.lines) + 1)]
+        kinds = ("receipt", "issuance")
+        found = [(kind, key) for key in keys for kind in kinds if (kind, key) in self.events]
+        return [event for event in found if self.events[event][0] == external_id]
 
     def _record(
         self, type: str, lines: list[Line], reference: str | None, created_at: datetime, *, by_patch: bool = False

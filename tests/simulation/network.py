@@ -25,6 +25,9 @@ TIMEOUT_SECONDS = 30.0
 LATE_MINUTES = (1, 12)
 """A call lands at most this late after it was sent; the policy's late_arrival is 15 minutes."""
 
+WHOLE = {"", "freezes_before", "freezes_after"}
+"""Faults that leave an answer whole."""
+
 Routes = dict[str, list[tuple[str, str, Handler]]]
 
 
@@ -77,6 +80,8 @@ class Network(httpx.BaseTransport):
             world.kernel.log("   ", name, status, str(body)[:200] if write else "")
             if write:
                 world.oracle.after_effect(name, call, status)
+            elif status == 200 and fault in WHOLE:
+                world.oracle.witness.answered(actor, name, call)
             return self._response(status, to_json(body))
 
         match fault:

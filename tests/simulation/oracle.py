@@ -14,6 +14,7 @@ from sync.sandbox.app import Call
 from sync.store.types import instant_text
 from tests.simulation.kernel import Actor, SimClock, Violation
 from tests.simulation.network import key_of
+from tests.simulation.witness import Witness
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -58,6 +59,7 @@ class Oracle:
         self.edited_orders: set[str] = set()
         self._rows: dict[int, sqlite3.Row] = {}
         self._polls: tuple[Any, ...] = ()
+        self.witness = Witness(world)
         world.mpw.on_made = self.on_made
 
     # ------------------------------------------------------------------ at every request
@@ -72,6 +74,8 @@ class Oracle:
                 raise Violation(f"rule 1: {name} {key} is sent, but its attempt {row['n']} is {row['outcome']}")
             if row["operation"] == "post_transfer" and row["ambiguous"]:
                 raise Violation(f"rule 6: transfer {row['api_key']} is sent again while nobody knows what became of it")
+            if row["operation"] == "patch_stock":
+                self.witness.before_patch(actor, key)
 
     def _sending(self, operation: str, name: str, key: str, call: Call) -> sqlite3.Row | None:
         query = (
@@ -152,6 +156,7 @@ class Oracle:
             if count > 1:
                 raise Violation(f"rule 2: {count} rows of {entity} are in flight")
         self._leads(actor)
+        self.witness.after_commit(operating=self.operating)
 
     def _changed(self, actor: Actor | None, before: sqlite3.Row, row: sqlite3.Row) -> None:
         was, now = before["state"], row["state"]
@@ -174,6 +179,8 @@ class Oracle:
             self._fail(row, "rule 7: superseded though it was sent")
         if self.operating:
             return
+        if now == "done" != was and not self.truly_done(row):
+            self._fail(row, f"rule 9: done, and its effect is not there: {row['evidence']}")
         if was != now and now not in LEGAL[was]:
             self._fail(row, f"{was} -> {now} is not in the drawing")
         if now == "sending" and was == "ready":
@@ -268,7 +275,8 @@ class Oracle:
             "push_dead": people.lost_permission
             or self._is_used_up(facts)
             or key.startswith(("TR-",))
-            or self._was_touched(key),
+            or self._was_touched(key)
+            or (facts.get("operation") == "approve" and bool(self.edited_orders)),
             "stock_blocked": True,  # follows from another
             "issuance_without_stock": True,
             "negative_stock": True,
@@ -302,6 +310,12 @@ class Oracle:
         if operation == "approve":
             number = json.loads(push["payload"])["purchase_order_number"]
             return self.world.mpw.orders[int(number)].status == "Ordered"
+        if operation in ("delete_receipt", "delete_issuance"):
+            return not self._alive(operation.removeprefix("delete_"), key)
+        if operation == "patch_stock":
+            fields = json.loads(push["payload"])
+            values = Decimal(fields["new_stock"]), Decimal(fields["new_cost"])
+            return (fields["external_id"], *values) in self.world.mps.patched
         return True
 
     # ------------------------------------------------------------------ at the end

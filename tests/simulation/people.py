@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 MAIN, DEPOT = "Main", "Depot"
 ITEMS = ("P-1", "P-2", "P-3")
 ENOUGH = 400
+STRANGE = 11
+NOT_MISSED = ("delete_receipt", "delete_issuance", "patch_stock")
+"""What a person calls done once it is refused: a used receipt stays, and the next comparison patches anew."""
 
 
 class People:
@@ -42,10 +45,11 @@ class People:
         self.deleted_rows = 0
         self.lost_permission = False
         self.slipped_in = 0
+        self.strangers: set[str] = set()
         shape = Random(f"people {world.seed}")
         self.items = ITEMS[: shape.choice((1, 1, 2, 3))]
         self.interrupts = shape.choice((0.0, 0.03, 0.08))
-        every: dict[str, tuple[Callable[[Random], None], int]] = {
+        self.every: dict[str, tuple[Callable[[Random], None], int]] = {
             "mps_in": (self._mps_in, 4),
             "mps_out": (self._mps_out, 5),
             "mps_lines": (self._mps_lines, 1),
@@ -61,8 +65,11 @@ class People:
             "erp_transfer": (self._erp_transfer, 2),
             "erp_approval": (self._erp_approval, 2),
             "order_edited": (self._order_edited, 1),
+            "order_withdrawn": (self._order_withdrawn, 1),
+            "key_taken": (self._key_taken, 1),
+            "mps_returns": (self._mps_returns, 0),
         }
-        self.choices = {name: act for name, act in every.items() if shape.random() < 0.7 or name == "mps_out"}
+        self.choices = {name: act for name, act in self.every.items() if shape.random() < 0.7 or name == "mps_out"}
         self.count = shape.randint(6, 26)
         self.bursts = shape.random() < 0.6
 
@@ -154,6 +161,13 @@ class People:
     def _mps_lines(self, random: Random) -> None:
         lines = [(self._item(random), random.randint(1, 4), self._cost()) for _ in range(2)]
         self.world.mps.person_moves_lines(random.choice((INBOUND, OUTBOUND)), lines)
+
+    def _mps_returns(self, random: Random) -> None:
+        """Take some out and put them back, at the item's cost as it stands."""
+        item, quantity = self._item(random), random.randint(1, 6)
+        cost = self.world.mps.product(item).cost
+        self.world.mps.person_moves(OUTBOUND, item, quantity, cost)
+        self.world.mps.person_moves(INBOUND, item, quantity, cost)
 
     # ------------------------------------------------------------------ MPW's users
 
@@ -279,6 +293,29 @@ class People:
             self.world.mpw.person_edits_order(number, quantity=random.randint(6, 9))
             self.world.oracle.edited_orders.add(str(number))
 
+    def _order_withdrawn(self, random: Random) -> None:
+        """Take back an order that was perhaps approved in the ERP already."""
+        open_ = [number for number, order in self.world.mpw.orders.items() if order.status == "Requisition"]
+        if open_:
+            number = random.choice(open_)
+            self.world.mpw.person_edits_order(number, status="Rejected")
+            self.world.oracle.edited_orders.add(str(number))
+
+    def _key_taken(self, random: Random) -> None:
+        """Another program has issued something else under the key of a document of the ERP's.
+
+        Of a quantity that nobody else issues: an unmarked issuance that equals the document would be taken for it.
+        """
+        item = self._item(random)
+        available = self.world.mpw.parts[MAIN, item].available
+        if not self.world.policy.description_marker or available < STRANGE + 1:
+            return  # without a marker nothing tells the two apart once an answer of ours was lost
+        self.serial += 1
+        key, fields = f"GI-{self.serial}", {"part_number": item, "warehouse_name": MAIN, "quantity": str(STRANGE)}
+        self.strangers.add(key)
+        self.world.mpw.stranger_issues(item, MAIN, Decimal(STRANGE + 1), key)
+        self._document("issuance", key, fields | {"created_on": self.world.mpw.today().isoformat()})
+
     # ------------------------------------------------------------------ the operator
 
     def operate(self) -> None:
@@ -308,7 +345,10 @@ class People:
                 resolve_by_person(ctx, ids=[row["id"]], why="they are gone", by="sim", void=True)
         elif kind == "deleted_in_mpw":
             self._resolve(ctx, row, "yes, that was me")
+        elif kind == "order_changed" and "outbox_id" not in facts:
+            self._resolve(ctx, row, "seen")
         elif "outbox_id" in facts:
+            self._drop_strangers(str(facts.get("api_key")))
             self._settle_push(ctx, int(facts["outbox_id"]))
             if kind == "order_changed":
                 resolve_by_person(ctx, kind=kind, subject=row["subject"], why="seen", by="sim")
@@ -322,13 +362,30 @@ class People:
         push = world.raw.execute("select * from outbox where id = ?", (outbox_id,)).fetchone()
         if push["state"] not in ("unknown", "dead"):
             return
-        done = world.oracle.truly_done(push)
+        done = world.oracle.truly_done(push) or push["operation"] in NOT_MISSED
         hopeless = {"approve": "changed", "post_transfer": "maximum"}.get(push["operation"])
-        if push["state"] == "dead" and not done and hopeless and hopeless in push["last_error"]:
+        unwanted = bool(hopeless and hopeless in push["last_error"]) or self._is_unwanted(push)
+        if push["state"] == "dead" and not done and unwanted:
             with world.inner.write() as conn:  # it would be refused for ever: nobody wants it any more
                 discard(conn, Which(ids=[outbox_id]), now=ctx.clock.now(), by="sim", why="not wanted any more")
         elif push["state"] == "dead" or push["operation"] == "post_transfer":
             resolve_push(ctx, outbox_id, done=done, why="looked", by="sim")
+
+    def _is_unwanted(self, push: Any) -> bool:
+        """Tell whether its order was taken back, or its document voided, meanwhile."""
+        if push["operation"] == "approve":
+            order = self.world.mpw.orders[int(json.loads(push["payload"])["purchase_order_number"])]
+            return order.status == "Rejected"
+        return push["api_key"] in self.strangers and ("void", push["api_key"]) in self.docs
+
+    def _drop_strangers(self, key: str) -> None:
+        """Delete what another program issued under a key of ours."""
+        if key in self.strangers:
+            ours = f"[{key}]"
+            rows = self.world.mpw.issuances_by_key.get(key, [])
+            for row in [row for row in rows if ours not in (row.description or "")]:
+                self.deleted_rows += 1
+                self.world.mpw.person_deletes_issuance(row.id)
 
     def _is_patch(self, movement_id: str) -> bool:
         return any(m.id == movement_id and m.by_patch for m in self.world.mps.all_movements)
