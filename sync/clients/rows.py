@@ -387,6 +387,7 @@ def _blamed(element: bytes, problem: str) -> str:
     """Return a problem with the fields that have it in front, where it is theirs."""
     found = []
     for name, raw in _named_parts(element):
+        name = name.strip() or "a field without a name"
         try:
             if is_deep(raw):
                 found.append(f"{name} is nested deeper than {DEPTH_MAX} levels")

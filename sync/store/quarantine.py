@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, exists, insert, select, update
+from sqlalchemy import Connection, Select, exists, insert, select, update
 from sqlalchemy.engine import Row
 
 from sync.store.chunks import chunks
@@ -46,10 +46,15 @@ def quarantine_rows(
     if not bad:
         return 0
     known = {row.digest for row in open_rows(conn, source, day)}
+    shown = {raw_digest(row.raw) for row in bad}
+    of_id: dict[str | None, list[str]] = {}
     new = 0
     for row in bad:
         digest = raw_digest(row.raw)
-        _report(conn, source, day, row, digest, now)
+        texts = of_id.setdefault(row.remote_id, [])
+        if digest not in texts:
+            texts.append(digest)
+            _report(conn, source, day, row, digest, now, number=len(texts), shown=shown)
         if digest in known:
             continue
         known.add(digest)
@@ -91,22 +96,44 @@ def release_remote_ids(
         query = select(exceptions.c.facts).where(
             exceptions.c.kind == KIND, exceptions.c.resolved_at.is_(None), exceptions.c.subject.in_(chunk)
         )
-        for facts in conn.execute(query).scalars().all():
-            digest = json.loads(facts)["digest"]
-            released += _close(conn, source, digest, now)
-            _settle(conn, source, digest, now)
+        for facts, subject in conn.execute(query.add_columns(exceptions.c.subject)).all():
+            released += _release_texts(conn, source, subject, facts, now)
     return released
 
 
-def _report(conn: Connection, source: str, day: date | None, row: Unreadable, digest: str, now: datetime) -> None:
-    """Open the row's exception; a row with an id that is bad in another way now takes its older text's place."""
+def _release_texts(conn: Connection, source: str, subject: str, facts: str | None, now: datetime) -> int:
+    """Resolve what is quarantined under a subject, and under the numbers after it."""
+    released, number = 0, 1
+    while facts is not None:
+        digest = json.loads(facts)["digest"]
+        released += _close(conn, source, digest, now)
+        _settle(conn, source, digest, now)
+        number += 1
+        facts = conn.execute(_open_facts(_numbered(subject, number))).scalar_one_or_none()
+    return released
+
+
+def _report(
+    conn: Connection,
+    source: str,
+    day: date | None,
+    row: Unreadable,
+    digest: str,
+    now: datetime,
+    *,
+    number: int,
+    shown: Collection[str],
+) -> None:
+    """Open the row's exception; a row with an id that is bad in another way now takes its older text's place.
+
+    `number` counts the different texts under one id in one answer, `shown` are all of that answer: a text
+    that it still shows keeps its place.
+    """
     subject = f"{source} {row.remote_id or digest[:16]}"
     if day is None and row.remote_id is not None:
-        known = select(exceptions.c.facts).where(
-            exceptions.c.kind == KIND, exceptions.c.subject == subject, exceptions.c.resolved_at.is_(None)
-        )
-        before = conn.execute(known).scalar_one_or_none()
-        if before is not None and json.loads(before)["digest"] != digest:
+        subject = _numbered(subject, number)
+        before = conn.execute(_open_facts(subject)).scalar_one_or_none()
+        if before is not None and json.loads(before)["digest"] not in shown:
             _close(conn, source, json.loads(before)["digest"], now)
     where = f" of {day}" if day is not None else ""
     open_exception(
@@ -117,6 +144,16 @@ def _report(conn: Connection, source: str, day: date | None, row: Unreadable, di
         hint="look at it in v_quarantine and correct it at the vendor: it is taken in when it reads well",
         now=now,
         facts={"digest": digest, "source": source},
+    )
+
+
+def _numbered(subject: str, number: int) -> str:
+    return subject if number == 1 else f"{subject} ({number})"
+
+
+def _open_facts(subject: str) -> Select[str]:
+    return select(exceptions.c.facts).where(
+        exceptions.c.kind == KIND, exceptions.c.subject == subject, exceptions.c.resolved_at.is_(None)
     )
 
 
