@@ -148,6 +148,7 @@ def policy_of(settings: Settings, *, first_run_at: datetime) -> Policy:
         retry_base=timedelta(seconds=settings.sync_retry_base_seconds),
         late_arrival=timedelta(seconds=settings.sync_late_arrival_seconds),
         concurrency=settings.mpw_concurrency or 16,
+        push_concurrency=settings.mpw_concurrency or 16,
         work_orders_path=settings.mpservices_work_orders_path,
         create_product_path=settings.mpservices_create_product_path,
         keep_runs=_days(settings.sync_keep_runs_days),

@@ -40,6 +40,7 @@ class Policy:
     retry_base: timedelta = timedelta(seconds=15)
     late_arrival: timedelta = timedelta(seconds=900)
     concurrency: int = 4
+    push_concurrency: int = 1
     work_orders_path: str = ""
     create_product_path: str = ""
     keep_runs: timedelta | None = timedelta(days=90)  # None: for ever

@@ -43,6 +43,7 @@ class Context:
     random: random.Random = field(default_factory=random.Random)
     stopping: Callable[[], bool] = lambda: False
     leads: Callable[[], bool] = lambda: True  # whether leader-only work may be done; a standby pushes the rest
+    turns: dict[str, str] = field(default_factory=dict)  # by system: whose turn in the outbox was the last
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

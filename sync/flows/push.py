@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
+from sqlalchemy import Connection
 
 from sync.domain.backoff import backoff
 from sync.domain.outbox import (
@@ -26,15 +27,39 @@ from sync.domain.outbox import (
 )
 from sync.errors import AuthError, RemoteError, RetryableError
 from sync.flows.context import MPSERVICES, MPW, Context
-from sync.flows.operations.base import AlreadyDone, GiveUp, Go, NotNow, Operation, Preparation, Withdraw
+from sync.flows.line import run_line
+from sync.flows.operations.base import (
+    AlreadyDone,
+    GiveUp,
+    Go,
+    NotNow,
+    Operation,
+    Preparation,
+    Withdraw,
+    prepares,
+    settles,
+)
 from sync.flows.operations.registry import operations
 from sync.flows.settle import open_about, settle
 from sync.flows.sweep import TELL_AFTER, sweep_once
 from sync.store.facts import fact, forget_fact, set_fact
 from sync.store.outbox import Push
-from sync.store.outbox_work import Candidate, Claim, candidates, claim, lease_until, postpone, standing
+from sync.store.outbox_work import (
+    Candidate,
+    Claim,
+    call_time_max,
+    candidates,
+    claim,
+    lease_until,
+    postpone,
+    standing,
+    unclaim,
+)
 
 log = structlog.get_logger()
+
+MPSERVICES_WIDTH = 1
+"""Calls to MPservices go one after another: every stock patch reads the feed just before it, and its echo after it."""
 
 PREPARE_AGAIN_MAX = timedelta(minutes=15)
 """A read that a push needs and that fails is tried again at least this often: it costs nobody anything."""
@@ -59,8 +84,8 @@ class PushCounts:
 
     def add(self, other: PushCounts) -> None:
         """Add another's counts to these."""
-        for field in fields(self):
-            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+        for name in (one.name for one in fields(self)):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def note(self, state: str) -> None:
         """Count a row by its new state."""
@@ -68,19 +93,21 @@ class PushCounts:
         setattr(self, name, getattr(self, name) + 1)
 
 
-def push_once(ctx: Context, *, limit: int = 200, concurrency: int = 1) -> PushCounts:
+def push_once(ctx: Context, *, limit: int = 200, concurrency: int | None = None) -> PushCounts:
     """Send what is due, at most one row per entity; several processes may do so at once.
 
     A system that is off or paused, or that asked to be left alone for a while, is passed over, and so
     is a route that is off: its rows stay ready, without attempts. What only the leader may send waits for it.
+    `concurrency`: calls to MPW under way at once, else as the policy has it.
     """
     sweep_once(ctx)
     counts = PushCounts()
-    for system in (MPW, MPSERVICES):
+    widths = {MPW: ctx.policy.push_concurrency if concurrency is None else concurrency, MPSERVICES: MPSERVICES_WIDTH}
+    for system, width in widths.items():
         if not ctx.stopping():
-            counts.add(_push_system(ctx, system, limit=limit, concurrency=concurrency))
+            counts.add(_push_system(ctx, system, limit=limit, width=max(width, 1)))
     if counts.moved:
-        log.info("push.finished", **{field.name: getattr(counts, field.name) for field in fields(counts)})
+        log.info("push.finished", **{one.name: getattr(counts, one.name) for one in fields(counts)})
     return counts
 
 
@@ -92,10 +119,9 @@ def resting_until(ctx: Context, system: str) -> datetime | None:
     return until if until is not None and until > ctx.clock.now() else None
 
 
-def _push_system(ctx: Context, system: str, *, limit: int, concurrency: int) -> PushCounts:
-    counts = PushCounts()
+def _push_system(ctx: Context, system: str, *, limit: int, width: int) -> PushCounts:
     if ctx.client_for(system) is None or resting_until(ctx, system) is not None:
-        return counts
+        return PushCounts()
     leads = ctx.leads()
     known = {
         name: operation
@@ -103,62 +129,159 @@ def _push_system(ctx: Context, system: str, *, limit: int, concurrency: int) -> 
         if operation.system == system and (leads or not operation.leader_only)
     }
     with ctx.read() as conn:
-        found = candidates(conn, list(known), now=ctx.clock.now(), limit=limit, off=ctx.policy.routes_off())
-    calls = _calls(known, found)
-    stop = threading.Event()
-    if concurrency <= 1 or len(calls) <= 1:
-        for operation, rows in calls:
-            counts.add(_push_rows(ctx, operation, rows, stop))
-        return counts
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="mpsync-push") as pool:
-        for done in pool.map(lambda call: _push_rows(ctx, call[0], call[1], stop), calls):
-            counts.add(done)
-    return counts
+        found = candidates(
+            conn,
+            list(known),
+            now=ctx.clock.now(),
+            limit=limit,
+            off=ctx.policy.routes_off(),
+            after=ctx.turns.get(system, ""),
+        )
+    ctx.turns[system] = found[-1].push.entity_key if len(found) == limit else ""
+    clerk = _Clerk(ctx, _calls(known, found), width)
+    run_line(clerk.work, clerk.write, width=width, ahead=clerk.ahead)
+    return clerk.counts
 
 
-def _calls(known: Mapping[str, Operation], found: Sequence[Candidate]) -> list[tuple[Operation, list[Push]]]:
+@dataclass(slots=True)
+class _Call:
+    """One call on its way: `rows` are those that it (still) is for; no `outcomes`: it was not made."""
+
+    operation: Operation
+    rows: list[Push]
+    stage: str = "prepare"  # send, settle
+    prepared: Mapping[int, Preparation] | None = None
+    failure: RemoteError | None = None
+    outcomes: Mapping[int, Outcome] = field(default_factory=dict)
+    effective: list[Push] = field(default_factory=list)
+
+
+def _calls(known: Mapping[str, Operation], found: Sequence[Candidate]) -> list[_Call]:
     """Return which rows go in one call: up to the operation's batch, each alone that was refused with others."""
-    calls: list[tuple[Operation, list[Push]]] = []
-    open_batches: dict[str, list[Push]] = {}
+    calls: list[_Call] = []
+    open_batches: dict[str, _Call] = {}
     for candidate in found:
         operation = known[candidate.push.operation]
         batch = open_batches.get(operation.name)
-        if candidate.alone or operation.batch == 1 or batch is None or len(batch) >= operation.batch:
-            batch = [candidate.push]
-            calls.append((operation, batch))
+        if candidate.alone or operation.batch == 1 or batch is None or len(batch.rows) >= operation.batch:
+            batch = _Call(operation, [candidate.push])
+            calls.append(batch)
             if not candidate.alone:
                 open_batches[operation.name] = batch
         else:
-            batch.append(candidate.push)
+            batch.rows.append(candidate.push)
     return calls
 
 
-def _push_rows(ctx: Context, operation: Operation, rows: Sequence[Push], stop: threading.Event) -> PushCounts:
-    """Take the rows of one call all the way; set `stop` where no other call to the system should follow."""
-    counts = PushCounts()
-    if stop.is_set() or ctx.stopping():
-        return counts
-    try:
-        prepared = operation.prepare(ctx, rows)
-    except RemoteError as error:
-        _prepare_failed(ctx, operation, rows, error, stop, counts)
-        return counts
-    going = _settle_unsent(ctx, operation, rows, prepared, counts)
-    claimed = _claim(ctx, operation, going, prepared)
-    if not claimed or ctx.clock.now() >= _lease_end(claimed):
-        return counts  # a machine that slept in between: the sweep makes these rows unknown
-    counts.sent += len(claimed)
-    failure, outcomes = _send(ctx, operation, claimed)
-    _record(ctx, operation, claimed, outcomes, counts)
-    effective = [row for row in claimed if isinstance(outcomes[row.id], Delivered | Unclear)]
-    if effective and not ctx.stopping():
-        operation.settled(ctx, effective)
-    if isinstance(failure, AuthError):
-        ctx.pause(operation.system, failure)
-        stop.set()
-    elif any(isinstance(outcome, NotSent) for outcome in outcomes.values()):
-        stop.set()  # of a token that was refused too: no row after another logs in anew within one round
-    return counts
+def _stops(call: _Call) -> bool:
+    """No other call to the system should follow: also after a token that was refused, lest every row logs in anew."""
+    return isinstance(call.failure, AuthError) or any(isinstance(one, NotSent) for one in call.outcomes.values())
+
+
+class _Clerk:
+    """Takes a round's calls all the way: what needs the vendor in `work`, what needs the database in `write`.
+
+    One transaction records all answers that came in and claims the rows of the calls that follow. A call
+    that was claimed and turns out not to be made (a system that is to be left alone, an end of the program, a wait
+    that was too long) gives its claim back.
+    """
+
+    def __init__(self, ctx: Context, calls: Sequence[_Call], width: int) -> None:
+        self.ahead = width if width > 1 else 0  # claimed beyond those being sent: each waits for one call at most
+        self.counts = PushCounts()
+        self._ctx = ctx
+        self._waiting = deque(calls)
+        self._stop = threading.Event()
+
+    # at the vendor
+
+    def work(self, call: _Call) -> _Call:
+        """Do the call's next step; no transaction is open."""
+        match call.stage:
+            case "prepare":
+                self._prepare(call)
+            case "send":
+                self._send(call)
+            case _:
+                call.operation.settled(self._ctx, call.effective)
+        return call
+
+    def _prepare(self, call: _Call) -> None:
+        if not self._stopped():
+            try:
+                call.prepared = call.operation.prepare(self._ctx, call.rows)
+            except RemoteError as error:
+                call.failure = error
+
+    def _send(self, call: _Call) -> None:
+        """Send it, unless it should not be any more, or may not end within its lease."""
+        latest = _lease_end(call.rows) - call_time_max(self._ctx.policy.request_timeout)
+        if not self._stopped() and self._ctx.clock.now() <= latest:
+            call.failure, call.outcomes = _send(self._ctx, call.operation, call.rows)
+            if _stops(call):
+                self._stop.set()
+
+    def _stopped(self) -> bool:
+        return self._stop.is_set() or self._ctx.stopping()
+
+    # in the database
+
+    def write(self, ended: Sequence[_Call], room: int) -> list[_Call]:
+        """Write down what calls came to, and return those that go on or begin: at most `room` of them begin."""
+        sent = [call for call in ended if call.stage == "send"]
+        prepared = [call for call in ended if call.stage == "prepare"]
+        following = [call for call in prepared if self._goes(call)][:room]
+        begun: list[_Call] = []
+        while room > len(following) + len(begun) and self._waiting and not self._stopped():
+            call = self._waiting.popleft()
+            (begun if prepares(call.operation) else following).append(call)
+        claimed = self._record_and_claim(sent, [] if self._stopped() else following)
+        self.counts.sent += sum(len(call.rows) for call in sent if call.outcomes)
+        for call in sent:
+            if isinstance(call.failure, AuthError):
+                self._ctx.pause(call.operation.system, call.failure)
+        return [*(call for call in sent if self._settles(call)), *claimed, *begun]
+
+    def _goes(self, call: _Call) -> bool:
+        if isinstance(call.failure, RemoteError):
+            _prepare_failed(self._ctx, call.operation, call.rows, call.failure, self._stop, self.counts)
+            return False
+        if call.prepared is None:
+            return False
+        call.rows = _settle_unsent(self._ctx, call.operation, call.rows, call.prepared, self.counts)
+        return bool(call.rows)
+
+    def _settles(self, call: _Call) -> bool:
+        call.effective = [row for row in call.rows if isinstance(call.outcomes.get(row.id), Delivered | Unclear)]
+        call.stage = "settle"
+        return bool(call.effective) and settles(call.operation) and not self._ctx.stopping()
+
+    def _record_and_claim(self, sent: Sequence[_Call], following: Sequence[_Call]) -> list[_Call]:
+        """Write answers whoever leads by now: they are what nobody else can know. Claim in the same transaction."""
+        ordinary = [call for call in following if not call.operation.leader_only]
+        if sent or ordinary:
+            with self._ctx.store.write() as conn:
+                for call in sent:
+                    self._record(conn, call)
+                for call in ordinary:
+                    self._claim(conn, call)
+        for call in following:
+            if call.operation.leader_only:
+                with self._ctx.write() as conn:
+                    self._claim(conn, call)
+        return [call for call in following if call.rows]
+
+    def _record(self, conn: Connection, call: _Call) -> None:
+        if call.outcomes:
+            _record(self._ctx, conn, call.operation, call.rows, call.outcomes, self.counts)
+        elif self._ctx.clock.now() < _lease_end(call.rows):
+            for row in call.rows:
+                unclaim(conn, row)
+        # else: the sweep makes these rows unknown, as every row whose lease ran out
+
+    def _claim(self, conn: Connection, call: _Call) -> None:
+        call.rows = _claim(self._ctx, conn, call.operation, call.rows, call.prepared or {}, ahead=self.ahead)
+        call.prepared, call.failure, call.stage = None, None, "send"
 
 
 def _prepare_failed(
@@ -237,28 +360,34 @@ def _after(now: datetime, until: datetime) -> datetime:
     return max(until, now + timedelta(seconds=1))
 
 
-def _claim(ctx: Context, operation: Operation, rows: Sequence[Push], prepared: Mapping[int, Preparation]) -> list[Push]:
-    if not rows:
-        return []
+def _claim(
+    ctx: Context,
+    conn: Connection,
+    operation: Operation,
+    rows: Sequence[Push],
+    prepared: Mapping[int, Preparation],
+    *,
+    ahead: int,
+) -> list[Push]:
+    """Claim the rows of one call. A claim that may wait for a worker is longer by the one call that goes before it."""
     now = ctx.clock.now()
     claims = {}
     for row in rows:
         decision = prepared.get(row.id, Go())
         assert isinstance(decision, Go)
         claims[row.id] = Claim(decision.before, decision.sent_key)
-    with ctx.write() if operation.leader_only else ctx.store.write() as conn:
-        claimed = claim(
-            conn,
-            rows,
-            claims,
-            owner=ctx.owner,
-            now=now,
-            lease_until=lease_until(now, request_timeout=ctx.policy.request_timeout),
-            batch_id=str(UUID(int=ctx.random.getrandbits(128))) if operation.batch > 1 else None,
-            off=ctx.policy.routes_off(),
-        )
-        for row in claimed:
-            operation.claimed(conn, row, policy=ctx.policy, now=now)
+    claimed = claim(
+        conn,
+        rows,
+        claims,
+        owner=ctx.owner,
+        now=now,
+        lease_until=lease_until(now, request_timeout=ctx.policy.request_timeout, calls_before=1 if ahead else 0),
+        batch_id=str(UUID(int=ctx.random.getrandbits(128))) if operation.batch > 1 else None,
+        off=ctx.policy.routes_off(),
+    )
+    for row in claimed:
+        operation.claimed(conn, row, policy=ctx.policy, now=now)
     return claimed
 
 
@@ -279,26 +408,30 @@ def _send(ctx: Context, operation: Operation, rows: Sequence[Push]) -> tuple[Rem
 
 
 def _record(
-    ctx: Context, operation: Operation, rows: Sequence[Push], outcomes: Mapping[int, Outcome], counts: PushCounts
+    ctx: Context,
+    conn: Connection,
+    operation: Operation,
+    rows: Sequence[Push],
+    outcomes: Mapping[int, Outcome],
+    counts: PushCounts,
 ) -> None:
-    """Record the answer, whoever leads by now: it is the one thing nobody else can know.
+    """Record a call's answer.
 
     A system that could not be reached, that asked to wait, or that refuses even a new token is left alone until then.
     """
     now = ctx.clock.now()
-    with ctx.store.write() as conn:
-        for row in rows:
-            outcome = outcomes[row.id]
-            retrying = Retrying(ctx.policy.retry_base, ctx.random.random())
-            to = after_answer(standing(conn, row, outcome), outcome, now=now, retrying=retrying)
-            if not settle(conn, operation, row, to, policy=ctx.policy, now=now, ends_attempt=True):
-                log.warning("push.dropped", outbox_id=row.id, api_key=row.api_key, fence=row.fence, outcome=to.outcome)
-                continue  # our lease ran out while we waited or stood still: somebody else settles it
-            counts.note(to.state)
-            if isinstance(outcome, NotSent) and to.due_at is not None and (not outcome.at_once or to.due_at > now):
-                set_fact(conn, _rest_fact(operation.system), to.due_at.isoformat(), now=now)
-            elif to.state == "done":
-                forget_fact(conn, _rest_fact(operation.system))
+    for row in rows:
+        outcome = outcomes[row.id]
+        retrying = Retrying(ctx.policy.retry_base, ctx.random.random())
+        to = after_answer(standing(conn, row, outcome), outcome, now=now, retrying=retrying)
+        if not settle(conn, operation, row, to, policy=ctx.policy, now=now, ends_attempt=True):
+            log.warning("push.dropped", outbox_id=row.id, api_key=row.api_key, fence=row.fence, outcome=to.outcome)
+            continue  # our lease ran out while we waited or stood still: somebody else settles it
+        counts.note(to.state)
+        if isinstance(outcome, NotSent) and to.due_at is not None and (not outcome.at_once or to.due_at > now):
+            set_fact(conn, _rest_fact(operation.system), to.due_at.isoformat(), now=now)
+        elif to.state == "done":
+            forget_fact(conn, _rest_fact(operation.system))
 
 
 def _rest_fact(system: str) -> str:

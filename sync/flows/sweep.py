@@ -45,7 +45,7 @@ def sweep_once(ctx: Context) -> SweepCounts:
     with ctx.read() as conn:
         lost = leases_that_ran_out(conn, now=now, only_owner=ctx.owner if ctx.alone else None)
         fed = stock_grew_for(conn, now=now)
-        hungry = [push for push, since in waiting_for_stock(conn) if since <= now - TELL_AFTER]
+        hungry = [push for push, _ in waiting_for_stock(conn, since=now - TELL_AFTER)]
         hungry = [push for push in hungry if not is_told(conn, "issuance_without_stock", push)]
         old = [push for push in unknown_since(conn, now - TELL_AFTER) if not is_told(conn, "push_unknown", push)]
     counts = SweepCounts(rescued=_rescue(ctx, lost, now))

@@ -67,12 +67,17 @@ class Push:
     remote_id: str | None
     created_at: datetime
     finalized_at: datetime | None
+    stock_awaited_since: datetime | None = None
 
 
-def push_of(row: Row[Any]) -> Push:
-    """Return a row of the table as a Push, its facts parsed."""
-    values = dict(row._mapping)
-    return Push(**{**values, "facts": json.loads(values["facts"])})
+_COLUMNS = tuple(column.name for column in outbox.c)
+
+
+def push_of(row: Sequence[Any]) -> Push:
+    """Return a row of the table, all columns in their order, as a Push, its facts parsed."""
+    values = dict(zip(_COLUMNS, row, strict=True))
+    values["facts"] = json.loads(values["facts"])
+    return Push(**values)
 
 
 # --- adding and finding -------------------------------------------------------------------

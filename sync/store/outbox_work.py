@@ -6,19 +6,43 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, not_, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    ScalarSelect,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    not_,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
-from sync.domain.outbox import FINAL, POST_ISSUANCE, Outcome, Standing, Transition, is_legal, streak_of
+from sync.domain.outbox import FINAL, Outcome, Standing, Transition, is_legal, streak_of
 from sync.errors import InvariantError
-from sync.store.outbox import RETRIED_AT, Push, push_by_id, push_of
+from sync.store.outbox import RETRIED_AT, Push, push_of
 from sync.store.schema import attempts, exceptions, inventories, ledger_entries, outbox
 
-_LAST_TRY_FOUND_NO_STOCK = exists().where(
-    attempts.c.outbox_id == outbox.c.id, attempts.c.n == outbox.c.tries, attempts.c.outcome == "no_stock"
-)
+DUE_MANY = 1000
+"""From so many due rows on, the queue is asked entity by entity: what waits behind others costs nothing then."""
+
+# Words in the statement, not values beside it: SQLite uses a partial index only where it reads the index's own words.
+_READY: ColumnElement[str] = literal_column("'ready'")
+_IN_FLIGHT: tuple[ColumnElement[str], ...] = (literal_column("'sending'"), literal_column("'unknown'"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,66 +59,104 @@ def candidates(
     *,
     now: datetime,
     limit: int,
-    skip: Collection[int] = (),
     off: Collection[str] = (),
+    after: str = "",
 ) -> list[Candidate]:
-    """Return the rows that are due and head their entity's queue, at most one per entity, the longest due first.
+    """Return rows that are due and head their entity's queue, at most one per entity, the longest due first.
 
-    Rows of a route that is `off` do not go, and keep nothing back.
+    Rows of a route that is `off` do not go, and keep nothing back. Where more rows are due than
+    `DUE_MANY`, the entities are taken in turn, from the one that follows `after` on and round again:
+    what it costs follows the entities that are looked at, not the rows that wait behind one another,
+    and whoever passes the last entity of one call to the next starves nobody.
     """
-    alone = exists().where(
-        attempts.c.outbox_id == outbox.c.id, attempts.c.n == outbox.c.tries, attempts.c.outcome == "batch_refused"
-    )
-    query = (
-        select(outbox, alone.label("alone_"))
-        .where(_may_go(now, off), outbox.c.operation.in_(list(operations)))
-        .order_by(outbox.c.due_at, outbox.c.id)
-        .limit(limit + len(skip))
-    )
+    values = {"now_": now, "off_": list(off), "operations_": list(operations), "limit_": limit}
+    if conn.execute(_DUE, {"now_": now, "many_": DUE_MANY}).scalar_one() < DUE_MANY:
+        rows = list(conn.execute(_HEADS, values))
+    else:
+        rows = list(conn.execute(_HEADS_IN_TURN, {**values, "after_": after, "last_": None}))
+        if len(rows) < limit and after:
+            more = {**values, "after_": "", "last_": after, "limit_": limit - len(rows)}
+            rows += list(conn.execute(_HEADS_IN_TURN, more))
     found: dict[str, Candidate] = {}
-    for row in conn.execute(query):
-        values = dict(row._mapping)
-        is_alone = bool(values.pop("alone_"))
-        push = Push(**{**values, "facts": json.loads(values["facts"])})
-        other = found.get(push.entity_key)
-        if push.id not in skip and (other is None or (push.rank, push.id) < (other.push.rank, other.push.id)):
-            found[push.entity_key] = Candidate(push, is_alone)
-    return list(found.values())[:limit]
+    for row in rows:
+        *columns, alone = row
+        found.setdefault(columns[_ENTITY_KEY], Candidate(push_of(columns), bool(alone)))
+    return list(found.values())
 
 
-def _may_go(now: datetime, off: Collection[str]) -> ColumnElement[bool]:
+def _may_go() -> ColumnElement[bool]:
     """A ready row that is due, whose entity has nothing in flight, and that no earlier row of its entity keeps back.
 
     An earlier row (by rank, then age) that backs off or waits keeps the later ones back: a receipt
     goes before its item's issuances. Only one that waits for stock does not: nobody knows how long.
     """
-    first = outbox.alias("first")
+    return and_(outbox.c.state == _READY, outbox.c.id == _head(outbox.c.entity_key), _due_and_free())
+
+
+def _due_and_free() -> ColumnElement[bool]:
     flying = outbox.alias("flying")
-    waits_for_stock = and_(
-        first.c.operation == POST_ISSUANCE,
-        first.c.due_at > now,
-        exists().where(
-            attempts.c.outbox_id == first.c.id, attempts.c.n == first.c.tries, attempts.c.outcome == "no_stock"
-        ),
-    )
-    head = (  # one step in ix_outbox_queue, however long the entity's queue is
+    in_flight = exists().where(flying.c.entity_key == outbox.c.entity_key, flying.c.state.in_(_IN_FLIGHT))
+    return and_(outbox.c.due_at <= _NOW, not_(in_flight))
+
+
+def _head(entity_key: ColumnElement[str]) -> ScalarSelect[int]:
+    """The first row of an entity that goes: one step in ix_outbox_queue, however long the entity's queue is."""
+    first = outbox.alias("first")
+    return (
         select(first.c.id)
         .where(
-            first.c.entity_key == outbox.c.entity_key,
-            first.c.state == "ready",
-            first.c.route.not_in(list(off)),
-            not_(waits_for_stock),
+            first.c.entity_key == entity_key,
+            first.c.state == _READY,
+            first.c.route.not_in(bindparam("off_", expanding=True)),
+            or_(first.c.stock_awaited_since.is_(None), first.c.due_at <= _NOW),
         )
         .order_by(first.c.rank, first.c.id)
         .limit(1)
+        .correlate(entity_key.table)
         .scalar_subquery()
     )
-    return and_(
-        outbox.c.state == "ready",
-        outbox.c.due_at <= now,
-        outbox.c.id == head,
-        not_(exists().where(flying.c.entity_key == outbox.c.entity_key, flying.c.state.in_(("sending", "unknown")))),
+
+
+_NOW = bindparam("now_", type_=outbox.c.due_at.type)
+_ENTITY_KEY = list(outbox.c).index(outbox.c.entity_key)
+_ALONE = (
+    exists()
+    .where(attempts.c.outbox_id == outbox.c.id, attempts.c.n == outbox.c.tries, attempts.c.outcome == "batch_refused")
+    .label("alone_")
+)
+_ASKED_FOR = outbox.c.operation.in_(bindparam("operations_", expanding=True))
+_LIMIT = bindparam("limit_", type_=Integer())
+_DUE = select(func.count()).select_from(
+    select(outbox.c.id)
+    .where(outbox.c.state == _READY, outbox.c.due_at <= _NOW)
+    .limit(bindparam("many_", type_=Integer()))
+    .subquery()
+)
+_HEADS = select(outbox, _ALONE).where(_may_go(), _ASKED_FOR).order_by(outbox.c.due_at, outbox.c.id).limit(_LIMIT)
+
+
+def _heads_in_turn() -> Select[Any]:
+    """Step from entity to entity through ix_outbox_queue, and look at the head of each, until enough may go."""
+    queue = outbox.alias("queue")
+    after, last = bindparam("after_", type_=Text()), bindparam("last_", type_=Text())
+
+    def next_after(key: ColumnElement[str]) -> ScalarSelect[str]:
+        query = select(queue.c.entity_key).where(queue.c.state == _READY, queue.c.entity_key > key)
+        return query.order_by(queue.c.entity_key, queue.c.rank, queue.c.id).limit(1).scalar_subquery()
+
+    turn = select(next_after(after).label("key")).cte("turn", recursive=True)
+    ends = and_(turn.c.key.is_not(None), or_(cast(last, Text()).is_(None), turn.c.key <= last))
+    turn = turn.union_all(select(next_after(turn.c.key)).where(ends))
+    return (
+        select(outbox, _ALONE)
+        .select_from(turn)
+        .join(outbox, outbox.c.id == _head(turn.c.key))
+        .where(_due_and_free(), _ASKED_FOR, or_(cast(last, Text()).is_(None), turn.c.key <= last))
+        .limit(_LIMIT)
     )
+
+
+_HEADS_IN_TURN = _heads_in_turn()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,56 +182,86 @@ def claim(
 
     On PostgreSQL a row that another worker is just taking is passed over, not waited for.
     """
-    free = _unlocked(conn, [row.id for row in rows])
-    claimed = []
-    for row in sorted(rows, key=lambda row: row.id):
-        if row.id in free and _take(conn, row, owner=owner, now=now, lease_until=lease_until, off=off):
-            taken = push_by_id(conn, row.id)
-            assert taken is not None
-            _add_attempt(conn, taken, claims.get(row.id, Claim()), now=now, batch_id=batch_id)
-            claimed.append(taken)
+    values = {
+        "now_": now,
+        "off_": list(off),
+        "owner_": owner,
+        "lease_": lease_until,
+    }
+    claimed = _take(conn, _unlocked(conn, rows), values)
+    if claimed:
+        conn.execute(_ADD_ATTEMPT, [_attempt(row, claims.get(row.id, Claim()), now, batch_id) for row in claimed])
     return claimed
 
 
-def _unlocked(conn: Connection, ids: Sequence[int]) -> set[int]:
-    query = select(outbox.c.id).where(outbox.c.id.in_(list(ids))).order_by(outbox.c.id)
-    return set(conn.execute(query.with_for_update(skip_locked=True)).scalars())
+def _unlocked(conn: Connection, rows: Sequence[Push]) -> list[Push]:
+    if conn.dialect.name == "sqlite":
+        return list(rows)  # nobody else writes while we do
+    free = set(conn.execute(_LOCK, {"ids_": [row.id for row in rows]}).scalars())
+    return [row for row in rows if row.id in free]
 
 
-def _take(
-    conn: Connection, row: Push, *, owner: str, now: datetime, lease_until: datetime, off: Collection[str]
-) -> bool:
-    statement = (
-        update(outbox)
-        .where(outbox.c.id == row.id, outbox.c.fence == row.fence, _may_go(now, off))
-        .values(
-            state="sending",
-            fence=outbox.c.fence + 1,
-            tries=outbox.c.tries + 1,
-            lease_owner=owner,
-            lease_until=lease_until,
-        )
-    )
+def _take(conn: Connection, rows: Sequence[Push], values: Mapping[str, Any]) -> list[Push]:
+    """Take what may still go, in one statement; where that meets an entity just taken by others, one by one."""
+    if not rows:
+        return []
+    known = {"ids_": [row.id for row in rows], "known_": [(row.id, row.fence) for row in rows]}
     try:
-        with conn.begin_nested():  # another row of the entity may have gone into flight since: the index refuses
-            return conn.execute(statement).rowcount == 1
+        with conn.begin_nested():  # another row of an entity may have gone into flight since: the index refuses
+            taken = [push_of(row) for row in conn.execute(_TAKE, {**values, **known})]
     except IntegrityError:
-        return False
+        return [] if len(rows) == 1 else [row for one in rows for row in _take(conn, [one], values)]
+    return sorted(taken, key=lambda row: row.id)
 
 
-def _add_attempt(conn: Connection, row: Push, claim_: Claim, *, now: datetime, batch_id: str | None) -> None:
-    before = None if claim_.before is None else json.dumps(dict(claim_.before), sort_keys=True)
-    conn.execute(
-        insert(attempts).values(
-            outbox_id=row.id,
-            n=row.tries,
-            fence=row.fence,
-            batch_id=batch_id,
-            started_at=now,
-            sent_key=claim_.sent_key or row.api_key,
-            before=before,
-        )
+def _attempt(row: Push, claim_: Claim, now: datetime, batch_id: str | None) -> dict[str, Any]:
+    return {
+        "outbox_id": row.id,
+        "n": row.tries,
+        "fence": row.fence,
+        "batch_id": batch_id,
+        "started_at": now,
+        "sent_key": claim_.sent_key or row.api_key,
+        "before": None if claim_.before is None else json.dumps(dict(claim_.before), sort_keys=True),
+    }
+
+
+_LOCK = (
+    select(outbox.c.id)
+    .where(outbox.c.id.in_(bindparam("ids_", expanding=True)))
+    .order_by(outbox.c.id)
+    .with_for_update(skip_locked=True)
+)
+_TAKE = (
+    update(outbox)
+    .where(
+        outbox.c.id.in_(bindparam("ids_", expanding=True)),
+        tuple_(outbox.c.id, outbox.c.fence).in_(bindparam("known_", expanding=True)),
+        _may_go(),
     )
+    .values(
+        state="sending",
+        fence=outbox.c.fence + 1,
+        tries=outbox.c.tries + 1,
+        lease_owner=bindparam("owner_"),
+        lease_until=bindparam("lease_"),
+    )
+    .returning(outbox)
+)
+_ADD_ATTEMPT = insert(attempts)
+
+
+def unclaim(conn: Connection, row: Push) -> bool:
+    """Give back a claim of ours under which nothing was sent, as if it had never been made; False where it is not ours.
+
+    For a call that was never begun and that never will be: the row is ready, as due as it was, and its attempt row
+    goes. The fence stays as it is, so that the claim is worth nothing any more.
+    """
+    mine = {"id_": row.id, "fence_": row.fence, "state_": "sending", "tries_": row.tries - 1}
+    if conn.execute(_UNCLAIM, mine).rowcount == 0:
+        return False
+    conn.execute(delete(attempts).where(attempts.c.outbox_id == row.id, attempts.c.n == row.tries))
+    return True
 
 
 def standing(conn: Connection, row: Push, outcome: Outcome | None = None) -> Standing:
@@ -206,53 +298,85 @@ def move(conn: Connection, row: Push, to: Transition, *, now: datetime, sent_at:
     """
     if not is_legal(row.state, to.state):
         raise InvariantError(f"outbox {row.id}: {row.state} → {to.state} is no move of the machine")
-    changed = conn.execute(
-        update(outbox)
-        .where(outbox.c.id == row.id, outbox.c.fence == row.fence, outbox.c.state == row.state)
-        .values(**_values(row, to, now=now, sent_at=sent_at or now))
-    )
-    return changed.rowcount == 1
+    values = _values(row, to, now=now, sent_at=sent_at or now)
+    mine = {"id_": row.id, "fence_": row.fence, "state_": row.state}
+    return conn.execute(_MOVE, {**mine, **values}).rowcount == 1
 
 
 def _values(row: Push, to: Transition, *, now: datetime, sent_at: datetime) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        "state": to.state,
-        "lease_owner": None,
-        "lease_until": None,
-        "last_error": to.last_error,
-        "finalized_at": now if to.state in FINAL else None,
+    remote_ids = row.remote_id.split(",") if row.remote_id else []
+    counts = to.counts
+    waits = to.outcome == "no_stock"
+    return {
+        "new_state": to.state,
+        "new_last_error": to.last_error,
+        "new_finalized_at": now if to.state in FINAL else None,
+        "new_due_at": to.due_at,
+        "new_ambiguous": to.ambiguous,
+        "new_evidence": to.evidence,
+        "new_remote_id": ",".join(dict.fromkeys([*remote_ids, *to.remote_ids])) or None,
+        "new_attempts": row.attempts + counts,
+        "new_first_sent_at": (row.first_sent_at or sent_at) if counts else row.first_sent_at,
+        "new_last_sent_at": sent_at if counts else row.last_sent_at,
+        "new_stock_awaited_since": (row.stock_awaited_since or now) if waits else None,
     }
-    if to.due_at is not None:
-        values["due_at"] = to.due_at
-    if to.ambiguous is not None:
-        values["ambiguous"] = to.ambiguous
-    if to.evidence is not None:
-        values["evidence"] = to.evidence
-    if to.remote_ids:
-        known = row.remote_id.split(",") if row.remote_id else []
-        values["remote_id"] = ",".join(dict.fromkeys([*known, *to.remote_ids]))
-    if to.counts:
-        values |= {
-            "attempts": row.attempts + 1,
-            "first_sent_at": row.first_sent_at or sent_at,
-            "last_sent_at": sent_at,
-        }
-    return values
+
+
+_MINE = and_(
+    outbox.c.id == bindparam("id_"), outbox.c.fence == bindparam("fence_"), outbox.c.state == bindparam("state_")
+)
+_MOVE = (
+    update(outbox)
+    .where(_MINE)
+    .values(
+        state=bindparam("new_state"),
+        lease_owner=None,
+        lease_until=None,
+        last_error=bindparam("new_last_error"),
+        finalized_at=bindparam("new_finalized_at"),
+        due_at=func.coalesce(bindparam("new_due_at", type_=outbox.c.due_at.type), outbox.c.due_at),
+        ambiguous=func.coalesce(bindparam("new_ambiguous", type_=outbox.c.ambiguous.type), outbox.c.ambiguous),
+        evidence=func.coalesce(bindparam("new_evidence", type_=Text()), outbox.c.evidence),
+        remote_id=bindparam("new_remote_id"),
+        attempts=bindparam("new_attempts"),
+        first_sent_at=bindparam("new_first_sent_at"),
+        last_sent_at=bindparam("new_last_sent_at"),
+        stock_awaited_since=bindparam("new_stock_awaited_since"),
+    )
+)
+_UNCLAIM = (
+    update(outbox).where(_MINE).values(state="ready", tries=bindparam("tries_"), lease_owner=None, lease_until=None)
+)
 
 
 def end_attempt(conn: Connection, row: Push, to: Transition, *, now: datetime) -> None:
     """Write how the row's last try ended."""
     cause = to.cause
-    values: dict[str, Any] = {
-        "ended_at": now,
-        "outcome": to.outcome,
-        "error": to.last_error,
-        "http_status": getattr(cause, "status", None),
-        "answered_at": getattr(cause, "answered_at", None),
+    values = {
+        "of_": row.id,
+        "n_": row.tries,
+        "ended_": now,
+        "outcome_": to.outcome,
+        "error_": to.last_error,
+        "status_": getattr(cause, "status", None),
+        "answered_": getattr(cause, "answered_at", None),
+        "sent_": getattr(cause, "sent_key", None) or None,
     }
-    if getattr(cause, "sent_key", None):
-        values["sent_key"] = cause.sent_key
-    conn.execute(update(attempts).where(attempts.c.outbox_id == row.id, attempts.c.n == row.tries).values(**values))
+    conn.execute(_END_ATTEMPT, values)
+
+
+_END_ATTEMPT = (
+    update(attempts)
+    .where(attempts.c.outbox_id == bindparam("of_"), attempts.c.n == bindparam("n_"))
+    .values(
+        ended_at=bindparam("ended_"),
+        outcome=bindparam("outcome_"),
+        error=bindparam("error_"),
+        http_status=bindparam("status_"),
+        answered_at=bindparam("answered_"),
+        sent_key=func.coalesce(bindparam("sent_", type_=Text()), attempts.c.sent_key),
+    )
+)
 
 
 def postpone(conn: Connection, row: Push, *, until: datetime, reason: str) -> bool:
@@ -304,18 +428,14 @@ def is_told(conn: Connection, kind: str, row: Push) -> bool:
     return conn.execute(query).first() is not None
 
 
-def waiting_for_stock(conn: Connection) -> list[tuple[Push, datetime]]:
-    """Return the rows whose last try found no stock, each with when that row of tries began."""
-    rows = conn.execute(select(outbox).where(outbox.c.state == "ready", _LAST_TRY_FOUND_NO_STOCK))
-    found = []
-    for row in rows.all():
-        mine = attempts.c.outbox_id == row.id
-        other = select(func.coalesce(func.max(attempts.c.n), 0)).where(mine, attempts.c.outcome != "no_stock")
-        began = conn.execute(
-            select(func.min(attempts.c.started_at)).where(mine, attempts.c.n > other.scalar_subquery())
-        ).scalar_one()
-        found.append((push_of(row), began))
-    return found
+def waiting_for_stock(conn: Connection, *, since: datetime) -> list[tuple[Push, datetime]]:
+    """Return the rows whose tries have found no stock since that instant at least, each with since when."""
+    query = select(outbox).where(_AWAITS_STOCK, outbox.c.stock_awaited_since <= since).order_by(outbox.c.id)
+    pushes = [push_of(row) for row in conn.execute(query)]
+    return [(push, push.stock_awaited_since) for push in pushes if push.stock_awaited_since is not None]
+
+
+_AWAITS_STOCK = and_(outbox.c.state == _READY, outbox.c.stock_awaited_since.is_not(None))
 
 
 def stock_grew_for(conn: Connection, *, now: datetime) -> list[int]:
@@ -324,32 +444,39 @@ def stock_grew_for(conn: Connection, *, now: datetime) -> list[int]:
     That is: a receipt of the part in MPW's ledger, a receipt or a deleted issuance that we sent, or
     a reading of the part's inventory that shows some.
     """
+    return list(conn.execute(_STOCK_GREW, {"now_": now}).scalars())
+
+
+def _stock_grew() -> Select[Any]:
     tried = attempts.c.started_at
-    mate = outbox.alias("mate")
+    mate, entry = outbox.alias("mate"), ledger_entries.alias("entry")
+    newest = (  # the last entry that brought some: what is older than it was there when the row was tried
+        select(entry.c.recorded_at)
+        .where(entry.c.item == outbox.c.item, entry.c.system == "mpw", entry.c.quantity > Decimal(0))
+        .order_by(entry.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
     grew = or_(
-        exists().where(
-            ledger_entries.c.item == outbox.c.item,
-            ledger_entries.c.system == "mpw",
-            ledger_entries.c.quantity > 0,
-            ledger_entries.c.recorded_at > tried,
-        ),
+        newest > tried,
         exists().where(
             mate.c.entity_key == outbox.c.entity_key,
-            mate.c.operation.in_(("post_receipt", "delete_issuance", "post_transfer")),
+            mate.c.item == outbox.c.item,
             mate.c.state == "done",
+            mate.c.operation.in_(("post_receipt", "delete_issuance", "post_transfer")),
             mate.c.finalized_at > tried,
         ),
         exists().where(
-            inventories.c.part_number == outbox.c.item, inventories.c.quantity > 0, inventories.c.read_at > tried
+            inventories.c.part_number == outbox.c.item,
+            inventories.c.quantity > Decimal(0),
+            inventories.c.read_at > tried,
         ),
     )
     last_try = and_(attempts.c.outbox_id == outbox.c.id, attempts.c.n == outbox.c.tries)
-    query = (
-        select(outbox.c.id)
-        .join(attempts, last_try)
-        .where(outbox.c.state == "ready", outbox.c.due_at > now, attempts.c.outcome == "no_stock", grew)
-    )
-    return list(conn.execute(query).scalars())
+    return select(outbox.c.id).join(attempts, last_try).where(_AWAITS_STOCK, outbox.c.due_at > _NOW, grew)
+
+
+_STOCK_GREW = _stock_grew()
 
 
 def make_due(conn: Connection, ids: Sequence[int], *, now: datetime) -> int:
@@ -363,12 +490,19 @@ def check_now(conn: Connection, outbox_id: int, *, now: datetime) -> None:
     conn.execute(update(outbox).where(outbox.c.id == outbox_id, outbox.c.state == "unknown").values(due_at=now))
 
 
-def lease_until(now: datetime, *, request_timeout: timedelta) -> datetime:
+def call_time_max(request_timeout: timedelta) -> timedelta:
+    """Return how long a call may take: one write and at most three reads that explain its answer.
+
+    Each is at most one request timeout long, which bounds the whole request.
+    """
+    return 4 * request_timeout
+
+
+def lease_until(now: datetime, *, request_timeout: timedelta, calls_before: int = 0) -> datetime:
     """Return when a claim made now runs out.
 
-    A claim covers one write and at most three reads that explain its answer, each at most one
-    request timeout long (which bounds the whole request), and some seconds for waiting on the
-    politeness limit, on the database and on a busy machine. Too short costs a needless
+    A claim covers its own call, those of its worker that go before it, and some seconds for waiting on
+    the politeness limit, on the database and on a busy machine. Too short costs a needless
     verification, never a second effect; too long only delays the rescue after a kill.
     """
-    return now + 4 * request_timeout + timedelta(seconds=20)
+    return now + (1 + calls_before) * call_time_max(request_timeout) + timedelta(seconds=20)

@@ -326,6 +326,7 @@ outbox = Table(
     Column("remote_id", Text),
     Column("created_at", Instant, nullable=False),
     Column("finalized_at", Instant),
+    Column("stock_awaited_since", Instant),  # start of its tries in a row that found no stock
     UniqueConstraint("operation", "api_key", name="uq_outbox_operation"),
     CheckConstraint(
         "state in ('held', 'ready', 'sending', 'unknown', 'done', 'dead', 'superseded', 'discarded')", name="state"
@@ -351,6 +352,12 @@ outbox = Table(
         "id",
         sqlite_where=text("state = 'ready'"),
         postgresql_where=text("state = 'ready'"),
+    ),
+    Index(
+        "ix_outbox_awaiting_stock",
+        "stock_awaited_since",
+        sqlite_where=text("state = 'ready' and stock_awaited_since is not null"),
+        postgresql_where=text("state = 'ready' and stock_awaited_since is not null"),
     ),
     Index("ix_outbox_event", "api_key", "kind"),
     Index("ix_outbox_item", "item", "state"),

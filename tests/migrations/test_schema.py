@@ -24,13 +24,25 @@ def _sqlite(conn: Connection) -> Described:
     for type_, name, sql in rows.all():
         if sql is None or name == "alembic_version":
             continue
-        lines = sorted(_squeezed(line).rstrip(",") for line in sql.splitlines()) if type_ == "table" else _squeezed(sql)
+        lines = sorted(_parts(sql)) if type_ == "table" else _squeezed(sql)
         described[f"{type_} {name}"] = lines
         if type_ == "table":
             described[f"columns {name}"] = [
                 tuple(column)[1:] for column in conn.execute(text(f"pragma table_info('{name}')"))
             ]
     return described
+
+
+def _parts(sql: str) -> list[str]:
+    """Return the columns and constraints of a CREATE TABLE: an added column stands behind the constraints."""
+    body, depth, parts = sql[sql.index("(") + 1 : sql.rindex(")")], 0, [""]
+    for sign in body:
+        depth += {"(": 1, ")": -1}.get(sign, 0)
+        if sign == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    return [_squeezed(part) for part in parts]
 
 
 def _squeezed(sql: str) -> str:

@@ -306,7 +306,8 @@ def test_the_wait_for_stock_is_counted_from_its_first_try(store: Store) -> None:
         no_stock(store, waiting, now=NOW + timedelta(hours=hours))
 
     with store.read() as conn:
-        ((push, since),) = waiting_for_stock(conn)
+        ((push, since),) = waiting_for_stock(conn, since=NOW)
+        assert waiting_for_stock(conn, since=NOW - timedelta(seconds=1)) == []
         third = standing(conn, push, NoStock("none"))
 
     assert (push.id, since, third.failures) == (waiting, NOW, 3)

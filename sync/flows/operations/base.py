@@ -118,3 +118,13 @@ class Operation(ABC):
         what `prepare` said (AlreadyDone, GiveUp, Withdraw).
         """
         return
+
+
+def prepares(operation: Operation) -> bool:
+    """Tell whether an operation looks at anything before it sends."""
+    return type(operation).prepare is not Operation.prepare
+
+
+def settles(operation: Operation) -> bool:
+    """Tell whether an operation does anything at once after a call that took effect, or may have."""
+    return type(operation).settled is not Operation.settled
