@@ -36,9 +36,9 @@ class Chances:
     """How likely it is that a message, or a COMMIT, is the last of its session; one random source for all threads."""
 
     random: Random
-    cut: float = 0.003
+    cut: float = 0.001
     commit_lost: float = 0.02
-    answer_lost: float = 0.06
+    answer_lost: float = 0.04
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def decide(self, commit: bool) -> str:
@@ -85,7 +85,7 @@ class Trouble:
         self._daemon = self.station.start(database_url=self.by_proxy)
 
     def round(self) -> None:
-        """Do one thing to the database, and let the daemon work on for a while."""
+        """Do one thing to the database, drawn from the seed."""
         things: tuple[Callable[[], None], ...] = (
             self.restart_immediate,
             self.restart_fast,
@@ -93,8 +93,12 @@ class Trouble:
             self.terminate,
             self.cut_all,
         )
-        self.random.choice(things)()
-        until = time.monotonic() + self.random.uniform(0.5, 3.0)
+        self.suffer(self.random.choice(things))
+
+    def suffer(self, thing: Callable[[], None]) -> None:
+        """Do one thing to the database, and let the daemon work on for a while."""
+        thing()
+        until = time.monotonic() + self.random.uniform(1.5, 4.0)
         while time.monotonic() < until:
             self.supervise()
             time.sleep(0.05)
@@ -131,15 +135,23 @@ class Trouble:
 
     def run(self, rounds: int) -> Findings:
         """Make trouble for so many rounds under load, then none; return what is found when all has settled."""
+        self.begin()
+        for _ in range(rounds):
+            self.round()
+        return self.settle()
+
+    def begin(self) -> None:
+        """Let people, a daemon, and the cutting of sessions begin."""
         people = self.station.people
         people.begin()
         people.start(pause_seconds=0.2, fault_share=0.05)
         self.supervise()
         self.proxy.decide = Chances(self.random).decide
-        for _ in range(rounds):
-            self.round()
+
+    def settle(self) -> Findings:
+        """Let people and trouble end; return what is found when all has settled."""
         self.proxy.decide = lambda _commit: PASS
-        people.stop()
+        self.station.people.stop()
         findings = self.station.settles(self.supervise)
         assert self._daemon is not None
         code = self._daemon.end()

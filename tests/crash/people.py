@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from random import Random
@@ -124,6 +124,12 @@ class People:
     def act(self) -> None:
         """Do one thing."""
         self._random.choice(self._acts)()
+        self.hand_in()
+
+    def act_all(self, names: Sequence[str]) -> None:
+        """Do each of these things once, by their names here."""
+        for name in names:
+            getattr(self, name)()
         self.hand_in()
 
     def break_something(self) -> None:
