@@ -276,6 +276,10 @@ def _by_cost(expected: Expectation, undecided: list[Line], own_cost: list[Line])
     timely = [line for line in own_cost if _in_time(expected, line)]
     if (seen or expected.waited) and timely:
         return _only_one(timely, undecided)
+    unsure = tuple(line for line in own_cost if _perhaps_in_time(expected, line))
+    if seen and unsure:
+        reason = "no readable answer came, and what is there at its cost was made in the second in which it ended"
+        return Doubt(unsure, tuple(line for line in undecided if line not in unsure), reason)
     if not expected.ended and expected.waited and own_cost:
         reason = "no readable answer came, and what is there at its cost was made at another time"
         return Doubt(tuple(own_cost), tuple(line for line in undecided if line not in own_cost), reason)
@@ -302,6 +306,11 @@ def _in_time(expected: Expectation, line: Line) -> bool:
     if expected.prompt and not expected.ended:
         return False
     return expected.window.holds(line.created_at, sure=not expected.landed or expected.drains > 1)
+
+
+def _perhaps_in_time(expected: Expectation, line: Line) -> bool:
+    """Tell whether a line may have been made by a call without a readable answer, or just after it by a person."""
+    return not expected.landed and not expected.prompt and expected.window.holds(line.created_at, sure=False)
 
 
 def _confirms_belief(expected: Expectation, line: Line) -> bool:

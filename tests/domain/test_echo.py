@@ -398,6 +398,17 @@ def test_what_two_reads_after_an_unreadable_answer_lacked_is_people_s() -> None:
     assert find_echo(answered, None, [later], cost_is="unit") == Silent((later,), "patched")
 
 
+def test_a_movement_made_in_the_second_in_which_an_unreadable_answer_came_is_asked_about_and_not_forwarded() -> None:
+    window = Window(WINDOW.first, NOON + timedelta(milliseconds=100), NOON + timedelta(seconds=1))
+    answered = replace(patch(base=None, landed=None, drains=1), over=True, window=window)
+    perhaps, other = line("perhaps", "3", at=0.9), line("other", "-2", "8", at=60)
+
+    found = find_echo(answered, None, [perhaps, other], cost_is="unit")
+
+    assert isinstance(found, Doubt)
+    assert (found.lines, found.foreign) == ((perhaps,), (other,))
+
+
 @pytest.mark.parametrize(("status", "later"), [(200, False), (500, False), (408, True), (502, True), (504, True)])
 def test_only_a_gateway_that_gave_up_waiting_leaves_a_call_that_may_land_later(status: int, later: bool) -> None:
     assert may_land_later(status) is later
