@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,7 +36,7 @@ from sync.flows.push import push_once
 from sync.flows.sweep import sweep_once
 from sync.notify import Notifier
 from sync.store.coverage import ISSUANCES, RECEIPTS
-from sync.store.facts import HEARTBEAT_AT, set_fact
+from sync.store.facts import beat
 from sync.web.server import served
 
 log = structlog.get_logger()
@@ -114,8 +115,7 @@ class Daemon:
             self._notifier.say("WATCHDOG=1", f"STATUS={'leading' if self._leadership.held else 'standing by'}")
             try:
                 with self._app.store.write() as conn:
-                    now = self._clock.now()
-                    set_fact(conn, HEARTBEAT_AT, now.isoformat(), now=now)
+                    beat(conn, socket.gethostname(), now=self._clock.now())
             except SQLAlchemyError as error:
                 log.warning("heartbeat.failed", error=str(error))
 

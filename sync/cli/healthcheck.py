@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import click
@@ -15,7 +16,10 @@ FRESH_SECONDS = 60.0
 
 @click.command()
 def command() -> None:
-    """Exit with 0 while the daemon's heartbeat is fresh, at most 60 s old; else with 1 and a line that says why."""
+    """Exit with 0 while the daemon's heartbeat is fresh, at most 60 s old; else with 1 and a line that says why.
+
+    Where several daemons share one PostgreSQL, the one on this host (in this container) is meant.
+    """
     from sqlalchemy.exc import SQLAlchemyError
 
     from sync.clock import SystemClock
@@ -31,7 +35,7 @@ def command() -> None:
     trouble: list[str] = []
     try:
         with store.read() as conn:
-            age = heartbeat_age(conn, SystemClock().now())
+            age = heartbeat_age(conn, SystemClock().now(), host=socket.gethostname())
     except SQLAlchemyError as error:
         reason = " ".join(str(getattr(error, "orig", None) or error).split())
         trouble.append(f"the database does not tell the heartbeat: {reason}; `mpsync doctor` says more")

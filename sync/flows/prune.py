@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import Connection
 
 from sync.flows.context import Context
-from sync.store.facts import fact, set_fact
+from sync.store.facts import fact, forget_heartbeats, set_fact
 from sync.store.retention import PRUNED_AT, prune_done_pushes, prune_raw, prune_runs, tidy
 
 log = structlog.get_logger()
@@ -53,6 +53,7 @@ def prune_once(ctx: Context) -> PruneCounts:
         counts.documents = _raw(ctx, now - policy.keep_raw, now)
     with ctx.write() as conn:
         set_fact(conn, PRUNED_AT, now.isoformat(), now=now)
+        forget_heartbeats(conn, now - EVERY)
     tidy(ctx.store)
     if counts != PruneCounts():
         log.info("prune.done", runs=counts.runs, pushes=counts.pushes, documents=counts.documents)

@@ -46,7 +46,27 @@ def forget_fact(conn: Connection, name: str) -> None:
     conn.execute(delete(facts).where(facts.c.name == name))
 
 
-def heartbeat_age(conn: Connection, now: datetime) -> float | None:
-    """Return how many seconds ago a daemon on this database last said that it works; None: never."""
-    known = fact(conn, HEARTBEAT_AT)
+def beat(conn: Connection, host: str, *, now: datetime) -> None:
+    """Say that the daemon on a host works: for all who ask of the database, and for those who ask of that host."""
+    for name in (HEARTBEAT_AT, _of_host(host)):
+        set_fact(conn, name, now.isoformat(), now=now)
+
+
+def heartbeat_age(conn: Connection, now: datetime, *, host: str | None = None) -> float | None:
+    """Return how many seconds ago a daemon on this database last said that it works; None: never.
+
+    With `host`, that host's daemon is meant, so that of two replicas none answers for the other; any daemon's where
+    the host never had one.
+    """
+    known = fact(conn, _of_host(host)) if host is not None else None
+    known = known or fact(conn, HEARTBEAT_AT)
     return None if known is None else (now - datetime.fromisoformat(known)).total_seconds()
+
+
+def forget_heartbeats(conn: Connection, before: datetime) -> None:
+    """Forget hosts whose daemon has not worked since: containers have a new name at every start."""
+    conn.execute(delete(facts).where(facts.c.name.like(_of_host("%")), facts.c.updated_at < before))
+
+
+def _of_host(host: str) -> str:
+    return f"{HEARTBEAT_AT}:{host}"

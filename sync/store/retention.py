@@ -117,8 +117,12 @@ def tidy(store: Store) -> None:
             cursor.executescript("PRAGMA incremental_vacuum(20000); PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)")
             cursor.close()
             return
-        for table in (runs, attempts, outbox, documents):
-            conn.exec_driver_sql(f"vacuum (analyze) {table.name}")
+        conn.exec_driver_sql("set statement_timeout = 0")  # a large table takes longer than other statements may
+        try:
+            for table in (runs, attempts, outbox, documents):
+                conn.exec_driver_sql(f"vacuum (analyze, skip_locked) {table.name}")
+        finally:
+            conn.exec_driver_sql("reset statement_timeout")
 
 
 def _is_forgettable(before: datetime) -> ColumnElement[bool]:

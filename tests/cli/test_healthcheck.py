@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from sync.__main__ import main
 from sync.store.engine import Store
 from sync.store.facts import HEARTBEAT_AT, set_fact
+from sync.store.facts import beat as heartbeat
 
 
 def checked(url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -81,3 +83,21 @@ def test_a_database_that_does_not_answer_is_one_line_and_exit_1(
     assert (code, out) == (1, "")
     assert len(err.splitlines()) == 1
     assert "top-secret" not in err
+
+
+def test_a_replica_that_hangs_is_not_answered_for_by_the_other(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = datetime.now(UTC)
+    store = Store(database_url)
+    with store.write() as conn:
+        heartbeat(conn, "replica-a", now=now - timedelta(minutes=5))
+        heartbeat(conn, "replica-b", now=now)
+    store.close()
+
+    codes = {}
+    for host in ("replica-a", "replica-b", "an-operators-desk"):
+        monkeypatch.setattr(socket, "gethostname", lambda host=host: host)
+        codes[host] = checked(database_url, monkeypatch, capsys)[0]
+
+    assert codes == {"replica-a": 1, "replica-b": 0, "an-operators-desk": 0}

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import event, insert, select, text
 
 from sync.domain.outbox import PATCH_STOCK
 from sync.domain.policy import Policy
@@ -20,6 +20,7 @@ from sync.flows.prune import PruneCounts, prune_if_due_once, prune_once
 from sync.store import schema
 from sync.store.engine import Store
 from sync.store.exceptions import open_exception
+from sync.store.facts import beat
 from sync.store.outbox import push_exists
 from sync.store.reports import event_story, last_runs
 from sync.store.retention import PRUNED_ATTEMPTS, PRUNED_RUNS, pruned_counts
@@ -274,3 +275,35 @@ def test_a_file_gives_back_what_was_freed_and_its_log_is_emptied(sqlite_store: S
     assert pages() < before / 2
     with open(f"{path}-wal", "rb") as log:
         assert log.read() == b""
+
+
+def test_hosts_whose_daemon_is_long_gone_are_forgotten_and_the_heartbeat_is_not(store: Store, clock: FakeClock) -> None:
+    ctx = context(store, clock)
+    with store.write() as conn:
+        beat(conn, "gone", now=clock.now() - timedelta(days=2))
+        beat(conn, "still-here", now=clock.now() - timedelta(hours=1))
+
+    prune_once(ctx)
+
+    with store.read() as conn:
+        names = set(conn.execute(select(schema.facts.c.name)).scalars())
+    assert {"heartbeat_at", "heartbeat_at:still-here"} <= names
+    assert "heartbeat_at:gone" not in names
+
+
+def test_a_vacuum_of_postgresql_may_take_longer_than_any_other_statement(postgres_url: str, clock: FakeClock) -> None:
+    store = Store(postgres_url)
+    said: list[str] = []
+
+    @event.listens_for(store.engine, "before_cursor_execute")
+    def note(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        said.append(statement)
+
+    prune_once(context(store, clock))
+
+    vacuums = [place for place, statement in enumerate(said) if statement.startswith("vacuum")]
+    assert len(vacuums) == 4
+    assert said.index("set statement_timeout = 0") < min(vacuums)
+    with store.read() as conn:
+        assert conn.exec_driver_sql("show statement_timeout").scalar_one() == "2min", "and that one only"
+    store.close()
