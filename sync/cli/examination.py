@@ -251,7 +251,7 @@ def _asked(
     try:
         answer, said = read()
     except AuthError as error:
-        yield Finding(name, "wrong", error.message, f"correct {variables}")
+        yield Finding(name, "wrong", error.message.removeprefix(f"{name} "), f"correct {variables}")
         return
     except RemoteError as error:
         do = f"look at {'MPW' if system == MPW else 'MPSERVICES'}_BASE_URL, the network, and the vendor's own status"
@@ -280,4 +280,6 @@ def _skew(name: str, answered_at: datetime | None, began: datetime, ended: datet
         direction = "behind" if answered_at > ended else "ahead of"
         do = "set this machine's clock by NTP (timedatectl set-ntp true)"
         return Finding("clock", "wrong", f"this machine is {skew.total_seconds():.0f} s {direction} {name}", do)
-    return Finding("clock", "ok", f"{name}'s clock and ours agree within {max(skew.total_seconds(), 1):.0f} s")
+    return Finding(
+        "clock", "ok", f"the clocks of {name} and this machine agree within {max(skew.total_seconds(), 1):.0f} s"
+    )

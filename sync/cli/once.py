@@ -61,3 +61,10 @@ def _render(out: Output, data: dict[str, Any]) -> None:
         [[row["route"], row["state"], row["pushes"], row["oldest"]] for row in data["outbox"]],
         empty="empty",
     )
+    routes = sorted({row["route"] for row in data["outbox"] if row["state"] == "held"})
+    if routes:
+        out.line()
+        out.prose(
+            f"Held until you say so: {', '.join(routes)}. `mpsync plan` says why each push is wanted; to let a route's"
+            f" go: SYNC_ROUTE_{routes[0].upper()}=push, then `mpsync outbox release --route {routes[0]}`."
+        )

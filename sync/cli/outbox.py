@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -124,7 +124,7 @@ def release(dry_run: bool, everything: bool, as_json: bool, **chosen: Any) -> No
         which = _which(app, **chosen)
         with app.store.write() as conn:
             count = outbox.release(conn, which, now=app.clock.now(), dry_run=dry_run)
-    _report("released", count, dry_run, as_json)
+    _report("released", count, chosen["ids"], dry_run, as_json)
 
 
 @command.command()
@@ -141,7 +141,7 @@ def retry(dry_run: bool, everything: bool, as_json: bool, **chosen: Any) -> None
         which = _which(app, **chosen)
         with app.store.write() as conn:
             count = outbox.retry(conn, which, now=app.clock.now(), by=person(), dry_run=dry_run)
-    _report("to be retried", count, dry_run, as_json)
+    _report("set to be tried again", count, chosen["ids"], dry_run, as_json)
 
 
 @command.command()
@@ -156,7 +156,7 @@ def discard(dry_run: bool, everything: bool, as_json: bool, why: str, **chosen: 
         which = _which(app, **chosen)
         with app.store.write() as conn:
             count = outbox.discard(conn, which, now=app.clock.now(), by=person(), why=why, dry_run=dry_run)
-    _report("discarded", count, dry_run, as_json)
+    _report("discarded", count, chosen["ids"], dry_run, as_json)
 
 
 @command.command()
@@ -198,6 +198,9 @@ def _require_choice(everything: bool, chosen: dict[str, Any]) -> None:
         raise click.UsageError("name pushes by id or filter, or say --all")
 
 
-def _report(verb: str, count: int, dry_run: bool, as_json: bool) -> None:
+def _report(verb: str, count: int, ids: Sequence[int], dry_run: bool, as_json: bool) -> None:
     said = f"{count} would be {verb}" if dry_run else f"{count} {verb}"
     emit({"count": count, "dry_run": dry_run}, as_json, lambda out: out.line(said))
+    if count < len(set(ids)):
+        left = len(set(ids)) - count
+        attention([f"{left} of these ids cannot be {verb} as they stand: `mpsync outbox show ID` tells the state"])

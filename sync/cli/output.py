@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -17,6 +18,7 @@ from sync.domain.money import plain
 
 F = TypeVar("F", bound=Callable[..., Any])
 NOTHING = "–"
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ")
 
 
 class Output:
@@ -28,6 +30,11 @@ class Output:
     def line(self, text: str = "") -> None:
         """Write one line of prose."""
         click.echo(_printable(text))
+
+    def prose(self, text: str) -> None:
+        """Write sentences: on a terminal in lines that fit, words whole."""
+        for line in self._folded("", _printable(text)):
+            click.echo(line)
 
     def heading(self, text: str) -> None:
         """Write a line that names what follows, after an empty one."""
@@ -182,7 +189,7 @@ def _terminal_table(columns: Sequence[str], cells: list[list[str]], to_the_right
 
 
 def _is_prose(text: str) -> bool:
-    return " " in text and len(text) > 18
+    return " " in text and len(text) > 18 and not _INSTANT.fullmatch(text)
 
 
 def _write_below(name: str, text: str, width: int) -> None:

@@ -40,11 +40,11 @@ def command(as_json: bool) -> None:
             "exceptions": reports.view(conn, "v_exceptions", where={"resolved_at": None}, limit=100),
         }
         reasons = reports.needs_a_person(conn)
-    emit({**data, "needs_a_person": reasons}, as_json, lambda out: _render(out, data))
+    emit({**data, "needs_a_person": reasons}, as_json, lambda out: _render(out, data, well=not reasons))
     attention(reasons)
 
 
-def _render(out: Output, data: dict[str, Any]) -> None:
+def _render(out: Output, data: dict[str, Any], *, well: bool) -> None:
     out.facts(
         {
             "as of": data["as_of"],
@@ -60,7 +60,7 @@ def _render(out: Output, data: dict[str, Any]) -> None:
                 row["source"],
                 row["first_day"],
                 row["last_day"],
-                f"{row['complete']}/{row['days']}",
+                f"{row['complete']}/{row['days']}" if row["days"] else None,
                 row["rows"],
                 _ago(row["lag_seconds"]),
                 row["failing"],
@@ -103,6 +103,9 @@ def _render(out: Output, data: dict[str, Any]) -> None:
         ],
         empty="none yet",
     )
+    if well:
+        out.line()
+        out.line("nothing needs a person")
 
 
 def _ago(seconds: int | None) -> str | None:

@@ -15,6 +15,8 @@ Record = dict[str, Any]
 INSTANTS = frozenset({"gap_from", "gap_to", "oldest", "since"})
 DAYS = frozenset({"day", "first_day", "last_day"})
 
+TRIED_AGAIN = "(it is tried again by itself; if it lasts: mpsync doctor)"
+
 
 def rows(conn: Connection, sql: str, **values: Any) -> list[Record]:
     """Run a statement of ours and return its rows by column name, of the same types on both databases."""
@@ -71,14 +73,33 @@ def _conditions(where: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def coverage_summary(conn: Connection) -> list[Record]:
-    """Return each source's days: first, last, how many complete, last read, last error."""
-    return rows(
+    """Return each source's days: first, last, how many complete, last read, how many readings fail.
+
+    A source without days (MPservices' work orders) is there too, with none. What fails is a day that could not be
+    read, or the last reading of a whole feed.
+    """
+    found = rows(
         conn,
         "select source, min(day) as first_day, max(day) as last_day, sum(complete) as complete, count(*) as days,"
         " sum(rows) as rows, max(last_read_at) as last_read_at,"
         " sum(case when error is not null then 1 else 0 end) as failing"
-        " from v_coverage group by source order by source",
+        " from v_coverage group by source",
     )
+    by_source = {row["source"]: row for row in found}
+    empty = {
+        "first_day": None,
+        "last_day": None,
+        "complete": 0,
+        "days": 0,
+        "rows": 0,
+        "last_read_at": None,
+        "failing": 0,
+    }
+    for feed in rows(conn, "select source, last_read_at, error from feeds"):
+        row = by_source.setdefault(feed["source"], {"source": feed["source"], **empty})
+        row["last_read_at"] = max(filter(None, (row["last_read_at"], feed["last_read_at"])), default=None)
+        row["failing"] += int(feed["error"] is not None and row["failing"] == 0)
+    return [by_source[source] for source in sorted(by_source)]
 
 
 def outbox_summary(conn: Connection) -> list[Record]:
@@ -143,11 +164,11 @@ def needs_a_person(conn: Connection) -> list[str]:
         conn,
         "select source, count(*) as days, max(error) as error from v_coverage where error is not null group by source",
     ):
-        lines.append(f"{row['source']}: {row['days']} day(s) could not be read: {row['error']}")
+        lines.append(f"{row['source']}: {row['days']} day(s) could not be read: {row['error']} {TRIED_AGAIN}")
     for row in rows(conn, "select source, error from feeds where error is not null order by source"):
-        lines.append(f"{row['source']}: the last read failed: {row['error']}")
+        lines.append(f"{row['source']}: the last read failed: {row['error']} {TRIED_AGAIN}")
     for row in rows(conn, "select system, reason from pauses order by system"):
-        lines.append(f"{row['system']}: paused since its credentials were refused: {row['reason']}")
+        lines.append(f"{row['system']} is paused: {row['reason']} (mpsync exceptions list)")
     for row in rows(
         conn,
         "select state, count(*) as pushes from v_outbox where state in ('dead', 'unknown')"

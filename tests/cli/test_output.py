@@ -213,3 +213,21 @@ def test_on_a_terminal_a_long_sentence_goes_on_below_its_beginning_and_json_stay
     assert all(len(line) <= 80 for line in prose)
     assert all(line.startswith(" " * len("payload  ")) for line in prose[1:])
     assert payload == f"payload  {facts['payload']}"
+
+
+def test_on_a_narrow_terminal_an_instant_is_no_sentence_and_stays_in_its_column(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried = [
+        1,
+        datetime(2026, 11, 21, 5, 11, 14, tzinfo=UTC),
+        422,
+        "rejected",
+        "Something went wrong with this one " * 2,
+    ]
+    columns = ["n", "started at", "http status", "outcome", "error"]
+
+    shown = shown_on_terminal(monkeypatch, lambda out: out.table(columns, [tried])).splitlines()
+
+    assert any(line.split() == ["1", "2026-11-21", "05:11:14Z", "422", "rejected"] for line in shown), shown
+    assert not any("started at:" in line for line in shown)

@@ -1,0 +1,119 @@
+"""What commands say of a database that somebody works with: figures, and what to do next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import insert
+
+from sync.__main__ import main
+from sync.store import schema
+from sync.store.engine import Store
+from tests.views.story import push
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def store(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    store = Store(database_url)
+    yield store
+    store.close()
+
+
+def add(store: Store, table: Any, **values: Any) -> int:
+    with store.write() as conn:
+        key = conn.execute(insert(table).values(**values)).inserted_primary_key
+    assert key is not None
+    return key[0]  # type: ignore[no-any-return]
+
+
+def feed(store: Store, source: str, **changed: Any) -> None:
+    add(store, schema.feeds, **{"source": source, "last_read_at": NOW - timedelta(minutes=3), **changed})
+
+
+def test_a_cycle_on_hold_says_how_what_is_held_is_let_go(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    add(store, schema.outbox, **push("K-1", state="held"))
+
+    code = main(["once"])
+
+    out = capsys.readouterr().out
+    assert code == 0
+    assert "SYNC_ROUTE_RECEIPTS=push" in out
+    assert "mpsync outbox release --route receipts" in out
+
+
+def test_a_cycle_that_held_nothing_says_nothing_of_it(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["once"]) == 0
+
+    assert "release" not in capsys.readouterr().out
+
+
+def test_a_status_without_trouble_says_so_in_its_last_line(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    feed(store, "mpservices.movements")
+
+    code = main(["status"])
+
+    out, err = capsys.readouterr()
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1] == "nothing needs a person"
+
+
+def test_a_feed_that_fails_is_counted_and_comes_with_what_to_do(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    feed(store, "mpservices.movements", error="MPservices answered HTTP 503")
+
+    code = main(["status", "--json"])
+
+    out, err = capsys.readouterr()
+    (source,) = json.loads(out)["coverage"]
+    assert code == 1
+    assert (source["source"], source["failing"]) == ("mpservices.movements", 1)
+    assert "HTTP 503" in err
+    assert "mpsync doctor" in err
+    assert "nothing needs a person" not in out
+
+
+def test_a_source_that_has_no_days_is_shown_with_its_lag(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    feed(store, "mpservices.work_orders")
+    add(store, schema.coverage, source="mpw.receipts", day=NOW.date(), complete=False, rows=4, last_read_at=NOW)
+
+    main(["status", "--json"])
+
+    listed, work_orders = sorted(json.loads(capsys.readouterr().out)["coverage"], key=lambda row: -row["days"])
+    assert (listed["source"], listed["rows"], listed["failing"]) == ("mpw.receipts", 4, 0)
+    assert (work_orders["source"], work_orders["days"]) == ("mpservices.work_orders", 0)
+    assert 170 <= work_orders["lag_seconds"] <= 600
+
+
+@pytest.mark.parametrize("action", ["release", "retry", "discard"])
+def test_what_cannot_be_done_to_a_push_is_said_and_leaves_it_alone(
+    action: str, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished = {"state": "done", "evidence": "answered 200", "finalized_at": NOW, "attempts": 1, "tries": 1}
+    outbox_id = add(store, schema.outbox, **push("K-1", **finished))
+
+    code = main(["outbox", action, str(outbox_id)])
+
+    out, err = capsys.readouterr()
+    assert code == 1
+    assert out.startswith("0 ")
+    assert "mpsync outbox show" in err
+    with store.read() as conn:
+        assert conn.exec_driver_sql("select state from outbox").scalar_one() == "done"
+
+
+def test_what_was_done_to_every_push_named_ends_well(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    held = [add(store, schema.outbox, **push(f"K-{n}", state="held")) for n in range(2)]
+
+    code = main(["outbox", "release", *map(str, held)])
+
+    out, err = capsys.readouterr()
+    assert (code, out) == (0, "2 released\n")
+    assert "attention" not in err
