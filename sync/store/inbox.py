@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import Connection, LargeBinary, cast, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    cast,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from sync.domain.inbox import COMMAND_TYPES, VOID, ErpDocument
 from sync.domain.ledger import ISSUANCE, RECEIPT, TRANSFER, NewEntry, new_entry
@@ -20,6 +33,15 @@ from sync.store.types import Instant
 
 ERP = "erp"
 ACCEPTED, REJECTED, RECEIVED = "accepted", "rejected", "received"
+
+
+_BOUNDS = sorted((ACCEPTED, REJECTED, RECEIVED))
+_ODD = union_all(
+    select(inbox.c.id).where(inbox.c.state < _BOUNDS[0]),
+    *(select(inbox.c.id).where(inbox.c.state > low, inbox.c.state < high) for low, high in pairwise(_BOUNDS)),
+    select(inbox.c.id).where(inbox.c.state > _BOUNDS[-1]),
+)
+"""Rows with whatever else the ERP wrote for a state: in ranges, so that an index finds them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +74,17 @@ class Books:
 
 
 def received_rows(conn: Connection, limit: int) -> list[Received]:
-    """Return rows that are not decided yet, oldest first; a state that the ERP set to null counts as received.
+    """Return rows that are not decided yet, oldest first; a state that only an ERP can have set counts as received.
 
     SQLite stores what it is given, bytes and text in another encoding included: nothing of that may
     keep the rows behind it from being read.
     """
-    undecided = or_(inbox.c.state == RECEIVED, inbox.c.state.is_(None))
+    waiting = or_(inbox.c.state == RECEIVED, inbox.c.state.is_(None))
+    found = _rows(conn, waiting, limit)
+    return found if len(found) == limit else found + _rows(conn, inbox.c.id.in_(_ODD), limit - len(found))
+
+
+def _rows(conn: Connection, undecided: ColumnElement[bool], limit: int) -> list[Received]:
     columns = (inbox.c.document_type, inbox.c.api_key, inbox.c.payload)
     if conn.dialect.name != "sqlite":
         rows = conn.execute(select(inbox.c.id, *columns).where(undecided).order_by(inbox.c.id).limit(limit))
@@ -78,7 +105,7 @@ def close_row(
     conn: Connection, row: Received, *, state: str, error: str | None, digest: str | None, now: datetime
 ) -> None:
     """Write the answer into an inbox row that nobody has answered meanwhile."""
-    undecided = or_(inbox.c.state == RECEIVED, inbox.c.state.is_(None))
+    undecided = or_(inbox.c.state.not_in((ACCEPTED, REJECTED)), inbox.c.state.is_(None))
     given: Any = inbox.c.received_at
     if conn.dialect.name == "sqlite":  # which takes anything for a time; null where it is none
         given = func.strftime("%Y-%m-%dT%H:%M:%f000Z", given)
