@@ -430,8 +430,8 @@ def _push(
         item=target.part_number,
         rank=rank_of(operation),
         payload=_payload(event, origin, target, quantity, unit_cost, policy),
-        reason=f"{_name(origin.system)} has {event.kind} {event.api_key} ({plain(abs(origin.quantity))} {origin.item}, "
-        f"{origin.occurred_on}), MPW has not",
+        reason=f"{_name(origin.system)} has {event.kind} {event.api_key}"
+        f" ({plain(abs(origin.quantity))} of {origin.item}, {origin.occurred_on}), MPW has not",
         state=_state(policy, route),
         facts=facts,
     )

@@ -142,7 +142,8 @@ def readiness(item: ItemFacts) -> Wait | Blocked | None:
             return Blocked(
                 f"{operation} {api_key} to MPW failed for good: a patch would erase what people did",
                 "stock_blocked",
-                f"mpsync explain {api_key}, then mpsync outbox retry, resolve or discard it",
+                f"`mpsync explain {api_key}` says why; with the cause gone `mpsync outbox retry --key {api_key}`; if it"
+                f" shall not be in MPW, `mpsync outbox discard --key {api_key}`",
             )
     if item.route_off:
         return Blocked(
@@ -257,8 +258,8 @@ def _reason(item: ItemFacts, mpw: MpwStock, stock: Decimal, cost: Decimal) -> st
     part, factor = item.target.part_number, item.target.factor
     exact = "" if times(stock, factor) == mpw.quantity else f" (rounded: {plain(mpw.quantity)} ÷ {plain(factor)})"
     if item.believed is None:
-        return f"what MPservices has of {item.external_id} is not known; MPW has {plain(mpw.quantity)} {part}{exact}"
+        return f"what MPservices has of {item.external_id} is not known; MPW has {plain(mpw.quantity)} of {part}{exact}"
     if item.believed != stock:
-        return f"MPservices has {plain(item.believed)}, MPW has {plain(mpw.quantity)} {part}{exact}"
+        return f"MPservices has {plain(item.believed)}, MPW has {plain(mpw.quantity)} of {part}{exact}"
     was = "unknown" if item.cost is None else plain(item.cost)
     return f"the cost is {was} in MPservices and {plain(cost)} by MPW"

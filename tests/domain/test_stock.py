@@ -65,7 +65,7 @@ def test_a_stock_that_differs_is_told_in_absolute_values() -> None:
 
     assert isinstance(decision, Patch)
     assert (decision.new_stock, decision.new_cost) == (Decimal(15), Decimal(9))
-    assert decision.reason == "MPservices has 10, MPW has 15 P-1"
+    assert decision.reason == "MPservices has 10, MPW has 15 of P-1"
 
 
 def test_an_unknown_stock_is_patched_even_if_nothing_is_known_to_differ() -> None:

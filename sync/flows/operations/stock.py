@@ -184,7 +184,7 @@ def _what_changed(conn: Connection, row: Push, *, policy: Policy, item: ItemFact
         state, operation, api_key = item.pushes[0]
         return f"{operation} {api_key} to MPW is {state}"
     if item.unreconciled or item.parked or item.seen != row.facts.get("seen"):
-        return f"the item has moved since it was derived: {item.seen}"
+        return "the item has moved since this was worked out"
     return None
 
 
