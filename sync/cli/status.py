@@ -53,8 +53,9 @@ def _render(out: Output, data: dict[str, Any], *, well: bool) -> None:
         }
     )
     out.heading("Sources")
+    fails = any(row["failing"] for row in data["coverage"])
     out.table(
-        ["source", "first day", "last day", "complete", "rows", "read ago", "failing"],
+        ["source", "first day", "last day", "complete", "rows", "read ago", *(["fails"] if fails else [])],
         [
             [
                 row["source"],
@@ -63,7 +64,7 @@ def _render(out: Output, data: dict[str, Any], *, well: bool) -> None:
                 f"{row['complete']}/{row['days']}" if row["days"] else None,
                 row["rows"],
                 _ago(row["lag_seconds"]),
-                row["failing"],
+                *([row["failing"]] if fails else []),
             ]
             for row in data["coverage"]
         ],

@@ -11,8 +11,10 @@ import pytest
 from sqlalchemy import insert
 
 from sync.__main__ import main
+from sync.cli.output import Output
 from sync.store import schema
 from sync.store.engine import Store
+from tests.cli.test_output import shown_on_terminal
 from tests.views.story import push
 
 NOW = datetime.now(UTC)
@@ -117,3 +119,21 @@ def test_what_was_done_to_every_push_named_ends_well(store: Store, capsys: pytes
     out, err = capsys.readouterr()
     assert (code, out) == (0, "2 released\n")
     assert "attention" not in err
+
+
+def test_every_source_stands_on_one_line_of_80_columns(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    feed(store, "mpservices.work_orders")
+    for source in ("mpw.purchase_orders", "mpservices.movements"):
+        add(store, schema.coverage, source=source, day=NOW.date(), complete=True, rows=9_999_999, last_read_at=NOW)
+
+    def status(_: Output) -> None:
+        main(["status"])
+
+    shown = shown_on_terminal(monkeypatch, status)
+
+    lines = [line for line in shown.splitlines() if line.startswith("mp")]
+    assert len(lines) >= 3
+    assert all(len(line) <= 80 for line in lines)
+    assert {"mpservices.work_orders", "mpw.purchase_orders", "mpservices.movements"} <= {
+        line.split()[0] for line in lines
+    }
