@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -10,6 +11,8 @@ from sync.domain.money import fixed, plain
 
 COLUMNS = ("external_id", "part_number", "warehouses", "factor")
 NAME_CHARACTERS_MAX = 500
+_CONTROLS = ("Cc", "Cs")
+"""What no name holds. No-break spaces and the joiners inside an emoji may be part of one, and names match exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ def _name(row: Mapping[str, str | None], column: str) -> str:
     text = (row.get(column) or "").strip()
     if not text:
         raise ValueError(f"{column} is empty")
-    if len(text) > NAME_CHARACTERS_MAX or not text.isprintable():
+    if len(text) > NAME_CHARACTERS_MAX or any(unicodedata.category(character) in _CONTROLS for character in text):
         raise ValueError(f"{column} is too long or holds control characters")
     return text
 

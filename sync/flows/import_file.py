@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import sqlite3
 import tempfile
@@ -23,7 +24,7 @@ from sync.errors import ConfigError, MalformedResponseError
 from sync.flows.context import Context
 from sync.flows.inbox import Incoming, books_of, counted, take_in
 from sync.flows.movements import ingest_movements
-from sync.store.inbox import ACCEPTED, REJECTED, add_rows, rejected_before
+from sync.store.inbox import ACCEPTED, REJECTED, add_rows, rejected_before, rejected_without_key
 from sync.store.runs import Counts, end_run, start_run
 
 DOCUMENT_TYPES = ("receipt", "issuance", "transfer", "inventory", "po_approval", "stock_cost", "product", "void")
@@ -117,7 +118,8 @@ def _json_lines(source: Iterable[str]) -> Iterator[Line]:
 
 
 def _csv_lines(source: Iterable[str], path: Path) -> Iterator[Line]:
-    reader = csv.reader(source)
+    """Read CSV to the letter: a quote that is never closed would else swallow the documents behind it."""
+    reader = csv.reader(source, strict=True)
     header = _header(reader, path)
     end = reader.line_num
     while True:
@@ -128,7 +130,8 @@ def _csv_lines(source: Iterable[str], path: Path) -> Iterator[Line]:
             return
         except csv.Error as error:
             end = reader.line_num
-            yield Line(number, {}, f"no CSV: {error}")
+            rest = f"; nothing up to line {end} was read" if end > number else ""
+            yield Line(number, {}, f"no CSV: {error}{rest}")
             continue
         end = reader.line_num
         if not any(cell.strip() for cell in row):
@@ -161,17 +164,46 @@ def _header(reader: Iterator[list[str]], path: Path) -> list[str]:
 
 def _import_documents(ctx: Context, lines: Iterable[Line], type_: str) -> ImportReport:
     report = ImportReport()
+    nameless = _Nameless(type_)
     rest = iter(lines)
     while batch := list(islice(rest, BATCH)):
         readable = [line for line in batch if line.error is None]
         report.rejected += [(line.number, line.error) for line in batch if line.error is not None]
         with ctx.write() as conn:
-            _take_lines(conn, ctx, readable, type_, report)
+            _take_lines(conn, ctx, readable, nameless, report)
     report.rejected.sort()
     return report
 
 
-def _take_lines(conn: Connection, ctx: Context, lines: list[Line], type_: str, report: ImportReport) -> None:
+@dataclass(slots=True)
+class _Nameless:
+    """The documents without a key that were refused before: looked up once, since no index tells them apart."""
+
+    type: str
+    digests: set[bytes] | None = None
+
+    def add(self, conn: Connection, payload: str) -> bool:
+        """Note a refused document; tell whether it is a new one."""
+        if self.digests is None:
+            self.digests = {_digest(known) for known in rejected_without_key(conn, self.type)}
+        before = len(self.digests)
+        self.digests.add(_digest(payload))
+        return len(self.digests) > before
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).digest()[:16]
+
+
+def _is_new_refusal(conn: Connection, one: Incoming, nameless: _Nameless) -> bool:
+    payload = one.payload or ""
+    if one.api_key is None:
+        return nameless.add(conn, payload)
+    return not rejected_before(conn, nameless.type, one.api_key, payload)
+
+
+def _take_lines(conn: Connection, ctx: Context, lines: list[Line], nameless: _Nameless, report: ImportReport) -> None:
+    type_ = nameless.type
     incoming = [_incoming(line, type_) for line in lines]
     run_id = start_run(conn, "import", now=ctx.clock.now())
     books = books_of(ctx, run_id)
@@ -185,7 +217,7 @@ def _take_lines(conn: Connection, ctx: Context, lines: list[Line], type_: str, r
             report.accepted += 1
         else:
             report.rejected.append((line.number, verdict.error or "rejected"))
-            if rejected_before(conn, type_, one.api_key, one.payload or ""):
+            if not _is_new_refusal(conn, one, nameless):
                 continue
         rows.append(
             {

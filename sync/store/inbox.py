@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import pairwise
@@ -122,13 +122,23 @@ def add_rows(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
         conn.execute(insert(inbox), list(rows))
 
 
-def rejected_before(conn: Connection, document_type: str, api_key: str | None, payload: str) -> bool:
+def rejected_before(conn: Connection, document_type: str, api_key: str, payload: str) -> bool:
     """Tell whether this very document was refused before: it need not be written down again."""
-    same_key = inbox.c.api_key.is_(None) if api_key is None else inbox.c.api_key == api_key
     query = select(inbox.c.id).where(
-        inbox.c.document_type == document_type, same_key, inbox.c.payload == payload, inbox.c.state == REJECTED
+        inbox.c.document_type == document_type,
+        inbox.c.api_key == api_key,
+        inbox.c.payload == payload,
+        inbox.c.state == REJECTED,
     )
     return conn.execute(query.limit(1)).first() is not None
+
+
+def rejected_without_key(conn: Connection, document_type: str) -> Iterator[str]:
+    """Yield the payloads of a type's refused documents that have no key."""
+    query = select(inbox.c.payload).where(
+        inbox.c.document_type == document_type, inbox.c.api_key.is_(None), inbox.c.state == REJECTED
+    )
+    yield from (payload or "" for payload in conn.execute(query).scalars())
 
 
 def known_digests(conn: Connection, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
