@@ -163,7 +163,8 @@ class Trouble:
     def report(self) -> str:
         """Return what was done, in a line."""
         counted = self.done + self.proxy.cuts
-        return ", ".join(f"{name} {counted[name]}" for name in sorted(counted))
+        done = ", ".join(f"{name} {counted[name]}" for name in sorted(counted))
+        return f"{done}; a person was asked {self.station.asked} times"
 
 
 def main(arguments: list[str] | None = None) -> int:

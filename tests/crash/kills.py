@@ -76,10 +76,10 @@ def kill_at(station: Station, moment: Moment) -> None:
     daemon.kill()
 
 
-def run(station: Station, kills: list[Moment], *, say: bool = True) -> Findings:
+def run(station: Station, kills: list[Moment], *, pause_seconds: float = 0.15, say: bool = True) -> Findings:
     """Kill a daemon at each moment while people work, then let one daemon settle everything; return what is found."""
     station.people.begin()
-    station.people.start(pause_seconds=0.12, fault_share=0.1)
+    station.people.start(pause_seconds=pause_seconds, fault_share=0.1)
     for number, moment in enumerate(kills, start=1):
         kill_at(station, moment)
         if say:
@@ -134,7 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(findings.details() or "all have met", flush=True)
         if not findings.fine:
             raise SystemExit(f"{chosen.database}, seed {chosen.seed}: kills {chosen.kills}, {findings}")
-    print(f"writes {writes}, rescued by sweeps {said['outbox.swept']}, daemons {len(station.daemons)}")
+    print(f"writes {writes}, sweeps that rescued {said['outbox.swept']}, a person was asked {station.asked} times")
     print(
         f"{chosen.database}, seed {chosen.seed}: kills {chosen.kills}, {findings}, {time.monotonic() - began:.0f} s",
         flush=True,

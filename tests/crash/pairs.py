@@ -168,7 +168,7 @@ class Pair:
         return (
             f"{counted}; results dropped {said['push.dropped']}, leadership lost {said['leadership.lost']}, "
             f"rescues {said['outbox.swept']}, daemons {len(self.station.daemons)}, of these pushed {pushing}; "
-            f"a successor led after {max(self.followed, default=0):.1f} s at most"
+            f"asked {self.station.asked}; a successor led after {max(self.followed, default=0):.1f} s at most"
         )
 
 

@@ -90,7 +90,7 @@ class People:
     to settle, and this is about what the program settles alone.
     """
 
-    def __init__(self, sandbox: Sandbox, database_url: str, seed: int, *, transfers: bool = False) -> None:
+    def __init__(self, sandbox: Sandbox, database_url: str, seed: int) -> None:
         self._mpw, self._mpservices, self._faults = sandbox.mpw, sandbox.mpservices, sandbox.faults
         self._store = Store(database_url)
         self._random = Random(seed)
@@ -113,7 +113,7 @@ class People:
             self._erp_approves,
             self._erp_makes_a_product,
             self._erp_makes_a_part,
-            *([self._erp_transfers] if transfers else []),
+            self._erp_transfers,
         ]
 
     def begin(self) -> None:

@@ -30,7 +30,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def test_every_event_has_its_one_effect_after_five_kills_under_load(database_url: str, tmp_path: Path) -> None:
     station = Station(Sandbox(populate=False), database_url, tmp_path, seed=1)
     try:
-        findings = run(station, moments(Random(1), KILLS))
+        findings = run(station, moments(Random(1), KILLS), pause_seconds=0.3)
 
         assert findings.fine, findings.details()
         assert findings.effects == findings.events > 5
