@@ -160,13 +160,16 @@ def _exceptions_of(conn: Connection, api_key: str, pushes: Sequence[Record]) -> 
 def needs_a_person(conn: Connection) -> list[str]:
     """Return what needs a person, a line each: sources that fail, gaps, dead and unknown pushes, exceptions."""
     lines: list[str] = []
+    paused = {row["system"] for row in rows(conn, "select system from pauses")}
     for row in rows(
         conn,
         "select source, count(*) as days, max(error) as error from v_coverage where error is not null group by source",
     ):
-        lines.append(f"{row['source']}: {row['days']} day(s) could not be read: {row['error']} {TRIED_AGAIN}")
+        next_step = "" if row["source"].partition(".")[0] in paused else f" {TRIED_AGAIN}"
+        lines.append(f"{row['source']}: {row['days']} day(s) could not be read: {row['error']}{next_step}")
     for row in rows(conn, "select source, error from feeds where error is not null order by source"):
-        lines.append(f"{row['source']}: the last read failed: {row['error']} {TRIED_AGAIN}")
+        next_step = "" if row["source"].partition(".")[0] in paused else f" {TRIED_AGAIN}"
+        lines.append(f"{row['source']}: the last read failed: {row['error']}{next_step}")
     for row in rows(conn, "select system, reason from pauses order by system"):
         lines.append(f"{row['system']} is paused: {row['reason']} (mpsync exceptions list)")
     for row in rows(

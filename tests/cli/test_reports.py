@@ -137,3 +137,17 @@ def test_every_source_stands_on_one_line_of_80_columns(store: Store, monkeypatch
     assert {"mpservices.work_orders", "mpw.purchase_orders", "mpservices.movements"} <= {
         line.split()[0] for line in lines
     }
+
+
+def test_a_source_of_a_paused_system_is_not_said_to_be_tried_again(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    feed(store, "mpw.issuances", error="MPW refused the login: HTTP 401")
+    feed(store, "mpservices.movements", error="MPservices answered HTTP 503")
+    add(store, schema.pauses, system="mpw", fingerprint="f", reason="MPW refused the login: HTTP 401", since=NOW)
+
+    assert main(["status"]) == 1
+
+    said = capsys.readouterr().err.splitlines()
+    assert [line.startswith("attention: mpservices.movements") for line in said if "again by itself" in line] == [True]
+    assert any("mpw is paused" in line for line in said)

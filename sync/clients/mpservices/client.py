@@ -98,7 +98,8 @@ class MpservicesClient:
             if error.status not in (401, 403):
                 raise
             raise AuthError(
-                f"MPservices refused the token (HTTP {error.status}): {error.message}",
+                f"MPservices refused the token (HTTP {error.status}): "
+                + error.message.removeprefix(f"mpservices answered HTTP {error.status}: "),
                 status=error.status,
                 body=error.body,
                 answered_at=error.answered_at,

@@ -125,7 +125,7 @@ class Session:
             )
         except (AuthError, RejectedError) as error:
             if error.status in _REFUSED:
-                raise _refusal(error.message, error.status) from None
+                raise _refusal(error.message.removeprefix("mpw answered "), error.status) from None
             raise
 
     def _access_token(self, answer: Answer) -> str:
