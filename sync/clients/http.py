@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import httpx
 
 from sync.clients.deadline import Deadline, bound
+from sync.clients.inflate import ACCEPTED, Inflater, UndecodableError
 from sync.clients.jsontext import decode
 from sync.clients.redact import Redactor
 from sync.clients.verdict import error_for, http_date
@@ -118,7 +119,7 @@ class Http:
             event_hooks={"response": [_forget_location]},
             trust_env=not _is_loopback(urlsplit(self.base_url).hostname or ""),
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-            headers={"User-Agent": "mpsync", "Accept": "application/json"},
+            headers={"User-Agent": "mpsync", "Accept": "application/json", "Accept-Encoding": ACCEPTED},
         )
         bound(self._client, self._deadline)
 
@@ -195,22 +196,20 @@ class Http:
     def _receive(self, response: httpx.Response) -> _Received:
         """Read the body as far as it comes, within the deadline and the size limit."""
         received = _Received(response.status_code, dict(response.headers), b"")
-        chunks: list[bytes] = []
-        size = 0
+        body = bytearray()
         try:
-            for chunk in response.iter_bytes():
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > self._max_body_bytes:
+            for piece in _opened(response, self._max_body_bytes + 1):
+                body += piece
+                if len(body) > self._max_body_bytes:
                     received.too_large = True
                     received.cut = f"sent more than {self._max_body_bytes} bytes"
                     break
                 if self._deadline.left() <= 0:
                     received.cut = f"did not end its answer within {self._timeout_seconds:g} s"
                     break
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, UndecodableError) as error:
             received.cut = self._trouble("cut its answer short", error, named=False)
-        received.body = b"".join(chunks)
+        received.body = bytes(body)
         return received
 
     def _answer(self, received: _Received, write: bool, accept: Container[int]) -> Answer:
@@ -300,6 +299,20 @@ def checked_base_url(base_url: str, *, system: str, allow_plain_http: bool = Fal
     if parts.scheme == "http" and not allow_plain_http and not _is_loopback(host):
         raise ConfigError(f"{system}: the base URL must begin with https:// (http:// is for this machine only)")
     return text
+
+
+def _opened(response: httpx.Response, at_most: int) -> Iterator[bytes]:
+    """Yield a body's pieces as they come, opened where they are compressed, each to `at_most` bytes."""
+    if response.is_stream_consumed:  # a test's stand-in, which hands over a whole body
+        yield response.content
+        return
+    inflater = Inflater(response.headers.get("content-encoding", ""))
+    ended = False
+    for raw in response.iter_raw():
+        ended = True
+        yield inflater.feed(raw, at_most)
+    if ended:
+        inflater.end()
 
 
 def _forget_location(response: httpx.Response) -> None:
