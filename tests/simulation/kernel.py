@@ -63,7 +63,7 @@ class Actor:
         """Let time pass for this thread; a frozen process wakes when it thaws."""
         kernel = self.kernel
         kernel.until(self, kernel.time + max(0.0, seconds))
-        while self.alive and self.process.frozen_until > kernel.time:
+        while self.alive and kernel.failure is None and self.process.frozen_until > kernel.time:
             kernel.until(self, self.process.frozen_until)
         self.check()
 

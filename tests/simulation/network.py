@@ -111,6 +111,8 @@ class Network(httpx.BaseTransport):
                 return self._response(500, b'{"message": "Something went wrong"}')
             case "too_many":
                 actor.wait(0.1)
+                if write:
+                    world.oracle.denied(name, call, 90)
                 return self._response(429, b'{"message": "slow down"}', {"Retry-After": "90"})
             case "unauthorized":
                 actor.wait(0.1)

@@ -59,8 +59,18 @@ class Oracle:
         self.edited_orders: set[str] = set()
         self._rows: dict[int, sqlite3.Row] = {}
         self._polls: tuple[Any, ...] = ()
+        self._outcomes: dict[tuple[int, int], str | None] = {}
+        self._denied: dict[tuple[str, str], float] = {}
+        self.pushes = 0
         self.witness = Witness(world)
         world.mpw.on_made = self.on_made
+
+    def note_shape(self) -> None:
+        """Count what sort of world this is."""
+        world = self.world
+        self.reached["two daemons"] += len(world.processes) > 1
+        self.reached["a hold"] += bool(world.held)
+        self.reached["burst"] += world.people.bursts
 
     # ------------------------------------------------------------------ at every request
 
@@ -74,8 +84,20 @@ class Oracle:
                 raise Violation(f"rule 1: {name} {key} is sent, but its attempt {row['n']} is {row['outcome']}")
             if row["operation"] == "post_transfer" and row["ambiguous"]:
                 raise Violation(f"rule 6: transfer {row['api_key']} is sent again while nobody knows what became of it")
+            self._asked_to_wait(name, key)
             if row["operation"] == "patch_stock":
                 self.witness.before_patch(actor, key)
+
+    def denied(self, name: str, call: Call, seconds: float) -> None:
+        """Note that a vendor asked to wait."""
+        for key in key_of(name, call):
+            self._denied[name, key] = self.world.kernel.time + seconds
+
+    def _asked_to_wait(self, name: str, key: str) -> None:
+        """Retry-After is obeyed; a daemon whose clock is stepped forward cannot know better."""
+        until = self._denied.get((name, key), 0.0)
+        if self.world.kernel.time < until and not self.reached["clock_step"]:
+            raise Violation(f"{name} {key} is sent again {until - self.world.kernel.time:.0f} s before Retry-After")
 
     def _sending(self, operation: str, name: str, key: str, call: Call) -> sqlite3.Row | None:
         query = (
@@ -141,7 +163,10 @@ class Oracle:
     def after_commit(self, actor: Actor | None) -> None:
         """Hold every changed row to the drawing and the ten invariants."""
         flying: Counter[str] = Counter()
-        for row in self.world.raw.execute(f"select {WATCHED} from outbox").fetchall():
+        rows = self.world.raw.execute(f"select {WATCHED} from outbox").fetchall()
+        if lost := self._rows.keys() - {row["id"] for row in rows}:
+            raise Violation(f"rule 10: the rows {sorted(lost)} of the outbox are gone")
+        for row in rows:
             before = self._rows.get(row["id"])
             if row["state"] in ("sending", "unknown"):
                 flying[row["entity_key"]] += 1
@@ -164,6 +189,8 @@ class Oracle:
             "select * from attempts where outbox_id = ? and n = ?", (row["id"], row["tries"])
         ).fetchone()
         outcome = attempt["outcome"] if attempt is not None else None
+        if was == now in ("ready", "unknown"):
+            self.reached[f"{was}->{now}"] += 1
         if was != now:
             self.reached[f"{was}->{now} {outcome if was == 'sending' else ''}".strip()] += 1
             self.world.kernel.log(
@@ -171,8 +198,12 @@ class Oracle:
             )
         if row["fence"] < before["fence"]:
             self._fail(row, "rule 3: the fence went back")
+        told = self._outcomes.setdefault((row["id"], row["tries"]), outcome)
+        if told is not None and outcome != told:
+            self._fail(row, f"rule 3: its attempt {row['tries']} has ended as {told}, and now as {outcome}")
+        self._outcomes[row["id"], row["tries"]] = outcome
         if before["tries"] and before["payload"] != row["payload"]:
-            self._fail(row, "the payload of a sent row changed")
+            self._rewritten(row)
         if now == "done" and not row["evidence"]:
             self._fail(row, "rule 9: done without evidence")
         if now == "superseded" and row["tries"]:
@@ -183,12 +214,22 @@ class Oracle:
             self._fail(row, f"rule 9: done, and its effect is not there: {row['evidence']}")
         if was != now and now not in LEGAL[was]:
             self._fail(row, f"{was} -> {now} is not in the drawing")
+        if now == was == "sending" and row["fence"] != before["fence"]:
+            self._fail(row, "rule 3: claimed while somebody else is sending it")
         if now == "sending" and was == "ready":
+            self.pushes += 1
             self._claimed(before, row, attempt)
         if was == "sending" and now != "sending":
             self._answered(actor, before, row, outcome)
         if was == "unknown" and now == "ready":
             self._found_absent(actor, before, row)
+
+    def _rewritten(self, row: sqlite3.Row) -> None:
+        """Rule 10: only a done row's payload is forgotten, its key and its evidence never are."""
+        if row["state"] != "done" or "pruned_on" not in row["payload"]:
+            self._fail(row, "rule 10: the payload of a sent row changed")
+        if not row["api_key"] or not row["evidence"]:
+            self._fail(row, "rule 10: a pruned row has lost its key or its evidence")
 
     def _claimed(self, before: sqlite3.Row, row: sqlite3.Row, attempt: sqlite3.Row | None) -> None:
         if row["fence"] != before["fence"] + 1 or row["tries"] != before["tries"] + 1:
@@ -336,7 +377,8 @@ class Oracle:
         for row in world.raw.execute("select * from inbox where state not in ('accepted', 'rejected')"):
             left.append(f"inbox {row['document_type']} {row['api_key']} is {row['state']}")
         for item in world.people.items:
-            here, there = world.mpw.stock(item, "Main"), world.mps.stock(item)
+            here = sum((world.mpw.stock(item, name) for name in world.people.warehouses), Decimal(0))
+            there = world.mps.stock(item)
             managed = world.raw.execute(
                 "select 1 from item_states where external_id = ? and managed", (item,)
             ).fetchone()
@@ -377,7 +419,14 @@ class Oracle:
         mpw = self.world.mpw
         if kind == "receipt":
             return key in mpw.receipt_by_key
-        return any(name == key or name.startswith(f"{key}_s") for name in mpw.issuances_by_key)
+        rows = [row for name, rows in mpw.issuances_by_key.items() if self._belongs(name, key) for row in rows]
+        if key in self.world.people.strangers:
+            rows = [row for row in rows if f"[{key}" in (row.description or "")]
+        return bool(rows)
+
+    @staticmethod
+    def _belongs(name: str, key: str) -> bool:
+        return name == key or name.startswith(f"{key}_s")
 
     def _kept(self, kind: str, key: str) -> bool:
         """A receipt of which parts are used cannot be deleted: MPW refuses, and a person was told."""
@@ -404,9 +453,9 @@ class Oracle:
         for (kind, key), (_, quantity) in self.world.mps.events.items():
             true["mpservices", key] += int(quantity * 1_000_000) * (1 if kind == "receipt" else -1)
         names = {name for name in mine.keys() | true.keys() if name[1] not in self.world.mps.echoes}
-        for name in sorted(names):
-            if mine.get(name, 0) != true.get(name, 0):
-                left.append(f"ledger {name}: {mine.get(name, 0) / 1e6:g}, truth {true.get(name, 0) / 1e6:g}")
+        for entry in sorted(names):
+            if mine.get(entry, 0) != true.get(entry, 0):
+                left.append(f"ledger {entry}: {mine.get(entry, 0) / 1e6:g}, truth {true.get(entry, 0) / 1e6:g}")
         return left
 
     def final(self) -> None:

@@ -18,7 +18,7 @@ from sync.flows.operate import resolve_push
 from sync.flows.resolve import resolve_by_person
 from sync.sandbox.mpservices import INBOUND, OUTBOUND
 from sync.sandbox.mpw_state import Issuance, Receipt
-from sync.store.outbox import Which, discard
+from sync.store.outbox import Which, discard, release, retry
 from tests.simulation.kernel import SimClock
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ MAIN, DEPOT = "Main", "Depot"
 ITEMS = ("P-1", "P-2", "P-3")
 ENOUGH = 400
 STRANGE = 11
+SLIPS_MAX = 40
+"""Acts between two requests may make for more requests, and those for more acts: there is an end."""
 NOT_MISSED = ("delete_receipt", "delete_issuance", "patch_stock")
 """What a person calls done once it is refused: a used receipt stays, and the next comparison patches anew."""
 
@@ -67,11 +69,16 @@ class People:
             "order_edited": (self._order_edited, 1),
             "order_withdrawn": (self._order_withdrawn, 1),
             "key_taken": (self._key_taken, 1),
+            "operator": (self._operator, 2),
             "mps_returns": (self._mps_returns, 0),
         }
         self.choices = {name: act for name, act in self.every.items() if shape.random() < 0.7 or name == "mps_out"}
         self.count = shape.randint(6, 26)
         self.bursts = shape.random() < 0.6
+        habits = Random(f"people's habits {world.seed}")
+        self.same_cost = habits.choice((0.0, 0.0, 0.5))
+        self.warehouses = (MAIN, DEPOT) if habits.random() < 0.3 else (MAIN,)
+        self.retried: set[int] = set()
 
     # ------------------------------------------------------------------ the setting
 
@@ -88,8 +95,8 @@ class People:
             if stock:
                 world.mpw.person_receives(item, MAIN, stock, "10", long_ago)
             world.mps.add_product(item, stock=stock if shape.random() < 0.7 else stock + 3, cost="10")
-        if shape.random() < 0.5:
-            world.map_items([ItemMapping(item, item, (MAIN,)) for item in self.items])
+        if shape.random() < 0.5 or len(self.warehouses) > 1:
+            world.map_items([ItemMapping(item, item, self.warehouses) for item in self.items])
 
     def begin(self, seconds: float) -> None:
         """Put people's acts on the agenda: spread, or in bursts."""
@@ -130,7 +137,12 @@ class People:
 
     def may_act(self, about: str) -> None:
         """Somebody may do something just now, between a read of ours and our write."""
-        if self.busy and self.interrupts and self.world.plan.chance("slip", about, self.interrupts):
+        if (
+            self.busy
+            and self.interrupts
+            and self.slipped_in < SLIPS_MAX
+            and self.world.plan.chance("slip", about, self.interrupts)
+        ):
             self.slipped_in += 1
             self.act(f"slip {about} {self.slipped_in}")
 
@@ -147,16 +159,25 @@ class People:
         self.serial += 1
         return f"{5 + self.serial * 0.0137:.4f}"
 
+    def _cost_at_mps(self, random: Random, item: str) -> str:
+        """Return a cost as MPservices' people key it in: often the item's own, which a patch of ours may have set."""
+        if random.random() < self.same_cost:
+            self.world.oracle.reached["same cost"] += 1
+            return str(self.world.mps.product(item).cost)
+        return self._cost()
+
     def _item(self, random: Random) -> str:
         return random.choice(self.items)
 
     # ------------------------------------------------------------------ MPservices' users
 
     def _mps_in(self, random: Random) -> None:
-        self.world.mps.person_moves(INBOUND, self._item(random), random.randint(1, 9), self._cost())
+        item = self._item(random)
+        self.world.mps.person_moves(INBOUND, item, random.randint(1, 9), self._cost_at_mps(random, item))
 
     def _mps_out(self, random: Random) -> None:
-        self.world.mps.person_moves(OUTBOUND, self._item(random), random.randint(1, 6), self._cost(), "Folio-1")
+        item, quantity = self._item(random), random.randint(1, 6)
+        self.world.mps.person_moves(OUTBOUND, item, quantity, self._cost_at_mps(random, item), "Folio-1")
 
     def _mps_lines(self, random: Random) -> None:
         lines = [(self._item(random), random.randint(1, 4), self._cost()) for _ in range(2)]
@@ -173,8 +194,10 @@ class People:
 
     def _receives(self, random: Random) -> None:
         day = self.world.mpw.today() - timedelta(days=random.choice((0, 0, 0, 1)))
-        if not self.world.mpw.warehouses[MAIN].hidden:
-            self.world.mpw.person_receives(self._item(random), MAIN, random.randint(1, 12), self._cost(), day)
+        where = random.choice(self.warehouses)
+        if not self.world.mpw.warehouses[where].hidden:
+            self.world.oracle.reached["several warehouses"] += where != MAIN
+            self.world.mpw.person_receives(self._item(random), where, random.randint(1, 12), self._cost(), day)
 
     def _issues(self, random: Random) -> None:
         item = self._item(random)
@@ -228,6 +251,7 @@ class People:
         if self.world.mpw.warehouses[MAIN].hidden:
             return
         self.lost_permission = True
+        self.world.oracle.reached["permission lost"] += 1
         self.world.mpw.hide_warehouse(MAIN)
         back = self.world.kernel.time + random.randint(5, 200) * 60
         self.world.kernel.at(back, lambda: self.world.mpw.show_warehouse(MAIN))
@@ -318,12 +342,26 @@ class People:
 
     # ------------------------------------------------------------------ the operator
 
+    def _operator(self, random: Random) -> None:
+        """Let what is held go; now and then drop a patch or a transfer of it."""
+        now = SimClock(self.world.kernel).now()
+        self.world.oracle.operating = True
+        with self.world.inner.write() as conn:
+            if random.random() < 0.3:
+                for route in sorted({"stock_cost", "transfers"} & set(self.world.held)):
+                    discard(conn, Which(state="held", route=route), now=now, by="sim", why="not wanted")
+            release(conn, Which(state="held"), now=now)
+        self.world.oracle.after_commit(None)
+        self.world.oracle.operating = False
+
     def operate(self) -> None:
         """Do what the open exceptions ask for, knowing the truth."""
         world, oracle = self.world, self.world.oracle
         ctx = Context(world.inner, SimClock(world.kernel), world.policy)
         oracle.operating = True
         try:
+            with world.inner.write() as conn:
+                release(conn, Which(state="held"), now=ctx.clock.now())
             for row in world.raw.execute("select * from exceptions where resolved_at is null").fetchall():
                 world.kernel.log("operator", row["kind"], row["subject"], row["detail"])
                 oracle.exception_has_a_cause(row)
@@ -368,6 +406,10 @@ class People:
         if push["state"] == "dead" and not done and unwanted:
             with world.inner.write() as conn:  # it would be refused for ever: nobody wants it any more
                 discard(conn, Which(ids=[outbox_id]), now=ctx.clock.now(), by="sim", why="not wanted any more")
+        elif push["state"] == "dead" and not done and outbox_id not in self.retried:
+            self.retried.add(outbox_id)
+            with world.inner.write() as conn:
+                retry(conn, Which(ids=[outbox_id]), now=ctx.clock.now(), by="sim")
         elif push["state"] == "dead" or push["operation"] == "post_transfer":
             resolve_push(ctx, outbox_id, done=done, why="looked", by="sim")
 

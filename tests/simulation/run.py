@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
+from tests.simulation.counters import TRANSITIONS, VERDICTS, missing, transitions, verdicts
 from tests.simulation.kernel import Violation
 from tests.simulation.world import Result, World
 
@@ -25,6 +26,8 @@ class Figures:
     reached: Counter[str] = field(default_factory=Counter)
     acts: Counter[str] = field(default_factory=Counter)
     quiet_cycles: int = 0
+    pushes: int = 0
+    events: int = 0
     failures: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, result: Result) -> None:
@@ -36,6 +39,8 @@ class Figures:
         self.hits.update(result.hits)
         self.reached.update(result.reached)
         self.acts.update(result.acts)
+        self.pushes += result.pushes
+        self.events += result.events
         self.quiet_cycles = max(self.quiet_cycles, result.quiet_cycles)
 
 
@@ -69,7 +74,7 @@ def _take(figures: Figures, seed: int, outcome: Result | str) -> None:
     else:
         figures.seeds += 1
         figures.failures.append((seed, outcome))
-        print(f"seed {seed}: {outcome}\n    replay: python -m tests.simulation --seed {seed}", flush=True)
+        print(f"python -m tests.simulation --seed {seed}  # {outcome}", flush=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -82,22 +87,47 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.seed is not None:
         return _replay(given.seed)
-    began = time.monotonic()
+    began = _cpu_seconds()
     figures = run_seeds(range(given.start, given.start + given.seeds), workers=given.workers)
-    print_figures(figures, time.monotonic() - began)
+    print_figures(figures, _cpu_seconds() - began)
     return 1 if figures.failures else 0
+
+
+def _cpu_seconds() -> float:
+    """Return what this process and its ended workers have used."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
 
 
 def print_figures(figures: Figures, seconds: float) -> None:
     """Print the closing lines."""
     print(
-        f"{figures.seeds} seeds, {len(figures.failures)} violations, {figures.minutes / 1440:.0f} simulated days, "
-        f"{figures.commits} commits, {figures.crashes} crashes, at most {figures.quiet_cycles} cycles to converge, "
-        f"{seconds:.0f} s ({figures.seeds / max(seconds, 0.001):.1f} seeds/s)"
+        f"{figures.seeds} seeds, {figures.minutes / 1440:.0f} simulated days, {figures.commits} commits checked, "
+        f"{figures.crashes} crashes, {figures.events} events, {figures.pushes} pushes, "
+        f"at most {figures.quiet_cycles} cycles to converge, {seconds:.0f} s of CPU time "
+        f"({figures.seeds / max(seconds, 0.001):.1f} seeds/s)"
     )
-    print("faults:", ", ".join(f"{name} {count}" for name, count in sorted(figures.hits.items())))
-    print("people:", ", ".join(f"{name} {count}" for name, count in sorted(figures.acts.items())))
-    print("reached:", ", ".join(f"{name} {count}" for name, count in sorted(figures.reached.items())))
+    made, answered = transitions(figures.reached), verdicts(figures.reached)
+    others = {name: n for name, n in figures.reached.items() if "->" not in name and not name.startswith("verdict ")}
+    print(f"faults ({sum(figures.hits.values())}): {_listed(figures.hits)}")
+    print(f"people ({sum(figures.acts.values())}): {_listed(figures.acts)}")
+    print(f"reached: {_listed(others)}")
+    print(f"transitions {_share(made, TRANSITIONS)}: {_listed(made)}")
+    print(f"verifier answers {_share(answered, VERDICTS)}: {_listed(answered)}")
+    print(f"not reached: {', '.join(missing(figures.hits, figures.reached)) or 'nothing'}")
+    print(f"violations {len(figures.failures)}{_seeds(figures.failures)}")
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+
+
+def _seeds(failures: Sequence[tuple[int, str]]) -> str:
+    return f": seeds {', '.join(str(seed) for seed, _ in failures)}" if failures else ""
+
+
+def _share(reached: Mapping[str, int], wanted: Sequence[str]) -> str:
+    return f"{sum(1 for name in wanted if reached.get(name))}/{len(wanted)}"
 
 
 def _replay(seed: int) -> int:

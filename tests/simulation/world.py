@@ -30,11 +30,13 @@ from sync.flows.context import Context
 from sync.flows.cycle import CycleReport, cycle_once, work_once
 from sync.flows.lead import Leadership
 from sync.flows.poll import poll_due_once, poll_movements_once
+from sync.flows.prune import prune_once
 from sync.flows.push import push_once
 from sync.flows.sweep import sweep_once
 from sync.store.engine import Store
 from sync.store.items import import_items
 from tests.databases import migrated_sqlite
+from tests.simulation.counters import listen
 from tests.simulation.kernel import RENEW_SECONDS, START, Actor, Crash, Kernel, Killed, Process, SimClock, Violation
 from tests.simulation.models import TrueMps, TrueMpw
 from tests.simulation.network import TIMEOUT_SECONDS, Network, Vendors
@@ -66,6 +68,8 @@ class Result:
     reached: Mapping[str, int]
     acts: Mapping[str, int]
     quiet_cycles: int
+    pushes: int
+    events: int
 
 
 class SimStore(Store):
@@ -125,7 +129,7 @@ class World:
     """Everything of one seed."""
 
     def __init__(
-        self, seed: int, *, given: Mapping[Key, Any] | None = None, trace: bool = False, busy_hours: float = 3
+        self, seed: int, *, given: Mapping[Key, Any] | None = None, trace: bool = False, busy_hours: float | None = None
     ) -> None:
         self.seed = seed
         self.kernel = Kernel()
@@ -137,13 +141,19 @@ class World:
         self.mps = TrueMps(SimClock(self.kernel, offset=self.skew), token="token-1", seed=seed)
         self.vendors = Vendors(self)
         self.commits = 0
-        self.busy_seconds = busy_hours * 3600
+        habits = Random(f"habits {seed}")
+        hours = habits.choice((0.75, 1, 1, 1.5, 3))  # acts close together find more than hours without any
+        self.busy_seconds = (hours if busy_hours is None else busy_hours) * 3600
+        held = habits.choice((("stock_cost",), ("transfers", "receipts"), ("issuances",)))
+        self.held: tuple[str, ...] = held if habits.random() < 0.2 else ()
+        self.prunes = habits.random() < 0.3
         self.tokens = 1
         self.policy = Policy(
             warehouse=MAIN,
             start_date=START.date() - timedelta(days=1),
             push_from=START - timedelta(days=2),
-            routes=dict.fromkeys(ROUTES, "push"),
+            routes=dict.fromkeys(ROUTES, "push") | dict.fromkeys(self.held, "hold"),
+            keep_done=timedelta(minutes=30),
             retry_base=timedelta(seconds=shape.choice((5, 15))),
             void_after=timedelta(minutes=shape.choice((30, 60))),
             late_arrival=timedelta(minutes=15),
@@ -160,17 +170,20 @@ class World:
         self.people = People(self)
         self.oracle = Oracle(self)
         self.people.furnish()
+        listen(self.oracle.reached)
         self.processes = [
             Process(self.kernel, name, self._start, reboot_after=self._reboot_after)
             for name in ("A", "B")[: 2 if shape.random() < 0.5 else 1]
         ]
         self.threads = 2 if shape.random() < 0.4 else 1
         self.quiet_cycles = 0
+        self.oracle.note_shape()
 
     # ------------------------------------------------------------------ the run
 
     def run(self) -> Result:
         """Let it all happen, end the faults, and demand that everything meets."""
+        listen(self.oracle.reached)
         try:
             for process in self.processes:
                 self.kernel.at(0.0, process.boot)
@@ -187,6 +200,8 @@ class World:
                 self.oracle.reached,
                 self.people.acts,
                 self.quiet_cycles,
+                self.oracle.pushes,
+                len(self.mps.events) + len(self.people.docs),
             )
         finally:
             self.close()
@@ -290,7 +305,11 @@ class World:
         ctx, leadership = self._context(actor)
         while True:
             self._guarded(actor, lambda: self._work(actor, ctx, leadership))
-            actor.wait(20 + 60 * self.plan.number("rest", actor.process.name, 0, 30))
+            actor.wait(20 + 60 * self._rest("rest", actor, 30))
+
+    def _rest(self, what: str, actor: Actor, most: int) -> int:
+        """Draw how many minutes to rest; off the plan ten, so that a plan played back rests too."""
+        return int(self.plan.pick(what, actor.process.name, lambda random: random.randint(0, most), 10))
 
     def _work(self, actor: Actor, ctx: Context, leadership: SimLeadership) -> None:
         leadership.take()
@@ -299,6 +318,8 @@ class World:
         if not leadership.held:
             push_once(ctx)
             return
+        if self.prunes and self.plan.chance("prune", actor.process.name, 0.1):
+            self.oracle.reached["pruned"] += prune_once(ctx).pushes
         if self.threads == 1 or self.plan.chance("whole", actor.process.name, 0.3):
             cycle_once(ctx)
         else:
@@ -310,7 +331,7 @@ class World:
     def _polls(self, actor: Actor) -> None:
         ctx, leadership = self._context(actor)
         while True:
-            actor.wait(15 + 60 * self.plan.number("poll_rest", actor.process.name, 0, 25))
+            actor.wait(15 + 60 * self._rest("poll_rest", actor, 25))
             if not leadership.held:
                 continue
             if self.plan.chance("feed_only", actor.process.name, 0.4):
