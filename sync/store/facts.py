@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -16,9 +16,12 @@ RECONCILED_SEQ = "reconciled_seq"
 RULES_FINGERPRINT = "rules_fingerprint"
 
 
+_VALUE = select(facts.c.value).where(facts.c.name == bindparam("name"))
+
+
 def fact(conn: Connection, name: str) -> str | None:
     """Return a fact's value, or None where it was never set."""
-    return conn.execute(select(facts.c.value).where(facts.c.name == name)).scalar_one_or_none()
+    return conn.execute(_VALUE, {"name": name}).scalar_one_or_none()
 
 
 def set_fact(conn: Connection, name: str, value: str, *, now: datetime) -> None:

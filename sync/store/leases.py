@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from sync.errors import LeaseLostError
@@ -59,9 +59,11 @@ def release_lease(conn: Connection, lease: Lease, *, now: datetime) -> None:
     )
 
 
+_HOLDER = select(leases.c.token, leases.c.owner).where(leases.c.name == bindparam("name")).with_for_update(read=True)
+
+
 def check_lease(conn: Connection, lease: Lease) -> None:
     """Raise LeaseLostError unless the lease is still ours, and keep it so until this transaction ends."""
-    query = select(leases.c.token, leases.c.owner).where(leases.c.name == lease.name)
-    row = conn.execute(query.with_for_update(read=True)).first()
+    row = conn.execute(_HOLDER, {"name": lease.name}).first()
     if row is None or row.token != lease.token or row.owner != lease.owner:
         raise LeaseLostError(f"the {lease.name} lease went to another instance; this work is dropped")

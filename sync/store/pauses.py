@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sync.store.schema import pauses
@@ -21,9 +21,12 @@ def pause_system(conn: Connection, system: str, *, fingerprint: str, reason: str
     conn.execute(statement.on_conflict_do_update(index_elements=["system"], set_=values))
 
 
+_PAUSE = select(pauses.c.reason, pauses.c.fingerprint).where(pauses.c.system == bindparam("system"))
+
+
 def pause_reason(conn: Connection, system: str, *, fingerprint: str) -> str | None:
     """Return why a system is paused for these credentials, or None: it may be called."""
-    row = conn.execute(select(pauses).where(pauses.c.system == system)).first()
+    row = conn.execute(_PAUSE, {"system": system}).first()
     return row.reason if row is not None and row.fingerprint == fingerprint else None
 
 
