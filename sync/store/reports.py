@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
+from sqlalchemy.engine import Row
+from sqlalchemy.exc import OperationalError
 
 from sync.domain.money import fixed
 
@@ -20,19 +23,45 @@ TRIED_AGAIN = "(it is tried again by itself; if it lasts: mpsync doctor)"
 
 def rows(conn: Connection, sql: str, **values: Any) -> list[Record]:
     """Run a statement of ours and return its rows by column name, of the same types on both databases."""
-    return [
-        {name: _alike(name, value) for name, value in row._mapping.items()} for row in conn.execute(text(sql), values)
-    ]
+    try:
+        found = conn.execute(text(sql), values).all()
+    except OperationalError as error:
+        if conn.dialect.name != "sqlite" or "decode to UTF-8" not in str(error.orig):
+            raise
+        found = _in_any_encoding(conn, sql, values)
+    return [{name: _alike(name, value) for name, value in row._mapping.items()} for row in found]
+
+
+def _in_any_encoding(conn: Connection, sql: str, values: Record) -> Sequence[Row[Any]]:
+    """Run a statement over text that is no UTF-8: SQLite keeps what the ERP gave it until the inbox is looked at."""
+    raw: Any = conn.connection.dbapi_connection
+    before = raw.text_factory
+    raw.text_factory = _readable
+    try:
+        return conn.execute(text(sql), values).all()
+    finally:
+        raw.text_factory = before
+
+
+def _readable(value: bytes) -> str:
+    return value.decode("utf-8", "backslashreplace")
 
 
 def _alike(name: str, value: Any) -> Any:
-    """SQLite's views give text for instants and days, and floats for decimals; PostgreSQL's give the real thing."""
+    """SQLite's views give text for instants and days, and floats for decimals; PostgreSQL's give the real thing.
+
+    What is no instant though it should be one (SQLite takes anything from an ERP) stays as it is.
+    """
+    if isinstance(value, bytes):
+        return _readable(value)
     if isinstance(value, float):
         return fixed(format(value, ".6f"))
-    if isinstance(value, str) and (name.endswith("_at") or name in INSTANTS):
-        return datetime.fromisoformat(value)
-    if isinstance(value, str) and (name.endswith("_on") or name in DAYS):
-        return date.fromisoformat(value)
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            if name.endswith("_at") or name in INSTANTS:
+                return datetime.fromisoformat(value)
+            if name.endswith("_on") or name in DAYS:
+                return date.fromisoformat(value)
     return value
 
 

@@ -81,7 +81,11 @@ class Site:
         if answer is None:
             return Response(404, plain_page("Not here", "There is no such page."))
         try:
-            return answer(parse_qs(query, max_num_fields=10))
+            asked = parse_qs(query, max_num_fields=10)
+        except ValueError:
+            return Response(400, plain_page("Too many questions", "An address names one event and nothing else."))
+        try:
+            return answer(asked)
         except SQLAlchemyError as error:
             log.warning("web.database_away", path=path, error=type(error).__name__)
             return Response(503, plain_page("The database does not answer", "Look at it, and at the daemon's log."))
