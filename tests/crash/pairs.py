@@ -87,8 +87,11 @@ class Pair:
         self.daemons[self.daemons.index(daemon)] = self.station.start()
 
     def freeze_past_its_lease(self, daemon: Daemon, which: str, claim: tuple[int, int] | None = None) -> None:
-        """SIGSTOP until others have its lead, and the call that it was caught in; then SIGCONT."""
-        led, said, dropped = self.leader() is daemon, daemon.says("leadership.lost"), daemon.says("push.dropped")
+        """SIGSTOP until others have its lead, and the push that it had claimed; then SIGCONT.
+
+        Whether it has a result to drop then is chance: its call may not have begun, or have been written down.
+        """
+        led, said = self.leader() is daemon, daemon.says("leadership.lost")
         daemon.freeze()
         self.done[f"frozen {which}"] += 1
         if led:
@@ -104,8 +107,6 @@ class Pair:
         daemon.thaw()
         if led:
             self._says(daemon, "leadership.lost", said)
-        if claim is not None:
-            self._says(daemon, "push.dropped", dropped)
 
     def _other_leads(self, daemon: Daemon) -> None:
         began = time.monotonic()

@@ -59,6 +59,7 @@ def test_a_thawed_daemon_drops_the_result_of_its_call_and_its_lead_and_says_so(p
         "the push is settled",
     )
 
+    wait_until(lambda: caught.says("push.dropped"), "it says that it drops the result")
     assert pair.silent == []
     assert caught.says("push.dropped") == 1
     assert caught.says("leadership.lost") >= led  # a job of it may say so too
