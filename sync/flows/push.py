@@ -15,11 +15,14 @@ from sqlalchemy import Connection
 from sync.domain.backoff import backoff
 from sync.domain.outbox import (
     BatchRefused,
+    Conflict,
     Delivered,
+    More,
     NotSent,
     Outcome,
     Refused,
     Retrying,
+    Standing,
     Transition,
     Unclear,
     after_answer,
@@ -40,7 +43,7 @@ from sync.flows.operations.base import (
     settles,
 )
 from sync.flows.operations.registry import operations
-from sync.flows.settle import open_about, settle
+from sync.flows.settle import Settlement, open_about, settle, settle_all
 from sync.flows.sweep import TELL_AFTER, sweep_once
 from sync.store.facts import fact, forget_fact, set_fact
 from sync.store.outbox import Push
@@ -261,27 +264,35 @@ class _Clerk:
         ordinary = [call for call in following if not call.operation.leader_only]
         if sent or ordinary:
             with self._ctx.store.write() as conn:
-                for call in sent:
-                    self._record(conn, call)
-                for call in ordinary:
-                    self._claim(conn, call)
+                self._record(conn, sent)
+                self._claim(conn, ordinary)
         for call in following:
             if call.operation.leader_only:
                 with self._ctx.write() as conn:
-                    self._claim(conn, call)
+                    self._claim(conn, [call])
         return [call for call in following if call.rows]
 
-    def _record(self, conn: Connection, call: _Call) -> None:
-        if call.outcomes:
-            _record(self._ctx, conn, call.operation, call.rows, call.outcomes, self.counts)
-        elif self._ctx.clock.now() < _lease_end(call.rows):
-            for row in call.rows:
-                unclaim(conn, row)
-        # else: the sweep makes these rows unknown, as every row whose lease ran out
+    def _record(self, conn: Connection, sent: Sequence[_Call]) -> None:
+        answered: dict[str, list[tuple[Push, Outcome]]] = {}
+        for call in sent:
+            if call.outcomes:
+                answered.setdefault(call.operation.name, []).extend((row, call.outcomes[row.id]) for row in call.rows)
+            elif self._ctx.clock.now() < _lease_end(call.rows):
+                for row in call.rows:
+                    unclaim(conn, row)
+            # else: the sweep makes these rows unknown, as every row whose lease ran out
+        for name, rows in answered.items():
+            _record(self._ctx, conn, operations()[name], rows, self.counts)
 
-    def _claim(self, conn: Connection, call: _Call) -> None:
-        call.rows = _claim(self._ctx, conn, call.operation, call.rows, call.prepared or {}, ahead=self.ahead)
-        call.prepared, call.failure, call.stage = None, None, "send"
+    def _claim(self, conn: Connection, calls: Sequence[_Call]) -> None:
+        """Claim calls of one row each together, and those of several rows each for itself: they share a batch id."""
+        groups = [[call for call in calls if call.operation.batch == 1]]
+        groups += [[call] for call in calls if call.operation.batch > 1]
+        for group in groups:
+            claimed = _claim(self._ctx, conn, group, ahead=self.ahead) if group else {}
+            for call in group:
+                call.rows = [claimed[row.id] for row in call.rows if row.id in claimed]
+                call.prepared, call.failure, call.stage = None, None, "send"
 
 
 def _prepare_failed(
@@ -360,35 +371,33 @@ def _after(now: datetime, until: datetime) -> datetime:
     return max(until, now + timedelta(seconds=1))
 
 
-def _claim(
-    ctx: Context,
-    conn: Connection,
-    operation: Operation,
-    rows: Sequence[Push],
-    prepared: Mapping[int, Preparation],
-    *,
-    ahead: int,
-) -> list[Push]:
-    """Claim the rows of one call. A claim that may wait for a worker is longer by the one call that goes before it."""
+def _claim(ctx: Context, conn: Connection, calls: Sequence[_Call], *, ahead: int) -> dict[int, Push]:
+    """Claim the rows of calls, and return those that were free, as they are now, by their ids.
+
+    A claim that may wait for a worker is longer by the one call that goes before it.
+    """
     now = ctx.clock.now()
-    claims = {}
-    for row in rows:
-        decision = prepared.get(row.id, Go())
-        assert isinstance(decision, Go)
-        claims[row.id] = Claim(decision.before, decision.sent_key)
+    batch_id = str(UUID(int=ctx.random.getrandbits(128))) if calls[0].operation.batch > 1 else None
     claimed = claim(
         conn,
-        rows,
-        claims,
+        [row for call in calls for row in call.rows],
+        {row.id: _claim_of(call, row) for call in calls for row in call.rows},
         owner=ctx.owner,
         now=now,
         lease_until=lease_until(now, request_timeout=ctx.policy.request_timeout, calls_before=1 if ahead else 0),
-        batch_id=str(UUID(int=ctx.random.getrandbits(128))) if operation.batch > 1 else None,
+        batch_id=batch_id,
         off=ctx.policy.routes_off(),
     )
+    known = operations()
     for row in claimed:
-        operation.claimed(conn, row, policy=ctx.policy, now=now)
-    return claimed
+        known[row.operation].claimed(conn, row, policy=ctx.policy, now=now)
+    return {row.id: row for row in claimed}
+
+
+def _claim_of(call: _Call, row: Push) -> Claim:
+    decision = (call.prepared or {}).get(row.id, Go())
+    assert isinstance(decision, Go)
+    return Claim(decision.before, decision.sent_key)
 
 
 def _lease_end(rows: Sequence[Push]) -> datetime:
@@ -411,27 +420,40 @@ def _record(
     ctx: Context,
     conn: Connection,
     operation: Operation,
-    rows: Sequence[Push],
-    outcomes: Mapping[int, Outcome],
+    answered: Sequence[tuple[Push, Outcome]],
     counts: PushCounts,
 ) -> None:
-    """Record a call's answer.
+    """Record answers to calls of one operation.
 
     A system that could not be reached, that asked to wait, or that refuses even a new token is left alone until then.
     """
     now = ctx.clock.now()
-    for row in rows:
-        outcome = outcomes[row.id]
-        retrying = Retrying(ctx.policy.retry_base, ctx.random.random())
-        to = after_answer(standing(conn, row, outcome), outcome, now=now, retrying=retrying)
-        if not settle(conn, operation, row, to, policy=ctx.policy, now=now, ends_attempt=True):
-            log.warning("push.dropped", outbox_id=row.id, api_key=row.api_key, fence=row.fence, outcome=to.outcome)
-            continue  # our lease ran out while we waited or stood still: somebody else settles it
-        counts.note(to.state)
-        if isinstance(outcome, NotSent) and to.due_at is not None and (not outcome.at_once or to.due_at > now):
-            set_fact(conn, _rest_fact(operation.system), to.due_at.isoformat(), now=now)
-        elif to.state == "done":
-            forget_fact(conn, _rest_fact(operation.system))
+    settlements = [Settlement(row, _decided(ctx, conn, row, outcome, now)) for row, outcome in answered]
+    settled = settle_all(conn, operation, settlements, policy=ctx.policy, now=now, ends_attempt=True)
+    for one in settled:
+        counts.note(one.to.state)
+    rests = [one.to.due_at for one in settled if _rests(one.to, now) and one.to.due_at is not None]
+    if rests:
+        set_fact(conn, _rest_fact(operation.system), max(rests).isoformat(), now=now)
+    elif any(one.to.state == "done" for one in settled):
+        forget_fact(conn, _rest_fact(operation.system))
+    for row, to in ((one.row, one.to) for one in settlements if one not in settled):
+        # our lease ran out while we waited or stood still: somebody else settles it
+        log.warning("push.dropped", outbox_id=row.id, api_key=row.api_key, fence=row.fence, outcome=to.outcome)
+
+
+def _decided(ctx: Context, conn: Connection, row: Push, outcome: Outcome, now: datetime) -> Transition:
+    """Ask the rules. What the row has been through is only looked up for outcomes that depend on it."""
+    plain = isinstance(outcome, Delivered | Refused | Conflict | More)
+    known = (
+        Standing(row.ambiguous, 1, None, row.last_sent_at, row.created_at) if plain else standing(conn, row, outcome)
+    )
+    return after_answer(known, outcome, now=now, retrying=Retrying(ctx.policy.retry_base, ctx.random.random()))
+
+
+def _rests(to: Transition, now: datetime) -> bool:
+    outcome = to.cause
+    return isinstance(outcome, NotSent) and to.due_at is not None and (not outcome.at_once or to.due_at > now)
 
 
 def _rest_fact(system: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, not_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
@@ -138,12 +138,20 @@ def attempts_of(conn: Connection, outbox_id: int) -> list[Row[Any]]:
     return list(conn.execute(select(attempts).where(attempts.c.outbox_id == outbox_id).order_by(attempts.c.n)))
 
 
-def add_pushed_rows(conn: Connection, push: Push, type_: str, remote_ids: Sequence[str]) -> None:
-    """Remember that these remote rows are the push's doing; safe to repeat."""
-    insert = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
-    for remote_id in remote_ids:
-        values = {"type": type_, "remote_id": remote_id, "api_key": push.api_key, "outbox_id": push.id}
-        conn.execute(insert(pushed_rows).values(**values).on_conflict_do_nothing())
+def add_pushed_rows(conn: Connection, type_: str, pushed: Sequence[tuple[Push, str]]) -> None:
+    """Remember that these remote rows, given by their ids, are the pushes' doing; safe to repeat."""
+    rows = [
+        {"type": type_, "remote_id": remote_id, "api_key": push.api_key, "outbox_id": push.id}
+        for push, remote_id in pushed
+    ]
+    if rows:
+        conn.execute(_ADD_PUSHED_ROWS[conn.dialect.name], rows)
+
+
+_ADD_PUSHED_ROWS = {
+    "sqlite": sqlite.insert(pushed_rows).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(pushed_rows).on_conflict_do_nothing(),
+}
 
 
 def supersede_unsent(conn: Connection, entity_key: str, operation: str, *, why: str, now: datetime) -> int:
@@ -304,6 +312,21 @@ def resolve(conn: Connection, outbox_id: int, *, done: bool, why: str, now: date
     if changed.rowcount:
         close_exceptions(conn, outbox_id, resolution=evidence, now=now, by=by)
     return changed.rowcount == 1
+
+
+def exceptions_about(conn: Connection, outbox_ids: Sequence[int]) -> set[int]:
+    """Return those of these pushes that something is open about."""
+    if not outbox_ids:
+        return set()
+    values = {"kinds_": EXCEPTION_KINDS, "subjects_": [str(outbox_id) for outbox_id in outbox_ids]}
+    return {int(subject) for subject in conn.execute(_OPEN_ABOUT, values).scalars()}
+
+
+_OPEN_ABOUT = select(exceptions.c.subject).where(
+    exceptions.c.kind.in_(bindparam("kinds_", expanding=True)),
+    exceptions.c.subject.in_(bindparam("subjects_", expanding=True)),
+    exceptions.c.resolved_at.is_(None),
+)
 
 
 def close_exceptions(conn: Connection, outbox_id: int, *, resolution: str, now: datetime, by: str = "mpsync") -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -73,10 +74,11 @@ def candidates(
     if conn.execute(_DUE, {"now_": now, "many_": DUE_MANY}).scalar_one() < DUE_MANY:
         rows = list(conn.execute(_HEADS, values))
     else:
-        rows = list(conn.execute(_HEADS_IN_TURN, {**values, "after_": after, "last_": None}))
+        in_turn = _HEADS_IN_TURN[conn.dialect.name]
+        rows = list(conn.execute(in_turn, {**values, "after_": after, "last_": None}))
         if len(rows) < limit and after:
             more = {**values, "after_": "", "last_": after, "limit_": limit - len(rows)}
-            rows += list(conn.execute(_HEADS_IN_TURN, more))
+            rows += list(conn.execute(in_turn, more))
     found: dict[str, Candidate] = {}
     for row in rows:
         *columns, alone = row
@@ -135,28 +137,30 @@ _DUE = select(func.count()).select_from(
 _HEADS = select(outbox, _ALONE).where(_may_go(), _ASKED_FOR).order_by(outbox.c.due_at, outbox.c.id).limit(_LIMIT)
 
 
-def _heads_in_turn() -> Select[Any]:
-    """Step from entity to entity through ix_outbox_queue, and look at the head of each, until enough may go."""
-    queue = outbox.alias("queue")
-    after, last = bindparam("after_", type_=Text()), bindparam("last_", type_=Text())
-
-    def next_after(key: ColumnElement[str]) -> ScalarSelect[str]:
-        query = select(queue.c.entity_key).where(queue.c.state == _READY, queue.c.entity_key > key)
-        return query.order_by(queue.c.entity_key, queue.c.rank, queue.c.id).limit(1).scalar_subquery()
-
-    turn = select(next_after(after).label("key")).cte("turn", recursive=True)
-    ends = and_(turn.c.key.is_not(None), or_(cast(last, Text()).is_(None), turn.c.key <= last))
-    turn = turn.union_all(select(next_after(turn.c.key)).where(ends))
+def _heads_in_turn(index: str) -> Select[Any]:
+    """Step from entity to entity through ix_outbox_queue, and look at the head of each."""
+    after, last = bindparam("after_", type_=Text()), cast(bindparam("last_", type_=Text()), Text())
+    following: ColumnElement[str] = literal_column(
+        f"(select queue.entity_key from outbox as queue {index} where queue.state = 'ready'"  # noqa: S608 - our own
+        " and queue.entity_key > turn.entity order by queue.entity_key, queue.rank, queue.id limit 1)",
+        Text(),
+    )
+    turn = select(cast(after, Text()).label("entity")).cte("turn", recursive=True)
+    goes_on = and_(turn.c.entity.is_not(None), or_(last.is_(None), turn.c.entity <= last))
+    turn = turn.union_all(select(following).select_from(turn).where(goes_on))
     return (
         select(outbox, _ALONE)
         .select_from(turn)
-        .join(outbox, outbox.c.id == _head(turn.c.key))
-        .where(_due_and_free(), _ASKED_FOR, or_(cast(last, Text()).is_(None), turn.c.key <= last))
+        .join(outbox, outbox.c.id == _head(turn.c.entity))
+        .where(_due_and_free(), _ASKED_FOR, turn.c.entity > after, or_(last.is_(None), turn.c.entity <= last))
         .limit(_LIMIT)
     )
 
 
-_HEADS_IN_TURN = _heads_in_turn()
+_HEADS_IN_TURN = {
+    "sqlite": _heads_in_turn("indexed by ix_outbox_queue"),  # else it sorts all that is ready, for every step
+    "postgresql": _heads_in_turn(""),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +210,9 @@ def _take(conn: Connection, rows: Sequence[Push], values: Mapping[str, Any]) -> 
     if not rows:
         return []
     known = {"ids_": [row.id for row in rows], "known_": [(row.id, row.fence) for row in rows]}
+    alone = conn.dialect.name == "sqlite"  # the only writer: nobody can have got in between
     try:
-        with conn.begin_nested():  # another row of an entity may have gone into flight since: the index refuses
+        with nullcontext() if alone else conn.begin_nested():  # another row of an entity may go into flight: refused
             taken = [push_of(row) for row in conn.execute(_TAKE, {**values, **known})]
     except IntegrityError:
         return [] if len(rows) == 1 else [row for one in rows for row in _take(conn, [one], values)]
@@ -296,11 +301,24 @@ def move(conn: Connection, row: Push, to: Transition, *, now: datetime, sent_at:
     False: somebody else owns it, and what we learned is to be dropped. `sent_at` is until when a
     call may have left, where that is not now.
     """
-    if not is_legal(row.state, to.state):
-        raise InvariantError(f"outbox {row.id}: {row.state} → {to.state} is no move of the machine")
-    values = _values(row, to, now=now, sent_at=sent_at or now)
-    mine = {"id_": row.id, "fence_": row.fence, "state_": row.state}
-    return conn.execute(_MOVE, {**mine, **values}).rowcount == 1
+    return bool(move_all(conn, [(row, to)], now=now, sent_at=sent_at))
+
+
+def move_all(
+    conn: Connection, moves: Sequence[tuple[Push, Transition]], *, now: datetime, sent_at: datetime | None = None
+) -> set[int]:
+    """Write the transitions of different rows, each under its own fence; return the ids of those that were ours."""
+    for row, to in moves:
+        if not is_legal(row.state, to.state):
+            raise InvariantError(f"outbox {row.id}: {row.state} → {to.state} is no move of the machine")
+    if not moves:
+        return set()
+    known = [(row.id, row.fence, row.state) for row, _ in moves]
+    ours = set(conn.execute(_OURS, {"ids_": [row.id for row, _ in moves], "known_": known}).scalars())
+    values = [_values(row, to, now=now, sent_at=sent_at or now) for row, to in moves if row.id in ours]
+    if values and conn.execute(_MOVE, values).rowcount != len(values):
+        raise InvariantError("a row of the outbox moved although it was locked")
+    return ours
 
 
 def _values(row: Push, to: Transition, *, now: datetime, sent_at: datetime) -> dict[str, Any]:
@@ -308,6 +326,9 @@ def _values(row: Push, to: Transition, *, now: datetime, sent_at: datetime) -> d
     counts = to.counts
     waits = to.outcome == "no_stock"
     return {
+        "id_": row.id,
+        "fence_": row.fence,
+        "state_": row.state,
         "new_state": to.state,
         "new_last_error": to.last_error,
         "new_finalized_at": now if to.state in FINAL else None,
@@ -324,6 +345,15 @@ def _values(row: Push, to: Transition, *, now: datetime, sent_at: datetime) -> d
 
 _MINE = and_(
     outbox.c.id == bindparam("id_"), outbox.c.fence == bindparam("fence_"), outbox.c.state == bindparam("state_")
+)
+_OURS = (
+    select(outbox.c.id)
+    .where(
+        outbox.c.id.in_(bindparam("ids_", expanding=True)),
+        tuple_(outbox.c.id, outbox.c.fence, outbox.c.state).in_(bindparam("known_", expanding=True)),
+    )
+    .order_by(outbox.c.id)
+    .with_for_update()
 )
 _MOVE = (
     update(outbox)
@@ -351,8 +381,18 @@ _UNCLAIM = (
 
 def end_attempt(conn: Connection, row: Push, to: Transition, *, now: datetime) -> None:
     """Write how the row's last try ended."""
+    end_attempts(conn, [(row, to)], now=now)
+
+
+def end_attempts(conn: Connection, ended: Sequence[tuple[Push, Transition]], *, now: datetime) -> None:
+    """Write how the rows' last tries ended."""
+    if ended:
+        conn.execute(_END_ATTEMPT, [_end_of(row, to, now) for row, to in ended])
+
+
+def _end_of(row: Push, to: Transition, now: datetime) -> dict[str, Any]:
     cause = to.cause
-    values = {
+    return {
         "of_": row.id,
         "n_": row.tries,
         "ended_": now,
@@ -362,7 +402,6 @@ def end_attempt(conn: Connection, row: Push, to: Transition, *, now: datetime) -
         "answered_": getattr(cause, "answered_at", None),
         "sent_": getattr(cause, "sent_key", None) or None,
     }
-    conn.execute(_END_ATTEMPT, values)
 
 
 _END_ATTEMPT = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from sync.domain.outbox import Absent, Delivered, NewPush, NoStock, NotSent, Transition, Unclear, rank_of
 from sync.errors import InvariantError
+from sync.store import outbox_work
 from sync.store.engine import Store
 from sync.store.outbox import (
     Push,
@@ -38,9 +40,11 @@ from sync.store.outbox_work import (
     leases_that_ran_out,
     make_due,
     move,
+    move_all,
     postpone,
     standing,
     stock_grew_for,
+    unclaim,
     unknown_due,
     waiting_for_stock,
 )
@@ -529,3 +533,59 @@ def test_unsettled_rows_of_an_entity_are_listed(store: Store) -> None:
 
     with store.read() as conn:
         assert [push.id for push in unsettled_for_entity(conn, "item:P-1")] == [ready]
+
+
+def test_where_very_many_are_due_each_entity_has_its_turn_and_none_goes_twice(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_work, "DUE_MANY", 5)
+    ids = {item: [add(store, f"{item}-{n}", item=item) for n in range(3)] for item in "ABCDE"}
+    take(store, ids["B"][0])
+    turns: list[str] = []
+    after = ""
+    for _ in range(4):
+        with store.read() as conn:
+            found = [one.push for one in candidates(conn, OPERATIONS, now=NOW, limit=2, after=after)]
+        assert [push.id for push in found] == [ids[str(push.item)][0] for push in found]
+        turns += [str(push.item) for push in found]
+        after = found[-1].entity_key
+
+    assert turns == ["A", "C", "D", "E", "A", "C", "D", "E"]
+
+
+def test_where_very_many_are_due_the_turn_goes_round_and_ends(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox_work, "DUE_MANY", 5)
+    for item in "ABC":
+        for n in range(3):
+            add(store, f"{item}-{n}", item=item)
+
+    with store.read() as conn:
+        found = candidates(conn, OPERATIONS, now=NOW, limit=100, after="item:B")
+        nobody = candidates(conn, OPERATIONS, now=NOW - timedelta(hours=1), limit=100, after="item:B")
+
+    assert [one.push.item for one in found] == ["C", "A", "B"]
+    assert nobody == []
+
+
+def test_a_claim_that_is_given_back_leaves_no_trace_but_its_fence(store: Store) -> None:
+    push = add(store, "k-1")
+    before = row(store, push)
+    (claimed,) = take(store, push)
+
+    with store.write() as conn:
+        assert unclaim(conn, claimed)
+        assert not unclaim(conn, claimed)
+        assert attempts_of(conn, push) == []
+
+    assert replace(row(store, push), fence=0) == before
+    assert not end(store, claimed, DONE)
+    assert heads(store) == [push]
+
+
+def test_several_rows_move_each_under_its_own_fence(store: Store) -> None:
+    first, second = take(store, add(store, "k-1", item="A"), add(store, "k-2", item="B"))
+    with store.write() as conn:
+        ours = move_all(conn, [(first, DONE), (replace(second, fence=second.fence - 1), DONE)], now=NOW)
+
+    assert ours == {first.id}
+    assert [row(store, one.id).state for one in (first, second)] == ["done", "sending"]

@@ -119,6 +119,13 @@ class Operation(ABC):
         """
         return
 
+    def after_all(
+        self, conn: Connection, settled: Sequence[tuple[Push, Transition]], *, policy: Policy, now: datetime
+    ) -> None:
+        """Write what follows for several rows of one transaction; overridden where that takes fewer statements."""
+        for row, to in settled:
+            self.after(conn, row, to, policy=policy, now=now)
+
 
 def prepares(operation: Operation) -> bool:
     """Tell whether an operation looks at anything before it sends."""

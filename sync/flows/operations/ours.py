@@ -10,8 +10,9 @@ from sqlalchemy import Connection
 from sync.clients.mpw.client import MpwClient
 from sync.domain.policy import Policy
 from sync.errors import InvariantError
-from sync.flows.context import Context
-from sync.store.documents import rekey_document
+from sync.flows.context import MPW, Context
+from sync.store.documents import documents_by_remote_id, rekey_document
+from sync.store.engine import lock_appends
 from sync.store.outbox import Push, add_pushed_rows
 
 
@@ -19,11 +20,21 @@ def claim_rows(
     conn: Connection, row: Push, type_: str, remote_ids: Sequence[str], *, policy: Policy, now: datetime
 ) -> None:
     """Remember remote rows as the push's doing, and file those already seen under its event."""
-    if not remote_ids:
+    claim_rows_of(conn, type_, [(row, remote_id) for remote_id in remote_ids], policy=policy, now=now)
+
+
+def claim_rows_of(
+    conn: Connection, type_: str, pushed: Sequence[tuple[Push, str]], *, policy: Policy, now: datetime
+) -> None:
+    """Do the same for several pushes, each given with the id of a row that it made."""
+    if not pushed:
         return
-    add_pushed_rows(conn, row, type_, remote_ids)
-    for remote_id in remote_ids:
-        rekey_document(conn, "mpw", type_, remote_id, row.api_key, lock_date=policy.lock_date, now=now, run_id=None)
+    add_pushed_rows(conn, type_, pushed)
+    lock_appends(conn)  # before the look: a poll that files them now is waited for
+    seen = documents_by_remote_id(conn, MPW, type_, [remote_id for _, remote_id in pushed])
+    for push, remote_id in pushed:
+        if remote_id in seen:
+            rekey_document(conn, MPW, type_, remote_id, push.api_key, lock_date=policy.lock_date, now=now, run_id=None)
 
 
 def mpw(ctx: Context) -> MpwClient:

@@ -26,7 +26,7 @@ from sync.errors import MalformedResponseError, RejectedError, RemoteError
 from sync.flows.context import MPW, Context
 from sync.flows.operations.base import Operation
 from sync.flows.operations.frozen import fields_of, same_day, same_number, text
-from sync.flows.operations.ours import claim_rows, ids_in, mpw
+from sync.flows.operations.ours import claim_rows_of, ids_in, mpw
 from sync.store.outbox import Push
 
 
@@ -60,7 +60,14 @@ class PostReceipt(Operation):
 
     def after(self, conn: Connection, row: Push, to: Transition, *, policy: Policy, now: datetime) -> None:
         """Know the row as ours."""
-        claim_rows(conn, row, "receipt", to.remote_ids, policy=policy, now=now)
+        self.after_all(conn, [(row, to)], policy=policy, now=now)
+
+    def after_all(
+        self, conn: Connection, settled: Sequence[tuple[Push, Transition]], *, policy: Policy, now: datetime
+    ) -> None:
+        """Know the rows as ours."""
+        pushed = [(row, remote_id) for row, to in settled for remote_id in to.remote_ids]
+        claim_rows_of(conn, "receipt", pushed, policy=policy, now=now)
 
 
 def _explained(ctx: Context, row: Push, error: RejectedError) -> Outcome:
