@@ -24,7 +24,8 @@ class Redactor:
         self._secrets = secrets
 
     def text(self, text: str) -> str:
-        """Return `text` without secrets, cut to 2,000 characters."""
+        """Return `text` without secrets and NUL (which PostgreSQL cannot keep), cut to 2,000 characters."""
+        text = text.replace("\x00", "\\u0000")
         for secret in sorted(_spellings(self._secrets()), key=len, reverse=True):
             text = text.replace(secret, _MASK)
         for shape in _TOKEN_SHAPES:
@@ -33,7 +34,7 @@ class Redactor:
 
     def body(self, body: bytes) -> str:
         """Return the beginning of an answer as text without secrets and without NUL, cut to 2,000 characters."""
-        return self.text(body[:_READ_BYTES].decode("utf-8", "replace").replace("\x00", "\\u0000"))
+        return self.text(body[:_READ_BYTES].decode("utf-8", "replace"))
 
 
 def _spellings(secrets: Iterable[str]) -> set[str]:

@@ -157,6 +157,15 @@ def test_a_write_that_may_have_taken_effect_is_never_said_not_to_have(
         assert 0 <= result.retry_after.total_seconds() <= 86_400
 
 
+@pytest.mark.parametrize("status", [200, 301, 422, 500])
+def test_a_nul_in_what_a_vendor_says_is_shown_and_never_kept(answered: Answered, status: int) -> None:
+    result = answered(WRITES["receipt"][1], status, b'{"message":"no \\u0000 way"}', {})
+
+    assert isinstance(result, RemoteError)
+    assert "no \\u0000 way" in result.message
+    assert_readable(result)
+
+
 @examples(300)
 @given(body=answers("mpw_approve_post"), status=st.sampled_from([200, 207, 400, 422]))
 @example(body=b'{"results":{"purchase_order_numbers":["10001","$1000",1000.5],"errors":null}}', status=200)

@@ -76,7 +76,7 @@ ENDLESS: dict[str, Callable[[], Script]] = {
 }
 
 
-def ended(script: Script, *, write: bool, timeout: float = 4.0) -> dict[str, Any]:
+def ended(script: Script, *, write: bool, timeout: float = 2.0) -> dict[str, Any]:
     """Make the request in a process of its own and return what it reports."""
     with serving(script) as url:
         command = [sys.executable, "-m", "tests.hostile.one_request", url, str(timeout), str(LIMIT)]

@@ -71,7 +71,7 @@ def jsonl(draw: st.DrawFn, type_: str) -> list[bytes]:
 
 
 @pytest.mark.parametrize("type_", TYPES)
-@examples(12)
+@examples(5)
 @given(data=st.data())
 def test_a_good_line_of_jsonl_lands_whatever_stands_around_it(fresh: Fresh, type_: str, data: st.DataObject) -> None:
     good = [dump(tree_of(named(type_, SAMPLES[type_], f"good-{n}"))) for n in (1, 2)]
@@ -101,7 +101,7 @@ CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampl
 
 
 @pytest.mark.parametrize("type_", TYPES)
-@examples(12)
+@examples(5)
 @given(data=st.data())
 def test_a_good_line_of_csv_lands_whatever_its_neighbours_hold(fresh: Fresh, type_: str, data: st.DataObject) -> None:
     sample = CSV_MOVEMENT if type_ == MOVEMENT else SAMPLES[type_]
@@ -121,7 +121,7 @@ def test_a_good_line_of_csv_lands_whatever_its_neighbours_hold(fresh: Fresh, typ
         assert_all_told(report, text.getvalue().count("\n") + text.getvalue().count("\r") + 1)
 
 
-@examples(40)
+@examples(25)
 @given(data=st.data())
 def test_any_bytes_at_all_are_told_by_line_or_refused_as_a_file(fresh: Fresh, data: st.DataObject) -> None:
     sample = b"api_key,part_number,warehouse_name,quantity,created_on\nk-1,P-1,W,1,2024-03-15\n"

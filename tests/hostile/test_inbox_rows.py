@@ -97,7 +97,7 @@ def assert_all_answered(world: PollWorld, rows: int) -> None:
         assert error is None or storable(error)
 
 
-@examples(25)
+@examples(15)
 @given(kind=WORDS | st.sampled_from(list(DOCUMENTS)), key=WORDS | STORABLE_TEXT, payload=storable_payloads())
 @example(kind="receipt", key="k-1", payload="[" * 100_000 + "]" * 100_000)
 @example(kind="receipt", key="k-1", payload='{"receipt":' * 600 + "1" + "}" * 600)
@@ -137,7 +137,7 @@ def check_documents(fresh: Fresh, kind: str | None, key: str | None, payload: st
         assert len(world.entries()) == before, "and is taken in once"
 
 
-@examples(30)
+@examples(18)
 @given(
     values=st.fixed_dictionaries(
         {"document_type": ANYTHING, "api_key": ANYTHING, "payload": ANYTHING | payloads()},

@@ -73,7 +73,7 @@ def recover(world: PollWorld, source: str, rows: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("source", DAYS)
-@examples(20)
+@examples(12)
 @given(data=st.data())
 def test_a_day_with_bad_rows_keeps_its_good_ones_and_heals(fresh: Fresh, source: str, data: st.DataObject) -> None:
     check_day(fresh, source, data)
@@ -120,7 +120,7 @@ def open_subjects(parsed: Parsed[Any], kept: list[tuple[str, str]]) -> set[str]:
 
 
 @pytest.mark.parametrize("source", DAYS)
-@examples(20)
+@examples(12)
 @given(data=st.data())
 def test_a_day_whose_answer_is_not_whole_is_not_read(fresh: Fresh, source: str, data: st.DataObject) -> None:
     read, rows, quantities = DAYS[source]
@@ -141,7 +141,7 @@ def test_a_day_whose_answer_is_not_whole_is_not_read(fresh: Fresh, source: str, 
         assert nets(world) == dict(zip(("1", "2", "3"), quantities, strict=True))
 
 
-@examples(15)
+@examples(8)
 @given(data=st.data())
 def test_a_feed_with_bad_movements_keeps_its_good_ones_and_heals(fresh: Fresh, data: st.DataObject) -> None:
     check_feed(fresh, data)
@@ -221,7 +221,7 @@ ANSWERS: dict[str, tuple[Any, Any]] = {
 }
 
 
-@examples(15)
+@examples(8)
 @given(data=st.data())
 def test_a_whole_cycle_ends_whatever_everybody_answers(fresh: Fresh, data: st.DataObject) -> None:
     check_cycle(fresh, data)
