@@ -56,6 +56,7 @@ class Network(httpx.BaseTransport):
         about = _about(name, call)
         actor.check()
         world.renew(actor)
+        world.oracle.witness.asked(actor, name)
         if write:
             world.oracle.before_write(actor, name, call)
         fault = plan.fault(about, write=write)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MAIN, DEPOT = "Main", "Depot"
 ITEMS = ("P-1", "P-2", "P-3")
 ENOUGH = 400
-STRANGE = 11
+STRANGE = 13
 SLIPS_MAX = 40
 """Acts between two requests may make for more requests, and those for more acts: there is an end."""
 NOT_MISSED = ("delete_receipt", "delete_issuance", "patch_stock")
@@ -318,17 +318,18 @@ class People:
             self.world.oracle.edited_orders.add(str(number))
 
     def _order_withdrawn(self, random: Random) -> None:
-        """Take back an order that was perhaps approved in the ERP already."""
-        open_ = [number for number, order in self.world.mpw.orders.items() if order.status == "Requisition"]
+        """Take back an order that was perhaps approved in the ERP already; or approve it by hand."""
+        open_ = [number for number, order in self.world.mpw.orders.items() if order.status.casefold() == "requisition"]
         if open_:
             number = random.choice(open_)
-            self.world.mpw.person_edits_order(number, status="Rejected")
+            self.world.mpw.person_edits_order(number, status=random.choice(("Rejected", "Rejected", "Ordered")))
             self.world.oracle.edited_orders.add(str(number))
 
     def _key_taken(self, random: Random) -> None:
         """Another program has issued something else under the key of a document of the ERP's.
 
-        Of a quantity that nobody else issues: an unmarked issuance that equals the document would be taken for it.
+        Of a quantity that nobody else issues, nor any part of theirs has: an unmarked issuance that equals the
+        document would be taken for it.
         """
         item = self._item(random)
         available = self.world.mpw.parts[MAIN, item].available
@@ -337,7 +338,7 @@ class People:
         self.serial += 1
         key, fields = f"GI-{self.serial}", {"part_number": item, "warehouse_name": MAIN, "quantity": str(STRANGE)}
         self.strangers.add(key)
-        self.world.mpw.stranger_issues(item, MAIN, Decimal(STRANGE + 1), key)
+        self.world.mpw.stranger_issues(item, MAIN, Decimal(STRANGE - 1), key)
         self._document("issuance", key, fields | {"created_on": self.world.mpw.today().isoformat()})
 
     # ------------------------------------------------------------------ the operator

@@ -40,6 +40,11 @@ class Witness:
             self._answers[name, ""] += 1
             self._drained[actor.name] = len(self.world.mps.all_movements)
 
+    def asked(self, actor: Actor, name: str) -> None:
+        """A drain is just before a patch as long as its hand has asked MPW nothing since."""
+        if name.startswith("mpw."):
+            self._drained.pop(actor.name, None)
+
     def before_patch(self, actor: Actor, external_id: str) -> None:
         """A patch follows a reading of the feed by the same hand, and rests on all that this showed."""
         shown = self._drained.pop(actor.name, None)

@@ -146,7 +146,7 @@ class World:
         self.busy_seconds = (hours if busy_hours is None else busy_hours) * 3600
         held = habits.choice((("stock_cost",), ("transfers", "receipts"), ("issuances",)))
         self.held: tuple[str, ...] = held if habits.random() < 0.2 else ()
-        self.prunes = habits.random() < 0.3
+        self.prunes = habits.random() < 0.5
         self.tokens = 1
         self.policy = Policy(
             warehouse=MAIN,
@@ -237,7 +237,7 @@ class World:
             self.quiet_cycles = cycle + 1
             left = self.oracle.unsettled()
             self.kernel.log("quiet cycle", cycle, left)
-            if not left and cycle >= 2:
+            if not left and cycle >= 1:
                 break
         else:
             raise Violation(f"did not converge within {QUIET_CYCLES} cycles: {'; '.join(left)}")
@@ -318,7 +318,7 @@ class World:
         if not leadership.held:
             push_once(ctx)
             return
-        if self.prunes and self.plan.chance("prune", actor.process.name, 0.1):
+        if self.prunes and self.plan.chance("prune", actor.process.name, 0.3):
             self.oracle.reached["pruned"] += prune_once(ctx).pushes
         if self.threads == 1 or self.plan.chance("whole", actor.process.name, 0.3):
             cycle_once(ctx)
