@@ -1,0 +1,309 @@
+"""Planted bugs: an oracle that catches nothing proves nothing.
+
+`python -m tests.simulation.mutants` plants each in turn and prints which rule caught it, and at which seed.
+Each names the rule that must catch it: a bug that dies of something else is not caught.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sync.domain.policy import ROUTES
+from tests.simulation import planted
+from tests.simulation.kernel import Process, Violation
+from tests.simulation.plan import Key
+from tests.simulation.world import World
+
+LOST = {"lost_answer": 0.25, "lost_request": 0.1, "error_after": 0.1}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A world in which a bug soon shows: which faults at which rates, which acts, how many daemons.
+
+    `strikes` is a pattern of the requests that faults strike ('': all writes), `slips` of those before which
+    people slip in ('': all).
+    """
+
+    rates: Mapping[str, float] = field(default_factory=dict)
+    acts: Mapping[str, int] = field(default_factory=lambda: {"mps_out": 3, "mps_in": 2, "mpw_issues": 2})
+    count: int = 10
+    hours: float = 1.0
+    daemons: int = 1
+    crash: float = 0.0
+    stall: float = 0.0
+    interrupts: float = 0.0
+    strikes: str = ""
+    slips: str = ""
+    marker: bool = True
+
+    def world(self, seed: int, given: Mapping[Key, Any] | None = None, *, trace: bool = False) -> World:
+        """Return the world of a seed."""
+        world = World(seed, given=given, trace=trace, busy_hours=self.hours)
+        world.plan.rates = dict(self.rates)
+        world.plan.crash, world.plan.stall = self.crash, self.stall
+        self._aim(world)
+        world.held, world.prunes = (), False
+        routes = dict.fromkeys(ROUTES, "push")
+        world.policy = replace(world.policy, routes=routes, description_marker=self.marker)
+        people = world.people
+        people.same_cost = 0.0
+        people.choices = {name: (people.every[name][0], weight) for name, weight in self.acts.items()}
+        people.count, people.interrupts = self.count, self.interrupts
+        world.threads = 1
+        world.processes = [
+            Process(world.kernel, name, world._start, reboot_after=world._reboot_after)
+            for name in ("A", "B")[: self.daemons]
+        ]
+        return world
+
+    def _aim(self, world: World) -> None:
+        """Let faults and people hit where it tells: a seed's few are worth more there."""
+        strike, may_act = world.plan.fault, world.people.may_act
+
+        def fault(about: str, *, write: bool) -> str:
+            hit = re.match(self.strikes, about) if self.strikes else write
+            return strike(about, write=True) if hit else ""
+
+        def slip(about: str) -> None:
+            if re.match(self.slips, about):
+                may_act(about)
+
+        world.plan.fault = fault  # type: ignore[method-assign]
+        world.people.may_act = slip  # type: ignore[method-assign]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A bug: where it is planted, what must catch it (a pattern of the violation), and within how many seeds."""
+
+    plant: planted.Plant
+    where: str
+    caught_by: str
+    setting: Setting
+    seed: int = 0
+    within: int = 12
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+        return str(self.plant.__name__)
+
+    @property
+    def slip(self) -> str:
+        """What was thought when it was written."""
+        return str(self.plant.__doc__)
+
+
+@dataclass(frozen=True, slots=True)
+class Catch:
+    """What became of a bug. `seed` is None where no seed caught it; `others` are violations of other rules."""
+
+    seed: int | None
+    tried: int
+    violation: str
+    others: tuple[str, ...] = ()
+
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(planted.blind_retry, "flows/push.py", "rule 4: an unclear call became ready", Setting(LOST)),
+    Mutant(planted.too_many_counts, "flows/push.py", "rule 8", Setting({"too_many": 0.3})),
+    Mutant(
+        planted.refusal_clears_ambiguity,
+        "flows/push.py",
+        "rule 5",
+        Setting({"lost_request": 0.4, "refused": 0.2, "too_many": 0.3}),
+        seed=1,
+    ),
+    Mutant(planted.rescue_to_ready, "flows/sweep.py", "rule 4", Setting({"dies_after": 0.3})),
+    Mutant(planted.no_attempt_row, "flows/push.py", "rule 1", Setting()),
+    Mutant(
+        planted.no_fence,
+        "flows/settle.py",
+        "rule 3",
+        Setting({"freezes_after": 0.5}, daemons=2, hours=2.0),
+        seed=4,
+    ),
+    Mutant(
+        planted.supersede_in_flight,
+        "flows/stock.py",
+        "rule 7|superseded_was_never_sent",
+        Setting({"lost_answer": 0.3, "lost_request": 0.3}, {"mpw_issues": 2, "mpw_receives": 2, "mps_out": 1}, 16),
+        seed=2,
+    ),
+    Mutant(
+        planted.exists_is_an_error,
+        "operations/issuance.py",
+        "exception without a cause: push_dead",
+        Setting({"lost_answer": 0.5}, {"mps_out": 1, "mpw_receives": 1}, marker=False),
+    ),
+    Mutant(
+        planted.exists_is_done,
+        "operations/issuance.py",
+        "rule 9: done, and its effect",
+        Setting(acts={"key_taken": 2, "mpw_receives": 3}),
+    ),
+    Mutant(
+        planted.batch_all_or_nothing,
+        "operations/approval.py",
+        "rule 9: done, and its effect",
+        Setting(acts={"erp_approval": 2, "order_withdrawn": 1}, count=20, interrupts=0.8, slips="mpw.approve"),
+        seed=1,
+    ),
+    Mutant(
+        planted.transfer_sent_again,
+        "operations/transfer.py",
+        "rule 6",
+        Setting(LOST, {"erp_transfer": 2, "mpw_receives": 1}),
+    ),
+    Mutant(
+        planted.upsert_without_a_look,
+        "operations/receipt.py",
+        "correction of .* was overwritten",
+        Setting({"lost_answer": 0.6}, {"mps_in": 1, "mpw_edits": 2}, 20),
+        seed=1,
+    ),
+    Mutant(
+        planted.late_calls_forgotten,
+        "domain/outbox.py",
+        "may still land|took effect twice",
+        Setting({"late": 0.4}),
+    ),
+    Mutant(
+        planted.gone_is_an_error,
+        "operations/delete.py",
+        "exception without a cause: push_dead",
+        Setting({"lost_answer": 0.4, "error_after": 0.2}, {"erp_issuance": 2, "erp_void": 2}, 24, 2.0),
+        seed=3,
+    ),
+    Mutant(planted.no_echo_rule, "flows/echoes.py", "an echo was forwarded", Setting(acts={"mpw_issues": 1}), seed=3),
+    Mutant(
+        planted.echo_by_delta,
+        "domain/echo.py",
+        "an echo was forwarded|is taken for an echo",
+        Setting(acts={"mpw_issues": 2, "mps_out": 1, "mpw_receives": 1}, interrupts=0.2),
+        seed=1,
+    ),
+    Mutant(
+        planted.echo_matched_twice,
+        "flows/echoes.py",
+        "is taken for an echo|reached MPW|is patched though",
+        Setting(acts={"mpw_issues": 1, "mps_returns": 2}),
+        seed=10,
+    ),
+    Mutant(
+        planted.patch_without_drain,
+        "operations/stock.py",
+        "patched without a drain",
+        Setting(acts={"mpw_issues": 1, "mps_out": 1}),
+    ),
+    Mutant(
+        planted.patch_whatever_moved,
+        "operations/stock.py",
+        "is patched though",
+        Setting(acts={"mpw_issues": 2, "mps_out": 2, "mpw_receives": 1}, interrupts=0.2),
+    ),
+    Mutant(
+        planted.equal_body_hides_an_absence,
+        "flows/days.py",
+        "did not converge.* ledger ",
+        Setting(acts={"mpw_issues": 3, "mpw_receives": 1, "mpw_deletes": 3}),
+    ),
+    Mutant(
+        planted.posted_again,
+        "flows/voids.py",
+        "done -> ready is not in the drawing|took effect twice",
+        Setting(acts={"mps_in": 2, "mps_out": 2, "mpw_deletes": 3}, hours=2.0),
+    ),
+    Mutant(
+        planted.void_on_one_absence,
+        "flows/day_rows.py",
+        "voided on a single absence",
+        Setting(acts={"mpw_issues": 2, "mpw_receives": 1, "mpw_deletes": 3}),
+    ),
+    Mutant(
+        planted.void_on_mass_absence,
+        "domain/voids.py",
+        "a mass disappearance was voided",
+        Setting(acts={"mpw_issues": 8, "mpw_receives": 5, "permission": 1}, count=40, hours=5.0),
+        seed=1,
+        within=20,
+    ),
+    Mutant(
+        planted.watermark_by_a_failed_window,
+        "flows/days.py",
+        "watermark moved without a whole answer",
+        Setting({"html": 0.4, "cut_body": 0.4}, strikes="."),
+    ),
+    Mutant(
+        planted.lease_trusted_after_its_end,
+        "flows/context.py",
+        "wrote as leader",
+        Setting({"freezes_after": 0.2, "freezes_before": 0.2}, daemons=2, stall=0.05, strikes="."),
+    ),
+)
+
+
+def catch(mutant: Mutant) -> Catch:
+    """Plant a bug and run seeds until its rule catches it: the one that is known to, then the others in turn."""
+    seeds = [mutant.seed, *(seed for seed in range(mutant.within) if seed != mutant.seed)]
+    others: list[str] = []
+    for tried, seed in enumerate(seeds[: mutant.within], start=1):
+        violation = violated(mutant, seed)
+        if violation is not None and re.search(mutant.caught_by, violation):
+            return Catch(seed, tried, violation, tuple(others))
+        if violation is not None:
+            others.append(f"seed {seed}: {violation}")
+    return Catch(None, len(seeds), "", tuple(others))
+
+
+def violated(mutant: Mutant, seed: int, given: Mapping[Key, Any] | None = None) -> str | None:
+    """Return what a seed breaks with the bug planted; None: nothing. Any other error is the plant's own, and raised."""
+    with mutant.plant():
+        return broken(mutant.setting.world(seed, given))
+
+
+def broken(world: World) -> str | None:
+    """Run a world; return the violation, if there is one."""
+    try:
+        world.run()
+    except Violation as violation:
+        return str(violation)
+    return None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Plant all, or those that are named; 1 when one was not caught, or when a seed fails without its bug too."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutants")
+    parser.add_argument("names", nargs="*", help="only these (default: all)")
+    wanted = parser.parse_args(arguments).names
+    missed = 0
+    for mutant in MUTANTS:
+        if wanted and mutant.id not in wanted:
+            continue
+        began = time.process_time()
+        found = catch(mutant)
+        alone = broken(mutant.setting.world(found.seed)) if found.seed is not None else None
+        missed += found.seed is None or alone is not None
+        print(f"{mutant.id:30} {mutant.where:24} {_outcome(mutant, found, alone)}  "
+              f"[{time.process_time() - began:.1f} s]", flush=True)  # fmt: skip
+    print(f"{len(wanted) or len(MUTANTS)} planted bugs, {missed} not caught")
+    return 1 if missed else 0
+
+
+def _outcome(mutant: Mutant, found: Catch, alone: str | None) -> str:
+    if found.seed is None:
+        return f"NOT CAUGHT within {mutant.within} seeds; {'; '.join(found.others) or 'nothing else broke'}"
+    if alone is not None:
+        return f"seed {found.seed} fails WITHOUT it too: {alone}"
+    return f"seed {found.seed}, {found.tried} of at most {mutant.within}: {found.violation[:150]}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

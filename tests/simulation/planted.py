@@ -1,0 +1,339 @@
+"""Bugs to plant in the real code: each a few lines that a careless engineer would have written.
+
+A plant that finds no place any more (the code was renamed) fails with an AttributeError: move it along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, update
+from sqlalchemy import delete as delete_from
+
+from sync.domain import stock as stock_rules
+from sync.domain.echo import Base, Expectation, Finding, Found, Line, Silent, StillOpen, find_echo
+from sync.domain.outbox import (
+    Absent,
+    Delivered,
+    Later,
+    NotSent,
+    Outcome,
+    Refused,
+    Retrying,
+    Standing,
+    Transition,
+    Unclear,
+    Verdict,
+    absence_counts_at,
+    after_answer,
+    is_legal,
+)
+from sync.domain.refusals import says_exists
+from sync.domain.stock import ItemFacts
+from sync.errors import RejectedError
+from sync.flows import day_rows, days, echoes, movement_lines, push, settle, sweep, voids
+from sync.flows import stock as stock_flow
+from sync.flows.context import Context
+from sync.flows.movements import drain_movements
+from sync.flows.operations import approval, delete, issuance, receipt
+from sync.flows.operations import stock as stock_operation
+from sync.flows.operations.base import Go, Preparation
+from sync.flows.operations.receipt import PostReceipt
+from sync.flows.operations.stock import PatchStock
+from sync.flows.operations.transfer import PostTransfer
+from sync.store import echoes as echo_rows
+from sync.store import outbox_work, pushed
+from sync.store.coverage import save_days
+from sync.store.outbox import Push, push_by_id
+from sync.store.schema import attempts, outbox
+
+Plant = Callable[[], Any]
+"""Opens a context in which the bug is in the code."""
+
+
+@contextmanager
+def swapped(*swaps: tuple[Any, str, Any]) -> Iterator[None]:
+    """Put other values in the places of names of modules or classes, and back at the end."""
+    with ExitStack() as back:
+        for owner, name, new in swaps:
+            back.callback(setattr, owner, name, getattr(owner, name))
+            setattr(owner, name, new)
+        yield
+
+
+# ------------------------------------------------------------------ the outbox
+
+
+def _answered(judge: Callable[[Transition, Outcome], Transition]) -> Any:
+    def careless(row: Standing, outcome: Outcome, *, now: datetime, retrying: Retrying) -> Transition:
+        return judge(after_answer(row, outcome, now=now, retrying=retrying), outcome)
+
+    return swapped((push, "after_answer", careless))
+
+
+def blind_retry() -> Any:
+    """A call without an answer is simply due again."""
+    return _answered(lambda to, outcome: replace(to, state="ready") if isinstance(outcome, Unclear) else to)
+
+
+def too_many_counts() -> Any:
+    """Every answer but success counts as an attempt, 429 included."""
+    return _answered(lambda to, outcome: replace(to, counts=True) if isinstance(outcome, NotSent) else to)
+
+
+def refusal_clears_ambiguity() -> Any:
+    """A call that provably did nothing makes its row ready, whatever the calls before it did."""
+    return _answered(
+        lambda to, outcome: replace(to, state="ready", ambiguous=False) if isinstance(outcome, NotSent) else to
+    )
+
+
+def rescue_to_ready() -> Any:
+    """A row whose worker died is put back in the queue."""
+
+    def ready(*, now: datetime) -> Transition:
+        return Transition("ready", "not_sent", NotSent("the worker stopped"), due_at=now)
+
+    return swapped((sweep, "after_lease_ran_out", ready))
+
+
+def no_attempt_row() -> Any:
+    """The attempt is written down with its answer, not before the call."""
+    real = outbox_work.claim
+
+    def claim(conn: Connection, rows: Sequence[Push], *args: Any, **kwargs: Any) -> list[Push]:
+        claimed = real(conn, rows, *args, **kwargs)
+        for row in claimed:
+            conn.execute(delete_from(attempts).where(attempts.c.outbox_id == row.id, attempts.c.n == row.tries))
+        return claimed
+
+    return swapped((push, "claim", claim))
+
+
+def no_fence() -> Any:
+    """The answer is written to the row by its id, whoever has it by now."""
+    real = outbox_work.move
+
+    def move(conn: Connection, row: Push, to: Transition, *, now: datetime, sent_at: datetime | None = None) -> bool:
+        current = push_by_id(conn, row.id) or row
+        if not is_legal(current.state, to.state):
+            conn.execute(update(outbox).where(outbox.c.id == row.id).values(state=to.state))
+            return True
+        return real(conn, replace(row, state=current.state, fence=current.fence), to, now=now, sent_at=sent_at)
+
+    return swapped((settle, "move", move))
+
+
+def supersede_in_flight() -> Any:
+    """Newer values replace an older patch, wherever that is on its way."""
+    real = stock_rules._waiting
+
+    def waiting(item: ItemFacts) -> Any:
+        return real(replace(item, patch=None, undecided=False, echo_open=False))
+
+    def supersede(conn: Connection, item: ItemFacts, *, why: str, now: datetime) -> None:
+        if item.patch is not None and item.patch.state in ("held", "ready", "sending", "unknown"):
+            where = outbox.c.id == item.patch.outbox_id
+            conn.execute(update(outbox).where(where).values(state="superseded", finalized_at=now, last_error=why))
+
+    return swapped((stock_rules, "_waiting", waiting), (stock_flow, "_supersede", supersede))
+
+
+# ------------------------------------------------------------------ operations
+
+
+def _exists(outcome: Callable[..., Outcome]) -> Any:
+    real = issuance._explained
+
+    def explained(ctx: Context, row: Push, part: Any, wanted: Any, error: RejectedError) -> Outcome:
+        if says_exists(error.message, error.status):
+            return outcome(ctx, row, part, error)
+        return real(ctx, row, part, wanted, error)
+
+    return swapped((issuance, "_explained", explained))
+
+
+def exists_is_an_error() -> Any:
+    """A 4xx is a refusal, "exists" included."""
+    return _exists(lambda ctx, row, part, error: Refused(error.message, **issuance._told(part, error)))
+
+
+def exists_is_done() -> Any:
+    """ "Exists" means that it is there: whose it is, and of what quantity, is not looked at."""
+
+    def done(ctx: Context, row: Push, part: Any, error: RejectedError) -> Outcome:
+        told = issuance._told(part, error)
+        return issuance._progress(ctx, row, part, Delivered("MPW says that it exists", **told))
+
+    return _exists(done)
+
+
+def batch_all_or_nothing() -> Any:
+    """The call was answered, so all its orders are approved."""
+
+    def settled(row: Push, result: Any, order: Any, told: dict[str, Any]) -> Outcome:
+        return Delivered(f"answered {told['status']}", (approval._number(row),), **told)
+
+    return swapped((approval, "_settled", settled))
+
+
+def transfer_sent_again() -> Any:
+    """An unclear transfer is given time, and then sent again like everything else."""
+
+    def verify(self: PostTransfer, ctx: Context, row: Push) -> Verdict:
+        return _waited(ctx, row)
+
+    return swapped((PostTransfer, "verify", verify))
+
+
+def upsert_without_a_look() -> Any:
+    """A receipt is an upsert, so it is posted again without looking at what is there."""
+
+    def verify(self: PostReceipt, ctx: Context, row: Push) -> Verdict:
+        return _waited(ctx, row)
+
+    return swapped((PostReceipt, "verify", verify))
+
+
+def _waited(ctx: Context, row: Push) -> Verdict:
+    sure_at = absence_counts_at(row.last_sent_at or row.created_at, ctx.policy.late_arrival)
+    return Absent() if ctx.clock.now() >= sure_at else Later(sure_at, "a late call may still land")
+
+
+def late_calls_forgotten() -> Any:
+    """What is not there right after the call never will be."""
+
+    def at_once(last_sent_at: datetime, late_arrival: Any) -> datetime:
+        return last_sent_at
+
+    return swapped(*((module, "absence_counts_at", at_once) for module in (issuance, receipt, stock_operation)))
+
+
+def gone_is_an_error() -> Any:
+    """404 to a DELETE is a refusal."""
+    return swapped((delete, "says_absent", lambda message, status: False))
+
+
+# ------------------------------------------------------------------ stock, and its echo
+
+
+def no_echo_rule() -> Any:
+    """Whatever the feed shows, people did."""
+    return swapped(
+        (movement_lines, "items_awaiting_echo", lambda conn: set()),
+        (movement_lines, "settle_echoes", lambda *args, **kwargs: 0),
+        (stock_flow, "settle_all", lambda *args, **kwargs: 0),
+        (echoes, "_settle", lambda *args, **kwargs: False),
+    )
+
+
+def echo_by_delta() -> Any:
+    """The echo is the movement whose quantity is the patched stock less the one before."""
+
+    def find(expected: Expectation, base: Base | None, lines: Sequence[Line], *, cost_is: str) -> Finding:
+        undecided = [line for line in lines if line.undecided]
+        believed = expected.base_quantity if expected.base_quantity is not None else expected.believed_quantity
+        if expected.landed is False or believed is None:
+            return find_echo(expected, base, lines, cost_is=cost_is)
+        fitting = [line for line in undecided if line.quantity == expected.new_stock - believed]
+        if fitting:
+            return Found(fitting[0], tuple(line for line in undecided if line is not fitting[0]))
+        return Silent(tuple(undecided), "patched") if expected.drains else StillOpen()
+
+    return swapped((echoes, "find_echo", find))
+
+
+def echo_matched_twice() -> Any:
+    """The expectation stays open once its echo was found: whatever fits it later is an echo too."""
+    real = echo_rows.close_echo
+
+    def close(conn: Connection, outbox_id: int, outcome: str, **kwargs: Any) -> None:
+        if outcome != "found":
+            real(conn, outbox_id, outcome, **kwargs)
+
+    def waiting(item: ItemFacts) -> Any:
+        return real_waiting(replace(item, undecided=False, echo_open=False))
+
+    real_waiting = stock_rules._waiting
+    return swapped((echoes, "close_echo", close), (stock_rules, "_waiting", waiting))
+
+
+def patch_without_drain() -> Any:
+    """A patch goes out on what the last poll showed."""
+
+    def prepare(self: PatchStock, ctx: Context, rows: Sequence[Push]) -> dict[int, Preparation]:
+        now = ctx.clock.now()
+        with ctx.read() as conn:
+            return {row.id: stock_operation._judge(conn, row, policy=ctx.policy, now=now) for row in rows}
+
+    return swapped((PatchStock, "prepare", prepare))
+
+
+def patch_whatever_moved() -> Any:
+    """The feed is drained before a patch, and the patch goes out as it was derived."""
+
+    def prepare(self: PatchStock, ctx: Context, rows: Sequence[Push]) -> dict[int, Preparation]:
+        drain_movements(ctx)
+        return {row.id: Go({"seen": row.facts.get("seen")}) for row in rows}
+
+    return swapped((PatchStock, "prepare", prepare))
+
+
+# ------------------------------------------------------------------ reading
+
+
+def equal_body_hides_an_absence() -> Any:
+    """A day whose body is the one we know is done with, also when rows of it are missing."""
+
+    def unchanged(read: Any, known: Any) -> bool:
+        return known is not None and known.digest == read.body_digest
+
+    return swapped((days, "is_unchanged", unchanged))
+
+
+def posted_again() -> Any:
+    """What we posted and is gone from MPW is put in the queue again."""
+    real = pushed.sent_and_not_deleted
+
+    def again(conn: Connection, post: str, delete: str, keys: Any) -> set[str]:
+        ours = real(conn, post, delete, keys)
+        where = outbox.c.operation == post, outbox.c.api_key.in_(sorted(ours))
+        conn.execute(update(outbox).where(*where).values(state="ready", finalized_at=None))
+        return set()
+
+    return swapped((voids, "sent_and_not_deleted", again))
+
+
+def void_on_one_absence() -> Any:
+    """A row that its day does not show is gone."""
+    real = day_rows._mark_missing
+
+    def mark(conn: Connection, arrivals: Any, of_days: Any, seen: Any, filing: Any, policy: Any) -> None:
+        real(conn, arrivals, of_days, seen, filing, policy)
+        filing.due.extend(row.id for row in of_days if row.voided_at is None and row.remote_id not in seen)
+
+    return swapped((day_rows, "_mark_missing", mark))
+
+
+def void_on_mass_absence() -> Any:
+    """Gone is gone, however many they are."""
+    return swapped((voids, "suspicion", lambda by_warehouse, ratio: None))
+
+
+def watermark_by_a_failed_window() -> Any:
+    """A day is ticked off when it was asked for."""
+
+    def ticked_off(conn: Connection, source: str, days: Sequence[date], error: str, *, now: datetime) -> None:
+        read: Mapping[str, Any] = {"complete": True, "rows": 0, "last_read_at": now, "fetch_began_at": now}
+        save_days(conn, [{"source": source, "day": day, **read} for day in days])
+
+    return swapped((days, "record_day_error", ticked_off))
+
+
+def lease_trusted_after_its_end() -> Any:
+    """Who became leader writes as leader."""
+    return swapped((Context, "assert_lead", lambda self, conn: None))

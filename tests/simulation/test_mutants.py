@@ -1,0 +1,27 @@
+"""Each planted bug is caught by the rule that it breaks: an oracle that catches nothing proves nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.mutants import MUTANTS, Mutant, catch
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.id)
+def test_a_planted_bug_is_caught_by_the_rule_that_it_breaks(mutant: Mutant) -> None:
+    found = catch(mutant)
+
+    assert found.seed is not None, f"{mutant.slip} Not caught within {mutant.within} seeds: {found.others}"
+
+
+def test_at_least_fifteen_bugs_are_planted_and_each_once() -> None:
+    names = [mutant.id for mutant in MUTANTS]
+
+    assert len(set(names)) == len(names) >= 15
+    assert all(mutant.slip.strip() and mutant.within <= 20 for mutant in MUTANTS)
+
+
+def test_without_a_bug_the_world_in_which_one_is_caught_breaks_nothing() -> None:
+    mutant = next(mutant for mutant in MUTANTS if mutant.id == "blind_retry")
+
+    assert mutant.setting.world(mutant.seed).run().commits > 0
