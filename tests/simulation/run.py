@@ -78,6 +78,7 @@ def _take(figures: Figures, seed: int, outcome: Result | str) -> None:
         figures.seeds += 1
         figures.failures.append((seed, outcome))
         print(f"python -m tests.simulation --seed {seed}  # {outcome}", flush=True)
+        print(f"python -m tests.simulation.shrink --seed {seed}  # what of it is needed", flush=True)
 
 
 def main(arguments: list[str] | None = None) -> int:

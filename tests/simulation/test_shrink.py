@@ -9,6 +9,7 @@ import pytest
 
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.shrink import Case, from_text, line_of, rule_of, shrink
+from tests.simulation.world import World
 
 BLIND_RETRY = next(mutant for mutant in MUTANTS if mutant.id == "blind_retry")
 
@@ -38,6 +39,17 @@ def test_the_printed_line_holds_the_whole_plan() -> None:
 
     assert words[2:7] == ["tests.simulation.shrink", "--seed", "4", "--mutant", "blind_retry"]
     assert from_text(words[-1]) == plan
+
+
+def test_a_seed_s_decisions_played_back_take_the_same_course_as_the_seed() -> None:
+    drawn = World(2, trace=True)
+    drawn.run()
+
+    played = World(2, given=dict(drawn.plan.taken), trace=True)
+    played.run()
+
+    assert drawn.plan.taken
+    assert played.kernel.trace == drawn.kernel.trace
 
 
 def test_a_seed_that_breaks_nothing_cannot_be_shrunk() -> None:

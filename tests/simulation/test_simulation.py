@@ -80,4 +80,5 @@ def test_a_failing_seed_prints_one_line_that_replays_it(
     assert main(["--seeds", "1", "--start", "41", "--workers", "1"]) == 1
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "python -m tests.simulation --seed 41  # it rained"
+    assert printed[1] == "python -m tests.simulation.shrink --seed 41  # what of it is needed"
     assert printed[-1] == "violations 1: seeds 41"
