@@ -277,7 +277,7 @@ def _by_cost(expected: Expectation, undecided: list[Line], own_cost: list[Line])
     if (seen or expected.waited) and timely:
         return _only_one(timely, undecided)
     unsure = tuple(line for line in own_cost if _perhaps_in_time(expected, line))
-    if seen and unsure:
+    if unsure and (seen or (expected.ended and expected.waited)):
         reason = "no readable answer came, and what is there at its cost was made in the second in which it ended"
         return Doubt(unsure, tuple(line for line in undecided if line not in unsure), reason)
     if not expected.ended and expected.waited and own_cost:

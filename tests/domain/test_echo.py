@@ -407,6 +407,8 @@ def test_a_movement_made_in_the_second_in_which_an_unreadable_answer_came_is_ask
 
     assert isinstance(found, Doubt)
     assert (found.lines, found.foreign) == ((perhaps,), (other,))
+    unread = replace(answered, drains=0, waited=True)  # of a worker that stood still no read is known to follow
+    assert find_echo(unread, None, [perhaps, other], cost_is="unit") == found
 
 
 @pytest.mark.parametrize(("status", "later"), [(200, False), (500, False), (408, True), (502, True), (504, True)])
