@@ -266,6 +266,24 @@ def test_a_page_of_a_proxy_is_no_proof_that_a_delete_is_done(lone_world: OutboxW
     assert lone_world.requests(f"mpw.delete_{kind}") == 2
 
 
+@pytest.mark.parametrize("kind", ["receipt", "issuance"])
+def test_what_a_hidden_warehouse_does_not_show_is_not_taken_for_deleted(lone_world: OutboxWorld, kind: str) -> None:
+    posted = lone_world.receipt("k-1") if kind == "receipt" else lone_world.issuance("k-1")
+    lone_world.settle()
+    delete = lone_world.add(f"delete_{kind}", "k-1", {"part_number": PART})
+    lone_world.sandbox.mpw.hide_warehouse(MAIN)
+
+    lone_world.push()
+
+    assert (lone_world.state(posted), lone_world.state(delete)) == ("done", "unknown")
+
+    lone_world.sandbox.mpw.show_warehouse(MAIN)
+    lone_world.settle()
+
+    assert lone_world.state(delete) == "done"
+    assert lone_world.sandbox.mpw.stock(PART, MAIN) == 100
+
+
 def test_an_issuance_that_its_day_lacks_needs_no_second_delete(lone_world: OutboxWorld) -> None:
     lone_world.issuance("k-1")
     lone_world.settle()

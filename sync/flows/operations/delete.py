@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import ClassVar
 
 from sync.clients.mpw.client import MpwClient
@@ -17,20 +17,26 @@ from sync.domain.outbox import (
     POST_RECEIPT,
     Absent,
     Delivered,
+    Later,
     More,
     Outcome,
     Refused,
+    Unclear,
     Verdict,
 )
 from sync.domain.refusals import says_absent
 from sync.errors import RejectedError
 from sync.flows.context import MPW, Context
+from sync.flows.known_parts import ask_parts
 from sync.flows.operations.base import AlreadyDone, Go, NotNow, Operation, Preparation
 from sync.flows.operations.frozen import fields_of, text
 from sync.flows.operations.ours import mpw
 from sync.store.issuance_parts import parts
 from sync.store.outbox import Push, attempts_of, cancel, push_of_key
 from sync.store.pushed import remote_ids_of
+
+HIDDEN = "MPW shows neither it nor its part in the warehouse: may our user still see that warehouse?"
+HIDDEN_WAIT = timedelta(minutes=15)
 
 
 class _Delete(Operation):
@@ -81,6 +87,8 @@ class _Delete(Operation):
                 refused = Refused(error.message, status=error.status, answered_at=error.answered_at, sent_key=key)
                 return {row.id: refused}
             status, answered_at = error.status, error.answered_at
+            if self._is_hidden(ctx, row):
+                return {row.id: Unclear(HIDDEN, status=status, answered_at=answered_at, sent_key=key)}
             how = f"MPW has nothing under its key ({error.status}: {error.message})"
         if len(keys) > 1:
             more = More(f"{len(keys) - 1} of its parts are left", status=status, answered_at=answered_at, sent_key=key)
@@ -90,6 +98,23 @@ class _Delete(Operation):
     def verify(self, ctx: Context, row: Push) -> Verdict:
         """Delete again: it harms nothing, and 404 is done."""
         return Absent("to delete it again is safe")
+
+    def _gone(self, ctx: Context, row: Push, evidence: str) -> Verdict:
+        """Take what is not shown for gone, unless nothing of its part is shown either."""
+        if self._is_hidden(ctx, row):
+            return Later(ctx.clock.now() + HIDDEN_WAIT, HIDDEN)
+        return Delivered(evidence)
+
+    def _is_hidden(self, ctx: Context, row: Push) -> bool:
+        """Tell whether MPW does not show the part in the warehouse either, or cannot be asked.
+
+        Its rows are then as hidden as the part is: that one of them is not found says nothing of it.
+        """
+        with ctx.read() as conn:
+            own = push_of_key(conn, self.posted_by, row.api_key)
+        fields = fields_of(own.payload) if own is not None else {}
+        pair = text(fields.get("warehouse_name")) or ctx.policy.warehouse or "", text(fields.get("part_number"))
+        return all(pair) and ask_parts(ctx, [pair], store=False)[pair].state != "found"
 
 
 class DeleteReceipt(_Delete):
@@ -106,7 +131,7 @@ class DeleteReceipt(_Delete):
         """Read it by its key; one that is gone is done."""
         found = read_receipts(mpw(ctx).receipts(api_key=row.api_key).body)
         if not found.bad and all(receipt.api_key != row.api_key for receipt in found.rows):
-            return Delivered("GET /receipts does not have it any more")
+            return self._gone(ctx, row, "GET /receipts does not have it any more")
         return Absent("it is still there; to delete it again is safe")
 
 
@@ -131,7 +156,7 @@ class DeleteIssuance(_Delete):
         day = date.fromisoformat(created_on[:10])
         found = read_issuances(mpw(ctx).issuances(day).body)
         if not found.bad and ids.isdisjoint(issuance.id for issuance in found.rows):
-            return Delivered(f"GET /issuances of {day} does not have it any more")
+            return self._gone(ctx, row, f"GET /issuances of {day} does not have it any more")
         return Absent("it is still there; to delete it again is safe")
 
 
