@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import click
 
 from sync.cli import COMPLETE_VARIABLE, cli
-from sync.errors import ConfigError, InvariantError, LeaseHeldError, SchemaOutdatedError, SyncError
+from sync.errors import ConfigError, InvariantError, LeaseHeldError, LeaseLostError, SchemaOutdatedError, SyncError
 from sync.redaction import Redactor
 
 FINE = 0
@@ -79,7 +79,7 @@ def _report(error: SyncError) -> int:
         _say(f"hint: {error.hint}")
     if isinstance(error, (ConfigError, SchemaOutdatedError)):
         return USAGE
-    return LEASE_HELD if isinstance(error, LeaseHeldError) else NEEDS_A_PERSON
+    return LEASE_HELD if isinstance(error, (LeaseHeldError, LeaseLostError)) else NEEDS_A_PERSON
 
 
 def _report_unexpected(error: Exception) -> int:

@@ -9,7 +9,7 @@ SyncError
 │  ├─ AuthError               pause that system, say so once
 │  └─ MalformedResponseError  2xx we cannot read → keep the body, do not advance
 ├─ StoreError
-│  ├─ LeaseLostError          somebody else leads now → drop the work, write nothing
+│  ├─ LeaseLostError          somebody else leads now → drop the work, write nothing; exit 75
 │  ├─ LeaseHeldError          another instance holds the lease → exit 75
 │  └─ SchemaOutdatedError     the database is newer than the program → exit 2
 └─ InvariantError             our bug: crash loudly, write nothing

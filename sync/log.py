@@ -18,6 +18,10 @@ from sync.redaction import Redactor
 QUIET = ("httpx", "httpcore", "apscheduler", "alembic", "uvicorn", "asyncio", "sqlalchemy", "urllib3")
 """Libraries that tell each step: of theirs only warnings are of use."""
 
+SILENT = ("apscheduler.scheduler",)
+"""Libraries of whose warnings none is of use: while a job takes longer than its interval APScheduler says each second
+that the next run was skipped ("maximum number of running instances"). That is meant: the run after it does the rest."""
+
 _redactor = Redactor()
 
 
@@ -81,6 +85,8 @@ def _route_standard_library(least: int, formatter: logging.Formatter) -> None:
     root.setLevel(least)
     for name in QUIET:
         logging.getLogger(name).setLevel(max(least, logging.WARNING))
+    for name in SILENT:
+        logging.getLogger(name).setLevel(max(least, logging.ERROR))
 
 
 def _formatter(fmt: str) -> logging.Formatter:

@@ -21,6 +21,24 @@ IDLE_IN_TRANSACTION_SECONDS = 15
 """How long PostgreSQL waits for the next statement of a transaction: less than a leader's lease lasts (20 s), since a
 leader that froze in mid-transaction keeps the lease row locked until then, and nobody can follow it."""
 
+CONNECT_TIMEOUT_SECONDS = 10
+"""How long one attempt to connect may take, to each address of the host: two fit into a leader's lease."""
+
+SILENT_LINK = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 20_000,
+}
+"""When a link to PostgreSQL that has gone silent is given up (libpq, Parameter Key Words; seconds, the last one ms).
+
+A partition, or a firewall that forgot the connection, sends no reset: whoever waits for an answer would wait as long
+as the system's own keepalive does, two hours. Now it is 20 s, as long as a leader's lease, after which another may lead
+anyway: 10 s of silence and two probes, or 20 s in which nothing that was sent is acknowledged. A statement that merely
+takes long is not cut off: the other side's kernel answers the probes.
+"""
+
 _APPEND_LOCK = 0x6D7073796E63  # "mpsync": serialises ledger appends on PostgreSQL
 
 
@@ -77,15 +95,20 @@ def _engine(url: URL, busy_timeout_seconds: float) -> Engine:
         pool_size=10,
         max_overflow=10,
         pool_pre_ping=True,
-        connect_args={
-            "connect_timeout": 10,
-            "application_name": "mpsync",
-            "options": (
-                f"-c lock_timeout={int(busy_timeout_seconds * 1000)} -c statement_timeout=120000"
-                f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_SECONDS * 1000} -c timezone=UTC"
-            ),
-        },
+        connect_args=_postgresql_arguments(url, busy_timeout_seconds),
     )
+
+
+def _postgresql_arguments(url: URL, busy_timeout_seconds: float) -> dict[str, Any]:
+    """Return libpq's connection parameters; of those that are about the link, what DATABASE_URL says itself holds."""
+    link = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, **SILENT_LINK}
+    return {name: value for name, value in link.items() if name not in url.query} | {
+        "application_name": "mpsync",
+        "options": (
+            f"-c lock_timeout={int(busy_timeout_seconds * 1000)} -c statement_timeout=120000"
+            f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_SECONDS * 1000} -c timezone=UTC"
+        ),
+    }
 
 
 def _sqlite_engine(url: URL, busy_timeout_seconds: float) -> Engine:

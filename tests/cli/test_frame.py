@@ -93,7 +93,7 @@ def test_each_command_shows_its_own_help_under_its_own_name(name: str, capsys: p
         (ConfigError("DATABASE_URL: wrong"), 2),
         (SchemaOutdatedError("the database is newer"), 2),
         (LeaseHeldError("another instance runs"), 75),
-        (LeaseLostError("somebody else leads"), 1),
+        (LeaseLostError("somebody else leads by now"), 75),
         (AuthError("wrong password"), 1),
     ],
 )

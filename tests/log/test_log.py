@@ -55,7 +55,7 @@ def test_what_is_below_the_level_is_not_written(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize(
-    "library", ["httpx", "httpcore.connection", "apscheduler.scheduler", "alembic.runtime.migration"]
+    "library", ["httpx", "httpcore.connection", "apscheduler.executors.default", "alembic.runtime.migration"]
 )
 def test_of_libraries_only_warnings_are_written(library: str, capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("debug", "json")
@@ -65,6 +65,16 @@ def test_of_libraries_only_warnings_are_written(library: str, capsys: pytest.Cap
 
     (event,) = events(capsys)
     assert (event["event"], event["logger"], event["level"]) == ("something is odd", library, "warning")
+
+
+def test_a_job_that_takes_longer_than_its_interval_is_no_news(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("debug", "json")
+    scheduler = logging.getLogger("apscheduler.scheduler")
+
+    scheduler.warning("Execution of job skipped: maximum number of running instances reached (1)")
+    scheduler.error("Error submitting job")
+
+    assert [event["event"] for event in events(capsys)] == ["Error submitting job"]
 
 
 def test_secrets_are_hidden_in_fields_messages_and_library_logs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, make_url, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from sync.store.engine import Store, lock_appends
+from sync.flows.lead import LASTS
+from sync.store.engine import SILENT_LINK, Store, lock_appends
 from sync.store.facts import fact, set_fact
 from sync.store.schema import attempts, facts
 from tests.clocks import START
@@ -183,3 +184,29 @@ def test_appends_to_the_ledger_wait_for_each_other(store: Store) -> None:
 
     assert waited
     assert order == ["first", "second"]
+
+
+def test_a_link_to_postgresql_that_went_silent_is_given_up_within_a_leaders_lease(postgres_url: str) -> None:
+    store = Store(postgres_url)
+
+    with store.read() as conn:
+        told = conn.connection.dbapi_connection.info.get_parameters()  # type: ignore[union-attr]
+
+    store.close()
+    assert {name: told.get(name) for name in SILENT_LINK} == {name: str(value) for name, value in SILENT_LINK.items()}
+    probes = SILENT_LINK["keepalives_idle"] + SILENT_LINK["keepalives_interval"] * SILENT_LINK["keepalives_count"]
+    assert probes <= LASTS.total_seconds()
+    assert SILENT_LINK["tcp_user_timeout"] / 1000 <= LASTS.total_seconds()
+    assert "lock_timeout" in told["options"]
+
+
+def test_what_database_url_says_of_the_link_holds(postgres_url: str) -> None:
+    url = make_url(postgres_url).update_query_dict({"keepalives_idle": "60", "connect_timeout": "3"})
+    store = Store(url.render_as_string(hide_password=False))
+
+    with store.read() as conn:
+        told = conn.connection.dbapi_connection.info.get_parameters()  # type: ignore[union-attr]
+
+    store.close()
+    assert (told["keepalives_idle"], told["connect_timeout"]) == ("60", "3")
+    assert told["keepalives_interval"] == str(SILENT_LINK["keepalives_interval"])
