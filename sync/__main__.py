@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -84,11 +85,20 @@ def _report(error: SyncError) -> int:
 
 def _report_unexpected(error: Exception) -> int:
     """Say what happened: the machine's and the database's troubles in a line, our own bugs with all we know."""
-    ours = not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in DATABASE_LIBRARIES
+    of_database = type(error).__module__.split(".")[0] in DATABASE_LIBRARIES
+    ours = not isinstance(error, OSError) and not of_database
     if ours or _debugging():
         _say(_traceback(error))
-    line = f"{type(error).__name__}: {error}" if ours else str(getattr(error, "orig", None) or error)
-    hint = "this is a bug of mpsync; please report what stands above" if ours else "SYNC_LOG_LEVEL=debug shows where"
+    line, hint = f"{type(error).__name__}: {error}" if ours else str(error), "SYNC_LOG_LEVEL=debug shows where"
+    if ours:
+        hint = "this is a bug of mpsync; please report what stands above"
+    elif of_database:
+        from sync.store.trouble import trouble_of
+
+        trouble = trouble_of(error)
+        line, hint = trouble.what, trouble.hint or hint
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = "make room on that disk, and do it again"
     _say(f"error: {' '.join(line.split())}")
     _say(f"hint: {hint}")
     return NEEDS_A_PERSON

@@ -37,6 +37,7 @@ from sync.flows.sweep import sweep_once
 from sync.notify import Notifier
 from sync.store.coverage import ISSUANCES, RECEIPTS
 from sync.store.facts import beat
+from sync.store.trouble import trouble_of
 from sync.web.server import served
 
 log = structlog.get_logger()
@@ -117,7 +118,7 @@ class Daemon:
                 with self._app.store.write() as conn:
                     beat(conn, socket.gethostname(), now=self._clock.now())
             except SQLAlchemyError as error:
-                log.warning("heartbeat.failed", error=str(error))
+                log.warning("heartbeat.failed", error=trouble_of(error).line)
 
     def _is_alive(self) -> bool:
         return self._clock.monotonic() - self._worked_at <= HUNG_SECONDS
@@ -210,9 +211,12 @@ class Daemon:
                 self._failed = error
                 self._stop.set()
             except Exception as error:
-                known = isinstance(error, (SyncError, SQLAlchemyError))
+                of_database = isinstance(error, SQLAlchemyError)
                 if not failing.is_set():
-                    log.error("job.failed", job=name, error=str(error), exc_info=not known)
+                    told = trouble_of(error).line if of_database else str(error)
+                    log.error(
+                        "job.failed", job=name, error=told, exc_info=not (of_database or isinstance(error, SyncError))
+                    )
                 failing.set()
             else:
                 if failing.is_set():

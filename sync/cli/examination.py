@@ -27,6 +27,7 @@ from sync.store.facts import heartbeat_age
 from sync.store.migrate import check
 from sync.store.pauses import pause_reason
 from sync.store.reports import needs_a_person, rows
+from sync.store.trouble import trouble_of
 
 SKEW_MAX = timedelta(minutes=5)
 """Beyond this our times and a vendor's can no longer be laid beside each other (edge case X1)."""
@@ -139,8 +140,9 @@ def of_database(settings: Settings, clock: Clock) -> Iterator[Finding]:
     try:
         state = check(settings.database_url)
     except SQLAlchemyError as error:
-        reason = " ".join(str(getattr(error, "orig", None) or error).split())
-        yield Finding("database", "wrong", f"{shown}: {reason}", "correct DATABASE_URL, or start the database")
+        trouble = trouble_of(error)
+        hint = trouble.hint or "correct DATABASE_URL, or start the database"
+        yield Finding("database", "wrong", f"{shown}: {trouble.what}", hint)
         return
     except SyncError as error:
         yield Finding("database", "wrong", error.message, error.hint or "install a newer mpsync")

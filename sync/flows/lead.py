@@ -15,12 +15,16 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from sync.clock import Clock
 from sync.errors import LeaseHeldError, LeaseLostError
 from sync.store.engine import Store
 from sync.store.leases import Lease, release_lease, take_lease
+from sync.store.trouble import trouble_of
+
+log = structlog.get_logger()
 
 NAME = "leader"
 
@@ -56,7 +60,12 @@ class Leadership:
 
     def take_or_refuse(self) -> None:
         """Become leader, or raise LeaseHeldError (exit 75)."""
-        if not self.take():
+        try:
+            took = self.take()
+        except SQLAlchemyError:
+            self.drop_file()
+            raise
+        if not took:
             self.drop_file()
             raise LeaseHeldError(
                 f"another mpsync works on {self._store.url.render_as_string(hide_password=True)}",
@@ -97,12 +106,16 @@ class Leadership:
             thread.join()
 
     def release(self) -> None:
-        """Give leadership up."""
-        if self._lease is not None:
-            with self._store.write() as conn:
-                release_lease(conn, self._lease, now=self._clock.now())
+        """Give leadership up; a database that refuses even that lets the lease run out by itself."""
+        try:
+            if self._lease is not None:
+                with self._store.write() as conn:
+                    release_lease(conn, self._lease, now=self._clock.now())
+        except SQLAlchemyError as error:
+            log.warning("lease.left_to_run_out", error=trouble_of(error).line)
+        finally:
             self._lease = None
-        self.drop_file()
+            self.drop_file()
 
     def drop_file(self) -> None:
         """Let go of the file lock."""

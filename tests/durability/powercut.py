@@ -18,7 +18,7 @@ from sqlalchemy import Connection, event
 
 from sync.clients.http import Http
 from sync.store.engine import Store
-from tests.durability.disk import Disk
+from tests.durability.disk import Disk, NoAccessToSqliteError, library
 
 CHECKPOINT_PAGES = 40
 """Far fewer than SQLite's 1000: a short test must see the database file written too, not only its WAL."""
@@ -49,6 +49,7 @@ class Witness:
     chance: random.Random
     share: float
     found: PowerCuts = field(default_factory=PowerCuts)
+    _scratch_lock: threading.Lock = field(default_factory=threading.Lock)
     _states: list[str] = field(default_factory=list)
     _cuts: list[tuple[int, Files]] = field(default_factory=list)
 
@@ -99,13 +100,14 @@ class Witness:
     @contextmanager
     def _laid_out(self, files: Files) -> Iterator[Path]:
         """Lay files out as a machine would find them when its power is back: without the -shm, which is memory."""
-        for name, content in files.items():
-            (self.scratch / name).write_bytes(content)
-        try:
-            yield self.scratch / self.database.name
-        finally:
-            for left in self.scratch.iterdir():
-                left.unlink()
+        with self._scratch_lock:
+            for name, content in files.items():
+                (self.scratch / name).write_bytes(content)
+            try:
+                yield self.scratch / self.database.name
+            finally:
+                for left in self.scratch.iterdir():
+                    left.unlink()
 
 
 @contextmanager
@@ -149,6 +151,14 @@ def witnessed(
         patch.setattr(Store, "write", write)
         patch.setattr(Http, "send", send)
         yield witness
+
+
+def require_a_disk() -> None:
+    """Skip the test where this Python's SQLite cannot be given another disk."""
+    try:
+        library()
+    except NoAccessToSqliteError as error:
+        pytest.skip(f"this Python's SQLite cannot be given another disk: {error}")
 
 
 def _is_of(sent: str, api_key: str, payload: str) -> bool:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.durability.disk import NoAccessToSqliteError, library
-from tests.durability.powercut import PowerCuts, witnessed
+from tests.durability.powercut import PowerCuts, require_a_disk, witnessed
 from tests.e2e.world import MAIN, World, quiet_world
 
 SEEDS = range(1, 1 + int(os.environ.get("SYNC_TEST_POWER_CUT_SEEDS", "1")))
@@ -60,11 +59,8 @@ def cut_at_work(tmp_path: Path, url: str, *, seed: int, synchronous: str = "FULL
 
 
 @pytest.fixture(autouse=True)
-def _reachable_sqlite() -> None:
-    try:
-        library()
-    except NoAccessToSqliteError as error:
-        pytest.skip(f"this Python's SQLite cannot be given another disk: {error}")
+def _a_disk() -> None:
+    require_a_disk()
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from sync.errors import LeaseHeldError, LeaseLostError
 from sync.flows.context import Context
@@ -95,3 +96,35 @@ def test_a_leader_that_was_replaced_writes_nothing(postgres_url: str, clock: Fak
         assert fact(conn, "written") is None
     assert lease.token == 1
     store.close()
+
+
+def test_a_lease_that_cannot_be_given_up_runs_out_and_the_file_lock_is_let_go(
+    sqlite_url: str, sqlite_store: Store, clock: FakeClock
+) -> None:
+    impatient = Store(sqlite_url, busy_timeout_seconds=0.05)
+    first, second = Leadership(impatient, clock, "a"), Leadership(sqlite_store, clock, "b")
+    first.take_or_refuse()
+
+    with sqlite_store.write():
+        first.release()
+
+    assert not first.held
+    second.take_or_refuse()
+    assert second.held
+    second.release()
+    impatient.close()
+
+
+def test_an_instance_that_cannot_reach_the_lease_keeps_no_other_from_it(
+    sqlite_url: str, sqlite_store: Store, clock: FakeClock
+) -> None:
+    impatient = Store(sqlite_url, busy_timeout_seconds=0.05)
+    first, second = Leadership(impatient, clock, "a"), Leadership(sqlite_store, clock, "b")
+
+    with sqlite_store.write(), pytest.raises(OperationalError):
+        first.take_or_refuse()
+
+    second.take_or_refuse()
+    assert second.held
+    second.release()
+    impatient.close()
