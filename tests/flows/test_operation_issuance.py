@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -109,6 +110,60 @@ def test_exists_that_nobody_can_find_is_no_success(world: OutboxWorld) -> None:
 
     assert world.state(push) == "dead"
     assert "exists" in world.detail("push_conflict")
+
+
+def of_another_program(world: OutboxWorld, key: str) -> None:
+    """Another program has used our key, for something else on another day."""
+    fields = {"part_number": PART, "warehouse_name": MAIN, "quantity": 7, "created_on": "2024-03-01", "api_key": key}
+    assert world.ctx.mpw is not None
+    world.ctx.mpw.post_issuance(json.dumps(fields))
+
+
+@pytest.mark.parametrize(("his", "another"), [("taken by Joe", None), (None, "shop")])
+def test_a_person_s_equal_issuance_does_not_stand_for_ours_where_our_key_is_somebody_else_s(
+    world: OutboxWorld, his: str | None, another: str | None
+) -> None:
+    of_another_program(world, "erp-i-1")
+    world.sandbox.mpw.person_issues(PART, MAIN, 2, TODAY, description=his)
+    world.sandbox.mpw.person_issues(PART, MAIN, 1, TODAY, description=another)
+    push = world.issuance()
+
+    world.settle()
+
+    assert world.state(push) == "dead"
+    assert world.told() == [("push_conflict", str(push))]
+    assert "no issuance of 2024-03-15 shows this key" in world.detail("push_conflict")
+    assert issued(world, PART) == [("erp-i-1", 7), (None, 2), (None, 1)]
+
+
+def test_where_a_day_shows_no_descriptions_an_equal_issuance_is_ours_if_its_key_exists(world: OutboxWorld) -> None:
+    push = world.issuance()
+    world.push()
+    forget_the_call(world)
+    with world.store.write() as conn:
+        conn.execute(pushed_rows.delete())
+    (mine,) = world.sandbox.mpw.issuance_by_id.values()
+    mine.description = None
+
+    world.push()
+
+    assert world.state(push) == "done"
+    assert world.told() == []
+
+
+def test_after_a_lost_answer_an_equal_issuance_whose_marker_a_person_removed_is_ours(world: OutboxWorld) -> None:
+    push = world.issuance()
+    world.sandbox.mpw.person_issues(PART, MAIN, 1, TODAY, description="shop")
+    world.sandbox.faults.add("mpw.post_issuance", "lost_answer", 1)
+    world.push()
+    (mine,) = [row for row in world.sandbox.mpw.issuance_by_id.values() if row.api_key == "erp-i-1"]
+    world.sandbox.mpw.person_edits_issuance(mine.id, description="Joe's")
+
+    world.settle()
+
+    assert world.state(push) == "done"
+    assert issued(world, PART).count(("erp-i-1", 2)) == 1
+    assert world.told() == []
 
 
 def test_an_issuance_larger_than_the_current_receipt_arrives_whole_in_parts(world: OutboxWorld) -> None:

@@ -255,10 +255,22 @@ def _explained(ctx: Context, row: Push, part: Part, wanted: Wanted, error: Rejec
 def _exists_unmarked(
     part: Part, wanted: Wanted, seen: DaySeen, error: RejectedError, *, marked: bool, ambiguous: bool
 ) -> Delivered | Conflict:
-    """Judge "exists" where no row of the day shows the key."""
+    """Judge "exists" where no row of the day shows the key.
+
+    A row with equal fields and no key is ours after a lost answer of ours, where we send no marker, or where the day
+    shows no descriptions at all. Else it is a person's, and the key is somebody's for something else.
+    """
     told = _told(part, error)
-    if seen.unclaimed_twins:
-        ids = tuple(row.id for row in seen.unclaimed_twins)
+    ids = tuple(row.id for row in seen.unclaimed_twins)
+    if ids and marked and not ambiguous and seen.descriptions_shown:
+        return Conflict(
+            f"MPW says that {part.api_key} exists ({error.message}), but no issuance of {wanted.day} shows this key; "
+            f"id {', '.join(ids)} has equal fields, and no key in its description",
+            hint="if that issuance is this push's, resolve the push --done; else find in MPW what has its key: another "
+            "program's issuance, and this one is to be entered by hand, then resolve the push --done",
+            **told,
+        )
+    if ids:
         known = ids if len(ids) == 1 else ()
         return Delivered(f"MPW says its key exists, and its day has it with equal fields, id {ids[0]}", known, **told)
     if ambiguous and not marked:

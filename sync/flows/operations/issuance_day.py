@@ -38,6 +38,9 @@ class DaySeen:
     unclaimed_twins: list[Issuance]
     """Equal in every field, without any key in the description, and not known to be another push's."""
 
+    descriptions_shown: bool
+    """Whether any issuance of the day has a description: then one that was posted with a marker would show it."""
+
 
 def look(ctx: Context, wanted: Wanted) -> DaySeen:
     """Read the day; raises MalformedResponseError where a row that cannot be read may be the one."""
@@ -49,7 +52,7 @@ def look(ctx: Context, wanted: Wanted) -> DaySeen:
     with ctx.read() as conn:
         ours = keys_of_pushed_rows(conn, "issuance", [row.id for row in twins])
     unclaimed = [row for row in twins if row.id not in ours and not markers(row.description)]
-    return DaySeen(marked, unclaimed)
+    return DaySeen(marked, unclaimed, any(row.description and row.description.strip() for row in parsed.rows))
 
 
 def parts_there(ctx: Context, wanted: Wanted) -> list[Issuance]:
