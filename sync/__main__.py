@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
+import gc
 import io
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 
 import click
 
 from sync.cli import COMPLETE_VARIABLE, cli
 from sync.errors import ConfigError, InvariantError, LeaseHeldError, LeaseLostError, SchemaOutdatedError, SyncError
-from sync.redaction import Redactor
 
 FINE = 0
 NEEDS_A_PERSON = 1
@@ -21,11 +21,16 @@ USAGE = 2
 LEASE_HELD = 75
 INTERRUPTED = 130
 
+LOOK_FOR_CYCLES_AFTER = 20_000
+"""New objects until Python looks for cycles among them: a start makes hundreds of thousands, and keeps them all."""
+
 DATABASE_LIBRARIES = ("sqlalchemy", "psycopg", "sqlite3", "alembic")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit code. Nothing of it leaves as an exception but SystemExit."""
+    gc.set_threshold(LOOK_FOR_CYCLES_AFTER)
+    atexit.register(gc.freeze)  # what is left at the end is given back whole, and not looked through first
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -109,11 +114,15 @@ def _debugging() -> bool:
 
 
 def _traceback(error: BaseException) -> str:
+    import traceback
+
     return "".join(traceback.format_exception(error)).rstrip()
 
 
 def _say(text: str) -> None:
     """Write to stderr, without secrets: those the log knows of, or at least what looks like one."""
+    from sync.redaction import Redactor
+
     log = sys.modules.get("sync.log")
     print(log.redact(text) if log is not None else Redactor().text(text), file=sys.stderr)  # noqa: T201 - the last word
 

@@ -8,22 +8,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from sync.clients.http import RequestSeen
-from sync.clients.mpservices.client import MpservicesClient
-from sync.clients.mpw.client import MpwClient
 from sync.clock import Clock, SystemClock
 from sync.domain.policy import ROUTES, Policy
-from sync.flows.context import Context
-from sync.flows.lead import Leadership
 from sync.settings import Settings
 from sync.store.engine import Store
 from sync.store.facts import FIRST_RUN_AT, fact, set_fact_once
 
 if TYPE_CHECKING:
     import httpx
+
+    from sync.clients.http import RequestSeen
+    from sync.clients.mpservices.client import MpservicesClient
+    from sync.clients.mpw.client import MpwClient
+    from sync.flows.context import Context
+    from sync.flows.lead import Leadership
 
 REQUEST_SECONDS_MAX = 3600.0
 """How long a whole request may take where SYNC_REQUEST_TIMEOUT_SECONDS is 0."""
@@ -32,10 +34,11 @@ START_BEFORE_FIRST_RUN = timedelta(days=30)
 """How far back the ledger begins where SYNC_START_DATE is not set."""
 
 
-@dataclass(slots=True)
+@dataclass
 class App:
     """A built program: settings, store, clock and both vendors' clients (None: off).
 
+    What speaks to the vendors is loaded when it is first asked for: a command that only looks never is.
     Whoever is added to `request_observers` is told of every request to a vendor, and must not raise.
     """
 
@@ -43,13 +46,26 @@ class App:
     store: Store
     clock: Clock
     policy: Policy
-    mpw: MpwClient | None
-    mpservices: MpservicesClient | None
+    mpw_transport: httpx.BaseTransport | None = None
+    mpservices_transport: httpx.BaseTransport | None = None
     request_observers: list[Callable[[RequestSeen], None]] = field(default_factory=list)
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}")
 
+    @cached_property
+    def mpw(self) -> MpwClient | None:
+        """MPW's client; None where it is off."""
+        return mpw_of(self.settings, self.clock, self.mpw_transport, _telling(self.request_observers))
+
+    @cached_property
+    def mpservices(self) -> MpservicesClient | None:
+        """MPservices' client; None where it is off."""
+        observer = _telling(self.request_observers)
+        return mpservices_of(self.settings, self.clock, self.mpservices_transport, observer)
+
     def context(self, leadership: Leadership | None = None, *, reads_only: bool = False) -> Context:
         """Return what flows work with; with `leadership`, every write asks whether we still lead."""
+        from sync.flows.context import Context
+
         context = Context(
             store=self.store,
             clock=self.clock,
@@ -67,6 +83,8 @@ class App:
     @contextmanager
     def leading(self) -> Iterator[Leadership]:
         """Lead while the block runs; raises LeaseHeldError (exit 75) where another instance does."""
+        from sync.flows.lead import Leadership
+
         leadership = Leadership(self.store, self.clock, self.owner)
         leadership.take_or_refuse()
         try:
@@ -77,7 +95,8 @@ class App:
 
     def close(self) -> None:
         """Close every connection."""
-        for client in (self.mpw, self.mpservices):
+        for name in ("mpw", "mpservices"):
+            client = self.__dict__.get(name)  # not built: nothing to close
             if client is not None:
                 client.close()
         self.store.close()
@@ -103,15 +122,13 @@ def open_app(
     if not reads_only:
         upgrade(settings.database_url)
     store = Store(settings.database_url)
-    observers: list[Callable[[RequestSeen], None]] = []
     app = App(
         settings=settings,
         store=store,
         clock=clock,
         policy=policy_of(settings, first_run_at=_first_run_at(store, clock, reads_only=reads_only)),
-        mpw=mpw_of(settings, clock, mpw_transport, _telling(observers)),
-        mpservices=mpservices_of(settings, clock, mpservices_transport, _telling(observers)),
-        request_observers=observers,
+        mpw_transport=mpw_transport,
+        mpservices_transport=mpservices_transport,
     )
     try:
         yield app
@@ -195,6 +212,8 @@ def mpw_of(
     """Return MPW's client as the settings make it, or None where it is off."""
     if not settings.mpw_on:
         return None
+    from sync.clients.mpw.client import MpwClient
+
     assert settings.mpw_email is not None
     assert settings.mpw_password is not None
     return MpwClient(
@@ -220,6 +239,8 @@ def mpservices_of(
     """Return MPservices's client as the settings make it, or None where it is off."""
     if not settings.mpservices_on:
         return None
+    from sync.clients.mpservices.client import MpservicesClient
+
     assert settings.mpservices_token is not None
     return MpservicesClient(
         settings.mpservices_base_url,

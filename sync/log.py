@@ -7,13 +7,31 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterable, MutableMapping
-from typing import Any, TextIO
-
-import structlog
-from structlog.typing import Processor
+from collections.abc import Iterable, Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
 
 from sync.redaction import Redactor
+
+
+@contextmanager
+def _without(library: str) -> Iterator[None]:
+    """Let what is imported in the block find no such library, unless it is loaded already."""
+    if library in sys.modules:
+        yield
+        return
+    sys.modules[library] = None  # type: ignore[assignment] # that is how Python says it
+    try:
+        yield
+    finally:
+        del sys.modules[library]
+
+
+with _without("rich"):  # structlog loads it for tracebacks in colours, which we have none of: a tenth of a start
+    import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
 
 QUIET = ("httpx", "httpcore", "apscheduler", "alembic", "uvicorn", "asyncio", "sqlalchemy", "urllib3")
 """Libraries that tell each step: of theirs only warnings are of use."""

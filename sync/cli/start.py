@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import structlog
-
 from sync.log import configure_logging
 from sync.settings import Settings, load_settings, unknown_variables
 
@@ -16,5 +14,7 @@ def start() -> Settings:
     settings = load_settings()
     configure_logging(settings.sync_log_level, settings.sync_log_format, settings.secrets())
     for name, meant in unknown_variables():
+        import structlog
+
         structlog.get_logger().warning("settings.unknown_variable", name=name, did_you_mean=meant)
     return settings

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from sync.store.schema import facts
@@ -26,9 +25,13 @@ def fact(conn: Connection, name: str) -> str | None:
 
 def set_fact(conn: Connection, name: str, value: str, *, now: datetime) -> None:
     """Set a fact, whatever it was. Of two processes that set it first at the same time, none fails."""
-    upsert = sqlite.insert(facts) if conn.dialect.name == "sqlite" else postgresql.insert(facts)
     values = {"value": value, "updated_at": now}
-    conn.execute(upsert.values(name=name, **values).on_conflict_do_update(index_elements=["name"], set_=values))
+    if conn.dialect.name == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert as upsert
+    else:  # loaded only where it is needed: it takes as long as a status on SQLite's side
+        from sqlalchemy.dialects.postgresql import insert as upsert  # type: ignore[assignment]
+    wanted = upsert(facts).values(name=name, **values)
+    conn.execute(wanted.on_conflict_do_update(index_elements=["name"], set_=values))
 
 
 def set_fact_once(conn: Connection, name: str, value: str, *, now: datetime) -> str:

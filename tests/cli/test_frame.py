@@ -22,6 +22,7 @@ from sync.errors import (
     LeaseLostError,
     SchemaOutdatedError,
 )
+from sync.store.migrate import upgrade
 
 HEAVY = ("sqlalchemy", "httpx", "pydantic", "structlog", "rich", "starlette", "apscheduler", "alembic", "msgspec")
 PROMISED = [
@@ -52,8 +53,9 @@ def raising(error: BaseException) -> Callable[[], object]:
     return body
 
 
-def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True, timeout=60)
+def run_python(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    command, environment = [sys.executable, *arguments], {**os.environ, **settings}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
 
 
 def test_every_promised_command_is_registered_in_the_order_of_the_documentation() -> None:
@@ -71,6 +73,21 @@ def test_help_names_every_command_and_imports_none_of_the_heavy_libraries() -> N
     assert all(f"  {name}  " in shown or f"  {name} " in shown for name in PROMISED)
     assert [name for name in loaded.splitlines() if name.split(".")[0] in HEAVY] == []
     assert [name for name in loaded.splitlines() if name.startswith("sync.cli.")] == []
+
+
+def test_a_command_that_only_looks_loads_nothing_that_speaks_http(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'mpsync.db'}"
+    upgrade(url)
+    code = (
+        "import sys; from sync.__main__ import main; code = main(['status', '--json']);"
+        "print('loaded', *sys.modules, sep='\\n'); sys.exit(code)"
+    )
+    vendors = {"MPW_EMAIL": "a@b.example", "MPW_PASSWORD": "a word", "MPSERVICES_TOKEN": "MPSER1-0123"}
+
+    shown, _, loaded = run_python("-c", code, DATABASE_URL=url, **vendors).stdout.partition("loaded\n")
+
+    assert '"outbox":[]' in shown
+    assert {"httpx", "rich", "alembic", "sync.flows.context"} & set(loaded.splitlines()) == set()
 
 
 def test_python_dash_m_is_the_same_program() -> None:
