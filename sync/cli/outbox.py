@@ -134,13 +134,11 @@ def retry(dry_run: bool, everything: bool, as_json: bool, **chosen: Any) -> None
 
     A push that may have reached the vendor is verified before it is sent again.
     """
-    from sync.store import outbox
+    from sync.flows.operate import retry_pushes
 
     _require_choice(everything, chosen)
     with opened() as app:
-        which = _which(app, **chosen)
-        with app.store.write() as conn:
-            count = outbox.retry(conn, which, now=app.clock.now(), by=person(), dry_run=dry_run)
+        count = retry_pushes(app.context(), _which(app, **chosen), by=person(), dry_run=dry_run)
     _report("set to be tried again", count, chosen["ids"], dry_run, as_json)
 
 
@@ -148,14 +146,16 @@ def retry(dry_run: bool, everything: bool, as_json: bool, **chosen: Any) -> None
 @changes
 @click.option("--why", default="", help="Kept with the push.")
 def discard(dry_run: bool, everything: bool, as_json: bool, why: str, **chosen: Any) -> None:
-    """Drop pushes that no vendor ever saw, and dead ones. Nothing of them is sent any more."""
-    from sync.store import outbox
+    """Drop pushes that no vendor ever saw, and dead ones. Nothing of them is sent any more.
+
+    A stock patch that is discarded means "not these values": another is derived once the item moves, or MPW's stock
+    or cost is another one.
+    """
+    from sync.flows.operate import discard_pushes
 
     _require_choice(everything, chosen)
     with opened() as app:
-        which = _which(app, **chosen)
-        with app.store.write() as conn:
-            count = outbox.discard(conn, which, now=app.clock.now(), by=person(), why=why, dry_run=dry_run)
+        count = discard_pushes(app.context(), _which(app, **chosen), by=person(), why=why, dry_run=dry_run)
     _report("discarded", count, chosen["ids"], dry_run, as_json)
 
 

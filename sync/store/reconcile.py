@@ -432,14 +432,14 @@ def small_open_orders(conn: Connection, *, up_to: Any, since: date, unchanged_si
 
 
 def policy_rows(conn: Connection, numbers: Sequence[str]) -> Mapping[str, list[PushRow]]:
-    """Return the approvals that the policy has made of these orders, by number."""
+    """Return the approvals that the policy has made of these orders, or a person has discarded, by number."""
     found: dict[str, list[PushRow]] = defaultdict(list)
     for chunk in chunks(numbers):
         query = select(outbox).where(
             outbox.c.operation == APPROVE, outbox.c.entity_key.in_([f"po:{number}" for number in chunk])
         )
         for row in conn.execute(query.order_by(outbox.c.id)):
-            if json.loads(row.facts).get("policy"):
+            if row.state == "discarded" or json.loads(row.facts).get("policy"):
                 found[row.entity_key.removeprefix("po:")].append(_push_row(row))
     return found
 

@@ -8,8 +8,10 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import update
 
+from sync.flows.operate import discard_pushes
 from sync.store.engine import Store
 from sync.store.exceptions import resolve_exceptions
+from sync.store.outbox import Which
 from sync.store.schema import exceptions
 from tests.clocks import START, FakeClock
 from tests.flows.reconcile_world import MAIN, World, fields, keys, make_world
@@ -168,6 +170,24 @@ def test_the_policy_leaves_all_other_orders_alone(world: World, change: dict[str
     world.reconcile()
 
     assert world.pushes() == []
+
+
+@pytest.mark.parametrize("by", ["the ERP", "the policy"])
+def test_the_policy_does_not_approve_what_a_person_has_discarded_an_approval_of(world: World, by: str) -> None:
+    world.rules(approve_up_to=Decimal(585))
+    world.order()
+    if by == "the ERP":
+        world.erp("po_approval", "erp-1", APPROVAL)
+    else:
+        world.clock.advance(hours=1)
+    world.reconcile()
+    assert discard_pushes(world.ctx, Which(), by="ann") == 1
+    world.clock.advance(hours=1)
+
+    world.reconcile()
+
+    assert [state for _, _, state in keys(world.pushes())] == ["discarded"]
+    assert world.approval() is None
 
 
 def test_without_a_limit_nothing_is_approved_by_itself(world: World) -> None:

@@ -100,6 +100,10 @@ class Approve(Operation):
             _note(conn, row, "exception")
         elif to.state == "discarded":
             _note(conn, row, None)
+        elif to.state == "ready":
+            _note(conn, row, "wanted")
+        elif to.state == "unknown":
+            _note(conn, row, "sent")
 
 
 def _number(row: Push) -> str:
