@@ -70,20 +70,41 @@ def candidates(
     what it costs follows the entities that are looked at, not the rows that wait behind one another,
     and whoever passes the last entity of one call to the next starves nobody.
     """
-    values = {"now_": now, "off_": list(off), "operations_": list(operations), "limit_": limit}
+    values = {"now_": now, "off_": list(off), "operations_": list(operations)}
     if conn.execute(_DUE, {"now_": now, "many_": DUE_MANY}).scalar_one() < DUE_MANY:
-        rows = list(conn.execute(_HEADS, values))
+        rows = list(conn.execute(_HEADS, {**values, "limit_": limit}))
     else:
-        in_turn = _HEADS_IN_TURN[conn.dialect.name]
-        rows = list(conn.execute(in_turn, {**values, "after_": after, "last_": None}))
+        rows = _from(conn, values, after=after, last=None, limit=limit)
         if len(rows) < limit and after:
-            more = {**values, "after_": "", "last_": after, "limit_": limit - len(rows)}
-            rows += list(conn.execute(in_turn, more))
+            rows += _from(conn, values, after="", last=after, limit=limit - len(rows))
     found: dict[str, Candidate] = {}
     for row in rows:
         *columns, alone = row
         found.setdefault(columns[_ENTITY_KEY], Candidate(push_of(columns), bool(alone)))
     return list(found.values())
+
+
+def _from(conn: Connection, values: Mapping[str, Any], *, after: str, last: str | None, limit: int) -> list[Any]:
+    """Return up to `limit` heads that may go, of the entities after one, to the last if one is named.
+
+    Some entities at a time: neither database need look at those for whose turn there is no room left.
+    """
+    found: list[Any] = []
+    steps_taken = _HEADS_IN_TURN[conn.dialect.name]
+    while len(found) < limit:
+        steps = _steps_for(limit - len(found))
+        visited = conn.execute(steps_taken, {**values, "after_": after, "last_": last, "steps_": steps}).all()
+        visited = sorted(visited, key=lambda row: row.step)
+        found += [row[_TURN_COLUMNS:] for row in visited if row.id is not None]
+        if len(visited) < steps:  # that was all of them
+            break
+        after = visited[-1].entity
+    return found[:limit]
+
+
+def _steps_for(wanted: int) -> int:
+    """How many entities to look at for so many that may go: some are kept back by what they have in flight."""
+    return wanted + wanted // 4 + 10
 
 
 def _may_go() -> ColumnElement[bool]:
@@ -138,25 +159,30 @@ _HEADS = select(outbox, _ALONE).where(_may_go(), _ASKED_FOR).order_by(outbox.c.d
 
 
 def _heads_in_turn(index: str) -> Select[Any]:
-    """Step from entity to entity through ix_outbox_queue, and look at the head of each."""
+    """Step from entity to entity through ix_outbox_queue, `steps_` of them, and look at the head of each.
+
+    A row is an entity visited: its number, its name, and its head, all nulls where that may not go now.
+    """
     after, last = bindparam("after_", type_=Text()), cast(bindparam("last_", type_=Text()), Text())
     following: ColumnElement[str] = literal_column(
         f"(select queue.entity_key from outbox as queue {index} where queue.state = 'ready'"  # noqa: S608 - our own
         " and queue.entity_key > turn.entity order by queue.entity_key, queue.rank, queue.id limit 1)",
         Text(),
     )
-    turn = select(cast(after, Text()).label("entity")).cte("turn", recursive=True)
-    goes_on = and_(turn.c.entity.is_not(None), or_(last.is_(None), turn.c.entity <= last))
-    turn = turn.union_all(select(following).select_from(turn).where(goes_on))
+    begin = select(cast(after, Text()).label("entity"), literal_column("0", Integer()).label("step"))
+    turn = begin.cte("turn", recursive=True)
+    goes_on = and_(turn.c.entity.is_not(None), turn.c.step < bindparam("steps_", type_=Integer()))
+    turn = turn.union_all(select(following, turn.c.step + 1).select_from(turn).where(goes_on))
+    goes = and_(outbox.c.id == _head(turn.c.entity), _due_and_free(), _ASKED_FOR)
     return (
-        select(outbox, _ALONE)
+        select(turn.c.step, turn.c.entity, outbox, _ALONE)
         .select_from(turn)
-        .join(outbox, outbox.c.id == _head(turn.c.entity))
-        .where(_due_and_free(), _ASKED_FOR, turn.c.entity > after, or_(last.is_(None), turn.c.entity <= last))
-        .limit(_LIMIT)
+        .join(outbox, goes, isouter=True)
+        .where(turn.c.step > 0, turn.c.entity.is_not(None), or_(last.is_(None), turn.c.entity <= last))
     )
 
 
+_TURN_COLUMNS = 2
 _HEADS_IN_TURN = {
     "sqlite": _heads_in_turn("indexed by ix_outbox_queue"),  # else it sorts all that is ready, for every step
     "postgresql": _heads_in_turn(""),
@@ -242,7 +268,10 @@ _TAKE = (
     .where(
         outbox.c.id.in_(bindparam("ids_", expanding=True)),
         tuple_(outbox.c.id, outbox.c.fence).in_(bindparam("known_", expanding=True)),
-        _may_go(),
+        # no column alone: SQLite would rather read all that is ready in ix_outbox_state_due than the rows it is told
+        outbox.c.state.concat("") == _READY,
+        outbox.c.id == _head(outbox.c.entity_key),
+        _due_and_free(),
     )
     .values(
         state="sending",
