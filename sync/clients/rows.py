@@ -241,7 +241,8 @@ def number_of(fields: Fields, name: str) -> Decimal | None:
 
 
 @lru_cache(maxsize=4096)
-def _day(text: str) -> date:
+def day_from(text: str) -> date:
+    """Return a date written YYYY-MM-DD, or the date part of a timestamp as it is written; ValueError for others."""
     match = re.fullmatch(r"(\d{4}-\d{2}-\d{2})(?:[T ]\S.*)?", text.strip(), re.ASCII)
     if match is None:
         raise ValueError(f"no date YYYY-MM-DD: {text[:60]!r}")
@@ -264,7 +265,7 @@ def day_of(fields: Fields, name: str) -> date | None:
     if not isinstance(value, str):
         raise ValueError(f"{name} is no date but {_kind_of(value)}")
     try:
-        return _day(value)
+        return day_from(value)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 

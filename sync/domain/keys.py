@@ -79,6 +79,8 @@ def is_child_of(key: str, parent: str) -> bool:
 
 
 def _safe(remote_id: str, *, hashed: bool = False) -> str:
+    if not hashed and remote_id.isdecimal() and remote_id.isascii() and len(remote_id) <= _PLAIN_ID_CHARACTERS_MAX:
+        return remote_id
     plain = re.sub(r"[^A-Za-z0-9_]", "", remote_id, flags=re.ASCII)
     if plain and not hashed and len(plain) <= _PLAIN_ID_CHARACTERS_MAX and _PLAIN_ID.fullmatch(remote_id):
         return plain

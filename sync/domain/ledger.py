@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 
 from sync.domain.money import times
 
@@ -14,8 +14,7 @@ TRANSFER = "transfer"
 ADJUSTMENT = "adjustment"
 
 
-@dataclass(frozen=True, slots=True)
-class NewEntry:
+class NewEntry(NamedTuple):
     """An original that is to be appended. `quantity` and `amount` are signed: + in, - out."""
 
     system: str

@@ -8,6 +8,8 @@ SCALE = 6
 QUANTUM = Decimal(1).scaleb(-SCALE)
 _EXACT = Context(prec=80, rounding=ROUND_HALF_EVEN)
 _LIMIT = Decimal(2**63 - 1).scaleb(-SCALE)
+_ONE = 10**SCALE
+_PRODUCT_LIMIT = (2**63 - 1) * _ONE
 
 
 def fixed(value: object) -> Decimal:
@@ -35,8 +37,32 @@ def fixed(value: object) -> Decimal:
 
 
 def times(quantity: Decimal, unit_cost: Decimal) -> Decimal:
-    """Return quantity × unit cost, rounded half-even to six decimals."""
+    """Return quantity × unit cost, rounded half-even to six decimals; ValueError where that is too large."""
     return fixed(_EXACT.multiply(quantity, unit_cost))
+
+
+def to_micros(value: object) -> int:
+    """Return a number as the scaled integer of millionths that the books hold: 1.25 → 1250000; see `fixed`."""
+    return int(fixed(value).scaleb(SCALE))
+
+
+def from_micros(value: int | Decimal) -> Decimal:
+    """Return the number of a scaled integer: 1250000 → 1.250000."""
+    return Decimal(int(value)).scaleb(-SCALE)
+
+
+def times_micros(quantity: int, unit_cost: int) -> int:
+    """Return what `times` does, of scaled integers: millionths, rounded half-even.
+
+    Raises ValueError where the ledger cannot hold the exact product.
+    """
+    product = quantity * unit_cost
+    if not -_PRODUCT_LIMIT <= product <= _PRODUCT_LIMIT:
+        raise ValueError(f"too large: {Decimal(product).scaleb(-2 * SCALE)!r}")
+    whole: int = product // _ONE
+    rest = product - whole * _ONE
+    up = rest * 2 > _ONE or (rest * 2 == _ONE and whole % 2 == 1)
+    return whole + 1 if up else whole
 
 
 def plain(value: Decimal) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -10,20 +11,22 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
+from sync.clients.mpw.day_rows import DayRow
 from sync.clients.rows import BadRow
 from sync.domain.keys import is_key, markers
 from sync.domain.ledger import NewEntry, new_entry
+from sync.domain.money import from_micros, times_micros, to_micros
 from sync.domain.policy import Policy
 from sync.flows.context import MPW
-from sync.flows.day_sources import DayRow, DaySource
+from sync.flows.day_sources import DaySource
 from sync.store.coverage import covered_days
 from sync.store.documents import (
     documents_by_remote_id,
     documents_of_days,
-    insert_documents,
+    insert_new_documents,
     update_documents,
 )
-from sync.store.ledger import append_entries, entries_by_id, reverse_entries
+from sync.store.ledger import append_entries, append_originals, entries_by_id, reverse_entries
 from sync.store.pushed import events_of_keys, keys_of_pushed_rows
 from sync.store.runs import Counts
 
@@ -53,10 +56,17 @@ class _Change:
 
     row: DayRow
     day: date
-    document: Row[Any] | None
+    document: Row[Any]
     api_key: str
     entry: NewEntry | None = None
     reverses: int | None = None
+
+
+_Fresh = tuple[DayRow, date, str, int]
+"""A row that was never seen, the day it was asked for, its event's key and its amount in millionths.
+
+Most rows are; so they are kept light.
+"""
 
 
 def file_rows(
@@ -81,14 +91,17 @@ def file_rows(
         documents_by_remote_id(conn, MPW, source.kind, (remote_id for remote_id in seen if remote_id not in known))
     )
     _drop_outdated(conn, source, seen, known, filing)
+    new = [(row, arrival.day, None) for row, arrival in seen.values() if row.remote_id not in known]
     differing = [
-        (row, arrival.day, known.get(row.remote_id))
-        for row, arrival in seen.values()
-        if _differs(row, arrival.day, known.get(row.remote_id))
+        (row, arrival.day, known[row.remote_id])
+        for row, arrival in (seen.values() if known else ())
+        if row.remote_id in known and _differs(row, arrival.day, known[row.remote_id])
     ]
     changes = _changes(conn, source, differing, seen)
-    _count(filing, seen, changes, known)
+    fresh = _fresh(conn, source, new, seen)
+    _count(filing, seen, changes, fresh)
     _write(conn, source, changes, lock_date=policy.lock_date, now=now, run_id=run_id)
+    _write_fresh(conn, source, fresh, lock_date=policy.lock_date, now=now, run_id=run_id)
     _mark_missing(conn, arrivals, of_days, seen, filing, policy)
     return filing
 
@@ -122,11 +135,10 @@ def _drop_outdated(
             filing.unclean.add(arrival.day)
 
 
-def _differs(row: DayRow, day: date, document: Row[Any] | None) -> bool:
+def _differs(row: DayRow, day: date, document: Row[Any]) -> bool:
     return (
-        document is None
-        or document.digest != row.digest
-        or document.remaining != row.remaining
+        document.digest != row.digest
+        or (None if document.remaining is None else to_micros(document.remaining)) != row.remaining
         or document.day != day
         or document.missing_since is not None
         or document.voided_at is not None
@@ -136,29 +148,27 @@ def _differs(row: DayRow, day: date, document: Row[Any] | None) -> bool:
 def _changes(
     conn: Connection,
     source: DaySource,
-    differing: Iterable[tuple[DayRow, date, Row[Any] | None]],
+    differing: Sequence[tuple[DayRow, date, Row[Any]]],
     seen: _Seen,
 ) -> list[_Change]:
     """Work out keys and entries; a row whose amount does not fit the ledger becomes a bad row."""
-    differing = list(differing)
+    if not differing:
+        return []
     filed = [item for item in differing if _needs_key(*item)]
     keys = _keys(conn, source, filed)
-    live = entries_by_id(conn, (doc.entry_id for _, _, doc in filed if doc is not None and doc.entry_id is not None))
+    live = entries_by_id(conn, (doc.entry_id for _, _, doc in filed if doc.entry_id is not None))
     changes: list[_Change] = []
     for row, day, document in differing:
         if not _needs_key(row, day, document):
-            assert document is not None
             changes.append(_Change(row, day, document, document.api_key))
             continue
         key = keys[row.remote_id]
         try:
             entry = _entry(source, row, key)
         except ValueError as error:
-            arrival = seen.pop(row.remote_id)[1]
-            arrival.rows = [kept for kept in arrival.rows if kept.remote_id != row.remote_id]
-            arrival.bad.append(BadRow(row.raw, str(error), row.remote_id))
+            _set_aside(row, error, seen)
             continue
-        old = live.get(document.entry_id) if document is not None and document.entry_id is not None else None
+        old = live.get(document.entry_id) if document.entry_id is not None else None
         if old is not None and _says_the_same(old, entry):
             changes.append(_Change(row, day, document, key))
         else:
@@ -166,8 +176,26 @@ def _changes(
     return changes
 
 
-def _needs_key(row: DayRow, day: date, document: Row[Any] | None) -> bool:
-    return document is None or document.voided_at is not None or document.digest != row.digest
+def _fresh(conn: Connection, source: DaySource, new: Sequence[tuple[DayRow, date, None]], seen: _Seen) -> list[_Fresh]:
+    """Work out keys and entries of rows that were never seen, as `_changes` does."""
+    keys = _keys(conn, source, new)
+    fresh: list[_Fresh] = []
+    for row, day, _ in new:
+        try:
+            fresh.append((row, day, keys[row.remote_id], times_micros(row.quantity, row.unit_cost)))
+        except ValueError as error:
+            _set_aside(row, error, seen)
+    return fresh
+
+
+def _set_aside(row: DayRow, error: ValueError, seen: _Seen) -> None:
+    arrival = seen.pop(row.remote_id)[1]
+    arrival.rows = [kept for kept in arrival.rows if kept.remote_id != row.remote_id]
+    arrival.bad.append(BadRow(row.raw, str(error), row.remote_id))
+
+
+def _needs_key(row: DayRow, day: date, document: Row[Any]) -> bool:
+    return document.voided_at is not None or document.digest != row.digest
 
 
 def _keys(conn: Connection, source: DaySource, rows: Sequence[tuple[DayRow, date, Row[Any] | None]]) -> dict[str, str]:
@@ -183,18 +211,22 @@ def _keys(conn: Connection, source: DaySource, rows: Sequence[tuple[DayRow, date
     events = events_of_keys(conn, source.post, asked) if asked else {}
     keys: dict[str, str] = {}
     for row, _, document in rows:
-        ours = next((events[key] for key in reversed(marked.get(row.remote_id, ())) if key in events), None)
         if row.own_key is not None and is_key(row.own_key):
             keys[row.remote_id] = events.get(row.own_key, row.own_key)
         elif row.remote_id in pushed:
             keys[row.remote_id] = pushed[row.remote_id]
-        elif ours is not None:
+        elif row.remote_id in marked and (ours := _event_marked(marked[row.remote_id], events)) is not None:
             keys[row.remote_id] = ours
         elif source.sticky and document is not None:
             keys[row.remote_id] = document.api_key
         else:
             keys[row.remote_id] = source.derived_key(row.remote_id)
     return keys
+
+
+def _event_marked(found: Sequence[str], events: Mapping[str, str]) -> str | None:
+    """Return the event of the last marker in a description that is ours."""
+    return next((events[key] for key in reversed(found) if key in events), None)
 
 
 def _entry(source: DaySource, row: DayRow, api_key: str) -> NewEntry:
@@ -205,8 +237,8 @@ def _entry(source: DaySource, row: DayRow, api_key: str) -> NewEntry:
         row.remote_id,
         item=row.item,
         warehouse=row.warehouse,
-        quantity=row.quantity,
-        unit_cost=row.unit_cost,
+        quantity=from_micros(row.quantity),
+        unit_cost=from_micros(row.unit_cost),
         occurred_on=row.created_on,
     )
 
@@ -223,13 +255,16 @@ def _says_the_same(old: Row[Any], entry: NewEntry) -> bool:
     )
 
 
-def _count(filing: Filing, seen: _Seen, changes: Sequence[_Change], known: Mapping[str, Row[Any]]) -> None:
-    for _, arrival in seen.values():
-        filing.counts[arrival.day].unchanged += 1
+def _count(filing: Filing, seen: _Seen, changes: Sequence[_Change], fresh: Sequence[_Fresh]) -> None:
+    for day, rows in Counter(arrival.day for _, arrival in seen.values()).items():
+        filing.counts[day].unchanged += rows
+    for day, rows in Counter(day for _, day, _, _ in fresh).items():
+        filing.counts[day].added += rows
+        filing.counts[day].unchanged -= rows
     for change in changes:
         counts = filing.counts[change.day]
         document = change.document
-        if document is None or document.voided_at is not None:
+        if document.voided_at is not None:
             counts.added += 1
         elif document.digest != change.row.digest or document.day != change.day:
             counts.changed += 1
@@ -247,31 +282,38 @@ def _write(
     now: datetime,
     run_id: int,
 ) -> None:
+    if not changes:
+        return
     reversed_ids = [change.reverses for change in changes if change.reverses is not None]
     reverse_entries(conn, reversed_ids, lock_date=lock_date, now=now, run_id=run_id)
     originals = [change.entry for change in changes if change.entry is not None]
     ids = iter(append_entries(conn, originals, lock_date=lock_date, now=now, run_id=run_id))
-    new: list[dict[str, Any]] = []
     updated: list[dict[str, Any]] = []
     for change in changes:
-        document = change.document
-        entry_id = next(ids) if change.entry is not None else None if document is None else document.entry_id
-        values = _document_values(change, entry_id, now)
-        if document is None:
-            new.append(
-                {
-                    "system": MPW,
-                    "type": source.kind,
-                    "remote_id": change.row.remote_id,
-                    "source": source.name,
-                    "first_seen_at": now,
-                    **values,
-                }
-            )
-        else:
-            updated.append({"id": document.id, **values})
-    insert_documents(conn, new)
+        entry_id = next(ids) if change.entry is not None else change.document.entry_id
+        updated.append({"id": change.document.id, **_document_values(change, entry_id, now)})
     update_documents(conn, updated)
+
+
+def _write_fresh(
+    conn: Connection,
+    source: DaySource,
+    fresh: Sequence[_Fresh],
+    *,
+    lock_date: date | None,
+    now: datetime,
+    run_id: int,
+) -> None:
+    entries = [
+        (key, row.remote_id, row.item, row.warehouse, row.quantity, row.unit_cost, amount, row.created_on)
+        for row, _, key, amount in fresh
+    ]
+    ids = append_originals(conn, MPW, source.kind, entries, lock_date=lock_date, now=now, run_id=run_id)
+    rows = [
+        (row.remote_id, day, row.raw, row.digest, key, row.item, row.warehouse, row.remaining, entry_id)
+        for (row, day, key, _), entry_id in zip(fresh, ids, strict=True)
+    ]
+    insert_new_documents(conn, MPW, source.kind, source.name, rows, now=now)
 
 
 def _document_values(change: _Change, entry_id: int | None, now: datetime) -> dict[str, Any]:
@@ -283,7 +325,7 @@ def _document_values(change: _Change, entry_id: int | None, now: datetime) -> di
         "api_key": change.api_key,
         "item": row.item,
         "warehouse": row.warehouse,
-        "remaining": row.remaining,
+        "remaining": None if row.remaining is None else from_micros(row.remaining),
         "entry_id": entry_id,
         "last_seen_at": now,
         "missing_since": None,

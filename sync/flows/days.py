@@ -12,13 +12,14 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
 from sync.clients.mpw.client import MpwClient
+from sync.clients.mpw.day_rows import DayRow
 from sync.clients.rows import BadRow, Parsed
 from sync.clock import Clock
 from sync.domain.policy import Policy
 from sync.domain.windows import has_ended
 from sync.errors import AuthError, RemoteError
 from sync.flows.day_rows import Arrival, file_rows
-from sync.flows.day_sources import DAY_SOURCES, DayRow
+from sync.flows.day_sources import DAY_SOURCES
 from sync.store.coverage import covered_days, record_day_error, save_days
 from sync.store.engine import lock_appends
 from sync.store.quarantine import quarantine_rows, raw_digest, release_day
@@ -71,6 +72,7 @@ def parse(read: DayRead) -> None:
     """Read the rows of a body; one that is not whole becomes the day's error."""
     try:
         read.parsed = DAY_SOURCES[read.source].read(read.body)
+        read.body = b""  # its rows hold their own text: days wait for the writer, and memory is to stay bounded
     except RemoteError as error:
         read.error = error
 

@@ -14,10 +14,9 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
-from sync.domain.money import plain
+from sync.domain.money import from_micros, plain
 from sync.errors import ConfigError
 from sync.store.reports import Record, rows
-from sync.store.types import from_micros
 
 COLUMNS = (
     "seq",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import ARRAY, ColumnElement, Connection, Table, Text, any_, bindparam, text
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -25,6 +26,16 @@ def chunks(values: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
             chunk = []
     if chunk:
         yield chunk
+
+
+def among(conn: Connection, column: ColumnElement[str], values: Iterable[str]) -> ColumnElement[bool]:
+    """Return the condition that a text column is one of these values, however many: they travel as one parameter."""
+    if conn.dialect.name == "sqlite":
+        return column.in_(_EACH.bindparams(bindparam("each", json.dumps(list(values)))))
+    return column == any_(bindparam("each", list(values), type_=ARRAY(Text)))
+
+
+_EACH = text("select value from json_each(:each)")
 
 
 def upsert(

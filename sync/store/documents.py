@@ -10,8 +10,8 @@ from sqlalchemy import Connection, bindparam, exists, func, select, update
 from sqlalchemy.engine import Row
 
 from sync.domain.ledger import NewEntry
-from sync.store.bulk import insert_rows
-from sync.store.chunks import chunks
+from sync.store.bulk import insert_rows, insert_stored, stored_dates, stored_instant
+from sync.store.chunks import among, chunks
 from sync.store.engine import lock_appends
 from sync.store.ledger import append_entries, entries_by_id, reverse_entries
 from sync.store.schema import documents
@@ -32,11 +32,8 @@ def documents_by_remote_id(conn: Connection, system: str, type_: str, remote_ids
     known = documents.c.system == system, documents.c.type == type_
     if not conn.execute(select(exists().where(*known))).scalar_one():
         return {}
-    found: dict[str, Row[Any]] = {}
-    for chunk in chunks(remote_ids):
-        for row in conn.execute(_STATE.where(*known, documents.c.remote_id.in_(chunk))):
-            found[row.remote_id] = row
-    return found
+    rows = conn.execute(_STATE.where(*known, among(conn, documents.c.remote_id, remote_ids)))
+    return {row.remote_id: row for row in rows}
 
 
 def documents_of_days(conn: Connection, source: str, days: Iterable[date]) -> list[Row[Any]]:
@@ -60,6 +57,54 @@ def insert_documents(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
     if rows:
         columns = list(rows[0])
         insert_rows(conn, documents, columns, [list(map(row.__getitem__, columns)) for row in rows])
+
+
+def insert_new_documents(
+    conn: Connection, system: str, type_: str, source: str, rows: Iterable[NewDocument], *, now: datetime
+) -> None:
+    """Insert documents of one kind that were never seen before."""
+    days, seen_at = stored_dates(conn.dialect), stored_instant(now, conn.dialect)
+    records = [
+        (
+            system,
+            type_,
+            remote_id,
+            source,
+            days[day],
+            raw,
+            digest,
+            key,
+            item,
+            warehouse,
+            remaining,
+            entry_id,
+            seen_at,
+            seen_at,
+        )
+        for remote_id, day, raw, digest, key, item, warehouse, remaining, entry_id in rows
+    ]
+    insert_stored(conn, documents, _NEW, records)
+
+
+NewDocument = tuple[str, date, str, str, str, str, str, int | None, int]
+"""remote id, day, raw text, digest, api_key, item, warehouse, what remains in millionths, ledger entry."""
+
+_NEW = (
+    "system",
+    "type",
+    "remote_id",
+    "source",
+    "day",
+    "raw",
+    "digest",
+    "api_key",
+    "item",
+    "warehouse",
+    "remaining",
+    "entry_id",
+    "first_seen_at",
+    "last_seen_at",
+)
 
 
 def update_documents(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:

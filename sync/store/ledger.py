@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.engine import Row
 
 from sync.domain.ledger import NewEntry, posted_on
-from sync.store.bulk import insert_rows
+from sync.store.bulk import insert_rows, insert_stored, stored_dates, stored_instant
 from sync.store.chunks import chunks
 from sync.store.engine import lock_appends
 from sync.store.schema import ledger_entries
@@ -78,6 +78,54 @@ def append_entries(
         ],
     )
     return ids
+
+
+def append_originals(
+    conn: Connection,
+    system: str,
+    kind: str,
+    entries: Sequence[NewOriginal],
+    *,
+    lock_date: date | None,
+    now: datetime,
+    run_id: int | None,
+) -> list[int]:
+    """Append originals of one system and kind, as `append_entries` does, from numbers that are scaled already."""
+    if not entries:
+        return []
+    lock_appends(conn)
+    ids = _next_ids(conn, len(entries))
+    days, recorded_at = stored_dates(conn.dialect), stored_instant(now, conn.dialect)
+    posted = {day: days[posted_on(day, lock_date)] for day in {entry[-1] for entry in entries}}
+    records = [
+        (
+            entry_id,
+            system,
+            kind,
+            key,
+            remote_id,
+            ORIGINAL,
+            item,
+            warehouse,
+            quantity,
+            unit_cost,
+            amount,
+            days[day],
+            None,
+            posted[day],
+            recorded_at,
+            run_id,
+        )
+        for entry_id, (key, remote_id, item, warehouse, quantity, unit_cost, amount, day) in zip(
+            ids, entries, strict=True
+        )
+    ]
+    insert_stored(conn, ledger_entries, _COLUMNS, records)
+    return ids
+
+
+NewOriginal = tuple[str, str, str, str | None, int, int, int, date]
+"""api_key, remote id, item, warehouse, quantity, unit cost and amount in millionths, occurred on."""
 
 
 def reverse_entries(

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, exists, select
 
-from sync.store.chunks import chunks
+from sync.store.chunks import among, chunks
 from sync.store.coverage import ISSUANCES, RECEIPTS
 from sync.store.schema import documents, issuance_parts, outbox, pushed_rows
 
@@ -23,13 +23,10 @@ def keys_of_pushed_rows(conn: Connection, type_: str, remote_ids: Iterable[str])
     """Return the events' keys of the remote rows that an answer or a verification showed to be ours."""
     if not conn.execute(select(exists().where(pushed_rows.c.type == type_))).scalar_one():
         return {}
-    found: dict[str, str] = {}
-    for chunk in chunks(remote_ids):
-        query = select(pushed_rows.c.remote_id, pushed_rows.c.api_key).where(
-            pushed_rows.c.type == type_, pushed_rows.c.remote_id.in_(chunk)
-        )
-        found.update((row.remote_id, row.api_key) for row in conn.execute(query))
-    return found
+    query = select(pushed_rows.c.remote_id, pushed_rows.c.api_key).where(
+        pushed_rows.c.type == type_, among(conn, pushed_rows.c.remote_id, remote_ids)
+    )
+    return {row.remote_id: row.api_key for row in conn.execute(query)}
 
 
 def remote_ids_of(conn: Connection, type_: str, outbox_id: int) -> set[str]:

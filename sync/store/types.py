@@ -10,20 +10,10 @@ from sqlalchemy import BigInteger, DateTime, Integer, String
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from sync.domain.money import SCALE, fixed
+from sync.domain.money import from_micros, to_micros
 
 Id = BigInteger().with_variant(Integer(), "sqlite")
 """A surrogate key; on SQLite the row id itself."""
-
-
-def to_micros(value: Decimal) -> int:
-    """Return a number as the scaled integer the database holds: 1.25 → 1250000."""
-    return int(fixed(value).scaleb(SCALE))
-
-
-def from_micros(value: int | Decimal) -> Decimal:
-    """Return the number of a scaled integer: 1250000 → 1.250000."""
-    return Decimal(int(value)).scaleb(-SCALE)
 
 
 class Fixed(TypeDecorator[Decimal]):

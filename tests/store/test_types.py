@@ -14,7 +14,8 @@ from sqlalchemy import Column, Connection, Integer, MetaData, Table, func, inser
 from sqlalchemy.exc import StatementError
 
 from sync.store.engine import Store
-from sync.store.types import Fixed, Instant, from_micros, to_micros
+from sync.domain.money import from_micros, to_micros
+from sync.store.types import Fixed, Instant
 
 LARGEST = Decimal(2**63 - 1).scaleb(-6)
 samples = Table(
