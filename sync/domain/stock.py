@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal, localcontext
 
@@ -50,6 +50,7 @@ class Target:
     part_number: str
     warehouses: tuple[str, ...]
     factor: Decimal
+    mapped: bool = field(default=False, compare=False)  # by the item map, not by its own name in MPW_WAREHOUSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ class ItemFacts:
     read_unit_cost: Decimal | None
     lines_after_base: bool
     nameless: bool = False  # no movement gave its external id
+    only_created: bool = False  # we created its product; no movement names it, and the map does not either
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,8 @@ def decide(item: ItemFacts, mpw: MpwStock, ledger: Ledger) -> Decision:
     """Compare an item that nothing stands against (`readiness`) with what MPW says of it now."""
     assert item.target is not None
     part, factor = item.target.part_number, item.target.factor
+    if mpw.missing and item.only_created:
+        return Equal()  # an ERP may well create products that MPW has no part of
     if mpw.missing:
         return Blocked(
             f"MPW does not know part {part} in {', '.join(mpw.missing)}",
@@ -193,6 +197,8 @@ def decide(item: ItemFacts, mpw: MpwStock, ledger: Ledger) -> Decision:
             "correct the stock in MPW (an overdraft, or a receipt that is missing)",
         )
     cost = cost_of(item, mpw, ledger)
+    if cost is None and item.only_created and in_units(mpw.quantity, factor) == (item.believed or 0):
+        return Equal()  # a new part: what it costs is known with its first receipt
     if cost is None:
         return Blocked(
             f"nothing says what {part} costs: MPW shows no unit cost and no receipt of it is known",

@@ -110,6 +110,7 @@ def _facts(
         read_quantity=state.mpw_quantity if state is not None else None,
         read_unit_cost=state.mpw_unit_cost if state is not None else None,
         lines_after_base=belief.lines_after_base > 0,
+        only_created=belief.last_position is None and target is not None and not target.mapped,
         **others,
     )
 
@@ -142,7 +143,7 @@ def targets_of(conn: Connection, ids: Sequence[str], *, policy: Policy) -> dict[
         if item in mapped:
             places = tuple(warehouses[item]) or ((policy.warehouse,) if policy.warehouse else ())
             if places:
-                found[item] = Target(mapped[item].part_number, places, mapped[item].factor)
+                found[item] = Target(mapped[item].part_number, places, mapped[item].factor, mapped=True)
         elif policy.warehouse is not None and item not in taken:
             found[item] = Target(item, (policy.warehouse,), Decimal(1))
     return found
