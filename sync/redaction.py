@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -74,9 +75,10 @@ def _pattern(secrets: Iterable[str]) -> re.Pattern[str] | None:
 
 
 def _forms(secret: str) -> set[str]:
-    """Return the secret as it stands in text, in a URL, in JSON and in a Python repr."""
+    """Return the secret as it stands in text, in a URL, in an HTML page, in JSON and in a Python repr."""
     escaped = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
-    return {secret, secret.strip() or secret, quote(secret, safe=""), quote_plus(secret), *escaped}
+    pages = {html.escape(secret), html.escape(secret, quote=False)}
+    return {secret, secret.strip() or secret, quote(secret, safe=""), quote_plus(secret), *escaped, *pages}
 
 
 def _alone(form: str) -> str:

@@ -16,7 +16,7 @@ import httpx
 from sync.clients.deadline import Deadline, bound
 from sync.clients.inflate import ACCEPTED, Inflater, UndecodableError
 from sync.clients.jsontext import decode
-from sync.clients.redact import Redactor
+from sync.clients.redact import Redactor, without_credential
 from sync.clients.verdict import error_for, http_date
 from sync.clock import Clock
 from sync.errors import (
@@ -189,11 +189,11 @@ class Http:
             kind = OutcomeUnknownError if write else RetryableError
             raise kind(self._trouble("gave no answer", error)) from None
         try:
-            return self._receive(response)
+            return self._receive(response, headers or {})
         finally:
             response.close()
 
-    def _receive(self, response: httpx.Response) -> _Received:
+    def _receive(self, response: httpx.Response, headers: Mapping[str, str]) -> _Received:
         """Read the body as far as it comes, within the deadline and the size limit."""
         received = _Received(response.status_code, dict(response.headers), b"")
         body = bytearray()
@@ -209,7 +209,7 @@ class Http:
                     break
         except (httpx.HTTPError, UndecodableError) as error:
             received.cut = self._trouble("cut its answer short", error, named=False)
-        received.body = bytes(body)
+        received.body = without_credential(bytes(body), headers)
         return received
 
     def _answer(self, received: _Received, write: bool, accept: Container[int]) -> Answer:

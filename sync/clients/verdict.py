@@ -21,6 +21,9 @@ from sync.errors import (
 RETRY_AFTER_MAX = timedelta(days=1)
 """A vendor that asks for more than a day has a wrong clock; we look again tomorrow."""
 
+_SAID_BYTES = 1024 * 1024
+"""An answer that says no says it before this, and what follows is not worth the time."""
+
 
 def error_for(
     status: int,
@@ -38,7 +41,8 @@ def error_for(
     A RejectedError's message is the vendor's own text and nothing else (a number in it is the
     vendor's number); the others begin with the system and the status.
     """
-    said = redactor.text(_said(body))
+    # Before it is read: what strips an HTML page of its tags strips them from a password in it, too.
+    said = redactor.text(_said(redactor.whole(body[:_SAID_BYTES].decode("utf-8", "replace")).encode()))
     kept = redactor.body(body)
     message = f"{system} answered HTTP {status}" + (f": {said}" if said else "")
     retry_after = retry_after_of(headers, answered_at or now)
