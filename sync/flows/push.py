@@ -64,6 +64,12 @@ log = structlog.get_logger()
 MPSERVICES_WIDTH = 1
 """Calls to MPservices go one after another: every stock patch reads the feed just before it, and its echo after it."""
 
+AHEAD = 3
+"""Claims that wait, for each worker: while one transaction is written so many calls end, and the next takes them all.
+
+The lease covers one call before a claim's own; one that has waited too long for its call to end within its lease is
+given back unsent, which happens where a vendor needs a whole timeout for each call, and nowhere else."""
+
 PREPARE_AGAIN_MAX = timedelta(minutes=15)
 """A read that a push needs and that fails is tried again at least this often: it costs nobody anything."""
 
@@ -190,7 +196,7 @@ class _Clerk:
     """
 
     def __init__(self, ctx: Context, calls: Sequence[_Call], width: int) -> None:
-        self.ahead = width if width > 1 else 0  # claimed beyond those being sent: each waits for one call at most
+        self.ahead = AHEAD * width if width > 1 else 0  # claimed beyond those being sent
         self.counts = PushCounts()
         self._ctx = ctx
         self._waiting = deque(calls)
