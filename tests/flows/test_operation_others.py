@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from sync.clients.mpw.client import MpwClient
+from sync.domain.ledger import new_entry
 from sync.errors import RejectedError
 from sync.flows.operate import resolve_push
 from sync.flows.operations.approval_read import orders_between
 from sync.flows.operations.ours import mpw
 from sync.flows.operations.transfer import _hint
 from sync.store.engine import Store
+from sync.store.ledger import append_entries
+from sync.store.retention import prune_done_pushes
 from sync.store.schema import outbox, purchase_orders
 from tests.clocks import FakeClock
 from tests.flows.outbox_world import MAIN, PART, TODAY, OutboxWorld, outbox_world
@@ -282,6 +285,35 @@ def test_what_a_hidden_warehouse_does_not_show_is_not_taken_for_deleted(lone_wor
 
     assert lone_world.state(delete) == "done"
     assert lone_world.sandbox.mpw.stock(PART, MAIN) == 100
+
+
+@pytest.mark.parametrize("kind", ["receipt", "issuance"])
+def test_a_hidden_warehouse_is_known_from_the_ledger_when_the_push_itself_is_forgotten(
+    lone_world: OutboxWorld, kind: str
+) -> None:
+    _ = lone_world.receipt("k-1") if kind == "receipt" else lone_world.issuance("k-1")
+    lone_world.settle()
+    now = lone_world.clock.now()
+    with lone_world.store.write() as conn:
+        shown = new_entry(
+            "mpw",
+            kind,
+            "k-1",
+            "1",
+            item=PART,
+            warehouse=MAIN,
+            quantity=Decimal(1),
+            unit_cost=Decimal(1),
+            occurred_on=now.date(),
+        )
+        append_entries(conn, [shown], lock_date=None, now=now, run_id=None)
+        assert prune_done_pushes(conn, now + timedelta(days=1), limit=10, now=now) == 1
+    delete = lone_world.add(f"delete_{kind}", "k-1", {"part_number": PART})
+    lone_world.sandbox.mpw.hide_warehouse(MAIN)
+
+    lone_world.push()
+
+    assert lone_world.state(delete) == "unknown"
 
 
 def test_an_issuance_that_its_day_lacks_needs_no_second_delete(lone_world: OutboxWorld) -> None:

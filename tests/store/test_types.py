@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, func, insert, select
 from sqlalchemy.exc import StatementError
 
-from sync.store.engine import Store
 from sync.domain.money import from_micros, to_micros
+from sync.store.engine import Store
 from sync.store.types import Fixed, Instant
 
 LARGEST = Decimal(2**63 - 1).scaleb(-6)

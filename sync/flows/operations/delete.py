@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import ClassVar
 
+from sqlalchemy import Connection
+
 from sync.clients.mpw.client import MpwClient
 from sync.clients.mpw.wire import read_issuances, read_receipts
 from sync.clients.written import Written
-from sync.domain.ledger import ISSUANCE
+from sync.domain.ledger import ISSUANCE, RECEIPT
 from sync.domain.outbox import (
     DELETE_ISSUANCE,
     DELETE_RECEIPT,
@@ -32,6 +34,7 @@ from sync.flows.operations.base import AlreadyDone, Go, NotNow, Operation, Prepa
 from sync.flows.operations.frozen import fields_of, text
 from sync.flows.operations.ours import mpw
 from sync.store.issuance_parts import parts
+from sync.store.ledger import event_entries
 from sync.store.outbox import Push, attempts_of, cancel, push_of_key
 from sync.store.pushed import remote_ids_of
 
@@ -44,6 +47,7 @@ class _Delete(Operation):
 
     system = MPW
     posted_by: ClassVar[str]
+    kind: ClassVar[str]
 
     def delete(self, client: MpwClient, key: str) -> Written:
         """Make the call."""
@@ -112,9 +116,17 @@ class _Delete(Operation):
         """
         with ctx.read() as conn:
             own = push_of_key(conn, self.posted_by, row.api_key)
-        fields = fields_of(own.payload) if own is not None else {}
-        pair = text(fields.get("warehouse_name")) or ctx.policy.warehouse or "", text(fields.get("part_number"))
+            fields = fields_of(own.payload) if own is not None else {}
+            pair = text(fields.get("warehouse_name")) or ctx.policy.warehouse or "", text(fields.get("part_number"))
+            if not pair[1]:  # payloads of what is long done are forgotten, the ledger is not
+                pair = _place_of(conn, self.kind, row.api_key)
         return all(pair) and ask_parts(ctx, [pair], store=False)[pair].state != "found"
+
+
+def _place_of(conn: Connection, kind: str, api_key: str) -> tuple[str, str]:
+    """Return warehouse and part of an event as MPW last showed it; empty where it never did."""
+    shown = [entry for entry in event_entries(conn, kind, api_key) if entry.system == MPW]
+    return (shown[-1].warehouse or "", shown[-1].item) if shown else ("", "")
 
 
 class DeleteReceipt(_Delete):
@@ -122,6 +134,7 @@ class DeleteReceipt(_Delete):
 
     name = DELETE_RECEIPT
     posted_by = POST_RECEIPT
+    kind = RECEIPT
 
     def delete(self, client: MpwClient, key: str) -> Written:
         """Make the call."""
@@ -140,6 +153,7 @@ class DeleteIssuance(_Delete):
 
     name = DELETE_ISSUANCE
     posted_by = POST_ISSUANCE
+    kind = ISSUANCE
 
     def delete(self, client: MpwClient, key: str) -> Written:
         """Make the call."""
