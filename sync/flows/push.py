@@ -45,7 +45,7 @@ from sync.flows.operations.base import (
 from sync.flows.operations.registry import operations
 from sync.flows.settle import Settlement, open_about, settle, settle_all
 from sync.flows.sweep import TELL_AFTER, sweep_once
-from sync.store.facts import fact, forget_fact, set_fact
+from sync.store.facts import fact, set_fact
 from sync.store.outbox import Push
 from sync.store.outbox_work import (
     Candidate,
@@ -249,7 +249,10 @@ class _Clerk:
         for call in sent:
             if isinstance(call.failure, AuthError):
                 self._ctx.pause(call.operation.system, call.failure)
-        return [*(call for call in sent if self._settles(call)), *claimed, *begun]
+        going = [*(call for call in sent if self._settles(call)), *claimed, *begun]
+        if following and not going and self._waiting:  # others took all of them: no reason to end the round
+            return self.write([], room)
+        return going
 
     def _goes(self, call: _Call) -> bool:
         if isinstance(call.failure, RemoteError):
@@ -330,7 +333,7 @@ def _prepare_failed(
         if isinstance(error, RetryableError):
             stop.set()
             pause = backoff(1, base=ctx.policy.retry_base, random=ctx.random.random(), retry_after=asked)
-            set_fact(conn, _rest_fact(operation.system), (now + pause).isoformat(), now=now)
+            _rest(conn, operation.system, now + pause, now=now)
 
 
 def _settle_unsent(
@@ -440,9 +443,7 @@ def _record(
         counts.note(one.to.state)
     rests = [one.to.due_at for one in settled if _rests(one.to, now) and one.to.due_at is not None]
     if rests:
-        set_fact(conn, _rest_fact(operation.system), max(rests).isoformat(), now=now)
-    elif any(one.to.state == "done" for one in settled):
-        forget_fact(conn, _rest_fact(operation.system))
+        _rest(conn, operation.system, max(rests), now=now)
     for row, to in ((one.row, one.to) for one in settlements if one not in settled):
         # our lease ran out while we waited or stood still: somebody else settles it
         log.warning("push.dropped", outbox_id=row.id, api_key=row.api_key, fence=row.fence, outcome=to.outcome)
@@ -460,6 +461,16 @@ def _decided(ctx: Context, conn: Connection, row: Push, outcome: Outcome, now: d
 def _rests(to: Transition, now: datetime) -> bool:
     outcome = to.cause
     return isinstance(outcome, NotSent) and to.due_at is not None and (not outcome.at_once or to.due_at > now)
+
+
+def _rest(conn: Connection, system: str, until: datetime, *, now: datetime) -> None:
+    """Leave a system alone until then, or for longer where it asked for longer.
+
+    No answer shortens that: those that come in meanwhile are to calls that were on their way already.
+    """
+    known = fact(conn, _rest_fact(system))
+    if known is None or datetime.fromisoformat(known) < until:
+        set_fact(conn, _rest_fact(system), until.isoformat(), now=now)
 
 
 def _rest_fact(system: str) -> str:

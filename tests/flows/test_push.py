@@ -16,17 +16,18 @@ from sqlalchemy import Connection, update
 from sync.clients.mpw.client import MpwClient
 from sync.domain.ledger import new_entry
 from sync.domain.outbox import Outcome
-from sync.errors import RejectedError
+from sync.errors import RejectedError, RetryableError
 from sync.flows.context import Context
 from sync.flows.operations.receipt import PostReceipt
 from sync.flows.operations.registry import operations
-from sync.flows.push import push_once
+from sync.flows.push import push_once, resting_until
 from sync.flows.sweep import sweep_once
 from sync.flows.verify import verify_once
 from sync.store.documents import insert_documents
 from sync.store.engine import Store
 from sync.store.ledger import append_entries
 from sync.store.outbox import Push, attempts_of
+from sync.store.outbox_work import Candidate, candidates
 from sync.store.schema import documents, ledger_entries, outbox
 from tests.clocks import FakeClock
 from tests.flows.outbox_world import MAIN, PART, OutboxWorld, outbox_world
@@ -209,6 +210,57 @@ def test_429_rests_the_whole_system_until_retry_after(world: OutboxWorld) -> Non
     assert world.push().sent == 5
 
     assert not world.unsettled()
+
+
+def test_an_answer_that_comes_after_a_429_does_not_end_the_rest_that_it_asked_for(
+    world: OutboxWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(5):
+        world.receipt(f"k-{n}", part_number=f"Q-{n}")
+    real: Callable[[PostReceipt, Context, Sequence[Push]], dict[int, Outcome]] = PostReceipt.send
+    under_way = threading.Event()
+
+    def send(self: PostReceipt, ctx: Context, rows: Sequence[Push]) -> dict[int, Outcome]:
+        if rows[0].api_key == "k-0":
+            assert under_way.wait(10)
+            raise RetryableError("slow down", status=429, retry_after=timedelta(seconds=100))
+        if rows[0].api_key == "k-1":
+            under_way.set()
+            assert _comes_true(lambda: resting_until(world.ctx, "mpw") is not None)
+        return real(self, ctx, rows)
+
+    monkeypatch.setattr(PostReceipt, "send", send)
+    world.push(concurrency=2)
+    monkeypatch.undo()
+
+    assert world.outcomes(1) == ["429"]
+    assert world.outcomes(2) == ["done"]
+    world.clock.advance(seconds=99)
+    assert world.push().sent == 0
+    world.clock.advance(seconds=2)
+    world.push()
+    assert not world.unsettled()
+
+
+def _comes_true(condition: Callable[[], bool]) -> bool:
+    return any(condition() or threading.Event().wait(0.01) for _ in range(1000))
+
+
+def test_a_row_that_another_worker_took_does_not_end_the_round(
+    lone_world: OutboxWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, other = lone_world.receipt("k-0", part_number="Q-0"), lone_world.receipt("k-1", part_number="Q-1")
+    with lone_world.store.write() as conn:
+        conn.execute(update(outbox).where(outbox.c.id == taken).values(fence=7))
+    real = candidates
+
+    def outdated(*args: Any, **more: Any) -> list[Candidate]:
+        return [replace(one, push=replace(one.push, fence=one.push.fence % 7)) for one in real(*args, **more)]
+
+    monkeypatch.setattr("sync.flows.push.candidates", outdated)
+
+    assert lone_world.push().sent == 1
+    assert (lone_world.state(taken), lone_world.state(other)) == ("ready", "done")
 
 
 def test_a_burst_of_429_settles(world: OutboxWorld) -> None:
