@@ -287,11 +287,17 @@ class _Clerk:
             if call.outcomes:
                 answered.setdefault(call.operation.name, []).extend((row, call.outcomes[row.id]) for row in call.rows)
             elif self._ctx.clock.now() < _lease_end(call.rows):
-                for row in call.rows:
-                    unclaim(conn, row)
+                self._give_back(conn, call)
             # else: the sweep makes these rows unknown, as every row whose lease ran out
         for name, rows in answered.items():
             _record(self._ctx, conn, operations()[name], rows, self.counts)
+
+    def _give_back(self, conn: Connection, call: _Call) -> None:
+        """Undo a claim, and let what was written with it follow: an order is not shown as sent, no echo is expected."""
+        again = Transition("ready", "given_back", None)
+        for row in call.rows:
+            if unclaim(conn, row):
+                call.operation.after(conn, row, again, policy=self._ctx.policy, now=self._ctx.clock.now())
 
     def _claim(self, conn: Connection, calls: Sequence[_Call]) -> None:
         """Claim calls of one row each together, and those of several rows each for itself: they share a batch id."""

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from sync.clients.mpw.client import MpwClient
 from sync.domain.ledger import new_entry
 from sync.errors import RejectedError
 from sync.flows.operate import resolve_push
+from sync.flows.operations.approval import Approve
 from sync.flows.operations.approval_read import orders_between
 from sync.flows.operations.ours import mpw
 from sync.flows.operations.transfer import _hint
 from sync.store.engine import Store
 from sync.store.ledger import append_entries
+from sync.store.outbox import Push
 from sync.store.retention import prune_done_pushes
 from sync.store.schema import outbox, purchase_orders
 from tests.clocks import FakeClock
@@ -202,6 +206,37 @@ def test_the_order_shows_what_became_of_its_approval(world: OutboxWorld) -> None
         assert conn.execute(purchase_orders.select()).one().approval == "done"
 
     assert seen[0] == "sent"
+
+
+def test_an_approval_that_an_end_of_the_program_keeps_back_is_not_shown_as_sent(
+    world: OutboxWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order(world, 1000)
+    now = world.clock.now()
+    with world.store.write() as conn:
+        conn.execute(
+            purchase_orders.insert().values(
+                number="1000", status="requisition", created_on=now.date(), lines=2, terms_digest="", digest="",
+                raw="{}", final=False, first_read_at=now, last_read_at=now, changed_at=now, approval="wanted",
+            )
+        )  # fmt: skip
+    push = world.approval(1000)
+    ending = threading.Event()
+    real = Approve.claimed
+
+    def claimed(self: Approve, conn: Connection, row: Push, **more: Any) -> None:
+        real(self, conn, row, **more)
+        ending.set()
+
+    monkeypatch.setattr(Approve, "claimed", claimed)
+    world.ctx.stopping = ending.is_set
+
+    assert world.push().sent == 0
+
+    assert (world.state(push), world.row(push).tries, world.outcomes(push)) == ("ready", 0, [])
+    assert world.requests("mpw.approve") == 0
+    with world.store.read() as conn:
+        assert conn.execute(purchase_orders.select()).one().approval == "wanted"
 
 
 def test_orders_are_read_also_where_no_page_can_be_asked_for(world: OutboxWorld) -> None:
