@@ -217,8 +217,10 @@ def _sqlite(url: URL) -> str:
         )
     if not url.database or url.database.startswith(":memory:"):
         raise ValueError("a database in memory forgets what was pushed; name a file, like sqlite:///mpsync.db")
+    if url.database.startswith("file:"):
+        raise ValueError("a file: address is not understood; name the file itself, like sqlite:////a/b.db")
     folder = Path(url.database).parent
-    if not url.database.startswith("file:") and not folder.is_dir():
+    if not folder.is_dir():
         raise ValueError(f"the folder {quoted(str(folder))} does not exist; make it, or name another file")
     return url.set(drivername="sqlite").render_as_string(hide_password=False)
 
@@ -226,7 +228,11 @@ def _sqlite(url: URL) -> str:
 def _postgresql(url: URL) -> str:
     if importlib.util.find_spec("psycopg") is None:
         raise ValueError("PostgreSQL needs its driver; install it: pip install 'psycopg[binary]'")
-    return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    url = url.set(drivername="postgresql+psycopg")
+    given = url.query.get("password")
+    if url.password is None and isinstance(given, str):  # libpq takes it there too; where it belongs it is hidden
+        url = url.set(password=given).difference_update_query(["password"])
+    return url.render_as_string(hide_password=False)
 
 
 def quoted(text: str) -> str:

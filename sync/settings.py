@@ -182,8 +182,9 @@ class Settings(BaseSettings):
     def secrets(self) -> tuple[str, ...]:
         """Return what must never be shown: for the log's redaction."""
         hidden = [secret.get_secret_value() for secret in (self.mpw_password, self.mpservices_token) if secret]
-        password = make_url(self.database_url).password
-        return (*hidden, *((str(password),) if password else ()))
+        url = make_url(self.database_url)
+        of_database = [url.password, *(value for name, value in url.query.items() if "password" in name.lower())]
+        return (*hidden, *(str(secret) for secret in of_database if secret))
 
 
 def variable_names() -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from sync.clock import Clock
 from sync.errors import AuthError, RemoteError, SyncError
 from sync.flows.context import MPSERVICES, MPW
 from sync.settings import Settings, unknown_variables
-from sync.store.engine import Store
+from sync.store.engine import Store, shown
 from sync.store.facts import heartbeat_age
 from sync.store.migrate import check
 from sync.store.pauses import pause_reason
@@ -136,13 +136,13 @@ def _address(settings: Settings) -> Iterator[Finding]:
 def of_database(settings: Settings, clock: Clock) -> Iterator[Finding]:
     """Look at the database: is it there, of our schema, with room to grow, and is a daemon at work on it?"""
     url = make_url(settings.database_url)
-    shown = url.render_as_string(hide_password=True)
+    address = shown(url)
     try:
         state = check(settings.database_url)
     except SQLAlchemyError as error:
         trouble = trouble_of(error)
         hint = trouble.hint or "correct DATABASE_URL, or start the database"
-        yield Finding("database", "wrong", f"{shown}: {trouble.what}", hint)
+        yield Finding("database", "wrong", f"{address}: {trouble.what}", hint)
         return
     except SyncError as error:
         yield Finding("database", "wrong", error.message, error.hint or "install a newer mpsync")
@@ -150,14 +150,14 @@ def of_database(settings: Settings, clock: Clock) -> Iterator[Finding]:
     if url.get_backend_name() == "sqlite":
         yield from _disk(Path(url.database or "").absolute())
     if state.current is None:
-        yield Finding("database", "note", f"{shown} holds nothing yet", "`mpsync once` or `mpsync run` prepares it")
+        yield Finding("database", "note", f"{address} holds nothing yet", "`mpsync once` or `mpsync run` prepares it")
         return
     if not state.up_to_date:
         yield Finding(
             "database", "wrong", f"its schema is {state.current}, not {state.head}", "run `mpsync db upgrade`"
         )
         return
-    yield Finding("database", "ok", f"{shown} has schema {state.current}")
+    yield Finding("database", "ok", f"{address} has schema {state.current}")
     with closing(Store(settings.database_url)) as store:
         yield from _inside(store, settings, clock)
 

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sync.clock import Clock
 from sync.errors import LeaseHeldError, LeaseLostError
-from sync.store.engine import Store
+from sync.store.engine import Store, shown
 from sync.store.leases import Lease, release_lease, take_lease
 from sync.store.trouble import trouble_of
 
@@ -68,7 +68,7 @@ class Leadership:
         if not took:
             self.drop_file()
             raise LeaseHeldError(
-                f"another mpsync works on {self._store.url.render_as_string(hide_password=True)}",
+                f"another mpsync works on {shown(self._store.url)}",
                 hint="stop it first (one daemon per SQLite file), or let it do this work; `mpsync status` shows it",
             )
 

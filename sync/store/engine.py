@@ -78,6 +78,12 @@ class Store:
         self.engine.dispose()
 
 
+def shown(url: URL) -> str:
+    """Return a database's address for people's eyes: without any password, wherever it stands."""
+    secret = [name for name in url.query if "password" in name.lower()]
+    return url.difference_update_query(secret).render_as_string(hide_password=True)
+
+
 def lock_appends(conn: Connection) -> None:
     """Make this transaction the only one that appends to the ledger until it ends.
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import make_url
 
 from sync.errors import ConfigError
 from sync.settings import ROUTES, Settings, load_settings, unknown_variables, variable_names
+from sync.store.engine import shown
 
 # interface.md's table, word for word.
 PROMISED = {
@@ -191,6 +193,7 @@ def test_the_cut_is_an_instant_and_a_plain_day_begins_at_midnight_in_mpws_zone(t
         ("DATABASE_URL", "hunter2", "not a database address", "sqlite:///mpsync.db"),
         ("DATABASE_URL", "postgres://u:hunter2@h:port/d", "not a database address", "postgresql+psycopg://"),
         ("DATABASE_URL", "sqlite://", "memory", "sqlite:///mpsync.db"),
+        ("DATABASE_URL", "sqlite:///file:/tmp/x.db?uri=true", "file:", "sqlite:////a/b.db"),
         ("DATABASE_URL", "sqlite://relative.db", "no host", "sqlite:///mpsync.db"),
         ("DATABASE_URL", "sqlite:////no/such/folder/x.db", "'/no/such/folder'", "make it"),
     ],
@@ -349,3 +352,15 @@ def test_a_misspelt_variable_is_found_with_the_one_that_was_meant(tmp_path: Path
         ("SYNC_XYZZY", None),
         ("mpservices_token", "MPSERVICES_TOKEN"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("query", "secret"), [("?password=hunter2", "hunter2"), ("?sslpassword=hunter3&sslmode=require", "hunter3")]
+)
+def test_a_password_in_the_query_of_the_databases_address_is_a_secret_too(query: str, secret: str) -> None:
+    settings = load_settings({"DATABASE_URL": f"postgresql://sync@db/books{query}"}, dotenv=None)
+
+    assert secret in settings.secrets()
+    assert secret not in shown(make_url(settings.database_url))
+    assert "sync" in shown(make_url(settings.database_url))
+    assert secret not in repr(settings)
