@@ -147,9 +147,19 @@ def _push_system(ctx: Context, system: str, *, limit: int, width: int) -> PushCo
             after=ctx.turns.get(system, ""),
         )
     ctx.turns[system] = found[-1].push.entity_key if len(found) == limit else ""
-    clerk = _Clerk(ctx, _calls(known, found), width)
-    run_line(clerk.work, clerk.write, width=width, ahead=clerk.ahead)
-    return clerk.counts
+    calls = _calls(known, found)
+    counts = PushCounts()
+    for some, lanes in (([call for call in calls if call.operation.repeatable], width), (_unrepeatable(calls), 1)):
+        if some and not ctx.stopping() and resting_until(ctx, system) is None:
+            clerk = _Clerk(ctx, some, lanes)
+            run_line(clerk.work, clerk.write, width=lanes, ahead=clerk.ahead)
+            counts.add(clerk.counts)
+    return counts
+
+
+def _unrepeatable(calls: Sequence[_Call]) -> list[_Call]:
+    """Return calls that go one by one: were we killed, a person is asked about each that was claimed."""
+    return [call for call in calls if not call.operation.repeatable]
 
 
 @dataclass(slots=True)
@@ -236,7 +246,17 @@ class _Clerk:
     # in the database
 
     def write(self, ended: Sequence[_Call], room: int) -> list[_Call]:
-        """Write down what calls came to, and return those that go on or begin: at most `room` of them begin."""
+        """Write down what calls came to, and return those that go on or begin: at most `room` of them begin.
+
+        Where that fails, what is claimed and not yet sent is not sent: its answer could not be written down either.
+        """
+        try:
+            return self._write(ended, room)
+        except BaseException:
+            self._stop.set()
+            raise
+
+    def _write(self, ended: Sequence[_Call], room: int) -> list[_Call]:
         sent = [call for call in ended if call.stage == "send"]
         prepared = [call for call in ended if call.stage == "prepare"]
         following = [call for call in prepared if self._goes(call)][:room]
@@ -251,7 +271,7 @@ class _Clerk:
                 self._ctx.pause(call.operation.system, call.failure)
         going = [*(call for call in sent if self._settles(call)), *claimed, *begun]
         if following and not going and self._waiting:  # others took all of them: no reason to end the round
-            return self.write([], room)
+            return self._write([], room)
         return going
 
     def _goes(self, call: _Call) -> bool:

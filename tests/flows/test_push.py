@@ -11,12 +11,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, func, select, update
 
 from sync.clients.mpw.client import MpwClient
 from sync.domain.ledger import new_entry
 from sync.domain.outbox import Outcome
 from sync.errors import RejectedError, RetryableError
+from sync.flows import push as push_flow
 from sync.flows.context import Context
 from sync.flows.operations.receipt import PostReceipt
 from sync.flows.operations.registry import operations
@@ -261,6 +262,49 @@ def test_a_row_that_another_worker_took_does_not_end_the_round(
 
     assert lone_world.push().sent == 1
     assert (lone_world.state(taken), lone_world.state(other)) == ("ready", "done")
+
+
+def test_what_is_claimed_is_not_sent_once_an_answer_could_not_be_written_down(
+    world: OutboxWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(20):
+        world.receipt(f"k-{n}", part_number=f"Q-{n}")
+    real: Callable[[PostReceipt, Context, Sequence[Push]], dict[int, Outcome]] = PostReceipt.send
+    write, failed = push_flow._Clerk.write, threading.Event()
+
+    def send(self: PostReceipt, ctx: Context, rows: Sequence[Push]) -> dict[int, Outcome]:
+        assert rows[0].api_key == "k-0" or failed.wait(10)
+        return real(self, ctx, rows)
+
+    def fails_once(clerk: Any, ended: Any, room: int) -> Any:
+        if ended and not failed.is_set():
+            monkeypatch.setattr(clerk, "_record", _disk_full)
+        try:
+            return write(clerk, ended, room)
+        finally:
+            if ended and not failed.is_set():
+                monkeypatch.delattr(clerk, "_record")
+                failed.set()
+
+    monkeypatch.setattr(PostReceipt, "send", send)
+    monkeypatch.setattr(push_flow._Clerk, "write", fails_once)
+    with pytest.raises(OSError, match="no space"):
+        world.push(concurrency=2)
+    monkeypatch.undo()
+
+    with world.store.read() as conn:
+        rows = {row.api_key: (row.state, row.tries) for row in conn.execute(outbox.select())}
+    sent = world.requests("mpw.post_receipt")
+    assert sent <= 3
+    assert rows.pop("k-0") == ("sending", 1)
+    assert sorted(rows.values()) == [("done", 1)] * (sent - 1) + [("ready", 0)] * (20 - sent)
+    world.clock.advance(hours=1)
+    world.settle()
+    assert world.requests("mpw.post_receipt") == 20
+
+
+def _disk_full(*_: object) -> None:
+    raise OSError("no space")
 
 
 def test_a_burst_of_429_settles(world: OutboxWorld) -> None:
@@ -519,6 +563,26 @@ def test_a_push_whose_read_before_fails_waits_without_an_attempt(world: OutboxWo
 
     assert world.state(push) == "done"
     assert world.sandbox.mpw.stock(PART, "WH2") == 3
+
+
+def test_transfers_go_one_by_one_and_none_is_claimed_before_its_turn(lone_world: OutboxWorld) -> None:
+    lone_world.sandbox.mpw.add_part(PART, "WH2")
+    for n in range(6):
+        payload = {"part_number": PART, "warehouse_name": MAIN, "destination_warehouse_name": "WH2", "quantity": 1}
+        lone_world.add("post_transfer", f"t-{n}", payload, entity_key=f"item:{n}")
+    in_flight: list[int] = []
+
+    def count(_: object) -> bool:
+        with lone_world.store.read() as conn:
+            query = select(func.count()).select_from(outbox).where(outbox.c.state == "sending")
+            in_flight.append(int(conn.execute(query).scalar_one()))
+        return True
+
+    lone_world.sandbox.faults.add("mpw.transfer", "slow", times=6, seconds=0, match=count)
+
+    assert lone_world.push(concurrency=4).done == 6
+    assert in_flight == [1] * 6
+    assert lone_world.sandbox.mpw.stock(PART, "WH2") == 6
 
 
 def test_a_person_is_told_of_a_push_whose_read_before_is_refused_for_a_day(

@@ -77,6 +77,7 @@ class Operation(ABC):
     name: ClassVar[str]
     system: ClassVar[str]
     leader_only: ClassVar[bool] = False
+    repeatable: ClassVar[bool] = True  # False: never sent again while its outcome is unknown
     batch: ClassVar[int] = 1
     """How many rows one call may carry."""
 
