@@ -314,10 +314,21 @@ def _not_sent(row: Standing, outcome: NotSent, *, now: datetime, retrying: Retry
     return Transition(state, name, outcome, due_at=due, last_error=outcome.reason)
 
 
+WORKER_STOPPED = "the worker stopped between the claim and the answer"
+"""What an attempt says that nobody saw the end of; its `ended_at` is when somebody noticed."""
+
+
 def after_lease_ran_out(*, now: datetime) -> Transition:
     """Decide what becomes of a row in `sending` whose worker is gone: its call may have gone out."""
-    reason = "the worker stopped between the claim and the answer"
-    return Transition("unknown", "unknown", Unclear(reason), due_at=now, ambiguous=True, counts=True, last_error=reason)
+    return Transition(
+        "unknown",
+        "unknown",
+        Unclear(WORKER_STOPPED),
+        due_at=now,
+        ambiguous=True,
+        counts=True,
+        last_error=WORKER_STOPPED,
+    )
 
 
 def after_verification(row: Standing, verdict: Verdict, *, now: datetime, retrying: Retrying) -> Transition:

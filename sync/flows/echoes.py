@@ -31,6 +31,7 @@ from sync.domain.echo import (
 )
 from sync.domain.ledger import ADJUSTMENT, NewEntry
 from sync.domain.money import plain
+from sync.domain.outbox import WORKER_STOPPED
 from sync.domain.policy import Policy
 from sync.store.echoes import (
     Expected,
@@ -156,7 +157,7 @@ def _expectation(
 
 def _end_of_call(expected: Expected, *, policy: Policy) -> datetime | None:
     """Return when a call of unclear outcome ended, if we saw it end: the sweep ends what a crash left open."""
-    if expected.started_at is None or expected.ended_at is None:
+    if expected.started_at is None or expected.ended_at is None or expected.error == WORKER_STOPPED:
         return None
     return expected.ended_at if expected.ended_at - expected.started_at <= policy.request_timeout else None
 

@@ -149,7 +149,7 @@ def _push_system(ctx: Context, system: str, *, limit: int, width: int) -> PushCo
     ctx.turns[system] = found[-1].push.entity_key if len(found) == limit else ""
     calls = _calls(known, found)
     counts = PushCounts()
-    for some, lanes in (([call for call in calls if call.operation.repeatable], width), (_unrepeatable(calls), 1)):
+    for some, lanes in ((_in_line(calls), width), (_one_by_one(calls), 1)):
         if some and not ctx.stopping() and resting_until(ctx, system) is None:
             clerk = _Clerk(ctx, some, lanes)
             run_line(clerk.work, clerk.write, width=lanes, ahead=clerk.ahead)
@@ -157,9 +157,16 @@ def _push_system(ctx: Context, system: str, *, limit: int, width: int) -> PushCo
     return counts
 
 
-def _unrepeatable(calls: Sequence[_Call]) -> list[_Call]:
-    """Return calls that go one by one: were we killed, a person is asked about each that was claimed."""
-    return [call for call in calls if not call.operation.repeatable]
+def _in_line(calls: Sequence[_Call]) -> list[_Call]:
+    return [call for call in calls if not call.operation.one_by_one]
+
+
+def _one_by_one(calls: Sequence[_Call]) -> list[_Call]:
+    """Return calls that go right after their reads.
+
+    An approval cannot be undone, and a transfer that a killed daemon had claimed is asked about, sent or not.
+    """
+    return [call for call in calls if call.operation.one_by_one]
 
 
 @dataclass(slots=True)

@@ -39,6 +39,7 @@ class Expected:
     ended_at: datetime | None
     answered_at: datetime | None
     http_status: int | None
+    error: str | None
 
 
 def expect_echo(
@@ -282,6 +283,7 @@ _EXPECTED = (
         attempts.c.ended_at,
         attempts.c.answered_at,
         attempts.c.http_status,
+        attempts.c.error,
     )
     .join(outbox, outbox.c.id == echoes.c.outbox_id)
     .outerjoin(attempts, and_(attempts.c.outbox_id == outbox.c.id, attempts.c.n == _LAST_ATTEMPT))

@@ -317,3 +317,25 @@ def test_a_crash_between_the_patch_and_its_record_leaves_one_effect(met: StockWo
     assert met.stocks() == (115, 115)
     assert json.loads(row.payload)["new_stock"] == "115"
     assert [patch["new_stock"] for patch in met.patches()].count("115") == 1
+
+
+def test_what_a_restart_finds_of_a_call_that_a_crash_left_open_was_not_read_right_after_it(store: Store) -> None:
+    with stock_world(store, tick=0.001) as world:
+        world.ctx.alone = True  # as on SQLite: the successor of a killed daemon starts at once
+        world.moves(2)
+        world.poll()
+        world.work_but_patch()
+        real = world.ctx.mpservices
+        assert real is not None
+        world.ctx.mpservices = DiesAfterwards(real)  # type: ignore[assignment]
+        with pytest.raises(KeyboardInterrupt):
+            push_once(world.ctx)
+        world.ctx.mpservices, world.ctx.owner = real, "the successor"
+        world.clock.advance(1)
+        world.moves(4)
+
+        world.poll()
+        world.work()
+
+        assert [echo.outcome for echo in world.echoes()] == [None]
+        assert "undecided" in {line.role for line in world.lines()}

@@ -45,6 +45,7 @@ class Approve(Operation):
     name = APPROVE
     system = MPW
     batch = APPROVALS_MAX
+    one_by_one = True
 
     def prepare(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Preparation]:
         """Read the orders again: only one that is still a requisition, on the terms that were approved, goes."""

@@ -77,7 +77,9 @@ class Operation(ABC):
     name: ClassVar[str]
     system: ClassVar[str]
     leader_only: ClassVar[bool] = False
-    repeatable: ClassVar[bool] = True  # False: never sent again while its outcome is unknown
+    one_by_one: ClassVar[bool] = (
+        False  # sent right after its reads, none claimed ahead: it cannot be repeated, or undone
+    )
     batch: ClassVar[int] = 1
     """How many rows one call may carry."""
 

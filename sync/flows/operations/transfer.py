@@ -23,7 +23,7 @@ class PostTransfer(Operation):
 
     name = POST_TRANSFER
     system = MPW
-    repeatable = False
+    one_by_one = True
 
     def prepare(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Preparation]:
         """Read the stock of both warehouses: all that can be compared should the answer be lost."""
