@@ -34,7 +34,7 @@ SETTINGS = {
 }
 """Late arrival is longer than a slow answer: a call of a killed caller may still land within it."""
 
-STUCK_SECONDS = 60.0
+STUCK_SECONDS = 150.0
 """So long without anything met that had not met before: it never will."""
 
 
@@ -89,7 +89,7 @@ class Daemon:
         self.frozen = False
         self.process.send_signal(signal.SIGCONT)
 
-    def end(self, *, seconds: float = 60.0) -> int:
+    def end(self, *, seconds: float = 150.0) -> int:
         """SIGTERM; return the exit code."""
         if self.frozen:
             self.thaw()
@@ -224,7 +224,7 @@ def kept_on_failure(prefix: str) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def wait_until(condition: Callable[[], object], what: str, *, seconds: float = 60.0) -> None:
+def wait_until(condition: Callable[[], object], what: str, *, seconds: float = 150.0) -> None:
     """Return once it is so; AssertionError that names it when it does not come to be."""
     deadline = time.monotonic() + seconds
     while not condition():
