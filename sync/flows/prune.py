@@ -16,6 +16,8 @@ from sync.store.retention import PRUNED_AT, prune_done_pushes, prune_raw, prune_
 log = structlog.get_logger()
 
 EVERY = timedelta(days=1)
+HOST_GONE_AFTER = timedelta(days=60)
+"""A host's heartbeat is kept so long: once it is forgotten, its healthcheck answers from those of the others."""
 BATCH = 2_000
 """Rows a transaction: a fraction of a second, so that no push waits for it."""
 
@@ -53,7 +55,7 @@ def prune_once(ctx: Context) -> PruneCounts:
         counts.documents = _raw(ctx, now - policy.keep_raw, now)
     with ctx.write() as conn:
         set_fact(conn, PRUNED_AT, now.isoformat(), now=now)
-        forget_heartbeats(conn, now - EVERY)
+        forget_heartbeats(conn, now - HOST_GONE_AFTER)
     tidy(ctx.store)
     if counts != PruneCounts():
         log.info("prune.done", runs=counts.runs, pushes=counts.pushes, documents=counts.documents)

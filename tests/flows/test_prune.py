@@ -280,8 +280,8 @@ def test_a_file_gives_back_what_was_freed_and_its_log_is_emptied(sqlite_store: S
 def test_hosts_whose_daemon_is_long_gone_are_forgotten_and_the_heartbeat_is_not(store: Store, clock: FakeClock) -> None:
     ctx = context(store, clock)
     with store.write() as conn:
-        beat(conn, "gone", now=clock.now() - timedelta(days=2))
-        beat(conn, "still-here", now=clock.now() - timedelta(hours=1))
+        beat(conn, "gone", now=clock.now() - timedelta(days=61))
+        beat(conn, "still-here", now=clock.now() - timedelta(days=3))
 
     prune_once(ctx)
 
