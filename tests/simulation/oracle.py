@@ -329,7 +329,8 @@ class Oracle:
             "deleted_in_mpw": bool(people.deleted_keys) or people.lost_permission,  # few rows: no guard holds them
             "push_conflict": self._was_touched(key),
             "mass_disappearance": people.lost_permission or people.deleted_rows >= 1,
-            "echo_undecided": any(name.startswith("mps_") for name in people.acts),
+            "echo_undecided": any(name.startswith("mps_") for name in people.acts)
+            or (hits["late"] > 0 and self._was_unclear(facts)),  # the read right after it lacked what came late
             "push_undecidable": self._was_unclear(facts),
             "push_unknown": self._was_unclear(facts),
             "push_dead": people.lost_permission
