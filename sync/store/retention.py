@@ -23,7 +23,10 @@ PRUNED_RUNS = "pruned_runs"
 PRUNED_ATTEMPTS = "pruned_attempts"
 """Facts that hold what pruned rows had counted, so that a counter made of tables and facts never falls."""
 
-_NOTE = '{"pruned_on":'
+PRUNED_ON = "pruned_on"
+"""The one field of a payload or raw text that was forgotten: the day of that."""
+
+_NOTE = f'{{"{PRUNED_ON}":'
 
 
 def prune_runs(conn: Connection, before: datetime, *, limit: int, now: datetime) -> int:
@@ -51,8 +54,9 @@ def prune_runs(conn: Connection, before: datetime, *, limit: int, now: datetime)
 def prune_done_pushes(conn: Connection, before: datetime, *, limit: int, now: datetime) -> int:
     """Forget payload and attempts of pushes that were done before an instant; return how many.
 
-    The row stays, with its key, its evidence and what it was for: it is why nothing is pushed twice. An item's newest
-    stock patch stays whole, since the next one is compared with it.
+    The row stays, with its key, its evidence and what it was for: it is why nothing is pushed twice. The newest stock
+    patch of an item that was done stays whole, since the next one is compared with it: also where a newer one waits,
+    which may be superseded yet.
     """
     query = select(outbox.c.id).where(_is_forgettable(before)).order_by(outbox.c.id).limit(limit)
     ids = list(conn.execute(query).scalars())
@@ -128,7 +132,7 @@ def tidy(store: Store) -> None:
 def _is_forgettable(before: datetime) -> ColumnElement[bool]:
     newest_patches = (
         select(func.max(outbox.c.id))
-        .where(outbox.c.operation == PATCH_STOCK, outbox.c.state != "superseded")
+        .where(outbox.c.operation == PATCH_STOCK, outbox.c.state == "done")
         .group_by(outbox.c.item)
     )
     waiting = exists().where(echoes.c.outbox_id == outbox.c.id, echoes.c.closed_at.is_(None))

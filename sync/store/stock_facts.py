@@ -19,6 +19,7 @@ from sync.domain.stock import OPEN, ItemFacts, Ledger, PatchRow, Target
 from sync.store.exceptions import open_exceptions
 from sync.store.facts import RECONCILED_SEQ, fact
 from sync.store.item_states import Belief, beliefs
+from sync.store.retention import PRUNED_ON
 from sync.store.schema import (
     echoes,
     item_states,
@@ -366,7 +367,10 @@ def _products(conn: Connection, ids: list[str]) -> dict[str, list[str]]:
 
 
 def _patches(conn: Connection, ids: list[str]) -> dict[str, PatchRow]:
-    """Return each item's newest patch that still stands for something: not superseded by a newer one."""
+    """Return each item's newest patch that still stands for something: not superseded by a newer one.
+
+    One whose payload was forgotten (by a version that kept too few) says nothing any more, as if there were none.
+    """
     newest = (
         select(func.max(outbox.c.id))
         .where(outbox.c.item.in_(ids), outbox.c.operation == PATCH_STOCK, outbox.c.state != "superseded")
@@ -382,6 +386,8 @@ def _patches(conn: Connection, ids: list[str]) -> dict[str, PatchRow]:
     found: dict[str, PatchRow] = {}
     for row in conn.execute(select(outbox, created.label("created")).where(outbox.c.id.in_(newest))):
         payload, facts_ = json.loads(row.payload), json.loads(row.facts)
+        if PRUNED_ON in payload:
+            continue
         found[row.item] = PatchRow(
             row.id,
             row.state,

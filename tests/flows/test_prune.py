@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, select, text
+from sqlalchemy import event, insert, select, text, update
 
 from sync.domain.outbox import PATCH_STOCK
 from sync.domain.policy import Policy
@@ -24,6 +24,7 @@ from sync.store.facts import beat
 from sync.store.outbox import push_exists
 from sync.store.reports import event_story, last_runs
 from sync.store.retention import PRUNED_ATTEMPTS, PRUNED_RUNS, pruned_counts
+from sync.store.stock_facts import item_facts
 from tests.clocks import FakeClock
 from tests.views.story import NOON, done, push, tell
 
@@ -154,6 +155,38 @@ def test_the_newest_stock_patch_of_an_item_stays_whole_for_the_next_to_be_compar
 
     assert "pruned_on" in payload(store, older)
     assert payload(store, newest) == '{"part_number": "P-1"}'
+
+
+@pytest.mark.parametrize("state", ["held", "ready"])
+def test_an_item_s_newest_done_patch_stays_whole_while_one_waits_that_may_be_superseded_yet(
+    store: Store, clock: FakeClock, state: str
+) -> None:
+    patch = {"operation": PATCH_STOCK, "item": "E", "payload": '{"new_stock": "5", "new_cost": "2.5"}'}
+    older, kept = (add(store, schema.outbox, **done(f"s-{n}", **patch)) for n in (1, 2))
+    waiting = add(store, schema.outbox, **push("s-3", **patch, state=state))
+    ctx = context(store, clock)
+
+    prune_once(ctx)
+    with store.write() as conn:
+        conn.execute(
+            update(schema.outbox).where(schema.outbox.c.id == waiting).values(state="superseded", finalized_at=NOON)
+        )
+    with store.read() as conn:
+        known = item_facts(conn, ["E"], policy=ctx.policy)["E"].patch
+
+    assert known is not None
+    assert (known.outbox_id, known.new_stock, known.new_cost) == (kept, Decimal(5), Decimal("2.5"))
+    assert "pruned_on" in payload(store, older)
+
+
+def test_an_item_whose_newest_patch_was_forgotten_is_looked_at_as_one_without_a_patch(
+    store: Store, clock: FakeClock
+) -> None:
+    ctx = context(store, clock)
+    add(store, schema.outbox, **done("s-1", operation=PATCH_STOCK, item="E", payload='{"pruned_on": "2026-01-01"}'))
+
+    with store.read() as conn:
+        assert item_facts(conn, ["E"], policy=ctx.policy)["E"].patch is None
 
 
 def test_a_push_that_somebody_is_asked_about_stays_whole(store: Store, clock: FakeClock) -> None:
