@@ -14,14 +14,14 @@ from sqlalchemy import Connection
 from sync.clients.mpw.client import MpwClient
 from sync.domain.ledger import new_entry
 from sync.errors import RejectedError
-from sync.flows.operate import resolve_push
+from sync.flows.operate import resolve_push, retry_pushes
 from sync.flows.operations.approval import Approve
 from sync.flows.operations.approval_read import orders_between
 from sync.flows.operations.ours import mpw
 from sync.flows.operations.transfer import _hint
 from sync.store.engine import Store
 from sync.store.ledger import append_entries
-from sync.store.outbox import Push
+from sync.store.outbox import Push, Which
 from sync.store.retention import prune_done_pushes
 from sync.store.schema import outbox, purchase_orders
 from tests.clocks import FakeClock
@@ -388,6 +388,35 @@ def test_a_delete_waits_for_an_unsettled_push_of_its_key(world: OutboxWorld) -> 
 
     assert (world.state(receipt), world.state(delete)) == ("done", "done")
     assert world.sandbox.mpw.stock(PART, MAIN) == 100
+
+
+def test_a_push_that_failed_for_good_is_dropped_once_its_delete_is_done(world: OutboxWorld) -> None:
+    posted, other = (world.receipt(key, quantity_received=0) for key in ("k-1", "k-2"))
+    world.settle()
+    assert (world.state(posted), world.state(other)) == ("dead", "dead")
+    delete = world.add("delete_receipt", "k-1", {"part_number": PART})
+
+    world.settle()
+
+    assert (world.state(delete), world.state(posted), world.state(other)) == ("done", "discarded", "dead")
+    assert world.told() == [("push_dead", str(other))]
+    assert retry_pushes(world.ctx, Which(ids=[posted]), by="ann") == 0
+
+
+def test_a_push_set_going_again_while_its_delete_is_unclear_is_not_sent_once_that_is_done(world: OutboxWorld) -> None:
+    posted = world.receipt("k-1", quantity_received=0)
+    world.settle()
+    delete = world.add("delete_receipt", "k-1", {"part_number": PART})
+    world.sandbox.faults.add("mpw.delete_receipt", "lost_answer")
+    world.push()
+    assert retry_pushes(world.ctx, Which(ids=[posted]), by="ann") == 1
+    assert (world.state(delete), world.state(posted)) == ("unknown", "ready")
+    sent = world.requests("mpw.post_receipt")
+
+    world.settle()
+
+    assert (world.state(delete), world.state(posted)) == ("done", "discarded")
+    assert world.requests("mpw.post_receipt") == sent
 
 
 def test_deleting_a_split_issuance_deletes_every_part(world: OutboxWorld) -> None:

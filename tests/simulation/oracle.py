@@ -231,7 +231,7 @@ class Oracle:
             return
         if now == "done" != was and not self.truly_done(row):
             self._fail(row, f"rule 9: done, and its effect is not there: {row['evidence']}")
-        if was != now and now not in LEGAL[was]:
+        if was != now and now not in LEGAL[was] and not (was == "dead" and self._is_taken_back(row)):
             self._fail(row, f"{was} -> {now} is not in the drawing")
         if now == was == "sending" and row["fence"] != before["fence"]:
             self._fail(row, "rule 3: claimed while somebody else is sending it")
@@ -242,6 +242,13 @@ class Oracle:
             self._answered(actor, before, row, outcome)
         if was == "unknown" and now == "ready":
             self._found_absent(actor, before, row)
+
+    def _is_taken_back(self, row: sqlite3.Row) -> bool:
+        """A dead push is dropped, as a person would do, by the delete of its key that is done: nothing wants it."""
+        query = "select 1 from outbox where operation = ? and api_key = ? and state = 'done'"
+        delete = str(row["operation"]).replace("post_", "delete_")
+        found = self.world.raw.execute(query, (delete, row["api_key"])).fetchone()
+        return bool(row["state"] == "discarded" and delete != row["operation"] and found)
 
     def _rewritten(self, row: sqlite3.Row) -> None:
         """Rule 10: only a done row's payload is forgotten, its key and its evidence never are."""

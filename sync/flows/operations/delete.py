@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import ClassVar
 
 from sqlalchemy import Connection
@@ -23,9 +23,11 @@ from sync.domain.outbox import (
     More,
     Outcome,
     Refused,
+    Transition,
     Unclear,
     Verdict,
 )
+from sync.domain.policy import Policy
 from sync.domain.refusals import says_absent
 from sync.errors import RejectedError
 from sync.flows.context import MPW, Context
@@ -35,7 +37,7 @@ from sync.flows.operations.frozen import fields_of, text
 from sync.flows.operations.ours import mpw
 from sync.store.issuance_parts import parts
 from sync.store.ledger import event_entries
-from sync.store.outbox import Push, attempts_of, cancel, push_of_key
+from sync.store.outbox import Push, Which, attempts_of, cancel, discard, push_of_key
 from sync.store.pushed import remote_ids_of
 
 HIDDEN = "MPW shows neither it nor its part in the warehouse: may our user still see that warehouse?"
@@ -102,6 +104,17 @@ class _Delete(Operation):
     def verify(self, ctx: Context, row: Push) -> Verdict:
         """Delete again: it harms nothing, and 404 is done."""
         return Absent("to delete it again is safe")
+
+    def after(self, conn: Connection, row: Push, to: Transition, *, policy: Policy, now: datetime) -> None:
+        """Drop the key's own push, if it failed or was just set going again: nobody wants it in MPW any more."""
+        own = push_of_key(conn, self.posted_by, row.api_key) if to.state == "done" else None
+        if own is None:
+            return
+        why = f"its delete {row.id} is done"
+        if own.state == "dead":
+            discard(conn, Which(ids=[own.id]), now=now, by="mpsync", why=why)
+        elif own.state in ("held", "ready"):
+            cancel(conn, own, why=why, now=now)
 
     def _gone(self, ctx: Context, row: Push, evidence: str) -> Verdict:
         """Take what is not shown for gone, unless nothing of its part is shown either."""
