@@ -35,8 +35,10 @@ from sync.flows.prune import prune_if_due_once
 from sync.flows.push import push_once
 from sync.flows.sweep import sweep_once
 from sync.notify import Notifier
+from sync.store import engine
 from sync.store.coverage import ISSUANCES, RECEIPTS
 from sync.store.facts import beat
+from sync.store.stuck import end_stuck_sessions
 from sync.store.trouble import trouble_of
 from sync.web.server import served
 
@@ -131,6 +133,8 @@ class Daemon:
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
         self._every(scheduler, "lead", RENEW_SECONDS, self._lead, first_in=RENEW_SECONDS)
+        if not self._app.store.is_sqlite:
+            self._every(scheduler, "sessions", RENEW_SECONDS, self._end_stuck_sessions)
         self._every(scheduler, "work", TICK_SECONDS, self._work)
         self._every(scheduler, "prune", PRUNE_TICK_SECONDS, self._leading(prune_if_due_once), first_in=60.0)
         for name, interval, poll in self._polls():
@@ -172,6 +176,11 @@ class Daemon:
             log.info("leadership.taken" if leads else "leadership.lost", owner=self._app.owner)
         if leads and not trusted:
             self._poll_now()
+
+    def _end_stuck_sessions(self) -> None:
+        """Free the locks of an instance that froze in mid-transaction: else nobody can lead, or settle its calls."""
+        for session in end_stuck_sessions(self._app.store, seconds=engine.IDLE_IN_TRANSACTION_SECONDS):
+            log.warning("database.session_ended", server_pid=session.pid, idle_seconds=round(session.seconds, 1))
 
     def _poll_now(self) -> None:
         """Have every poll run at once: whoever led before may have left them undone for as long as their interval."""

@@ -19,7 +19,11 @@ BUSY_TIMEOUT_SECONDS = 30
 
 IDLE_IN_TRANSACTION_SECONDS = 15
 """How long PostgreSQL waits for the next statement of a transaction: less than a leader's lease lasts (20 s), since a
-leader that froze in mid-transaction keeps the lease row locked until then, and nobody can follow it."""
+leader that froze in mid-transaction keeps the lease row locked until then, and nobody can follow it. Where the server's
+own timer does not run, another instance ends the session (store/stuck.py)."""
+
+APPLICATION_NAME = "mpsync"
+"""What our sessions are called in pg_stat_activity."""
 
 CONNECT_TIMEOUT_SECONDS = 10
 """How long one attempt to connect may take, to each address of the host: two fit into a leader's lease."""
@@ -109,7 +113,7 @@ def _postgresql_arguments(url: URL, busy_timeout_seconds: float) -> dict[str, An
     """Return libpq's connection parameters; of those that are about the link, what DATABASE_URL says itself holds."""
     link = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, **SILENT_LINK}
     return {name: value for name, value in link.items() if name not in url.query} | {
-        "application_name": "mpsync",
+        "application_name": APPLICATION_NAME,
         "options": (
             f"-c lock_timeout={int(busy_timeout_seconds * 1000)} -c statement_timeout=120000"
             f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_SECONDS * 1000} -c timezone=UTC"

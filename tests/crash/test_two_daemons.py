@@ -6,7 +6,6 @@ A second daemon on one SQLite file: tests/e2e/test_processes.py.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,7 +77,6 @@ def test_a_leader_frozen_in_mid_transaction_is_followed_too(pair: Pair, server: 
             "lock table coverage in access exclusive mode"
         )  # the leader takes its lease row, then waits here
         wait_until(lambda: in_mid_transaction(server, frozen), "the leader waits in mid-transaction")
-        time.sleep(1)  # until all of the statement is sent: a half-sent one does not count as idle, and keeps its locks
         frozen.freeze()
 
     wait_until(lambda: pair.leader() not in (None, frozen), "the other one leads", seconds=40)
