@@ -6,14 +6,14 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, exists, or_, select
 
 from sync.store.chunks import among, chunks
 from sync.store.coverage import ISSUANCES, RECEIPTS
 from sync.store.schema import documents, issuance_parts, outbox, pushed_rows
 
-GONE_AGAIN = ("sending", "unknown", "done")
-"""States of a delete of ours after which a row that vanished needs no explanation."""
+NEVER_SENT = ("superseded", "discarded")
+"""States of a delete of ours that nobody wants any more; unless a try of it was made it explains nothing."""
 
 READBACK_LASTS = timedelta(days=1)
 """How long after it was due a push is still looked for out of turn; the schedule reads its day anyway."""
@@ -64,14 +64,20 @@ def issuances_holding(conn: Connection, day: date, text: str) -> list[str]:
 
 
 def sent_and_not_deleted(conn: Connection, post: str, delete: str, keys: Collection[str]) -> set[str]:
-    """Return those of these events that we posted and did not delete ourselves."""
+    """Return those of these events that we posted, and that no delete of ours explains.
+
+    One that is still to be tried explains it too: the row is not wanted any more, whoever was first; and a try before
+    it, whose answer was lost, may have come to MPW after we looked and still saw the row.
+    """
     sent: set[str] = set()
     for chunk in chunks(sorted(keys)):
         posts = select(outbox.c.api_key).where(
             outbox.c.operation == post, outbox.c.api_key.in_(chunk), outbox.c.tries > 0
         )
         deletes = select(outbox.c.api_key).where(
-            outbox.c.operation == delete, outbox.c.api_key.in_(chunk), outbox.c.state.in_(GONE_AGAIN)
+            outbox.c.operation == delete,
+            outbox.c.api_key.in_(chunk),
+            or_(outbox.c.tries > 0, outbox.c.state.not_in(NEVER_SENT)),
         )
         sent |= set(conn.execute(posts).scalars()) - set(conn.execute(deletes).scalars())
     return sent

@@ -567,6 +567,33 @@ def test_a_delete_of_our_own_is_no_exception(world: PollWorld) -> None:
     assert world.exceptions() == []
 
 
+@pytest.mark.parametrize(("state", "tries"), [("ready", 1), ("ready", 0), ("dead", 1), ("discarded", 1)])
+def test_a_delete_of_our_own_whose_call_came_late_or_is_yet_to_go_is_no_exception_either(
+    world: PollWorld, state: str, tries: int
+) -> None:
+    world.add_push("post_receipt", "mps-1-1")
+    world.add_push("delete_receipt", "mps-1-1", state=state, tries=tries)
+    world.put("receipts", receipt(1, api_key="mps-1-1"), receipt(2))
+    _read(world)
+    world.put("receipts", receipt(2))
+
+    assert _two_readings_apart(world) == 1
+    assert world.exceptions() == []
+
+
+@pytest.mark.parametrize("state", ["superseded", "discarded"])
+def test_a_delete_that_was_withdrawn_before_it_went_explains_nothing(world: PollWorld, state: str) -> None:
+    world.add_push("post_receipt", "mps-1-1")
+    world.add_push("delete_receipt", "mps-1-1", state=state, tries=0)
+    world.put("receipts", receipt(1, api_key="mps-1-1"), receipt(2))
+    _read(world)
+    world.put("receipts", receipt(2))
+
+    _two_readings_apart(world)
+
+    assert [row.kind for row in world.exceptions()] == ["deleted_in_mpw"]
+
+
 def test_one_delete_that_removes_all_rows_of_a_key_reverses_all_of_them(world: PollWorld) -> None:
     world.add_push("post_issuance", "mps-1-1", state="unknown")
     world.put("issuances", issuance(1, description="[mps-1-1]"), issuance(2, description="[mps-1-1]"))
