@@ -104,6 +104,7 @@ class Process:
         """End every thread of it where it stands, and start again after a while."""
         self.epoch += 1
         self.deaths += 1
+        self.kernel.upset()
         self.frozen_until = 0.0
         for actor in self.actors:
             if not actor.ended:
@@ -129,6 +130,8 @@ class Kernel:
         self._agenda: list[tuple[float, int, Actor | Callable[[], None]]] = []
         self._serial = 0
         self.trace: list[str] | None = None
+        self.upset: Callable[[], None] = lambda: None
+        """Called whenever a process dies."""
         self._everyone: list[Actor] = []
 
     def at(self, when: float, what: Actor | Callable[[], None]) -> None:

@@ -12,6 +12,7 @@ from sync.domain.keys import movement_key
 from sync.sandbox.mpservices import INBOUND, OUTBOUND, Line, Movement, MpservicesModel
 from sync.sandbox.mpw import MpwModel
 from sync.sandbox.mpw_state import Issuance, Part, Receipt
+from tests.simulation.chronicle import Chronicle
 
 
 class TrueMpw(MpwModel):
@@ -25,6 +26,7 @@ class TrueMpw(MpwModel):
         self.api_deleted: set[tuple[str, str]] = set()
         self.edited: set[str] = set()
         self.overwritten: list[str] = []
+        self.chronicle = Chronicle()
         self.on_made: Callable[[str, str, Decimal], None] = lambda kind, key, quantity: None
 
     def new_receipt(self, part: Part, created_on: date, quantity: Decimal, *args: Any, **kwargs: Any) -> Receipt:
@@ -39,6 +41,7 @@ class TrueMpw(MpwModel):
     def issue(self, part: Part, created_on: date, quantity: Decimal, **kwargs: Any) -> list[Issuance]:
         """Note an issuance that came with a key."""
         made = super().issue(part, created_on, quantity, **kwargs)
+        self.chronicle.overdrawn.update(row.part.part_number for row in made if row.overdraft)
         key = kwargs.get("api_key")
         if key is not None:
             self.made["issuance", key] += quantity
@@ -67,17 +70,76 @@ class TrueMpw(MpwModel):
 
     def delete_issuance(self, api_key: str) -> tuple[int, object]:
         """Note what the API took back."""
+        rows = list(self.issuances_by_key.get(api_key, []))
         answer = super().delete_issuance(api_key)
         if answer[0] == 200:
             self.api_deleted.add(("issuance", api_key))
+            self.chronicle.taken_back.update(("issuance", row.id) for row in rows)
         return answer
 
     def delete_receipt(self, api_key: str) -> tuple[int, object]:
         """Note what the API took back."""
+        row = self.receipt_by_key.get(api_key)
         answer = super().delete_receipt(api_key)
-        if answer[0] == 200:
+        if answer[0] == 200 and row is not None:
             self.api_deleted.add(("receipt", api_key))
+            self.chronicle.taken_back.add(("receipt", row.id))
         return answer
+
+    # ------------------------------------------------------------------ what people did to rows
+
+    def person_deletes_receipt(self, receipt_id: int) -> None:
+        """Note which."""
+        super().person_deletes_receipt(receipt_id)
+        self.chronicle.deleted.add(("receipt", receipt_id))
+
+    def person_deletes_issuance(self, issuance_id: int) -> None:
+        """Note which."""
+        super().person_deletes_issuance(issuance_id)
+        self.chronicle.deleted.add(("issuance", issuance_id))
+
+    def person_edits_receipt(self, receipt_id: int, **changes: Any) -> None:
+        """Note a new day."""
+        super().person_edits_receipt(receipt_id, **changes)
+        if "created_on" in changes:
+            self.chronicle.moved.add(("receipt", receipt_id))
+
+    def person_edits_issuance(self, issuance_id: int, **changes: Any) -> None:
+        """Note a new day."""
+        super().person_edits_issuance(issuance_id, **changes)
+        if "created_on" in changes:
+            self.chronicle.moved.add(("issuance", issuance_id))
+
+    # ------------------------------------------------------------------ what is hidden from us
+
+    def receipts(self, query: Mapping[str, str]) -> tuple[int, object]:
+        """Note what a day does not show."""
+        self._hide(query, "receipt", self.receipts_by_day)
+        return super().receipts(query)
+
+    def issuances(self, query: Mapping[str, str]) -> tuple[int, object]:
+        """Note what a day does not show."""
+        self._hide(query, "issuance", self.issuances_by_day)
+        return super().issuances(query)
+
+    def _hide(self, query: Mapping[str, str], kind: str, by_day: Mapping[date, Mapping[int, Any]]) -> None:
+        rows = by_day.get(date.fromisoformat(query["date"]), {}) if "date" in query else {}
+        for row in rows.values():
+            if row.part.warehouse.hidden:
+                self.chronicle.hid((kind, row.id), self.clock.monotonic())
+
+    def inventories(self, query: Mapping[str, str]) -> tuple[int, object]:
+        """Note a part that is there, and is not shown."""
+        part = self.parts.get((query.get("warehouse_name", ""), query.get("part_number", "")))
+        if part is not None and part.warehouse.hidden:
+            self.chronicle.parts_not_shown.add((part.warehouse.name, part.part_number))
+        return super().inventories(query)
+
+    def purchase_orders(self, query: Mapping[str, str]) -> tuple[int, object]:
+        """Note orders that are there, and are not shown."""
+        hidden = [order for order in self.orders.values() if order.warehouse is not None and order.warehouse.hidden]
+        self.chronicle.orders_not_shown.update(str(order.number) for order in hidden)
+        return super().purchase_orders(query)
 
     def _approve_one(self, text: str) -> str | None:
         problem = super()._approve_one(text)

@@ -60,6 +60,7 @@ class Network(httpx.BaseTransport):
         if write:
             world.oracle.before_write(actor, name, call)
         fault = plan.fault(about, write=write)
+        world.oracle.causes.struck(name, call, fault, write=write)
         shown = b"" if name == "mpw.login" else call.body[:150]
         world.kernel.log(name, call.key or dict(call.query) or shown, fault and f"<{fault}>")
         world.people.may_act(f"{about}|before")

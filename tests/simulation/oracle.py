@@ -15,8 +15,8 @@ The ten rules of the outbox (ARCHITECTURE.md), and where each is checked:
 
 Besides: one effect per event (`on_made`, `_events_left`), no echo forwarded (`on_made`), nothing of people's taken
 for an echo (`final`), stock equal at both (`unsettled`), ledger sums equal the vendors' truth (`_ledger_differs`),
-only the leader writes what leaders write (`_leads`), every exception has a cause (`exception_has_a_cause`), and what
-`Witness` holds.
+only the leader writes what leaders write (`_leads`), every exception and every dead row has a cause (`Causes`), and
+what `Witness` holds.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from urllib.parse import parse_qs
 
 from sync.sandbox.app import Call
 from sync.store.types import instant_text
+from tests.simulation.causes import Causes
 from tests.simulation.kernel import Actor, SimClock, Violation
 from tests.simulation.network import key_of
 from tests.simulation.witness import Witness
@@ -82,6 +83,7 @@ class Oracle:
         self._denied: dict[tuple[str, str], float] = {}
         self.pushes = 0
         self.witness = Witness(world)
+        self.causes = Causes(world)
         world.mpw.on_made = self.on_made
 
     def note_shape(self) -> None:
@@ -147,6 +149,8 @@ class Oracle:
             inner = json.loads(call.body)["inventory_transfer"]
             if self.world.mpw.transfers[str(inner["part_number"]), str(inner["quantity"])] > 1:
                 raise Violation(f"a transfer took effect twice: {inner}")
+        if status != 200 or name == "mpw.approve":
+            self.causes.refused(name, call)
         self.reached[f"{name} {status}"] += 1
 
     def on_made(self, kind: str, key: str, quantity: Decimal) -> None:
@@ -199,6 +203,7 @@ class Oracle:
         for entity, count in flying.items():
             if count > 1:
                 raise Violation(f"rule 2: {count} rows of {entity} are in flight")
+        self.causes.look()
         self._leads(actor)
         self.witness.after_commit(operating=self.operating)
 
@@ -223,6 +228,8 @@ class Oracle:
         self._outcomes[row["id"], row["tries"]] = outcome
         if before["tries"] and before["payload"] != row["payload"]:
             self._rewritten(row)
+        if now == "dead" != was:
+            self.causes.dead(row)
         if now == "done" and not row["evidence"]:
             self._fail(row, "rule 9: done without evidence")
         if now == "superseded" and row["tries"]:
@@ -237,6 +244,7 @@ class Oracle:
             self._fail(row, "rule 3: claimed while somebody else is sending it")
         if now == "sending" and was == "ready":
             self.pushes += 1
+            self.causes.claimed(row["id"])
             self._claimed(before, row, attempt)
         if was == "sending" and now != "sending":
             self._answered(actor, before, row, outcome)
@@ -323,65 +331,7 @@ class Oracle:
     def _fail(self, row: sqlite3.Row, what: str) -> None:
         raise Violation(f"outbox {row['id']} {row['operation']} {row['api_key']}: {what}")
 
-    # ------------------------------------------------------------------ causes
-
-    def exception_has_a_cause(self, row: sqlite3.Row) -> None:
-        """Every exception is of something that somebody did."""
-        people, hits = self.world.people, self.world.plan.hits
-        kind, facts = row["kind"], json.loads(row["facts"])
-        self.reached[f"exception {kind}"] += 1
-        key = str(facts.get("api_key", ""))
-        causes = {
-            "credentials": hits["unauthorized"] > 0,
-            "deleted_in_mpw": bool(people.deleted_keys) or people.lost_permission,  # few rows: no guard holds them
-            "push_conflict": self._was_touched(key),
-            "mass_disappearance": people.lost_permission or people.deleted_rows >= 1,
-            "echo_undecided": any(name.startswith("mps_") for name in people.acts)
-            or (hits["late"] > 0 and self._was_unclear(facts)),  # the read right after it lacked what came late
-            "push_undecidable": self._was_unclear(facts),
-            "push_unknown": self._was_unclear(facts),
-            "push_dead": people.lost_permission
-            or self._is_used_up(facts)
-            or key.startswith(("TR-",))
-            or self._was_touched(key)
-            or (facts.get("operation") == "approve" and bool(self.edited_orders)),
-            "stock_blocked": self._anything_else_stands(row),
-            "issuance_without_stock": self._was_refused_for_stock(facts),
-            "negative_stock": people.acts["mps_out"] + people.acts["mps_lines"] > 0,
-            "unknown_part": people.lost_permission,
-            "unknown_cost": True,
-            "order_changed": bool(self.edited_orders),
-            "order_unknown": people.lost_permission,
-            "unknown_product": False,
-        }
-        if not causes.get(kind, False):
-            raise Violation(f"an exception without a cause: {kind} {row['subject']}: {row['detail']}")
-
-    def _anything_else_stands(self, row: sqlite3.Row) -> bool:
-        """A patch is only held back by something that has an exception, or an unsettled push, of its own."""
-        others = "select 1 from exceptions where kind <> 'stock_blocked' and id <> ?"
-        open_ = "select 1 from outbox where state in ('held', 'ready', 'sending', 'unknown', 'dead')"
-        raw = self.world.raw
-        return bool(raw.execute(others, (row["id"],)).fetchone() or raw.execute(open_).fetchone())
-
-    def _was_refused_for_stock(self, facts: dict[str, Any]) -> bool:
-        query = "select 1 from attempts where outbox_id = ? and outcome = 'no_stock'"
-        return self.world.raw.execute(query, (facts.get("outbox_id"),)).fetchone() is not None
-
-    def _was_unclear(self, facts: dict[str, Any]) -> bool:
-        """A call of it was lost; or what has to be read first could not be, for want of a permission."""
-        query = "select 1 from attempts where outbox_id = ? and (outcome is null or outcome = 'unknown')"
-        found = self.world.raw.execute(query, (facts.get("outbox_id"),)).fetchone()
-        return found is not None or self.world.people.lost_permission
-
-    def _is_used_up(self, facts: dict[str, Any]) -> bool:
-        """A document was voided whose receipt others had issued from: MPW deletes no such receipt."""
-        return facts.get("operation") == "delete_receipt" and ("void", str(facts["api_key"])) in self.world.people.docs
-
-    def _was_touched(self, key: str) -> bool:
-        people, mpw = self.world.people, self.world.mpw
-        touched = mpw.edited | people.deleted_keys
-        return key in touched or any(name.startswith(f"{key}_s") for name in touched)
+    # ------------------------------------------------------------------ what is there
 
     def truly_done(self, push: sqlite3.Row) -> bool:
         """Tell whether a push took effect, as a person who looks would see it."""

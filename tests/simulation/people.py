@@ -122,6 +122,7 @@ class People:
 
     def _step(self, process: Any, seconds: float) -> None:
         self.world.oracle.reached["clock_step"] += 1
+        self.world.upset()
         process.offset = max(-60.0, min(60.0, process.offset + seconds))
 
     def act(self, about: str) -> None:
@@ -365,7 +366,6 @@ class People:
                 release(conn, Which(state="held"), now=ctx.clock.now())
             for row in world.raw.execute("select * from exceptions where resolved_at is null").fetchall():
                 world.kernel.log("operator", row["kind"], row["subject"], row["detail"])
-                oracle.exception_has_a_cause(row)
                 self._put_right(ctx, row)
         finally:
             oracle.after_commit(None)

@@ -34,6 +34,7 @@ class Witness:
 
     def answered(self, actor: Actor, name: str, call: Call) -> None:
         """Take note of a whole answer: a cut one, or a page of HTML, is none."""
+        self.world.oracle.causes.answered(name, call)
         if name in DAYS and call.query.get("date"):
             self._answers[name, call.query["date"]] += 1
         elif name == FEED:

@@ -139,6 +139,7 @@ class World:
         self.skew = shape.choice((0.0, 0.0, 2.5, -3.0, 120.0, -120.0))
         self.mpw = TrueMpw(SimClock(self.kernel, offset=shape.choice((0.0, 40.0))), password="secret-1")
         self.mps = TrueMps(SimClock(self.kernel, offset=self.skew), token="token-1", seed=seed)
+        self.kernel.upset = self.upset
         self.vendors = Vendors(self)
         self.commits = 0
         habits = Random(f"habits {seed}")
@@ -362,8 +363,14 @@ class World:
     def freeze(self, process: Process, seconds: float) -> None:
         """Stop a whole process for a while; the world goes on."""
         process.frozen_until = max(process.frozen_until, self.kernel.time + seconds)
+        self.upset()
+        self.mpw.chronicle.upheavals.append(process.frozen_until)
         self.oracle.reached["freeze"] += 1
         self.kernel.log("freeze", process.name, f"{seconds / 60:.0f} min")
+
+    def upset(self) -> None:
+        """Note that a daemon was upset just now: what it was doing may be unclear."""
+        self.mpw.chronicle.upheavals.append(self.kernel.time)
 
     def rotate_credentials(self) -> None:
         """An operator sets new credentials and restarts everything."""

@@ -1,0 +1,285 @@
+"""Every exception, and every dead row, has a cause that the model put there, about that very subject.
+
+What counts as one is looked up in the model's own record (`Chronicle`, the documents of the ERP, the acts of people) at
+the commit that opens the exception; of the program's word only the subject is taken.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from sync.sandbox.app import Call
+from tests.simulation.kernel import Violation
+from tests.simulation.network import key_of
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from tests.simulation.chronicle import Row
+    from tests.simulation.world import World
+
+NAMES = {
+    "post_receipt": "mpw.post_receipt",
+    "post_issuance": "mpw.post_issuance",
+    "delete_receipt": "mpw.delete_receipt",
+    "delete_issuance": "mpw.delete_issuance",
+    "post_inventory": "mpw.post_inventory",
+    "post_transfer": "mpw.transfer",
+    "approve": "mpw.approve",
+    "patch_stock": "mpservices.patch_stock",
+    "create_product": "mpservices.create_product",
+}
+FATAL: Mapping[str, set[str]] = defaultdict(set) | {
+    "post_receipt": {"hidden"},
+    "post_issuance": {"hidden"},
+    "post_transfer": {"hidden", "short"},
+    "delete_receipt": {"used"},
+    "approve": {"hidden", "withdrawn"},
+}
+"""Why a vendor may refuse each operation for good; all else goes by itself, or has an exception of another kind."""
+
+MASS = 5
+"""So many rows must be gone at once before anyone speaks of a lost permission (edge cases, "deletes")."""
+
+
+class Causes:
+    """Judges exceptions as they are opened, and again when what they say changes."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._judged: set[tuple[int, str]] = set()
+        self._claimed: dict[int, float] = {}
+        self._blamed: set[str] = set()
+        """Items that a dead push with a cause is about: a patch of them has to wait."""
+        self._denied: dict[str, int] = {}
+        self._moved: set[str] = set()
+        """Items of which a movement was shown: it says a cost."""
+        self._received: dict[str, set[int]] = defaultdict(set)
+        """Receipts that were shown, by their item: each says a cost."""
+
+    # ------------------------------------------------------------------ what is noted
+
+    def claimed(self, outbox_id: int) -> None:
+        """Note the moment of a row's last claim: only what happens after it makes that try unclear."""
+        self._claimed[outbox_id] = self.world.kernel.time
+
+    def struck(self, name: str, call: Call, fault: str, *, write: bool) -> None:
+        """Note a fault."""
+        chronicle, now = self.world.mpw.chronicle, self.world.kernel.time
+        if fault == "unauthorized":
+            chronicle.unauthorized[name.partition(".")[0]].append(now)
+        if fault and write:
+            for key in self.keys(name, call):
+                chronicle.struck[name, key].append(now)
+                if fault == "cut_body":
+                    chronicle.cut.add((name, key))
+
+    def answered(self, name: str, call: Call) -> None:
+        """Note what a whole answer showed of costs."""
+        if name == "mpservices.movements":
+            lines = [line for move in self.world.mps.all_movements for line in move.lines]
+            self._moved.update(str(line.product.external_id) for line in lines)
+        elif name == "mpw.receipts" and "date" in call.query:
+            day = self.world.mpw.receipts_by_day.get(date.fromisoformat(call.query["date"]), {})
+            for receipt in day.values():
+                if receipt.unit_cost > 0 and not receipt.part.warehouse.hidden:
+                    self._received[receipt.part.part_number].add(receipt.id)
+
+    def refused(self, name: str, call: Call) -> None:
+        """Note why a call had to be refused, as the model stands: a refusal has changed nothing."""
+        for key in self.keys(name, call):
+            if why := self._why(name, key, call):
+                self.world.mpw.chronicle.refused[name, key].add(why)
+
+    @staticmethod
+    def keys(name: str, call: Call) -> list[str]:
+        """Return the events that a write is about; of a transfer, which has no key, part and quantity."""
+        if name == "mpw.transfer":
+            inner = json.loads(call.body)["inventory_transfer"]
+            return [_transfer(inner)]
+        return [key.rsplit("_s", 1)[0] if "_s" in key else key for key in key_of(name, call)]
+
+    def _why(self, name: str, key: str, call: Call) -> str:
+        mpw = self.world.mpw
+        if name == "mpw.approve":
+            order = mpw.orders[int(key)]
+            hidden = order.warehouse is not None and order.warehouse.hidden
+            return "hidden" if hidden else "withdrawn" if key in self.world.oracle.edited_orders else ""
+        if name == "mpw.delete_receipt":
+            receipt = mpw.receipt_by_key.get(key)
+            return "used" if receipt is not None and receipt.used else ""
+        if name not in ("mpw.post_receipt", "mpw.post_issuance", "mpw.transfer"):
+            return ""
+        inner = next(iter(json.loads(call.body).values()))
+        part = mpw.parts.get((str(inner["warehouse_name"]), str(inner["part_number"])))
+        if part is None or part.warehouse.hidden:
+            return "hidden" if part is not None else ""
+        if name == "mpw.post_receipt":
+            return ""
+        if key in self.world.people.strangers:
+            return "taken"
+        most = part.current.remaining if part.current is not None else Decimal(0)
+        return "short" if Decimal(str(inner["quantity"])) > most else ""
+
+    # ------------------------------------------------------------------ judging
+
+    def look(self) -> None:
+        """Judge what is new, or says something new, in the queue of exceptions."""
+        for row in self.world.raw.execute("select id, kind, subject, detail, facts from exceptions"):
+            self.judge(row)
+
+    def judge(self, row: sqlite3.Row) -> None:
+        """Raise a Violation for an exception without a cause; each is judged once for what it says."""
+        if (row["id"], row["facts"]) in self._judged:
+            return
+        self._judged.add((row["id"], row["facts"]))
+        kind, facts = row["kind"], json.loads(row["facts"])
+        self.world.oracle.reached[f"exception {kind}"] += 1
+        cause = getattr(self, f"_{kind}", None)
+        if cause is None or not cause(row["subject"], facts):
+            raise Violation(f"an exception without a cause: {kind} {row['subject']}: {row['detail']}")
+
+    def dead(self, row: sqlite3.Row) -> None:
+        """A row is dead only with an exception that says why."""
+        query = "select 1 from exceptions where resolved_at is null and json_extract(facts, '$.outbox_id') = ?"
+        if self.world.raw.execute(query, (row["id"],)).fetchone() is None:
+            raise Violation(f"outbox {row['id']} {row['operation']} {row['api_key']} is dead, and nobody is told")
+
+    def _credentials(self, subject: str, facts: dict[str, Any]) -> bool:
+        """That very system answered 401 since it was paused last."""
+        seen = len(self.world.mpw.chronicle.unauthorized[subject])
+        newer = seen > self._denied.get(subject, 0)
+        self._denied[subject] = seen
+        return newer
+
+    # -- of rows that are gone
+
+    def _deleted_in_mpw(self, subject: str, facts: dict[str, Any]) -> bool:
+        """Somebody else deleted a row of it, or a permission was lost for as long as a void takes."""
+        chronicle, after = self.world.mpw.chronicle, self.world.policy.void_after
+        rows = _rows(facts)
+        return any(row in chronicle.deleted or chronicle.was_hidden_for(row, after) for row in rows)
+
+    def _mass_disappearance(self, subject: str, facts: dict[str, Any]) -> bool:
+        """Each of the rows was truly not shown once, and they are many."""
+        rows = _rows(facts)
+        return len(rows) >= MASS and all(self._was_gone(row) for row in rows)
+
+    def _was_gone(self, row: Row) -> bool:
+        chronicle = self.world.mpw.chronicle
+        gone = row in chronicle.deleted | chronicle.taken_back | chronicle.moved
+        return gone or chronicle.was_hidden(row)
+
+    # -- of pushes
+
+    def _push_dead(self, subject: str, facts: dict[str, Any]) -> bool:
+        """The vendor had to refuse it, and not for what we did ourselves."""
+        write, chronicle = self._write(facts), self.world.mpw.chronicle
+        known = chronicle.refused[write] & FATAL[facts["operation"]]
+        if facts["operation"] == "post_issuance" and write in chronicle.cut:
+            known |= chronicle.refused[write]  # "exists" and "too much" are told by their words
+        return self._blame(facts, bool(known))
+
+    def _push_conflict(self, subject: str, facts: dict[str, Any]) -> bool:
+        """A person changed or deleted what stands under its key, or another program used the key."""
+        people, mpw, key = self.world.people, self.world.mpw, str(facts["api_key"])
+        touched = mpw.edited | people.deleted_keys
+        return self._blame(facts, key in touched or any(name.startswith(f"{key}_s") for name in touched))
+
+    def _push_undecidable(self, subject: str, facts: dict[str, Any]) -> bool:
+        """Its last call, or the daemon that made it, was struck."""
+        return self._blame(facts, self._is_unclear(facts))
+
+    def _push_unknown(self, subject: str, facts: dict[str, Any]) -> bool:
+        return self._is_unclear(facts)
+
+    def _issuance_without_stock(self, subject: str, facts: dict[str, Any]) -> bool:
+        return "short" in self.world.mpw.chronicle.refused[self._write(facts)]
+
+    def _order_changed(self, subject: str, facts: dict[str, Any]) -> bool:
+        """Somebody edited that very order."""
+        return (self._order(facts) if "outbox_id" in facts else subject) in self.world.oracle.edited_orders
+
+    def _order_unknown(self, subject: str, facts: dict[str, Any]) -> bool:
+        return self._order(facts) in self.world.mpw.chronicle.orders_not_shown
+
+    def _is_unclear(self, facts: dict[str, Any]) -> bool:
+        since = self._claimed.get(facts["outbox_id"])
+        return since is not None and self.world.mpw.chronicle.was_disturbed(self._write(facts), since)
+
+    def _write(self, facts: dict[str, Any]) -> tuple[str, str]:
+        """Return what a push's calls are known by."""
+        operation, key = facts["operation"], str(facts["api_key"])
+        if operation == "post_transfer":
+            key = _transfer(self.world.people.docs["transfer", key])
+        elif operation == "approve":
+            key = self._order(facts)
+        elif operation == "patch_stock":
+            key = self._item(facts)
+        return NAMES[operation], key
+
+    def _order(self, facts: dict[str, Any]) -> str:
+        return str(self.world.people.docs["po_approval", str(facts["api_key"])]["purchase_order_number"])
+
+    def _item(self, facts: dict[str, Any]) -> str:
+        """Return the item that a push is about."""
+        key, docs, events = str(facts["api_key"]), self.world.people.docs, self.world.mps.events
+        for kind in ("receipt", "issuance", "transfer"):
+            if (kind, key) in docs:
+                return str(docs[kind, key]["part_number"])
+            if (kind, key) in events:
+                return events[kind, key][0]
+        row = self.world.raw.execute("select item from outbox where id = ?", (facts["outbox_id"],)).fetchone()
+        return str(row["item"])
+
+    def _blame(self, facts: dict[str, Any], found: bool) -> bool:
+        if found and facts["operation"] != "approve":
+            self._blamed.add(self._item(facts))
+        return found
+
+    # -- of stock and cost
+
+    def _stock_blocked(self, subject: str, facts: dict[str, Any]) -> bool:
+        """A push of that very item to MPW is dead, and had a cause."""
+        return facts["external_id"] in self._blamed
+
+    def _negative_stock(self, subject: str, facts: dict[str, Any]) -> bool:
+        return facts["external_id"] in self.world.mpw.chronicle.overdrawn
+
+    def _unknown_part(self, subject: str, facts: dict[str, Any]) -> bool:
+        """MPW was asked about that very part while it hid its warehouse."""
+        known = self.world.mpw.chronicle.parts_not_shown
+        if subject.startswith("mps:"):
+            return any(part == facts["external_id"] for _, part in known)
+        part, _, warehouse = subject.partition(" in ")
+        return (warehouse, part) in known
+
+    def _unknown_cost(self, subject: str, facts: dict[str, Any]) -> bool:
+        """Nothing that the daemons were shown, and that is still there, says what it costs."""
+        item, mpw = str(facts["external_id"]), self.world.mpw
+        known = [number for number in self._received[item] if number in mpw.receipt_by_id]
+        hidden = [number for number in known if mpw.chronicle.was_hidden(("receipt", number))]
+        return item not in self._moved and len(hidden) == len(known)
+
+    def _echo_undecided(self, subject: str, facts: dict[str, Any]) -> bool:
+        """A person moved that very item, or the patch was struck: its own movement came late."""
+        mine = [move for move in self.world.mps.all_movements if move.id in facts["movements"]]
+        if any(not move.by_patch for move in mine):
+            return True
+        since = self._claimed.get(facts["outbox_id"])
+        write = "mpservices.patch_stock", str(facts["external_id"])
+        return since is not None and self.world.mpw.chronicle.was_disturbed(write, since)
+
+
+def _transfer(fields: dict[str, Any]) -> str:
+    return f"{fields['part_number']} {Decimal(str(fields['quantity'])).normalize():f}"
+
+
+def _rows(facts: dict[str, Any]) -> list[Row]:
+    kind = str(facts["source"]).removeprefix("mpw.").removesuffix("s")
+    return [(kind, int(name)) for name in facts["remote_ids"]]
