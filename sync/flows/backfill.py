@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from threading import Lock
 
 from sqlalchemy.engine import Row
 
@@ -17,7 +18,7 @@ from sync.domain.windows import DAY, days_between, month_ranges
 from sync.errors import ConfigError, RetryableError
 from sync.flows.context import MPW, Context
 from sync.flows.day_pass import BATCH_DAYS, DayPass, error_text
-from sync.flows.days import DayRead, read_day
+from sync.flows.days import DayRead, fetch_day, is_unchanged, make_ready, parse
 from sync.flows.movements import drain_movements
 from sync.flows.observed import Outcome, observe
 from sync.flows.orders import order_source
@@ -209,13 +210,14 @@ def _fetch_all(
 
     False where it stopped early: the vendor is down, or the program is to end.
     """
+    turn = Lock()
     threads = max(1, ctx.policy.concurrency)
     ahead: deque[Future[DayRead]] = deque()
     failures = 0
     with _few_collections(), ThreadPoolExecutor(threads, thread_name_prefix="mpsync-backfill") as pool:
         try:
             for source, day, known in plan:
-                ahead.append(pool.submit(_read_patiently, ctx, client, source, day, known))
+                ahead.append(pool.submit(_read_patiently, ctx, client, source, day, known, turn))
                 while len(ahead) >= threads * 3 and not ctx.stopping():
                     failures = _take_next(ahead, reading, failures)
                 if failures >= FAILED_DAYS_MAX or ctx.stopping():
@@ -249,9 +251,11 @@ def _take_next(ahead: deque[Future[DayRead]], reading: DayPass, failures: int) -
     return failures + 1 if isinstance(read.error, RetryableError) else 0
 
 
-def _read_patiently(ctx: Context, client: MpwClient, source: str, day: date, known: Row[object] | None) -> DayRead:
-    """Fetch a day, again after a pause where that may help."""
-    read = read_day(client, source, day, clock=ctx.clock, known=known)
+def _read_patiently(
+    ctx: Context, client: MpwClient, source: str, day: date, known: Row[object] | None, turn: Lock
+) -> DayRead:
+    """Fetch a day, again after a pause where that may help, and make its rows ready for the writer."""
+    read = fetch_day(client, source, day, clock=ctx.clock)
     for attempt in range(1, TRIES):
         error = read.error
         if not isinstance(error, RetryableError) or ctx.stopping():
@@ -259,7 +263,12 @@ def _read_patiently(ctx: Context, client: MpwClient, source: str, day: date, kno
         backoff = ctx.policy.retry_base.total_seconds() * 2 ** (attempt - 1) / 10
         asked = error.retry_after.total_seconds() if error.retry_after is not None else 0.0
         ctx.clock.sleep(min(max(backoff, asked), WAIT_SECONDS_MAX))
-        read = read_day(client, source, day, clock=ctx.clock, known=known)
+        read = fetch_day(client, source, day, clock=ctx.clock)
+    if read.error is None and not is_unchanged(read, known):
+        with turn:  # one parses while the others fetch: more would only keep the interpreter from the writer
+            parse(read)
+            if known is None:
+                make_ready(read, lock_date=ctx.policy.lock_date, sqlite=ctx.store.is_sqlite)
     return read
 
 

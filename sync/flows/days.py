@@ -20,6 +20,7 @@ from sync.domain.windows import has_ended
 from sync.errors import AuthError, RemoteError
 from sync.flows.day_rows import Arrival, file_rows
 from sync.flows.day_sources import DAY_SOURCES
+from sync.flows.fresh import Ready, ready
 from sync.store.coverage import covered_days, record_day_error, save_days
 from sync.store.engine import lock_appends
 from sync.store.quarantine import quarantine_rows, raw_digest, release_day
@@ -40,6 +41,7 @@ class DayRead:
     body: bytes = b""
     body_digest: str = ""
     parsed: Parsed[DayRow] | None = None
+    ready: Ready | None = None
     error: RemoteError | None = None
 
 
@@ -54,6 +56,14 @@ class Taken:
 
 def read_day(client: MpwClient, source: str, day: date, *, clock: Clock, known: Row[Any] | None = None) -> DayRead:
     """Fetch a day and parse it, unless its body equals the `known` one's; only AuthError is raised, not kept."""
+    read = fetch_day(client, source, day, clock=clock)
+    if read.error is None and not is_unchanged(read, known):
+        parse(read)
+    return read
+
+
+def fetch_day(client: MpwClient, source: str, day: date, *, clock: Clock) -> DayRead:
+    """Fetch a day and leave its rows unread; only AuthError is raised, not kept."""
     began_at = clock.now()
     try:
         answer = DAY_SOURCES[source].fetch(client, day)
@@ -62,10 +72,7 @@ def read_day(client: MpwClient, source: str, day: date, *, clock: Clock, known: 
     except RemoteError as error:
         return DayRead(source, day, began_at, clock.now(), error=error)
     digest = hashlib.sha256(answer.body).hexdigest()[:32]
-    read = DayRead(source, day, began_at, clock.now(), answer.body, digest)
-    if not is_unchanged(read, known):
-        parse(read)
-    return read
+    return DayRead(source, day, began_at, clock.now(), answer.body, digest)
 
 
 def parse(read: DayRead) -> None:
@@ -75,6 +82,13 @@ def parse(read: DayRead) -> None:
         read.body = b""  # its rows hold their own text: days wait for the writer, and memory is to stay bounded
     except RemoteError as error:
         read.error = error
+
+
+def make_ready(read: DayRead, *, lock_date: date | None, sqlite: bool) -> None:
+    """Work out what the writer will store if every row of a parsed day is new."""
+    if read.parsed is not None:
+        source = DAY_SOURCES[read.source]
+        read.ready = ready(source, read.day, read.parsed.rows, lock_date=lock_date, sqlite=sqlite)
 
 
 def is_unchanged(read: DayRead, known: Row[Any] | None) -> bool:
@@ -158,7 +172,7 @@ def _take_fresh(
 
 def _arrival(read: DayRead) -> Arrival:
     assert read.parsed is not None
-    return Arrival(read.day, read.began_at, read.parsed.rows, list(read.parsed.bad))
+    return Arrival(read.day, read.began_at, read.parsed.rows, list(read.parsed.bad), read.ready)
 
 
 def _quarantine(

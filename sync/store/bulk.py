@@ -5,7 +5,7 @@ SQLAlchemy's own executemany spends more time on naming each row's parameters th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -48,27 +48,6 @@ def insert_stored(conn: Connection, table: Table, names: Sequence[str], records:
     else:
         named = [dict(zip(names, record, strict=True)) for record in records]
         conn.exec_driver_sql(_statement(table, tuple(names), conn.dialect), named)
-
-
-def stored_instant(value: datetime, dialect: Dialect) -> Any:
-    """Return an instant as the database stores it."""
-    return instant_text(value) if dialect.name == "sqlite" else _aware(value)
-
-
-class _Dates(dict[date, Any]):
-    def __missing__(self, day: date) -> str:
-        self[day] = text = day.isoformat()
-        return text
-
-
-class _Same(dict[date, Any]):
-    def __missing__(self, day: date) -> date:
-        return day
-
-
-def stored_dates(dialect: Dialect) -> Mapping[date, Any]:
-    """Return dates as the database stores them, by date; each is worked out once."""
-    return _Dates() if dialect.name == "sqlite" else _Same()
 
 
 def _insert_together(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
+from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, or_, select, true, update
 from sqlalchemy.engine import Row
 
 from sync.domain.ledger import NewEntry
-from sync.store.bulk import insert_rows, insert_stored, stored_dates, stored_instant
+from sync.store.bulk import insert_rows
 from sync.store.chunks import among, chunks
 from sync.store.engine import lock_appends
 from sync.store.ledger import append_entries, entries_by_id, reverse_entries
@@ -28,12 +29,24 @@ def document(conn: Connection, system: str, type_: str, remote_id: str) -> Row[A
 
 
 def documents_by_remote_id(conn: Connection, system: str, type_: str, remote_ids: Iterable[str]) -> dict[str, Row[Any]]:
-    """Return the known documents among these remote ids; a database without any of the type is asked once."""
+    """Return the known documents among these remote ids; rows that are all new, as most are, are asked for once."""
+    wanted = list(remote_ids)
     known = documents.c.system == system, documents.c.type == type_
-    if not conn.execute(select(exists().where(*known))).scalar_one():
+    if not wanted or not conn.execute(select(exists().where(*known, _near(wanted)))).scalar_one():
         return {}
-    rows = conn.execute(_STATE.where(*known, among(conn, documents.c.remote_id, remote_ids)))
+    rows = conn.execute(_STATE.where(*known, among(conn, documents.c.remote_id, wanted)))
     return {row.remote_id: row for row in rows}
+
+
+def _near(remote_ids: Sequence[str]) -> ColumnElement[bool]:
+    """Return a condition that holds for all of these ids and for few others: the spans in which they lie.
+
+    A span holds numbers of one length, whose order as texts is the same in every collation.
+    """
+    if not all(id_.isdecimal() and id_.isascii() for id_ in remote_ids):
+        return true()
+    spans = (list(same) for _, same in groupby(sorted(remote_ids, key=len), key=len))
+    return or_(*(documents.c.remote_id.between(min(span), max(span)) for span in spans))
 
 
 def documents_of_days(conn: Connection, source: str, days: Iterable[date]) -> list[Row[Any]]:
@@ -57,54 +70,6 @@ def insert_documents(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
     if rows:
         columns = list(rows[0])
         insert_rows(conn, documents, columns, [list(map(row.__getitem__, columns)) for row in rows])
-
-
-def insert_new_documents(
-    conn: Connection, system: str, type_: str, source: str, rows: Iterable[NewDocument], *, now: datetime
-) -> None:
-    """Insert documents of one kind that were never seen before."""
-    days, seen_at = stored_dates(conn.dialect), stored_instant(now, conn.dialect)
-    records = [
-        (
-            system,
-            type_,
-            remote_id,
-            source,
-            days[day],
-            raw,
-            digest,
-            key,
-            item,
-            warehouse,
-            remaining,
-            entry_id,
-            seen_at,
-            seen_at,
-        )
-        for remote_id, day, raw, digest, key, item, warehouse, remaining, entry_id in rows
-    ]
-    insert_stored(conn, documents, _NEW, records)
-
-
-NewDocument = tuple[str, date, str, str, str, str, str, int | None, int]
-"""remote id, day, raw text, digest, api_key, item, warehouse, what remains in millionths, ledger entry."""
-
-_NEW = (
-    "system",
-    "type",
-    "remote_id",
-    "source",
-    "day",
-    "raw",
-    "digest",
-    "api_key",
-    "item",
-    "warehouse",
-    "remaining",
-    "entry_id",
-    "first_seen_at",
-    "last_seen_at",
-)
 
 
 def update_documents(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.engine import Row
 
 from sync.domain.ledger import NewEntry, posted_on
-from sync.store.bulk import insert_rows, insert_stored, stored_dates, stored_instant
+from sync.store.bulk import insert_rows
 from sync.store.chunks import chunks
 from sync.store.engine import lock_appends
 from sync.store.schema import ledger_entries
@@ -49,7 +49,7 @@ def append_entries(
     if not entries:
         return []
     lock_appends(conn)
-    ids = _next_ids(conn, len(entries))
+    ids = next_ids(conn, len(entries))
     posted = {day: posted_on(day, lock_date) for day in {entry.occurred_on for entry in entries}}
     insert_rows(
         conn,
@@ -80,54 +80,6 @@ def append_entries(
     return ids
 
 
-def append_originals(
-    conn: Connection,
-    system: str,
-    kind: str,
-    entries: Sequence[NewOriginal],
-    *,
-    lock_date: date | None,
-    now: datetime,
-    run_id: int | None,
-) -> list[int]:
-    """Append originals of one system and kind, as `append_entries` does, from numbers that are scaled already."""
-    if not entries:
-        return []
-    lock_appends(conn)
-    ids = _next_ids(conn, len(entries))
-    days, recorded_at = stored_dates(conn.dialect), stored_instant(now, conn.dialect)
-    posted = {day: days[posted_on(day, lock_date)] for day in {entry[-1] for entry in entries}}
-    records = [
-        (
-            entry_id,
-            system,
-            kind,
-            key,
-            remote_id,
-            ORIGINAL,
-            item,
-            warehouse,
-            quantity,
-            unit_cost,
-            amount,
-            days[day],
-            None,
-            posted[day],
-            recorded_at,
-            run_id,
-        )
-        for entry_id, (key, remote_id, item, warehouse, quantity, unit_cost, amount, day) in zip(
-            ids, entries, strict=True
-        )
-    ]
-    insert_stored(conn, ledger_entries, _COLUMNS, records)
-    return ids
-
-
-NewOriginal = tuple[str, str, str, str | None, int, int, int, date]
-"""api_key, remote id, item, warehouse, quantity, unit cost and amount in millionths, occurred on."""
-
-
 def reverse_entries(
     conn: Connection,
     entry_ids: Sequence[int],
@@ -145,7 +97,7 @@ def reverse_entries(
         return []
     lock_appends(conn)
     known = entries_by_id(conn, entry_ids)
-    ids = _next_ids(conn, len(entry_ids))
+    ids = next_ids(conn, len(entry_ids))
     conn.execute(
         insert(ledger_entries),
         [
@@ -192,10 +144,13 @@ def last_seq(conn: Connection) -> int:
     return int(conn.execute(select(func.coalesce(func.max(ledger_entries.c.id), 0))).scalar_one())
 
 
-def _next_ids(conn: Connection, count: int) -> list[int]:
+def next_ids(conn: Connection, count: int) -> list[int]:
     """Take the next ids, rising; the caller is the only one who appends (`lock_appends`)."""
     if conn.dialect.name == "postgresql":
-        query = text("select nextval(pg_get_serial_sequence('ledger_entries', 'id')) from generate_series(1, :count)")
-        return sorted(conn.execute(query, {"count": count}).scalars())
+        query = text(
+            "select array_agg(nextval(named.sequence)) from generate_series(1, :count),"
+            " (select pg_get_serial_sequence('ledger_entries', 'id')::regclass as sequence offset 0) as named"
+        )
+        return sorted(conn.execute(query, {"count": count}).scalar_one())
     first = last_seq(conn) + 1
     return list(range(first, first + count))
