@@ -29,12 +29,6 @@ def keys_of_pushed_rows(conn: Connection, type_: str, remote_ids: Iterable[str])
     return {row.remote_id: row.api_key for row in conn.execute(query)}
 
 
-def remote_ids_of(conn: Connection, type_: str, outbox_id: int) -> set[str]:
-    """Return the remote rows that a push of ours is known to have made."""
-    query = select(pushed_rows.c.remote_id).where(pushed_rows.c.type == type_, pushed_rows.c.outbox_id == outbox_id)
-    return set(conn.execute(query).scalars())
-
-
 def events_of_keys(conn: Connection, operation: str, keys: Collection[str]) -> dict[str, str]:
     """Return the event's key for each key that our outbox has sent or will send; a part's key maps to its event's."""
     found: dict[str, str] = {}

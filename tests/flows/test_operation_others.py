@@ -351,7 +351,7 @@ def test_a_hidden_warehouse_is_known_from_the_ledger_when_the_push_itself_is_for
     assert lone_world.state(delete) == "unknown"
 
 
-def test_an_issuance_that_its_day_lacks_needs_no_second_delete(lone_world: OutboxWorld) -> None:
+def test_an_issuance_whose_delete_got_a_page_for_an_answer_is_deleted_again(lone_world: OutboxWorld) -> None:
     lone_world.issuance("k-1")
     lone_world.settle()
     delete = lone_world.add("delete_issuance", "k-1", {"part_number": PART})
@@ -360,7 +360,24 @@ def test_an_issuance_that_its_day_lacks_needs_no_second_delete(lone_world: Outbo
     lone_world.settle()
 
     assert lone_world.state(delete) == "done"
-    assert lone_world.requests("mpw.delete_issuance") == 1
+    assert lone_world.requests("mpw.delete_issuance") == 2
+
+
+def test_an_issuance_that_a_person_moved_to_another_day_is_not_taken_for_deleted(world: OutboxWorld) -> None:
+    world.issuance("k-1", quantity=7)
+    world.settle()
+    delete = world.add("delete_issuance", "k-1", {"part_number": PART})
+    world.sandbox.faults.add("mpw.delete_issuance", "lost_request", 1)
+    world.push()
+    assert world.state(delete) == "unknown"
+    (posted,) = world.sandbox.mpw.issuances_by_key["k-1"]
+    world.sandbox.mpw.person_edits_issuance(posted.id, created_on=posted.created_on - timedelta(days=3))
+
+    world.settle()
+
+    assert world.state(delete) == "done"
+    assert world.sandbox.mpw.issuances_by_key.get("k-1", []) == []
+    assert world.sandbox.mpw.stock(PART, MAIN) == 100
 
 
 def test_a_delete_cancels_what_was_never_sent(world: OutboxWorld) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from sqlalchemy import Connection
 
 from sync.clients.mpw.client import MpwClient
-from sync.clients.mpw.wire import read_issuances, read_receipts
+from sync.clients.mpw.wire import read_receipts
 from sync.clients.written import Written
 from sync.domain.ledger import ISSUANCE, RECEIPT
 from sync.domain.outbox import (
@@ -38,7 +38,6 @@ from sync.flows.operations.ours import mpw
 from sync.store.issuance_parts import parts
 from sync.store.ledger import event_entries
 from sync.store.outbox import Push, Which, attempts_of, cancel, discard, push_of_key
-from sync.store.pushed import remote_ids_of
 
 HIDDEN = "MPW shows neither it nor its part in the warehouse: may our user still see that warehouse?"
 HIDDEN_WAIT = timedelta(minutes=15)
@@ -102,7 +101,8 @@ class _Delete(Operation):
         return {row.id: Delivered(how, status=status, answered_at=answered_at, sent_key=key)}
 
     def verify(self, ctx: Context, row: Push) -> Verdict:
-        """Delete again: it harms nothing, and 404 is done."""
+        """Delete again: it harms nothing, and 404 is done. An issuance cannot be read by its key, and its day proves
+        nothing: a person may have moved it to another."""
         return Absent("to delete it again is safe")
 
     def after(self, conn: Connection, row: Push, to: Transition, *, policy: Policy, now: datetime) -> None:
@@ -115,12 +115,6 @@ class _Delete(Operation):
             discard(conn, Which(ids=[own.id]), now=now, by="mpsync", why=why)
         elif own.state in ("held", "ready"):
             cancel(conn, own, why=why, now=now)
-
-    def _gone(self, ctx: Context, row: Push, evidence: str) -> Verdict:
-        """Take what is not shown for gone, unless nothing of its part is shown either."""
-        if self._is_hidden(ctx, row):
-            return Later(ctx.clock.now() + HIDDEN_WAIT, HIDDEN)
-        return Delivered(evidence)
 
     def _is_hidden(self, ctx: Context, row: Push) -> bool:
         """Tell whether MPW does not show the part in the warehouse either, or cannot be asked.
@@ -157,7 +151,9 @@ class DeleteReceipt(_Delete):
         """Read it by its key; one that is gone is done."""
         found = read_receipts(mpw(ctx).receipts(api_key=row.api_key).body)
         if not found.bad and all(receipt.api_key != row.api_key for receipt in found.rows):
-            return self._gone(ctx, row, "GET /receipts does not have it any more")
+            if self._is_hidden(ctx, row):
+                return Later(ctx.clock.now() + HIDDEN_WAIT, HIDDEN)
+            return Delivered("GET /receipts does not have it any more")
         return Absent("it is still there; to delete it again is safe")
 
 
@@ -171,20 +167,6 @@ class DeleteIssuance(_Delete):
     def delete(self, client: MpwClient, key: str) -> Written:
         """Make the call."""
         return client.delete_issuance(key)
-
-    def verify(self, ctx: Context, row: Push) -> Verdict:
-        """Read the day of what we had posted, where its ids are known: none of them there is done."""
-        with ctx.read() as conn:
-            own = push_of_key(conn, POST_ISSUANCE, row.api_key)
-            ids = remote_ids_of(conn, ISSUANCE, own.id) if own is not None else set()
-        created_on = text(fields_of(own.payload).get("created_on")) if own is not None else ""
-        if not ids or not created_on:
-            return Absent("to delete it again is safe")
-        day = date.fromisoformat(created_on[:10])
-        found = read_issuances(mpw(ctx).issuances(day).body)
-        if not found.bad and ids.isdisjoint(issuance.id for issuance in found.rows):
-            return self._gone(ctx, row, f"GET /issuances of {day} does not have it any more")
-        return Absent("it is still there; to delete it again is safe")
 
 
 def _keys_left(ctx: Context, row: Push) -> list[str]:
