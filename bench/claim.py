@@ -18,7 +18,8 @@ from bench.frame import Row, Spent, Table, median_of
 from sync.domain.outbox import POST_RECEIPT
 from sync.store.engine import Store
 from sync.store.migrate import upgrade
-from sync.store.outbox_work import candidates, claim
+from sync.store.outbox_queue import candidates
+from sync.store.outbox_work import claim
 
 NOW = datetime(2024, 3, 15, 9, 0, tzinfo=UTC)
 KEYS = 1000

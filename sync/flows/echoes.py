@@ -54,7 +54,7 @@ from sync.store.exceptions import open_exception
 from sync.store.facts import RECONCILED_SEQ, fact
 from sync.store.item_states import beliefs, mark_dirty, save_item_state
 from sync.store.ledger import append_entries, entries_by_id, reverse_entries
-from sync.store.outbox_work import check_now
+from sync.store.outbox_watch import check_now
 from sync.store.stock_facts import ECHO_UNDECIDED
 
 DRAIN_FLOW = "poll.mpservices.movements"

@@ -12,7 +12,7 @@ from sync.flows.context import Context
 from sync.flows.operations.registry import operations
 from sync.flows.settle import open_about, settle
 from sync.store.outbox import Push
-from sync.store.outbox_work import (
+from sync.store.outbox_watch import (
     is_told,
     leases_that_ran_out,
     make_due,

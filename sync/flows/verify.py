@@ -12,10 +12,11 @@ from sync.errors import AuthError, RemoteError, RetryableError
 from sync.flows.context import MPSERVICES, MPW, Context
 from sync.flows.operations.base import Operation
 from sync.flows.operations.registry import operations
-from sync.flows.push import resting_until
+from sync.flows.rests import resting_until
 from sync.flows.settle import settle
 from sync.store.outbox import Push
-from sync.store.outbox_work import standing, unknown_due
+from sync.store.outbox_watch import unknown_due
+from sync.store.outbox_work import standing
 
 log = structlog.get_logger()
 

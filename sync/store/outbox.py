@@ -1,4 +1,7 @@
-"""The outbox's rows: adding, finding, and what an operator does with them. Sending is in `outbox_work`."""
+"""The outbox's rows: adding, finding, and what an operator does with them.
+
+Which may go: `outbox_queue`; sending: `outbox_work`; what waits: `outbox_watch`.
+"""
 
 from __future__ import annotations
 

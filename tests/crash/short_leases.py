@@ -12,7 +12,7 @@ from typing import Any
 
 from sync import daemon
 from sync.__main__ import main
-from sync.flows import lead, push
+from sync.flows import clerk, lead
 from sync.store import engine, outbox_work
 
 LEADS = timedelta(seconds=3)
@@ -33,7 +33,7 @@ def shorten() -> None:
     """Shorten the leader's lease and the pusher's claims in this process."""
     lead.LASTS, lead.TRUSTED, lead.RENEW_SECONDS = LEADS, TRUSTED, RENEW_SECONDS
     engine.IDLE_IN_TRANSACTION_SECONDS = IDLE_IN_TRANSACTION_SECONDS
-    for module, name, value in ((daemon, "RENEW_SECONDS", RENEW_SECONDS), (push, "lease_until", _lease_until)):
+    for module, name, value in ((daemon, "RENEW_SECONDS", RENEW_SECONDS), (clerk, "lease_until", _lease_until)):
         assert hasattr(module, name)  # imported there by name
         setattr(module, name, value)
 

@@ -17,18 +17,19 @@ from sync.clients.mpw.client import MpwClient
 from sync.domain.ledger import new_entry
 from sync.domain.outbox import Outcome
 from sync.errors import RejectedError, RetryableError
-from sync.flows import push as push_flow
+from sync.flows import clerk
 from sync.flows.context import Context
 from sync.flows.operations.receipt import PostReceipt
 from sync.flows.operations.registry import operations
-from sync.flows.push import push_once, resting_until
+from sync.flows.push import push_once
+from sync.flows.rests import resting_until
 from sync.flows.sweep import sweep_once
 from sync.flows.verify import verify_once
 from sync.store.documents import insert_documents
 from sync.store.engine import Store
 from sync.store.ledger import append_entries
 from sync.store.outbox import Push, attempts_of
-from sync.store.outbox_work import Candidate, candidates
+from sync.store.outbox_queue import Candidate, candidates
 from sync.store.schema import documents, ledger_entries, outbox
 from tests.clocks import FakeClock
 from tests.flows.outbox_world import MAIN, PART, OutboxWorld, outbox_world
@@ -270,7 +271,7 @@ def test_what_is_claimed_is_not_sent_once_an_answer_could_not_be_written_down(
     for n in range(20):
         world.receipt(f"k-{n}", part_number=f"Q-{n}")
     real: Callable[[PostReceipt, Context, Sequence[Push]], dict[int, Outcome]] = PostReceipt.send
-    write, failed = push_flow._Clerk.write, threading.Event()
+    write, failed = clerk.Clerk.write, threading.Event()
 
     def send(self: PostReceipt, ctx: Context, rows: Sequence[Push]) -> dict[int, Outcome]:
         assert rows[0].api_key == "k-0" or failed.wait(10)
@@ -287,7 +288,7 @@ def test_what_is_claimed_is_not_sent_once_an_answer_could_not_be_written_down(
                 failed.set()
 
     monkeypatch.setattr(PostReceipt, "send", send)
-    monkeypatch.setattr(push_flow._Clerk, "write", fails_once)
+    monkeypatch.setattr(clerk.Clerk, "write", fails_once)
     with pytest.raises(OSError, match="no space"):
         world.push(concurrency=2)
     monkeypatch.undo()

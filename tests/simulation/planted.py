@@ -35,7 +35,7 @@ from sync.domain.outbox import (
 from sync.domain.refusals import says_exists
 from sync.domain.stock import ItemFacts
 from sync.errors import RejectedError
-from sync.flows import day_rows, days, echoes, movement_lines, push, settle, sweep, voids
+from sync.flows import answers, clerk, day_rows, days, echoes, movement_lines, settle, sweep, voids
 from sync.flows import stock as stock_flow
 from sync.flows.context import Context
 from sync.flows.movements import drain_movements
@@ -72,7 +72,7 @@ def _answered(judge: Callable[[Transition, Outcome], Transition]) -> Any:
     def careless(row: Standing, outcome: Outcome, *, now: datetime, retrying: Retrying) -> Transition:
         return judge(after_answer(row, outcome, now=now, retrying=retrying), outcome)
 
-    return swapped((push, "after_answer", careless))
+    return swapped((answers, "after_answer", careless))
 
 
 def blind_retry() -> Any:
@@ -111,7 +111,7 @@ def no_attempt_row() -> Any:
             conn.execute(delete_from(attempts).where(attempts.c.outbox_id == row.id, attempts.c.n == row.tries))
         return claimed
 
-    return swapped((push, "claim", claim))
+    return swapped((clerk, "claim", claim))
 
 
 def no_fence() -> Any:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from sync.domain.outbox import Absent, Delivered, NewPush, NoStock, NotSent, Transition, Unclear, rank_of
 from sync.errors import InvariantError
-from sync.store import outbox_work
+from sync.store import outbox_queue
 from sync.store.engine import Store
 from sync.store.outbox import (
     Push,
@@ -31,23 +31,9 @@ from sync.store.outbox import (
     supersede_unsent,
     unsettled_for_entity,
 )
-from sync.store.outbox_work import (
-    Claim,
-    candidates,
-    claim,
-    end_attempt,
-    lease_until,
-    leases_that_ran_out,
-    make_due,
-    move,
-    move_all,
-    postpone,
-    standing,
-    stock_grew_for,
-    unclaim,
-    unknown_due,
-    waiting_for_stock,
-)
+from sync.store.outbox_queue import candidates
+from sync.store.outbox_watch import leases_that_ran_out, make_due, stock_grew_for, unknown_due, waiting_for_stock
+from sync.store.outbox_work import Claim, claim, end_attempt, lease_until, move, move_all, postpone, standing, unclaim
 from sync.store.schema import inventories, outbox
 from tests.clocks import START
 
@@ -538,7 +524,7 @@ def test_unsettled_rows_of_an_entity_are_listed(store: Store) -> None:
 def test_where_very_many_are_due_each_entity_has_its_turn_and_none_goes_twice(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox_work, "DUE_MANY", 5)
+    monkeypatch.setattr(outbox_queue, "DUE_MANY", 5)
     ids = {item: [add(store, f"{item}-{n}", item=item) for n in range(3)] for item in "ABCDE"}
     take(store, ids["B"][0])
     turns: list[str] = []
@@ -554,7 +540,7 @@ def test_where_very_many_are_due_each_entity_has_its_turn_and_none_goes_twice(
 
 
 def test_where_very_many_are_due_the_turn_goes_round_and_ends(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox_work, "DUE_MANY", 5)
+    monkeypatch.setattr(outbox_queue, "DUE_MANY", 5)
     for item in "ABC":
         for n in range(3):
             add(store, f"{item}-{n}", item=item)
