@@ -78,7 +78,7 @@ class Window:
     """When, by the vendor's clock, the patch can have taken effect.
 
     Until `sure` it can, if both clocks agree on the second that the Date header names; after `last` it
-    cannot. None: no answer came, it may still.
+    cannot. `last` None: no answer came, and it may still; `sure` is then when it should have been over.
     """
 
     first: datetime
@@ -105,6 +105,17 @@ def window_of(started_at: datetime, ended_at: datetime | None, answered_at: date
     first = answered_at - max(ended_at - started_at, timedelta()) - SLACK
     last = answered_at + DATE_RESOLUTION
     return Window(first, min(last, max(ended_at, answered_at) + SYNCHRONOUS), last)
+
+
+def window_unanswered(started_at: datetime, *, call_max: timedelta, ahead: timedelta | None) -> Window:
+    """Return the window of a call without an answer: at once, or later where it, or its process, was held up.
+
+    `ahead`: by how much the vendor's clock was ahead of ours just before, or up to a second more; None: unknown.
+    """
+    if ahead is None:
+        return Window(started_at - SKEW_MAX, started_at + call_max + SKEW_MAX, None)
+    begun = started_at + ahead
+    return Window(begun - SLACK, begun + DATE_RESOLUTION + call_max + SLACK, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +277,8 @@ def _by_cost(expected: Expectation, undecided: list[Line], own_cost: list[Line])
     """Decide where the stock before the patch is not proved.
 
     What confirms the believed stock is the echo. Else the only movement at that cost that the read right
-    after the answer shows, or that was made in the window.
+    after the answer shows, or that was made in the window. Without an answer, and without such a read, it is the
+    only one at all: one that was made later is as likely a person's as of a call that was held up.
     """
     several = tuple(line for line in undecided if not line.single)
     confirming = [line for line in own_cost if _confirms_belief(expected, line)]
@@ -275,7 +287,7 @@ def _by_cost(expected: Expectation, undecided: list[Line], own_cost: list[Line])
         return _only_one(confirming, undecided)
     timely = [line for line in own_cost if _in_time(expected, line)]
     if (seen or expected.waited) and timely:
-        return _only_one(timely, undecided)
+        return _only_one(timely if seen or expected.ended else own_cost, undecided)
     unsure = tuple(line for line in own_cost if _perhaps_in_time(expected, line))
     if unsure and (seen or (expected.ended and expected.waited)):
         reason = "no readable answer came, and what is there at its cost was made in the second in which it ended"

@@ -28,6 +28,7 @@ from sync.domain.echo import (
     late_echo,
     may_land_later,
     window_of,
+    window_unanswered,
 )
 from sync.domain.ledger import ADJUSTMENT, NewEntry
 from sync.domain.money import plain
@@ -151,7 +152,7 @@ def _expectation(
         prompt=prompt,
         over=over,
         believed_quantity=expected.believed_quantity,
-        window=_window(expected, expected.started_at or now, landed=landed),
+        window=_window(expected, expected.started_at or now, policy=policy, landed=landed),
     )
 
 
@@ -162,10 +163,11 @@ def _end_of_call(expected: Expected, *, policy: Policy) -> datetime | None:
     return expected.ended_at if expected.ended_at - expected.started_at <= policy.request_timeout else None
 
 
-def _window(expected: Expected, started_at: datetime, *, landed: bool | None) -> Window:
+def _window(expected: Expected, started_at: datetime, *, policy: Policy, landed: bool | None) -> Window:
     """Return when the patch can have been made: up to its answer, where one came, were it unreadable."""
-    over = landed or expected.answered_at is not None
-    return window_of(started_at, expected.ended_at if over else None, expected.answered_at)
+    if landed or expected.answered_at is not None:
+        return window_of(started_at, expected.ended_at, expected.answered_at)
+    return window_unanswered(started_at, call_max=policy.request_timeout, ahead=expected.ahead)
 
 
 def _settle_late(conn: Connection, expected: Expected, *, policy: Policy, now: datetime, run_id: int | None) -> bool:

@@ -52,6 +52,7 @@ def drain_movements(ctx: Context) -> Outcome:
 def _drain(ctx: Context, client: MpservicesClient, run_id: int) -> Outcome:
     began_at = ctx.clock.now()
     answer = client.movements()
+    ahead = answer.answered_at - ctx.clock.now() if answer.answered_at is not None else None
     parsed = read_movements(answer.body)
     with ctx.write() as conn:
         counts = take_movements(
@@ -63,7 +64,7 @@ def _drain(ctx: Context, client: MpservicesClient, run_id: int) -> Outcome:
             now=ctx.clock.now(),
             run_id=run_id,
         )
-    return Outcome(counts)
+    return Outcome(counts, ahead=ahead)
 
 
 def take_movements(

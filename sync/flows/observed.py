@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import structlog
 
@@ -18,10 +19,15 @@ log = structlog.get_logger("mpsync.poll")
 
 @dataclass(slots=True)
 class Outcome:
-    """What a flow did, and the first thing that went wrong (None: nothing did)."""
+    """What a flow did, and the first thing that went wrong (None: nothing did).
+
+    `ahead`: by how much the vendor's clock was ahead of ours when it answered, or up to a second more; None: its
+    answer bore no date.
+    """
 
     counts: Counts = field(default_factory=Counts)
     error: str | None = None
+    ahead: timedelta | None = None
 
 
 def observe(ctx: Context, flow: str, *, source: str, system: str, work: Callable[[int], Outcome]) -> Outcome:

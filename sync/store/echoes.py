@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +16,9 @@ from sync.domain.echo import Base, Line
 from sync.domain.outbox import PATCH_STOCK
 from sync.store.chunks import chunks, upsert
 from sync.store.schema import attempts, echoes, exceptions, gaps, item_states, movement_lines, outbox, parked, runs
+
+CLOCK_AHEAD = "clock_ahead_seconds"
+"""In what an attempt knew before its call: by how much the vendor's clock was ahead of ours, or up to a second more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,13 @@ class Expected:
     answered_at: datetime | None
     http_status: int | None
     error: str | None
+    before: str | None
+
+    @property
+    def ahead(self) -> timedelta | None:
+        """By how much the vendor's clock was ahead of ours just before the call; None: nobody knows."""
+        seconds = json.loads(self.before or "{}").get(CLOCK_AHEAD)
+        return None if seconds is None else timedelta(seconds=float(seconds))
 
 
 def expect_echo(
@@ -284,6 +294,7 @@ _EXPECTED = (
         attempts.c.answered_at,
         attempts.c.http_status,
         attempts.c.error,
+        attempts.c.before,
     )
     .join(outbox, outbox.c.id == echoes.c.outbox_id)
     .outerjoin(attempts, and_(attempts.c.outbox_id == outbox.c.id, attempts.c.n == _LAST_ATTEMPT))

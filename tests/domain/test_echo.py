@@ -25,6 +25,7 @@ from sync.domain.echo import (
     running_balances,
     same_cost,
     window_of,
+    window_unanswered,
 )
 
 NOON = datetime(2024, 3, 15, 12, tzinfo=UTC)
@@ -424,6 +425,28 @@ def test_the_only_movement_made_before_an_unreadable_answer_is_the_echo() -> Non
 
     assert isinstance(found, Found)
     assert found.line == echo
+
+
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(minutes=-2), timedelta(hours=6)])
+def test_without_an_answer_or_a_read_right_after_it_only_what_was_made_within_a_request_s_time_is_the_echo(
+    ahead: timedelta,
+) -> None:
+    window = window_unanswered(NOON - ahead, call_max=timedelta(seconds=30), ahead=ahead)
+    dead = replace(patch(base=None, landed=None, drains=0), waited=True, window=window)
+    echo, later = line("echo", "3", at=30), line("later", "-3", at=160)
+
+    assert find_echo(dead, None, [echo], cost_is="unit") == Found(echo, ())
+    for candidates in ([later], [echo, later]):
+        found = find_echo(dead, None, candidates, cost_is="unit")
+        assert isinstance(found, Doubt)
+        assert (found.lines, found.foreign) == (tuple(candidates), ())
+    assert find_echo(replace(dead, waited=False), None, [echo, later], cost_is="unit") == StillOpen()
+
+
+def test_a_vendor_without_a_date_header_leaves_ten_minutes_on_either_side_of_a_call_without_an_answer() -> None:
+    window = window_unanswered(NOON, call_max=timedelta(seconds=30), ahead=None)
+
+    assert window == Window(NOON - timedelta(minutes=10), NOON + timedelta(minutes=10, seconds=30), None)
 
 
 def test_of_the_second_in_which_an_unreadable_answer_came_only_its_sure_part_counts() -> None:

@@ -296,6 +296,47 @@ class DiesAfterwards:
         raise KeyboardInterrupt
 
 
+class DiesBefore(DiesAfterwards):
+    """A client whose process ends just before the patch leaves."""
+
+    def update_stock_cost(self, fields: str) -> None:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("read_meanwhile", [False, True])
+def test_a_movement_made_minutes_after_a_first_patch_died_with_its_daemon_is_asked_about_and_not_lost(
+    store: Store, read_meanwhile: bool
+) -> None:
+    with stock_world(store, tick=0.001) as world:
+        world.moves(2)
+        world.poll()
+        world.work_but_patch()
+        real = world.ctx.mpservices
+        assert real is not None
+        world.ctx.mpservices = DiesBefore(real)  # type: ignore[assignment]
+        with pytest.raises(KeyboardInterrupt):
+            push_once(world.ctx)
+        world.ctx.mpservices = real
+        world.clock.advance(minutes=3)
+        if read_meanwhile:
+            world.poll()
+        world.moves(4)
+        world.clock.advance(minutes=20)
+
+        world.settle()
+
+        assert "echo_undecided" in {kind for kind, _ in world.exceptions()}
+        assert "echo" not in {line.role for line in world.lines()}
+        assert world.writes().count("mpw.post_receipt") == 1
+
+        resolve(world, "Ann made it")
+        world.settle()
+
+        assert world.stocks() == (106, 106)
+        assert world.writes().count("mpw.post_receipt") == 2
+        assert world.exceptions() == []
+
+
 def test_a_crash_between_the_patch_and_its_record_leaves_one_effect(met: StockWorld) -> None:
     met.receives(10)
     met.poll()

@@ -268,7 +268,7 @@ def patch_without_drain() -> Any:
     def prepare(self: PatchStock, ctx: Context, rows: Sequence[Push]) -> dict[int, Preparation]:
         now = ctx.clock.now()
         with ctx.read() as conn:
-            return {row.id: stock_operation._judge(conn, row, policy=ctx.policy, now=now) for row in rows}
+            return {row.id: stock_operation._judge(conn, row, policy=ctx.policy, now=now, ahead=None) for row in rows}
 
     return swapped((PatchStock, "prepare", prepare))
 

@@ -38,6 +38,7 @@ from sync.flows.echoes import close_absent
 from sync.flows.movements import drain_movements
 from sync.flows.operations.base import Go, NotNow, Operation, Preparation, Withdraw
 from sync.store.echoes import (
+    CLOCK_AHEAD,
     Expected,
     base_of,
     expect_echo,
@@ -85,7 +86,7 @@ class PatchStock(Operation):
             again = NotNow(now + ctx.policy.retry_base, f"movements could not be read before it: {drained.error}")
             return {row.id: again for row in rows}
         with ctx.read() as conn:
-            return {row.id: _judge(conn, row, policy=ctx.policy, now=now) for row in rows}
+            return {row.id: _judge(conn, row, policy=ctx.policy, now=now, ahead=drained.ahead) for row in rows}
 
     def claimed(self, conn: Connection, row: Push, *, policy: Policy, now: datetime) -> None:
         """Expect the echo before the call can have made it."""
@@ -158,7 +159,7 @@ class PatchStock(Operation):
             mark_dirty(conn, [wanted.external_id], now=now)
 
 
-def _judge(conn: Connection, row: Push, *, policy: Policy, now: datetime) -> Preparation:
+def _judge(conn: Connection, row: Push, *, policy: Policy, now: datetime, ahead: timedelta | None) -> Preparation:
     wanted = Wanted.of(row)
     item = item_facts(conn, [wanted.external_id], policy=policy)[wanted.external_id]
     if item.doubtful:
@@ -166,7 +167,9 @@ def _judge(conn: Connection, row: Push, *, policy: Policy, now: datetime) -> Pre
     if item.echo_open or item.undecided:
         return NotNow(now + ECHO_WAIT, "the movement of the item's previous patch is not known yet")
     changed = _what_changed(conn, row, policy=policy, item=item)
-    return Go({"seen": item.seen}) if changed is None else Withdraw(changed)
+    if changed is not None:
+        return Withdraw(changed)
+    return Go({"seen": item.seen} if ahead is None else {"seen": item.seen, CLOCK_AHEAD: ahead.total_seconds()})
 
 
 def _what_changed(conn: Connection, row: Push, *, policy: Policy, item: ItemFacts | None = None) -> str | None:
