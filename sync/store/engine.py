@@ -135,6 +135,8 @@ def _sqlite_engine(url: URL, busy_timeout_seconds: float) -> Engine:
             "synchronous=FULL",  # NORMAL loses acknowledged commits on a power cut
             "foreign_keys=ON",
             "temp_store=MEMORY",
+            "cache_size=-8000",  # KiB: a batch of a backfill touches every page of the index by item
+            "wal_autocheckpoint=4000",  # pages (16 MB): such a page is copied home once in several commits
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

@@ -61,7 +61,6 @@ documents = Table(
     CheckConstraint("system in ('mpw', 'mpservices', 'erp')", name="system"),
     CheckConstraint("voided_at is null or entry_id is null", name="voided_has_no_entry"),
     Index("ix_documents_source_day", "source", "day"),
-    Index("ix_documents_item", "item"),
 )
 
 ledger_entries = Table(

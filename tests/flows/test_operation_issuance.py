@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from sync.clients.mpw.client import MpwClient
+from sync.domain.ledger import new_entry
 from sync.errors import RejectedError
 from sync.store.documents import insert_documents
 from sync.store.engine import Store
+from sync.store.ledger import append_entries
 from sync.store.schema import attempts, issuance_parts, outbox, pushed_rows
 from tests.clocks import FakeClock
 from tests.flows.outbox_world import MAIN, PART, TODAY, OutboxWorld, outbox_world
@@ -284,8 +288,23 @@ def test_without_a_number_in_the_error_the_parts_follow_what_the_last_polls_know
             if receipt.part.part_number == "SPLIT"]  # fmt: skip
     with world.store.write() as conn:
         for remote_id, day, remaining in rows:
-            document = {"system": "mpw", "type": "receipt", "remote_id": str(remote_id), "source": "mpw.receipts"}
-            document |= {"raw": "{}", "digest": "d", "item": "SPLIT", "warehouse": MAIN, "remaining": remaining}
+            known: dict[str, Any] = {
+                "item": "SPLIT",
+                "warehouse": MAIN,
+                "quantity": Decimal(5),
+                "unit_cost": Decimal(1),
+            }
+            entry = new_entry("mpw", "receipt", f"mpw-r-{remote_id}", str(remote_id), occurred_on=day, **known)
+            append_entries(conn, [entry], lock_date=None, now=now, run_id=None)
+            document: dict[str, Any] = {"system": "mpw", "type": "receipt", "remote_id": str(remote_id)}
+            document |= {
+                "source": "mpw.receipts",
+                "raw": "{}",
+                "digest": "d",
+                "item": "SPLIT",
+                "warehouse": MAIN,
+                "remaining": remaining,
+            }
             insert_documents(conn, [document | {"day": day, "first_seen_at": now, "last_seen_at": now}])
     real = MpwClient.post_issuance
 
