@@ -23,6 +23,7 @@ from sync.errors import MalformedResponseError
 
 BAD_RAW_CHARACTERS_MAX = 64 * 1024
 _RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
+_ENCODER = msgspec.json.Encoder()
 _RAW_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _REDACTOR = Redactor(tuple)
 _BOM = b"\xef\xbb\xbf"
@@ -166,6 +167,12 @@ def shown(element: bytes) -> str:
 def digest_of(*values: object) -> str:
     """Return 32 hex digits that are equal exactly when these already normalised values are."""
     return hashlib.sha256(msgspec.json.encode(values)).hexdigest()[:32]
+
+
+def digests_of(rows: Iterable[tuple[object, ...]]) -> list[str]:
+    """Return for each row what `digest_of` does; a text's line breaks are escaped, so that a line is a row."""
+    lines = _ENCODER.encode_lines(list(rows)).split(b"\n")
+    return [hashlib.sha256(line).hexdigest()[:32] for line in lines[:-1]]
 
 
 def content_digest(fields: Fields) -> str:

@@ -8,10 +8,10 @@ they give the same (tests compare them).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -31,6 +31,8 @@ _OTHER = str | int | float | bool | None
 _ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
 _NAMES = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
+A, B = TypeVar("A"), TypeVar("B")
+
 Form = Mapping[str, Any]
 """The fields to read, in lower case, each with one of the types above; all but those marked `?` must be there."""
 
@@ -46,20 +48,30 @@ class NotUniformError(ValueError):
     """A value of one element is not of the plainest kind: the careful reader must look."""
 
 
-def uniform_elements(body: bytes, form: Form) -> Iterator[tuple[Any, str]] | None:
-    """Yield each element, its fields as attributes, with its exact text; None where they are not all alike."""
-    if b"\\u0000" in body or any(blank_colon in body for blank_colon in (b" :", b"\t:", b"\n:", b"\r:")):
-        return None  # each name must end in `":`, so that counting them tells of repeated ones
+def uniform_elements(body: bytes, form: Form) -> tuple[list[Any], list[str]] | None:
+    """Return the elements, their fields as attributes, and their exact texts; None where they are not all alike."""
+    if b"\\u0000" in body:
+        return None
     try:
         texts = _ELEMENTS.decode(body)
         names = tuple(_NAMES.decode(texts[0])) if texts else ()
         decoder = _decoder(names, tuple(form.items()))
-        if decoder is None or body.count(b'":') != len(names) * len(texts):
+        if decoder is None or not _names_are_counted(body, len(names) * len(texts)):
             return None
-        elements = decoder.decode(body)
+        return decoder.decode(body), [str(text, "utf-8") for text in texts]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
         return None
-    return zip(elements, (str(text, "utf-8") for text in texts), strict=True)
+
+
+def _names_are_counted(body: bytes, names: int) -> bool:
+    """Tell whether so many names stand in a body, if there are no fewer: then none of them is repeated.
+
+    Each has its colon. Where texts hold more colons, the names are counted by their ends, `":`, if all end so.
+    """
+    if body.count(b":") == names:
+        return True
+    blank = any(blank_colon in body for blank_colon in (b" :", b"\t:", b"\n:", b"\r:"))
+    return not blank and body.count(b'":') == names
 
 
 @lru_cache(maxsize=16)
@@ -78,6 +90,12 @@ def _decoder(names: tuple[str, ...], form: tuple[tuple[str, Any], ...]) -> msgsp
         gc=False,
     )
     return msgspec.json.Decoder(list[element])  # type: ignore[valid-type]
+
+
+def each(values: list[A], read: Callable[[A], B]) -> list[B]:
+    """Return what `read` makes of each value; of equal ones, which most are, it is asked once."""
+    known = {value: read(value) for value in set(values)}
+    return [known[value] for value in values]
 
 
 def filled(text: str | None) -> str:

@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from sync.clients.mpw.wire import Issuance, Receipt, read_issuances, read_receipts
-from sync.clients.rows import Parsed, day_from, digest_of
+from sync.clients.rows import Parsed, day_from, digests_of
 from sync.clients.uniform import (
     FLAG,
     ID,
@@ -19,6 +19,7 @@ from sync.clients.uniform import (
     TEXT,
     WORD,
     Form,
+    each,
     exact,
     filled,
     number_or_none,
@@ -49,7 +50,7 @@ class DayRow(NamedTuple):
 
 def read_issuance_rows(body: bytes) -> Parsed[DayRow]:
     """Read the answer to GET /issuances; raises MalformedResponseError when it is no array."""
-    rows = _uniform(body, _ISSUANCE, _uniform_issuance)
+    rows = _uniform(body, _ISSUANCE, _uniform_issuances)
     if rows is not None:
         return Parsed(rows)
     parsed = read_issuances(body)
@@ -58,67 +59,86 @@ def read_issuance_rows(body: bytes) -> Parsed[DayRow]:
 
 def read_receipt_rows(body: bytes) -> Parsed[DayRow]:
     """Read the answer to GET /receipts; raises MalformedResponseError when it is no array."""
-    rows = _uniform(body, _RECEIPT, _uniform_receipt)
+    rows = _uniform(body, _RECEIPT, _uniform_receipts)
     if rows is not None:
         return Parsed(rows)
     parsed = read_receipts(body)
     return Parsed([_from_receipt(row) for row in parsed.rows], parsed.bad)
 
 
-def _uniform(body: bytes, form: Form, build: Callable[[Any, str], DayRow]) -> list[DayRow] | None:
-    elements = uniform_elements(body, form)
-    if elements is None:
-        return None
+def _uniform(body: bytes, form: Form, read: Callable[[list[Any], list[str]], list[DayRow]]) -> list[DayRow] | None:
     try:
-        rows = [build(element, raw) for element, raw in elements]
+        found = uniform_elements(body, form)
+        rows = [] if found is None else read(*found)
     except ValueError:
         return None
-    return rows if len({row.remote_id for row in rows}) == len(rows) else None
+    return rows if found is not None and len({row.remote_id for row in rows}) == len(rows) else None
 
 
-def _uniform_issuance(e: Any, raw: str) -> DayRow:
-    id_, part, warehouse, day = str(e.id), filled(e.part_number), filled(e.warehouse_name), day_from(e.created_on)
-    quantity, unit_cost = exact(e.quantity), exact(e.unit_cost)
-    description, own_key = optional(e.description), optional(getattr(e, "api_key", None))
-    digest = digest_of(
-        id_, part, warehouse, day, quantity.value, unit_cost.value, bool(e.overdraft), description, own_key
+def _uniform_issuances(elements: list[Any], raws: list[str]) -> list[DayRow]:
+    ids, parts, warehouses, days = _heads(elements)
+    quantities = [exact(e.quantity) for e in elements]
+    unit_costs = [exact(e.unit_cost) for e in elements]
+    descriptions = each([e.description for e in elements], optional)
+    own_keys = each([getattr(e, "api_key", None) for e in elements], optional)
+    digests = digests_of(
+        zip(
+            ids,
+            parts,
+            warehouses,
+            days,
+            [number.value for number in quantities],
+            [number.value for number in unit_costs],
+            [bool(e.overdraft) for e in elements],
+            descriptions,
+            own_keys,
+            strict=True,
+        )
     )
-    return DayRow(
-        id_, part, warehouse, day, -quantity.micros, unit_cost.micros, None, own_key, description, raw, digest
+    signed = [-number.micros for number in quantities]
+    costs = [number.micros for number in unit_costs]
+    nothing = [None] * len(ids)
+    return list(
+        map(DayRow, ids, parts, warehouses, days, signed, costs, nothing, own_keys, descriptions, raws, digests)
     )
 
 
-def _uniform_receipt(e: Any, raw: str) -> DayRow:
-    id_, part, warehouse, day = str(e.id), filled(e.part_number), filled(e.warehouse_name), day_from(e.created_on)
-    quantity, unit_cost = exact(e.quantity_received), exact(e.unit_cost)
-    description, own_key = optional(e.description), optional(e.api_key)
-    digest = digest_of(
-        id_,
-        part,
-        warehouse,
-        day,
-        quantity.value,
-        unit_cost.value,
-        optional(e.invoice_number),
-        description,
-        optional(e.vendor_name),
-        optional(e.vendor_number),
-        own_key,
-        optional(e.purchase_order_number),
+def _uniform_receipts(elements: list[Any], raws: list[str]) -> list[DayRow]:
+    ids, parts, warehouses, days = _heads(elements)
+    quantities = [exact(e.quantity_received) for e in elements]
+    unit_costs = [exact(e.unit_cost) for e in elements]
+    remaining = [number_or_none(e.quantity_remaining) for e in elements]
+    descriptions = each([e.description for e in elements], optional)
+    own_keys = each([e.api_key for e in elements], optional)
+    digests = digests_of(
+        zip(
+            ids,
+            parts,
+            warehouses,
+            days,
+            [number.value for number in quantities],
+            [number.value for number in unit_costs],
+            each([e.invoice_number for e in elements], optional),
+            descriptions,
+            each([e.vendor_name for e in elements], optional),
+            each([e.vendor_number for e in elements], optional),
+            own_keys,
+            each([e.purchase_order_number for e in elements], optional),
+            strict=True,
+        )
     )
-    remaining = number_or_none(e.quantity_remaining)
-    return DayRow(
-        id_,
-        part,
-        warehouse,
-        day,
-        quantity.micros,
-        unit_cost.micros,
-        None if remaining is None else remaining.micros,
-        own_key,
-        description,
-        raw,
-        digest,
+    signed = [number.micros for number in quantities]
+    costs = [number.micros for number in unit_costs]
+    left = [None if number is None else number.micros for number in remaining]
+    return list(map(DayRow, ids, parts, warehouses, days, signed, costs, left, own_keys, descriptions, raws, digests))
+
+
+def _heads(elements: list[Any]) -> tuple[list[str], list[str], list[str], list[date]]:
+    return (
+        [str(e.id) for e in elements],
+        each([e.part_number for e in elements], filled),
+        each([e.warehouse_name for e in elements], filled),
+        each([e.created_on for e in elements], day_from),
     )
 
 
