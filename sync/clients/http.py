@@ -17,7 +17,8 @@ from sync.clients.deadline import Deadline, bound
 from sync.clients.inflate import ACCEPTED, Inflater, UndecodableError
 from sync.clients.jsontext import decode
 from sync.clients.redact import Redactor, without_credential
-from sync.clients.verdict import error_for, http_date
+from sync.clients.rest import Rest
+from sync.clients.verdict import asks_to_wait, error_for, http_date
 from sync.clock import Clock
 from sync.errors import (
     ConfigError,
@@ -110,6 +111,7 @@ class Http:
         self._observer = observer
         self._slots = threading.BoundedSemaphore(concurrency) if concurrency > 0 else None
         self._pace = _Pace(clock, max_requests_per_second)
+        self._rest = Rest(clock)
         self._deadline = Deadline(clock)
         self._client = httpx.Client(
             transport=transport,
@@ -142,12 +144,14 @@ class Http:
         """Send one request and return its 2xx answer (or one whose status is in `accept`).
 
         A `path` given as a sequence is taken segment by segment, so that a "/" inside one is encoded.
-        Raises RetryableError when nothing can have happened (connection refused, any failed read, 429),
+        Raises RetryableError when nothing can have happened (connection refused, any failed read, 429, a vendor
+        that asked with Retry-After to be left alone and is: nothing is sent),
         OutcomeUnknownError when a write may have taken effect, and else by status: see `error_for`.
         """
         url = self._url(path, params)
         with self._slots or contextlib.nullcontext():
             self._pace.wait()
+            self._rest.check(self.system)
             with self._observed(method, endpoint, write) as seen:
                 received = self._exchange(method, url, write, content, headers)
                 seen.append(received)
@@ -216,6 +220,9 @@ class Http:
         answered_at = http_date(received.headers.get("date"))
         answer = Answer(received.status, received.body, received.headers, answered_at)
         good = 200 <= received.status < 300
+        wait = asks_to_wait(received.status, received.headers, answered_at or self._clock.now())
+        if wait is not None:
+            self._rest.ask(wait)
         if not good and received.status not in accept:
             raise self.error_of(answer, write=write)
         if received.cut is None:

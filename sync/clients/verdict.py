@@ -69,6 +69,11 @@ def error_for(
     return plain(RejectedError, said or f"refused with HTTP {status} and no text")
 
 
+def asks_to_wait(status: int, headers: Mapping[str, str], now: datetime) -> timedelta | None:
+    """Return how long an answer asks us to leave the vendor alone, None where it does not ask."""
+    return retry_after_of(headers, now) if status in (408, 425, 429) or status >= 500 else None
+
+
 def retry_after_of(headers: Mapping[str, str], now: datetime) -> timedelta | None:
     """Return how long the vendor asks to wait (Retry-After: seconds or a date), never negative, at most a day."""
     value = headers.get("retry-after", "").strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from sync.clients.http import Http, RequestSeen
+from sync.clients.rest import Rest
 from sync.errors import (
     AuthError,
     ConfigError,
@@ -356,3 +358,49 @@ def test_an_accepted_status_is_returned_and_can_still_become_its_error(clock: Fa
 
     assert answer.status == 404
     assert isinstance(client.error_of(answer, write=False), RejectedError)
+
+
+@pytest.mark.parametrize("write", [False, True])
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_vendor_that_asked_to_wait_is_not_called_before_whatever_the_call(
+    status: int, write: bool, clock: FakeClock
+) -> None:
+    vendor = Vendor(lambda request: httpx.Response(status, headers={"Retry-After": "90"}))
+    client = http(vendor, clock)
+    with pytest.raises(RemoteError):
+        client.send("GET", "/receipts", write=False, endpoint="receipts")
+    clock.advance(60)
+
+    with pytest.raises(RetryableError) as early:
+        client.send("POST", "/issuances", write=write, endpoint="issuances", content=b"{}")
+
+    assert early.value.retry_after == timedelta(seconds=30)
+    assert len(vendor.requests) == 1
+    clock.advance(30)
+    with pytest.raises(RemoteError):
+        client.send("POST", "/issuances", write=write, endpoint="issuances", content=b"{}")
+    assert len(vendor.requests) == 2
+
+
+def test_a_shorter_wait_does_not_end_a_longer_one(clock: FakeClock) -> None:
+    rest = Rest(clock)
+    rest.ask(timedelta(seconds=90))
+    rest.ask(timedelta(seconds=5))
+    clock.advance(60)
+
+    with pytest.raises(RetryableError, match="another 30 s"):
+        rest.check("mpw")
+
+
+@pytest.mark.parametrize(("status", "headers"), [(429, {}), (422, {"Retry-After": "90"}), (200, {"Retry-After": "90"})])
+def test_a_vendor_that_asked_for_nothing_is_called_again_at_once(
+    status: int, headers: dict[str, str], clock: FakeClock
+) -> None:
+    vendor = Vendor(lambda request: httpx.Response(status, headers=headers))
+    client = http(vendor, clock)
+
+    for _ in range(2):
+        with contextlib.suppress(RemoteError):
+            client.send("GET", "/receipts", write=False, endpoint="receipts")
+
+    assert len(vendor.requests) == 2
