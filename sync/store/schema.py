@@ -94,7 +94,7 @@ ledger_entries = Table(
     CheckConstraint("posted_on >= occurred_on", name="posted_not_before_occurred"),
     Index("ix_ledger_entries_event", "api_key", "kind"),
     Index("ix_ledger_entries_item", "item", "system"),
-    Index("ix_ledger_entries_occurred_on", "occurred_on"),
+    Index("ix_ledger_entries_occurred_on", "occurred_on", postgresql_using="brin"),
 )
 
 movement_lines = Table(
