@@ -13,7 +13,14 @@ from typing import Any
 from sqlalchemy import Connection, and_, case, exists, func, or_, select
 from sqlalchemy.engine import Row
 
-from sync.domain.outbox import CREATE_PRODUCT, PATCH_STOCK, POST_ISSUANCE, POST_RECEIPT
+from sync.domain.outbox import (
+    CREATE_PRODUCT,
+    DELETE_ISSUANCE,
+    DELETE_RECEIPT,
+    PATCH_STOCK,
+    POST_ISSUANCE,
+    POST_RECEIPT,
+)
 from sync.domain.policy import Policy
 from sync.domain.stock import OPEN, ItemFacts, Ledger, PatchRow, Target
 from sync.store.exceptions import open_exceptions
@@ -181,11 +188,21 @@ def ledger_of(conn: Connection, target: Target, *, since: datetime) -> Ledger:
 
 
 def _unread(conn: Connection, part_number: str, since: datetime) -> tuple[tuple[str, date], ...]:
-    """Return (kind, created_on) of our newest pushes that MPW took and whose rows no poll has shown yet."""
+    """Return (kind, created_on) of our newest pushes that MPW took and whose rows no poll has shown yet.
+
+    What we took back ourselves before a poll came by will never be shown, and is not waited for.
+    """
     shown = exists().where(
         ledger_entries.c.system == MPW_SYSTEM,
         ledger_entries.c.api_key == outbox.c.api_key,
         ledger_entries.c.kind == outbox.c.kind,
+    )
+    delete = outbox.alias("delete")
+    taken_back = exists().where(
+        delete.c.operation.in_((DELETE_RECEIPT, DELETE_ISSUANCE)),
+        delete.c.api_key == outbox.c.api_key,
+        delete.c.kind == outbox.c.kind,
+        delete.c.state == "done",
     )
     query = (
         select(outbox.c.kind, outbox.c.payload, outbox.c.finalized_at, shown.label("shown"))
@@ -193,6 +210,7 @@ def _unread(conn: Connection, part_number: str, since: datetime) -> tuple[tuple[
             outbox.c.item == part_number,
             outbox.c.state == "done",
             outbox.c.operation.in_((POST_RECEIPT, POST_ISSUANCE)),
+            ~taken_back,
         )
         .order_by(outbox.c.id.desc())
         .limit(UNREAD_LOOKED_AT)

@@ -209,6 +209,23 @@ class StockWorld:
         with self.store.write() as conn:
             conn.execute(text(sql), values)
 
+    def erp_pushes(self, operation: str, kind: str, key: str, fields: dict[str, Any], part: str = PART) -> None:
+        """Let a push of the ERP's be derived."""
+        push = NewPush(
+            route="receipts",
+            operation=operation,
+            kind=kind,
+            api_key=key,
+            entity_key=f"item:{part}",
+            item=part,
+            payload=json.dumps(fields),
+            reason="the ERP says so",
+            state="ready",
+            rank=rank_of(operation),
+        )
+        with self.store.write() as conn:
+            assert add_push(conn, push, now=self.clock.now()) is not None
+
     def erp_sets(self, stock: str, cost: str, key: str = "SC-1", part: str = PART) -> None:
         """Let the ERP set a product's stock and cost."""
         fields = {"external_id": part, "new_stock": stock, "new_cost": cost}

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from sync.domain.outbox import DELETE_RECEIPT, POST_RECEIPT
 from sync.flows.push import push_once
 from sync.flows.stock import plan_stock, stock_once
 from sync.store.engine import Store
@@ -168,6 +169,22 @@ def test_a_new_cost_alone_is_patched_and_leaves_no_echo_and_no_doubt(met: StockW
     assert met.echoes()[-1].outcome == "none"
     assert met.state().base_verified
     assert met.exceptions() == []
+
+
+def test_what_we_took_back_before_a_poll_saw_it_keeps_no_new_cost_waiting(met: StockWorld) -> None:
+    fields = {"part_number": PART, "warehouse_name": MAIN, "quantity_received": 4, "unit_cost": 9, "api_key": "GR-1"}
+    met.erp_pushes(POST_RECEIPT, "receipt", "GR-1", fields | {"created_on": met.sandbox.mpw.today().isoformat()})
+    push_once(met.ctx)
+    met.erp_pushes(DELETE_RECEIPT, "receipt", "GR-1", {"api_key": "GR-1"})
+    push_once(met.ctx)
+    last = max(met.sandbox.mpw.receipt_by_id)
+
+    met.sandbox.mpw.person_edits_receipt(last, unit_cost="20")
+    met.cycle()
+
+    assert met.stocks() == (105, 105)
+    assert met.sandbox.mpservices.product(PART).cost == met.state().mps_unit_cost
+    assert met.patches()[-1]["new_cost"] == "10.190476"  # (100 at 10, 3 at 10, 2 at 20) ÷ 105
 
 
 def test_a_movement_right_after_a_patch_that_changes_nothing_is_people_s(met: StockWorld) -> None:
