@@ -249,17 +249,40 @@ def echo_by_delta() -> Any:
 
 def echo_matched_twice() -> Any:
     """The expectation stays open once its echo was found: whatever fits it later is an echo too."""
-    real = echo_rows.close_echo
+    real_close, real_settle, real_facts = echo_rows.close_echo, echoes._settle, stock_operation.item_facts
+    real_waiting = stock_rules._waiting
+    found: set[tuple[str, int]] = set()
+    again: list[bool] = [False]
 
     def close(conn: Connection, outbox_id: int, outcome: str, **kwargs: Any) -> None:
-        if outcome != "found":
-            real(conn, outbox_id, outcome, **kwargs)
+        if outcome == "found":
+            found.add((str(conn.engine.url), outbox_id))
+        else:
+            real_close(conn, outbox_id, outcome, **kwargs)
+
+    def settle_one(conn: Connection, expected: Any, **kwargs: Any) -> bool:
+        again[0] = (str(conn.engine.url), expected.outbox_id) in found
+        return real_settle(conn, expected, **kwargs)
+
+    def find(*args: Any, **kwargs: Any) -> Finding:
+        finding = find_echo(*args, **kwargs)
+        return finding if isinstance(finding, Found) or not again[0] else StillOpen()
 
     def waiting(item: ItemFacts) -> Any:
         return real_waiting(replace(item, undecided=False, echo_open=False))
 
-    real_waiting = stock_rules._waiting
-    return swapped((echoes, "close_echo", close), (stock_rules, "_waiting", waiting))
+    def facts(*args: Any, **kwargs: Any) -> Any:
+        return {
+            item: replace(one, undecided=False, echo_open=False) for item, one in real_facts(*args, **kwargs).items()
+        }
+
+    return swapped(
+        (echoes, "close_echo", close),
+        (echoes, "_settle", settle_one),
+        (echoes, "find_echo", find),
+        (stock_rules, "_waiting", waiting),
+        (stock_operation, "item_facts", facts),
+    )
 
 
 def patch_without_drain() -> Any:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from tests.simulation.counters import TRANSITIONS, VERDICTS, missing, transitions, verdicts
@@ -15,6 +18,10 @@ from tests.simulation.world import Result, World
 
 REACHES_ALL = 2000
 """A run of so many seeds has failed, too, if it did not reach every fault, transition and verifier answer."""
+
+
+SAY_SEEDS, SAY_SECONDS = 100, 60.0
+"""How often a run says how far it is: after so many seeds, or so long after it last did."""
 
 
 @dataclass
@@ -59,16 +66,30 @@ def run_seed(seed: int) -> Result | str:
 
 def run_seeds(seeds: range, *, workers: int = 1) -> Figures:
     """Run seeds and sum up."""
-    figures = Figures()
-    if workers == 1:
-        outcomes = map(run_seed, seeds)
+    figures, progress = Figures(), Progress(len(seeds))
+    with ProcessPoolExecutor(workers) if workers > 1 else nullcontext() as pool:
+        outcomes = map(run_seed, seeds) if pool is None else pool.map(run_seed, seeds, chunksize=4)
         for seed, outcome in zip(seeds, outcomes, strict=True):
             _take(figures, seed, outcome)
-        return figures
-    with ProcessPoolExecutor(workers) as pool:
-        for seed, outcome in zip(seeds, pool.map(run_seed, seeds, chunksize=4), strict=True):
-            _take(figures, seed, outcome)
+            progress.say(figures)
     return figures
+
+
+@dataclass
+class Progress:
+    """Says on stderr, now and then, how far a run is: its closing lines may be an hour away."""
+
+    of: int
+    began: float = field(default_factory=time.monotonic)
+    said: float = field(default_factory=time.monotonic)
+
+    def say(self, figures: Figures) -> None:
+        """Say it if it is time to."""
+        now, seeds = time.monotonic(), figures.seeds
+        if seeds < self.of and (seeds % SAY_SEEDS == 0 or now - self.said >= SAY_SECONDS):
+            self.said = now
+            done = f"{seeds} of {self.of} seeds in {now - self.began:.0f} s, violations {len(figures.failures)}"
+            print(done, file=sys.stderr, flush=True)
 
 
 def _take(figures: Figures, seed: int, outcome: Result | str) -> None:

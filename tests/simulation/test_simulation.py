@@ -6,11 +6,12 @@ from decimal import Decimal
 
 import pytest
 
+from tests.simulation import run
 from tests.simulation.counters import CRASHES, transitions, verdicts
 from tests.simulation.kernel import Violation
 from tests.simulation.plan import FAULTS
 from tests.simulation.run import main, run_seeds
-from tests.simulation.world import World
+from tests.simulation.world import Result, World
 
 SEEDS = range(20)
 COMMON = (
@@ -82,3 +83,19 @@ def test_a_failing_seed_prints_one_line_that_replays_it(
     assert printed[0] == "python -m tests.simulation --seed 41  # it rained"
     assert printed[1] == "python -m tests.simulation.shrink --seed 41  # what of it is needed"
     assert printed[-1] == "violations 1: seeds 41"
+
+
+def test_a_long_run_says_on_stderr_how_far_it_is_and_a_short_one_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quiet = Result(0, 0.0, 0, 0, {}, {}, {}, 0, 0, 0)
+    monkeypatch.setattr(run, "run_seed", lambda seed: "it rained" if seed == 141 else quiet)
+
+    run_seeds(range(100))
+    assert capsys.readouterr().err == ""
+
+    run_seeds(range(100, 301))
+    told = capsys.readouterr()
+    assert [line.partition(" in ")[0] for line in told.err.splitlines()] == ["100 of 201 seeds", "200 of 201 seeds"]
+    assert all(line.endswith("violations 1") for line in told.err.splitlines())
+    assert "of 201" not in told.out

@@ -47,6 +47,9 @@ from tests.simulation.plan import Key, Plan
 QUIET_CYCLES = 14
 """After the last fault all must meet within so many cycles."""
 
+COMMIT_SECONDS = 0.002
+"""A commit takes its time: what follows an answer begins after it, as a read of the feed right after a patch does."""
+
 # The fingerprint of credentials is slow on purpose; the same ones give the same.
 for _client in (mpw_client, mpservices_client):
     if not hasattr(_client.fingerprint, "cache_info"):
@@ -109,6 +112,8 @@ class SimStore(Store):
         if crash == "after":
             world.plan.hits["crash_after_commit"] += 1
             raise Crash
+        if actor is not None:
+            actor.wait(COMMIT_SECONDS)
 
 
 def _crash(random: Random, rate: float) -> str:
