@@ -188,7 +188,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "domain/echo.py",
         "an echo was forwarded|is taken for an echo",
         Setting(acts={"mpw_issues": 2, "mps_out": 1, "mpw_receives": 1}, interrupts=0.2),
-        seed=1,
+        seed=11,
     ),
     Mutant(
         planted.echo_matched_twice,

@@ -50,6 +50,7 @@ from sync.store import outbox_work, pushed
 from sync.store.coverage import save_days
 from sync.store.outbox import Push, push_by_id
 from sync.store.schema import attempts, outbox
+from sync.store.stock_facts import item_facts
 
 Plant = Callable[[], Any]
 """Opens a context in which the bug is in the code."""
@@ -249,8 +250,7 @@ def echo_by_delta() -> Any:
 
 def echo_matched_twice() -> Any:
     """The expectation stays open once its echo was found: whatever fits it later is an echo too."""
-    real_close, real_settle, real_facts = echo_rows.close_echo, echoes._settle, stock_operation.item_facts
-    real_waiting = stock_rules._waiting
+    real_close, real_settle, real_waiting = echo_rows.close_echo, echoes._settle, stock_rules._waiting
     found: set[tuple[str, int]] = set()
     again: list[bool] = [False]
 
@@ -273,7 +273,7 @@ def echo_matched_twice() -> Any:
 
     def facts(*args: Any, **kwargs: Any) -> Any:
         return {
-            item: replace(one, undecided=False, echo_open=False) for item, one in real_facts(*args, **kwargs).items()
+            item: replace(one, undecided=False, echo_open=False) for item, one in item_facts(*args, **kwargs).items()
         }
 
     return swapped(
