@@ -26,6 +26,7 @@ MUST_HAPPEN = (
     "permission lost",
     "burst",
     "pruned",
+    "cost corrected",
 )
 """What else a run must have met: pauses longer than a lease, leads that were lost, and so on."""
 

@@ -12,10 +12,11 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 from sync.domain.policy import ROUTES
-from tests.simulation import planted
+from tests.simulation import planted, planted_told
 from tests.simulation.kernel import Process, Violation
 from tests.simulation.plan import Key
 from tests.simulation.world import World
@@ -28,7 +29,7 @@ class Setting:
     """A world in which a bug soon shows: which faults at which rates, which acts, how many daemons.
 
     `strikes` is a pattern of the requests that faults strike ('': all writes), `slips` of those before which
-    people slip in ('': all).
+    people slip in ('': all). `void_after`: minutes, where they are not the world's own.
     """
 
     rates: Mapping[str, float] = field(default_factory=dict)
@@ -42,6 +43,8 @@ class Setting:
     strikes: str = ""
     slips: str = ""
     marker: bool = True
+    threads: int = 1
+    void_after: int | None = None
 
     def world(self, seed: int, given: Mapping[Key, Any] | None = None, *, trace: bool = False) -> World:
         """Return the world of a seed."""
@@ -52,11 +55,13 @@ class Setting:
         world.held, world.prunes = (), False
         routes = dict.fromkeys(ROUTES, "push")
         world.policy = replace(world.policy, routes=routes, description_marker=self.marker)
+        if self.void_after is not None:
+            world.policy = replace(world.policy, void_after=timedelta(minutes=self.void_after))
         people = world.people
         people.same_cost = 0.0
         people.choices = {name: (people.every[name][0], weight) for name, weight in self.acts.items()}
         people.count, people.interrupts = self.count, self.interrupts
-        world.threads = 1
+        world.threads = self.threads
         world.processes = [
             Process(world.kernel, name, world._start, reboot_after=world._reboot_after)
             for name in ("A", "B")[: self.daemons]
@@ -246,6 +251,69 @@ MUTANTS: tuple[Mutant, ...] = (
         "flows/context.py",
         "wrote as leader",
         Setting({"freezes_after": 0.2, "freezes_before": 0.2}, daemons=2, stall=0.05, strikes="."),
+    ),
+    Mutant(
+        planted_told.cost_of_last_receipt,
+        "domain/stock.py",
+        "did not converge.* its cost in MPservices",
+        Setting(acts={"mpw_receives": 3, "mpw_issues": 1, "mps_in": 1}),
+    ),
+    Mutant(
+        planted_told.cost_is_no_difference,
+        "domain/stock.py",
+        "did not converge.* its cost in MPservices",
+        Setting(acts={"mps_in": 2, "mps_out": 1}),
+    ),
+    Mutant(
+        planted_told.cost_of_parts_only,
+        "domain/stock.py",
+        "exception without a cause: unknown_cost",
+        Setting(acts={"mpw_receives": 2, "mps_out": 1}),
+    ),
+    Mutant(
+        planted_told.reads_do_not_wait,
+        "clients/rest.py",
+        "before Retry-After, by",
+        Setting({"too_many": 0.3}, strikes="mpw.issuances|mpw.receipts|mpservices.movements"),
+    ),
+    Mutant(
+        planted_told.own_delete_forgotten,
+        "flows/voids.py",
+        "exception without a cause: deleted_in_mpw",
+        Setting({"lost_answer": 0.3, "late": 0.3}, {"erp_receipt": 3, "erp_void": 3}, 20, 2.0, strikes="mpw.delete"),
+    ),
+    Mutant(
+        planted_told.waiting_delete_forgotten,
+        "store/pushed.py",
+        "exception without a cause: deleted_in_mpw",
+        Setting(
+            {"refused": 0.35, "lost_answer": 0.35, "late": 0.15},
+            {"erp_issuance": 4, "erp_void": 4, "mps_out": 3, "mpw_receives": 3, "mps_in": 2},
+            60,
+            1.5,
+            strikes="mpw.(delete|post)",
+            threads=2,
+            void_after=0,
+        ),
+        within=20,
+    ),
+    Mutant(
+        planted_told.every_absence_is_an_alarm,
+        "domain/voids.py",
+        "exception without a cause: mass_disappearance",
+        Setting(acts={"mpw_issues": 3, "mpw_receives": 1, "mpw_deletes": 3}),
+    ),
+    Mutant(
+        planted_told.server_error_is_a_refusal,
+        "flows/answers.py",
+        "exception without a cause: push_dead",
+        Setting({"error_before": 0.2, "error_after": 0.2}),
+    ),
+    Mutant(
+        planted_told.dead_in_silence,
+        "flows/settle.py",
+        "is dead, and nobody is told",
+        Setting(acts={"erp_transfer": 2, "mpw_issues": 1}),
     ),
 )
 

@@ -57,6 +57,7 @@ class Network(httpx.BaseTransport):
         actor.check()
         world.renew(actor)
         world.oracle.witness.asked(actor, name)
+        world.oracle.may_call(actor, name)
         if write:
             world.oracle.before_write(actor, name, call)
         fault = plan.fault(about, write=write)
@@ -113,8 +114,7 @@ class Network(httpx.BaseTransport):
                 return self._response(500, b'{"message": "Something went wrong"}')
             case "too_many":
                 actor.wait(0.1)
-                if write:
-                    world.oracle.denied(name, call, 90)
+                world.oracle.denied(actor, name, call, 90, write=write)
                 return self._response(429, b'{"message": "slow down"}', {"Retry-After": "90"})
             case "unauthorized":
                 actor.wait(0.1)

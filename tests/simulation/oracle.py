@@ -9,14 +9,14 @@ The ten rules of the outbox (ARCHITECTURE.md), and where each is checked:
  5. ambiguity is sticky                     `_answered`; `_found_absent`: ready only once nothing can land late
  6. no second transfer while ambiguous      `before_write`, `_found_absent`, `after_effect`
  7. only the unsent is superseded           `_changed`
- 8. 429, 401, refused: no attempt used up   `_answered`; Retry-After is obeyed: `_asked_to_wait`
+ 8. 429, 401, refused: no attempt used up   `_answered`; Retry-After: `may_call`, `_asked_to_wait`
  9. done carries evidence                   `_changed`: and the effect is truly there
 10. keys and open rows are never pruned     `after_commit` (no row goes), `_rewritten`; `World` prunes early
 
 Besides: one effect per event (`on_made`, `_events_left`), no echo forwarded (`on_made`), nothing of people's taken
-for an echo (`final`), stock equal at both (`unsettled`), ledger sums equal the vendors' truth (`_ledger_differs`),
-only the leader writes what leaders write (`_leads`), every exception and every dead row has a cause (`Causes`), and
-what `Witness` holds.
+for an echo (`final`), stock equal at both (`unsettled`), MPservices' cost what MPW makes it (`costs_differ`), ledger
+sums equal the vendors' truth (`_ledger_differs`), only the leader writes what leaders write (`_leads`), every exception
+and every dead row has a cause (`Causes`), and what `Witness` holds.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from urllib.parse import parse_qs
 from sync.sandbox.app import Call
 from sync.store.types import instant_text
 from tests.simulation.causes import Causes
+from tests.simulation.costs import costs_differ, is_patched
 from tests.simulation.kernel import Actor, SimClock, Violation
 from tests.simulation.network import key_of
 from tests.simulation.witness import Witness
@@ -81,6 +82,7 @@ class Oracle:
         self._polls: tuple[Any, ...] = ()
         self._outcomes: dict[tuple[int, int], str | None] = {}
         self._denied: dict[tuple[str, str], float] = {}
+        self._resting: dict[tuple[str, str], float] = {}
         self.pushes = 0
         self.witness = Witness(world)
         self.causes = Causes(world)
@@ -109,13 +111,21 @@ class Oracle:
             if row["operation"] == "patch_stock":
                 self.witness.before_patch(actor, key)
 
-    def denied(self, name: str, call: Call, seconds: float) -> None:
-        """Note that a vendor asked to wait."""
-        for key in key_of(name, call):
-            self._denied[name, key] = self.world.kernel.time + seconds
+    def denied(self, actor: Actor, name: str, call: Call, seconds: float, *, write: bool) -> None:
+        """Note that a vendor asked to wait: this hand with all it wants of it, and every hand with this very write."""
+        until = self.world.kernel.time + seconds
+        self._resting[actor.name, name.partition(".")[0]] = until
+        for key in key_of(name, call) if write else ():
+            self._denied[name, key] = until
+
+    def may_call(self, actor: Actor, name: str) -> None:
+        """Retry-After is obeyed by who was told, for reads as for writes."""
+        left = self._resting.get((actor.name, name.partition(".")[0]), 0.0) - self.world.kernel.time
+        if left > 0:
+            raise Violation(f"{name} is called {left:.0f} s before Retry-After, by {actor.name}, who was asked to wait")
 
     def _asked_to_wait(self, name: str, key: str) -> None:
-        """Retry-After is obeyed; a daemon whose clock is stepped forward cannot know better."""
+        """No other hand sends it either; a daemon whose clock is stepped forward cannot know better."""
         until = self._denied.get((name, key), 0.0)
         if self.world.kernel.time < until and not self.reached["clock_step"]:
             raise Violation(f"{name} {key} is sent again {until - self.world.kernel.time:.0f} s before Retry-After")
@@ -373,12 +383,9 @@ class Oracle:
         for item in world.people.items:
             here = sum((world.mpw.stock(item, name) for name in world.people.warehouses), Decimal(0))
             there = world.mps.stock(item)
-            managed = world.raw.execute(
-                "select 1 from item_states where external_id = ? and managed", (item,)
-            ).fetchone()
-            if managed and here != there:
+            if is_patched(world, item) and here != there:
                 left.append(f"{item}: MPW has {here}, MPservices {there}")
-        return left + self._events_left() + self._ledger_differs()
+        return left + self._events_left() + self._ledger_differs() + costs_differ(world)
 
     def _events_left(self) -> list[str]:
         left = []

@@ -28,6 +28,9 @@ MAIN, DEPOT = "Main", "Depot"
 ITEMS = ("P-1", "P-2", "P-3")
 ENOUGH = 400
 STRANGE = 13
+CORRECTIONS = 0.25
+"""So often a cost is corrected once all has met: it takes a cycle or two more."""
+
 SLIPS_MAX = 40
 """Acts between two requests may make for more requests, and those for more acts: there is an end."""
 NOT_MISSED = ("delete_receipt", "delete_issuance", "patch_stock")
@@ -46,6 +49,8 @@ class People:
         self.deleted_keys: set[str] = set()
         self.deleted_rows = 0
         self.lost_permission = False
+        self.mapped = False
+        self.corrected = False
         self.slipped_in = 0
         self.strangers: set[str] = set()
         shape = Random(f"people {world.seed}")
@@ -95,7 +100,8 @@ class People:
             if stock:
                 world.mpw.person_receives(item, MAIN, stock, "10", long_ago)
             world.mps.add_product(item, stock=stock if shape.random() < 0.7 else stock + 3, cost="10")
-        if shape.random() < 0.5 or len(self.warehouses) > 1:
+        self.mapped = shape.random() < 0.5 or len(self.warehouses) > 1
+        if self.mapped:
             world.map_items([ItemMapping(item, item, self.warehouses) for item in self.items])
 
     def begin(self, seconds: float) -> None:
@@ -155,6 +161,18 @@ class People:
         for item in self.items:
             self.serial += 1
             world.mpw.person_receives(item, MAIN, ENOUGH, self._cost(), world.mpw.today())
+
+    def corrects_a_cost(self) -> bool:
+        """Correct what the last receipt of an item cost, in some worlds, once: nothing else differs by then."""
+        random = Random(f"correction {self.world.seed}")
+        if self.corrected or random.random() >= CORRECTIONS:
+            return False
+        self.corrected = True
+        item = self._item(random)
+        last = max(row.id for row in self._receipts() if row.part.part_number == item)
+        self.world.mpw.person_edits_receipt(last, unit_cost=self._cost())
+        self.world.oracle.reached["cost corrected"] += 1
+        return True
 
     def _cost(self) -> str:
         self.serial += 1

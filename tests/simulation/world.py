@@ -243,7 +243,7 @@ class World:
             self.quiet_cycles = cycle + 1
             left = self.oracle.unsettled()
             self.kernel.log("quiet cycle", cycle, left)
-            if not left and cycle >= 1:
+            if not left and cycle >= 1 and not self.people.corrects_a_cost():
                 break
         else:
             raise Violation(f"did not converge within {QUIET_CYCLES} cycles: {'; '.join(left)}")
