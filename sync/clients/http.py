@@ -32,6 +32,9 @@ from sync.errors import (
 __all__ = ["Answer", "Http", "RequestSeen", "checked_base_url", "decode"]
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
+VALUES_MAX = 2_000_000
+"""In one answer. What is read of a value takes up to a hundred bytes, were it written with two: `[0,0,0,…`."""
+
 KEEPALIVE_SECONDS = 5.0
 """Servers close idle connections after 5 s or more; a write on one that just closed would be ambiguous."""
 
@@ -213,6 +216,9 @@ class Http:
                     break
         except (httpx.HTTPError, UndecodableError) as error:
             received.cut = self._trouble("cut its answer short", error, named=False)
+        if received.cut is None and _values_at_most(body) > VALUES_MAX:
+            received.too_large = True
+            received.cut = f"sent more than {VALUES_MAX} values"
         received.body = without_credential(bytes(body), headers)
         return received
 
@@ -306,6 +312,13 @@ def checked_base_url(base_url: str, *, system: str, allow_plain_http: bool = Fal
     if parts.scheme == "http" and not allow_plain_http and not _is_loopback(host):
         raise ConfigError(f"{system}: the base URL must begin with https:// (http:// is for this machine only)")
     return text
+
+
+def _values_at_most(body: bytearray) -> int:
+    """Return how many JSON values a body can hold at most: each but the first follows a comma or an opening bracket."""
+    if len(body) <= 2 * VALUES_MAX:
+        return len(body) // 2 + 1
+    return 1 + sum(body.count(sign) for sign in (b",", b"[", b"{"))
 
 
 def _opened(response: httpx.Response, at_most: int) -> Iterator[bytes]:

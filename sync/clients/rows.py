@@ -22,6 +22,9 @@ from sync.domain.money import fixed
 from sync.errors import MalformedResponseError
 
 BAD_RAW_CHARACTERS_MAX = 64 * 1024
+BAD_ROWS_MAX = 5_000
+"""In one answer: each is kept and shown to a person; an answer with more is not the list that it should be."""
+
 _RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _ENCODER = msgspec.json.Encoder()
 _RAW_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -66,7 +69,10 @@ class Shape(Generic[T]):
 
 
 def read_list(elements: Iterable[bytes], shape: Shape[T]) -> Parsed[T]:
-    """Read every element; one that occurs twice with different content is kept as it came last, the other is bad."""
+    """Read every element; one that occurs twice with different content is kept as it came last, the other is bad.
+
+    Raises MalformedResponseError where more than `BAD_ROWS_MAX` are bad.
+    """
     parsed: Parsed[T] = Parsed()
     place: dict[str, int] = {}
     texts: list[str] = []
@@ -79,7 +85,7 @@ def read_list(elements: Iterable[bytes], shape: Shape[T]) -> Parsed[T]:
             row = shape.build(fields, text)
         except ValueError as error:
             fields = fields or _legible(element)
-            parsed.bad.append(BadRow(shown(element), str(error), _id_or_none(fields, shape.id_name)))
+            _set_aside(parsed.bad, BadRow(shown(element), str(error), _id_or_none(fields, shape.id_name)))
             continue
         identity = shape.identity(row)
         index = place.setdefault(identity, len(parsed.rows))
@@ -89,9 +95,16 @@ def read_list(elements: Iterable[bytes], shape: Shape[T]) -> Parsed[T]:
             continue
         if shape.digest(parsed.rows[index]) != shape.digest(row):
             reason = f"id {identity} occurs twice with different content; the last one counts"
-            parsed.bad.append(BadRow(texts[index][:BAD_RAW_CHARACTERS_MAX], reason, identity))
+            _set_aside(parsed.bad, BadRow(texts[index][:BAD_RAW_CHARACTERS_MAX], reason, identity))
         parsed.rows[index], texts[index] = row, text
     return parsed
+
+
+def _set_aside(bad: list[BadRow], row: BadRow) -> None:
+    if len(bad) == BAD_ROWS_MAX:
+        reason = f"more than {BAD_ROWS_MAX} of its rows cannot be read, the first because {bad[0].reason}"
+        raise MalformedResponseError(reason, status=200, body=bad[0].raw[:2000])
+    bad.append(row)
 
 
 def list_of(body: bytes, what: str) -> list[bytes]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sync.clients.http import decode
 from sync.clients.mpw.wire import Issuance, read_issuances, read_receipts
-from sync.clients.rows import Parsed
+from sync.clients.rows import BAD_ROWS_MAX, Parsed
 from sync.errors import MalformedResponseError
 
 ROW: dict[str, object] = {
@@ -130,6 +130,19 @@ def test_an_answer_that_is_no_whole_list_changes_nothing(body: bytes, says: str)
 def test_an_empty_list_is_an_answer() -> None:
     assert read_issuances(b" [ ] ") == Parsed()
     assert read_issuances(b"\xef\xbb\xbf[]") == Parsed()
+
+
+def test_more_bad_rows_than_anyone_can_look_at_are_no_list_with_bad_rows() -> None:
+    good = json.dumps(issuance()).encode()
+    bad = b",".join(b"%d" % n for n in range(BAD_ROWS_MAX))
+
+    parsed = read_issuances(b"[" + good + b"," + bad + b"]")
+    with pytest.raises(
+        MalformedResponseError, match="5000 of its rows cannot be read, the first because not an object"
+    ):
+        read_issuances(b"[" + good + b"," + bad + b",7]")
+
+    assert (len(parsed.rows), len(parsed.bad)) == (1, BAD_ROWS_MAX)
 
 
 @pytest.mark.parametrize("element", [b"NaN", b'{"id":5,"quantity":NaN}', b'{"a":"\\ud800"}', b'{"a":"\xff"}', b"7"])

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from sync.clients.http import VALUES_MAX
 from sync.clients.inflate import Inflater, UndecodableError
 from tests.clients.loopback import Script, serving
 
@@ -66,6 +67,9 @@ ENDLESS: dict[str, Callable[[], Script]] = {
     "compressed twice": lambda: once(
         HEAD + b"Content-Encoding: gzip, gzip\r\nConnection: close\r\n\r\n" + gzip.compress(BOMB)
     ),
+    "millions of values in 6 MB": lambda: once(
+        HEAD + b"Content-Length: 6000003\r\n\r\n" + b"[0" + b",0" * 3_000_000 + b"]"
+    ),
     "a header without end": lambda: forever(HEAD + b"X-Long: ", b"x" * 65536),
     "headers without end": lambda: forever(HEAD, b"X-One: more\r\n" * 4096),
     "answers before the answer": lambda: forever(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 512),
@@ -97,12 +101,23 @@ def test_an_answer_without_end_ends_with_an_error_and_little_memory(name: str) -
     assert report["grown"] < GROWTH_MAX
 
 
-@pytest.mark.parametrize("name", ["1 GB in chunks", "200 MB in 200 kB", "headers without end"])
+@pytest.mark.parametrize(
+    "name", ["1 GB in chunks", "200 MB in 200 kB", "millions of values in 6 MB", "headers without end"]
+)
 def test_a_read_without_end_is_no_answer_either(name: str) -> None:
     report = ended(ENDLESS[name](), write=False)
 
     assert report["ending"] in ("MalformedResponseError", "RetryableError")
     assert report["grown"] < GROWTH_MAX
+
+
+def test_a_large_answer_of_ordinary_values_is_read() -> None:
+    body = b"[" + b",".join(b'"%d"' % n for n in range(600_000)) + b"]"
+
+    report = ended(once(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body), write=False)
+
+    assert (report["ending"], report["message"]) == ("answer", str(len(body)))
+    assert len(body) > 2 * VALUES_MAX, "so that they were counted"
 
 
 def test_a_compressed_answer_of_ordinary_size_is_read() -> None:
