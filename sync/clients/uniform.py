@@ -31,7 +31,8 @@ _OTHER = str | int | float | bool | None
 _ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
 _NAMES = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
-A, B = TypeVar("A"), TypeVar("B")
+A = TypeVar("A")
+B = TypeVar("B")
 
 Form = Mapping[str, Any]
 """The fields to read, in lower case, each with one of the types above; all but those marked `?` must be there."""
