@@ -126,7 +126,7 @@ class Leadership:
     def _lock_file(self) -> bool:
         if not self._store.is_sqlite or self._file is not None or not self._store.url.database:
             return True
-        path = Path(f"{self._store.url.database}.lock")
+        path = Path(f"{os.path.realpath(self._store.url.database)}.lock")  # one file, by whatever link it is named
         handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -24,6 +25,23 @@ def test_a_second_instance_is_refused_while_the_first_leads(store: Store, clock:
 
     assert first.held
     assert not second.held
+    first.release()
+
+
+def test_a_second_instance_is_refused_also_where_it_names_the_same_file_by_a_link(
+    sqlite_store: Store, clock: FakeClock, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "elsewhere" / "books.db"
+    link.symlink_to(str(sqlite_store.url.database))
+    first, second = Leadership(sqlite_store, clock, "a"), Leadership(Store(f"sqlite:///{link}"), clock, "b")
+
+    assert first.take()
+    with pytest.raises(LeaseHeldError):
+        second.take_or_refuse()
+
+    assert first.take()
+    assert list(link.parent.iterdir()) == [link]
     first.release()
 
 
