@@ -5,29 +5,32 @@ python -m bench.memory
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
+from datetime import timedelta
 
 from bench.databases import DATABASES, databases, drop
-from bench.frame import Row, Table, peak_megabytes
-from bench.ours import ROWS, app_of, backfill
-from bench.vendor import Vendor, vendor
+from bench.frame import Row, Table
+from bench.ours import RECEIPTS, ROWS
+from bench.vendor import FIRST, Vendor, vendor
 
 YEAR, DECADE = 365, 3650
-
-
-def child(server_url: str, database_url: str, days: int) -> None:
-    """Read in this process, and print its peak."""
-    with app_of(Vendor(server_url, 0), database_url) as app:
-        backfill(app, days)
-    print(peak_megabytes())
+END = FIRST + timedelta(days=YEAR)
+"""Days that are yet to come are not read: ten years end where the one does."""
 
 
 def megabytes(server: Vendor, url: str, days: int) -> float:
-    """Return the peak of a reading in a fresh process."""
-    command = [sys.executable, "-m", "bench.memory", server.url, url, str(days)]
-    ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return float(ran.stdout)
+    """Return the peak of `mpsync backfill` into a new database, which it also makes."""
+    command = [sys.executable, "-m", "bench.memory_child", "backfill", "--source", RECEIPTS, "--json"]
+    command += ["--from", (END - timedelta(days=days)).isoformat(), "--to", (END - timedelta(days=1)).isoformat()]
+    environment = os.environ | server.settings(url)
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if ran.returncode != 0:
+        raise RuntimeError(ran.stderr[-2000:])
+    assert json.loads(ran.stdout)["added"] == days * ROWS
+    return int(ran.stderr.split()[-1]) / 1024
 
 
 def main() -> None:
@@ -45,7 +48,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        child(sys.argv[1], sys.argv[2], int(sys.argv[3]))
-    else:
-        main()
+    main()

@@ -46,8 +46,8 @@ WAIT_SECONDS_MAX = 60.0
 FAILED_DAYS_MAX = 10
 """So many days in a row that failed all their tries: the vendor is down, the rest is left for the next backfill."""
 
-COLLECT_AFTER_OBJECTS = 200_000
-"""Python's own is 700."""
+COLLECT_AFTER_OBJECTS = 20_000
+"""Python's own is 700. Every request leaves some fifty that only this search finds, so it is not to be much more."""
 
 PLAN_DAYS = 500
 """Days whose coverage is loaded at once: memory does not grow with the range."""
@@ -218,7 +218,7 @@ def _fetch_all(
         try:
             for source, day, known in plan:
                 ahead.append(pool.submit(_read_patiently, ctx, client, source, day, known, turn))
-                while len(ahead) >= threads * 3 and not ctx.stopping():
+                while len(ahead) >= threads * 2 and not ctx.stopping():
                     failures = _take_next(ahead, reading, failures)
                 if failures >= FAILED_DAYS_MAX or ctx.stopping():
                     break
