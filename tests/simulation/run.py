@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from tests.simulation.counters import TRANSITIONS, VERDICTS, missing, transitions, verdicts
 from tests.simulation.kernel import Violation
+from tests.simulation.shrink import Case, line_of, shrink
 from tests.simulation.world import Result, World
 
 REACHES_ALL = 2000
@@ -109,14 +110,29 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--start", type=int, default=0, help="the first")
     parser.add_argument("--seed", type=int, help="replay this one, with its trace")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--no-shrink", action="store_true", help="do not look for what the first failing seed needs")
     given = parser.parse_args(arguments)
     if given.seed is not None:
         return _replay(given.seed)
     began = _cpu_seconds()
     figures = run_seeds(range(given.start, given.start + given.seeds), workers=given.workers)
+    if figures.failures and not given.no_shrink:
+        _shrink(figures.failures[0][0])
     print_figures(figures, _cpu_seconds() - began)
     enough = figures.seeds >= REACHES_ALL and missing(figures.hits, figures.reached)
     return 1 if figures.failures or enough else 0
+
+
+def _shrink(seed: int) -> None:
+    """Print the plan of a failing seed with what it does not take left out: a line that replays it."""
+    case = Case(seed)
+    try:
+        found = shrink(case)
+    except Exception as error:  # what the program raised itself is no violation, and is not looked for
+        print(f"seed {seed} is not shrunk: {error}", flush=True)
+        return
+    print(f"seed {seed}: {found.before} decisions and acts -> {found.after}: {found.violation}")
+    print(line_of(case, found.plan), flush=True)
 
 
 def _cpu_seconds() -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from decimal import Decimal
 
 import pytest
@@ -11,6 +12,7 @@ from tests.simulation.counters import CRASHES, transitions, verdicts
 from tests.simulation.kernel import Violation
 from tests.simulation.plan import FAULTS
 from tests.simulation.run import main, run_seeds
+from tests.simulation.shrink import from_text
 from tests.simulation.world import Result, World
 
 SEEDS = range(20)
@@ -69,12 +71,15 @@ def test_a_row_that_vanishes_from_the_outbox_is_a_violation() -> None:
     world.close()
 
 
-def test_a_failing_seed_prints_one_line_that_replays_it(
+def test_a_failing_seed_prints_one_line_that_replays_it_and_a_plan_of_what_it_takes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(world: World) -> None:
+        world.plan.pick("weather", "here", lambda _: "rain", "sun")
+        wet = world.plan.pick("umbrella", "mine", lambda _: "forgotten", "") == "forgotten"
         world.close()
-        raise Violation("it rained")
+        if wet:
+            raise Violation("it rained")
 
     monkeypatch.setattr(World, "run", broken)
 
@@ -82,7 +87,25 @@ def test_a_failing_seed_prints_one_line_that_replays_it(
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "python -m tests.simulation --seed 41  # it rained"
     assert printed[1] == "python -m tests.simulation.shrink --seed 41  # what of it is needed"
+    assert shlex.split(printed[3])[2:5] == ["tests.simulation.shrink", "--seed", "41"]
+    plan = from_text(shlex.split(printed[3])[-1])
+    assert {key: value for key, value in plan.items() if key[0] != "skip"} == {("umbrella", "mine#0"): "forgotten"}
     assert printed[-1] == "violations 1: seeds 41"
+
+
+def test_a_seed_that_fails_of_something_else_is_said_not_to_be_shrunk(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(world: World) -> None:
+        world.close()
+        raise KeyError("new_stock")
+
+    monkeypatch.setattr(World, "run", broken)
+
+    assert main(["--seeds", "1", "--start", "41", "--workers", "1"]) == 1
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "python -m tests.simulation --seed 41  # KeyError: 'new_stock'"
+    assert printed[2] == "seed 41 is not shrunk: 'new_stock'"
 
 
 def test_a_long_run_says_on_stderr_how_far_it_is_and_a_short_one_says_nothing(
