@@ -45,6 +45,7 @@ class Setting:
     marker: bool = True
     threads: int = 1
     void_after: int | None = None
+    same_cost: float = 0.0
 
     def world(self, seed: int, given: Mapping[Key, Any] | None = None, *, trace: bool = False) -> World:
         """Return the world of a seed."""
@@ -58,7 +59,7 @@ class Setting:
         if self.void_after is not None:
             world.policy = replace(world.policy, void_after=timedelta(minutes=self.void_after))
         people = world.people
-        people.same_cost = 0.0
+        people.same_cost = self.same_cost
         people.choices = {name: (people.every[name][0], weight) for name, weight in self.acts.items()}
         people.count, people.interrupts = self.count, self.interrupts
         world.threads = self.threads
@@ -201,6 +202,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "is taken for an echo|reached MPW|is patched though",
         Setting(acts={"mpw_issues": 1, "mps_returns": 2}),
         seed=10,
+    ),
+    Mutant(
+        planted.echo_at_any_time,
+        "flows/echoes.py",
+        "is taken for an echo|is patched though|its effect is not there",
+        Setting({"dies_before": 0.9}, {"mps_out": 1}, 12, strikes="mpservices.patch", same_cost=1.0),
+        seed=4,
     ),
     Mutant(
         planted.patch_without_drain,

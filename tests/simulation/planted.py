@@ -15,7 +15,7 @@ from sqlalchemy import Connection, update
 from sqlalchemy import delete as delete_from
 
 from sync.domain import stock as stock_rules
-from sync.domain.echo import Base, Expectation, Finding, Found, Line, Silent, StillOpen, find_echo
+from sync.domain.echo import SKEW_MAX, Base, Expectation, Finding, Found, Line, Silent, StillOpen, Window, find_echo
 from sync.domain.outbox import (
     Absent,
     Delivered,
@@ -283,6 +283,15 @@ def echo_matched_twice() -> Any:
         (stock_rules, "_waiting", waiting),
         (stock_operation, "item_facts", facts),
     )
+
+
+def echo_at_any_time() -> Any:
+    """Of a call that nobody saw the end of the only movement at its cost is the echo, however late it was made."""
+
+    def whenever(started_at: datetime, **kwargs: Any) -> Window:
+        return Window(started_at - SKEW_MAX, None, None)
+
+    return swapped((echoes, "window_unanswered", whenever))
 
 
 def patch_without_drain() -> Any:
