@@ -114,15 +114,6 @@ def test_a_name_that_does_not_resolve_was_never_sent(write: bool) -> None:
         http.send("GET", "/receipts", write=write, endpoint="receipts")
 
 
-def test_tls_that_cannot_be_verified_is_never_spoken() -> None:
-    with (
-        serving(lambda c, stop: c.sendall(HEAD + b"\r\n")) as url,
-        client(url.replace("http://", "https://")) as http,
-        pytest.raises(RetryableError),
-    ):
-        http.send("GET", "/receipts", write=True, endpoint="receipts")
-
-
 def test_a_redirect_is_not_followed_even_to_the_same_server() -> None:
     connections: list[int] = []
 
