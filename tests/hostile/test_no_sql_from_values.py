@@ -17,14 +17,18 @@ from tests.hostile.commands import mpsync, surroundings
 
 ROOT = Path(__file__).parents[2] / "sync"
 STATEMENT = re.compile(
-    r"""\s*(select\b.*\bfrom\b|insert\s+into\b|update\s.*\bset\b|delete\s+from\b|pragma\b|vacuum\b|truncate\b
-    |attach\b|(create|drop|alter)\s+(table|view|index|trigger|database)\b|set\s+(local\s+)?\w+\s*=)""",
+    r"""[\s(]*(select\b.*\bfrom\b|insert\s+into\b|update\s.*\bset\b|delete\s+from\b|pragma\b|vacuum\b|truncate\b
+    |attach\b|copy\s.*\b(from|to)\b|(create|drop|alter)\s+(table|view|index|trigger|database)\b|set\s+(local\s+)?\w+\s*=)""",
     re.I | re.S | re.X,
 )
 OURS = {
     "flows/export_file.py _entries": "conditions are constants, the page size is a number of ours",
     "store/reports.py view": "views, columns and orders are named by the program; values are bound",
+    "store/bulk.py _copy": "a table of our schema and its columns; values are data of COPY",
     "store/engine.py configure": "pragmas are constants",
+    "store/outbox_queue.py _heads_in_turn": "the name of an index of ours",
+    "store/packs.py _copy": "a table of our schema and its columns; values are data of COPY",
+    "store/packs.py _many": "a table of our schema and its columns; values are bound",
     "store/retention.py tidy": "the tables of our schema",
 }
 EVIL = "'; DROP TABLE inbox; --"
@@ -77,7 +81,13 @@ def test_no_statement_is_put_together_but_where_it_is_known_to_be_of_our_own_wor
 
 
 def test_what_looks_for_built_statements_finds_them() -> None:
-    for source in ('f"select * from t where a = {x}"', '"delete from t where a = " + x', '"drop table %s" % x'):
+    for source in (
+        'f"select * from t where a = {x}"',
+        'f"(select a from {x})"',
+        'f"copy {x} (a) from stdin"',
+        '"delete from t where a = " + x',
+        '"drop table %s" % x',
+    ):
         node = ast.parse(source, mode="eval").body
         start = _built(node)
         assert start is not None
