@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import contextlib
+import gc
+import sys
 from collections.abc import Iterator
 from datetime import date, timedelta
 
@@ -222,3 +225,21 @@ def test_orders_are_read_by_months(world: PollWorld) -> None:
 
     assert done.counts.added == 60
     assert len(world.vendors.asked("purchase_orders")) == 2
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_backfill_leaves_the_interpreter_as_it_found_it(world: PollWorld, killed: bool) -> None:
+    _fill(world)
+    before = gc.get_threshold(), sys.getswitchinterval()
+    during: list[tuple[tuple[int, int, int], float]] = []
+
+    def watch(_source: str, _day: date, _counts: Counts) -> None:
+        during.append((gc.get_threshold(), sys.getswitchinterval()))
+        if killed:
+            raise KeyboardInterrupt
+
+    with contextlib.suppress(KeyboardInterrupt):
+        backfill_once(world.ctx, FIRST, LAST, sources=[RECEIPTS], progress=watch)
+
+    assert during[0] != before
+    assert (gc.get_threshold(), sys.getswitchinterval()) == before
