@@ -58,7 +58,8 @@ FAILURES_MAX = 3
 """So many reads that failed: MPW is down, and the pass ends."""
 
 UNREAD_MAX = timedelta(days=2)
-"""How long after a push its row may still turn up in MPW's lists; by then a person has deleted it."""
+"""How long after a push its row may still turn up in MPW's lists, where these cannot be read clean; by then a person
+has deleted it."""
 
 KINDS = ("stock_blocked", "unknown_part", "negative_stock", "unknown_cost")
 """The exceptions that this flow opens, and resolves itself when their cause is gone."""
@@ -251,9 +252,9 @@ def _look(ctx: Context, client: MpwClient, item: ItemFacts, work: _Pass, *, read
 def _ledger(ctx: Context, item: ItemFacts, work: _Pass, *, read_back: bool) -> Ledger:
     """Return what our ledger says of the part, after reading back the days of pushes that it does not show yet."""
     assert item.target is not None
-    since = ctx.clock.now() - UNREAD_MAX
+    since, gone_after = ctx.clock.now() - UNREAD_MAX, ctx.policy.void_after
     with ctx.read() as conn:
-        ledger = ledger_of(conn, item.target, since=since)
+        ledger = ledger_of(conn, item.target, since=since, gone_after=gone_after)
     days = {(RECEIPTS if kind == "receipt" else ISSUANCES, day) for kind, day in ledger.unread} - work.read_back
     if not days or not read_back:
         return ledger
@@ -261,7 +262,7 @@ def _ledger(ctx: Context, item: ItemFacts, work: _Pass, *, read_back: bool) -> L
         poll_days_once(ctx, source, [day])
     work.read_back |= days
     with ctx.read() as conn:
-        return ledger_of(conn, item.target, since=since)
+        return ledger_of(conn, item.target, since=since, gone_after=gone_after)
 
 
 def _write(ctx: Context, looked: Sequence[Looked], work: _Pass) -> None:

@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -23,11 +23,13 @@ from sync.domain.outbox import (
 )
 from sync.domain.policy import Policy
 from sync.domain.stock import OPEN, ItemFacts, Ledger, PatchRow, Target
+from sync.store.coverage import ISSUANCES, RECEIPTS
 from sync.store.exceptions import open_exceptions
 from sync.store.facts import RECONCILED_SEQ, fact
 from sync.store.item_states import Belief, beliefs
 from sync.store.retention import PRUNED_ON
 from sync.store.schema import (
+    coverage,
     echoes,
     item_states,
     item_warehouses,
@@ -157,8 +159,12 @@ def targets_of(conn: Connection, ids: Sequence[str], *, policy: Policy) -> dict[
     return found
 
 
-def ledger_of(conn: Connection, target: Target, *, since: datetime) -> Ledger:
-    """Return what the ledger says of a part in its warehouses; `since`: how old an unread push may be."""
+def ledger_of(conn: Connection, target: Target, *, since: datetime, gone_after: timedelta) -> Ledger:
+    """Return what the ledger says of a part in its warehouses.
+
+    `since`: how old an unread push may be; `gone_after`: how long after it a clean reading of its day that lacks it
+    says that it is gone.
+    """
     about = (
         ledger_entries.c.system == MPW_SYSTEM,
         ledger_entries.c.item == target.part_number,
@@ -184,13 +190,15 @@ def ledger_of(conn: Connection, target: Target, *, since: datetime) -> Ledger:
         .order_by(columns.occurred_on.desc(), columns.id.desc())
         .limit(1)
     ).scalar_one_or_none()
-    return Ledger(sums[0] or Decimal(0), sums[1] or Decimal(0), receipt, _unread(conn, target.part_number, since))
+    return Ledger(
+        sums[0] or Decimal(0), sums[1] or Decimal(0), receipt, _unread(conn, target.part_number, since, gone_after)
+    )
 
 
-def _unread(conn: Connection, part_number: str, since: datetime) -> tuple[tuple[str, date], ...]:
+def _unread(conn: Connection, part_number: str, since: datetime, gone_after: timedelta) -> tuple[tuple[str, date], ...]:
     """Return (kind, created_on) of our newest pushes that MPW took and whose rows no poll has shown yet.
 
-    What we took back ourselves before a poll came by will never be shown, and is not waited for.
+    What we took back ourselves before a poll came by, or a person did, will never be shown, and is not waited for.
     """
     shown = exists().where(
         ledger_entries.c.system == MPW_SYSTEM,
@@ -219,8 +227,21 @@ def _unread(conn: Connection, part_number: str, since: datetime) -> tuple[tuple[
     for row in conn.execute(query):
         created_on = json.loads(row.payload).get("created_on")
         if not row.shown and row.finalized_at >= since and isinstance(created_on, str):
-            found.append((str(row.kind), date.fromisoformat(created_on[:10])))
+            day = date.fromisoformat(created_on[:10])
+            if not _was_read_clean(conn, row.kind, day, row.finalized_at + gone_after):
+                found.append((str(row.kind), day))
     return tuple(dict.fromkeys(found))
+
+
+def _was_read_clean(conn: Connection, kind: str, day: date, instant: datetime) -> bool:
+    """Tell whether a day's list was read from an instant on, with no row missing or unreadable."""
+    query = select(coverage.c.day).where(
+        coverage.c.source == {"receipt": RECEIPTS, "issuance": ISSUANCES}[kind],
+        coverage.c.day == day,
+        coverage.c.fetch_began_at >= instant,
+        ~coverage.c.unclean,
+    )
+    return conn.execute(query).first() is not None
 
 
 def changed_items(conn: Connection, after_seq: int, last_seq: int) -> tuple[set[str], set[tuple[str, str | None]]]:

@@ -187,6 +187,24 @@ def test_what_we_took_back_before_a_poll_saw_it_keeps_no_new_cost_waiting(met: S
     assert met.patches()[-1]["new_cost"] == "10.190476"  # (100 at 10, 3 at 10, 2 at 20) ÷ 105
 
 
+def test_what_a_person_deleted_before_a_poll_saw_it_keeps_a_new_cost_waiting_for_an_hour_only(met: StockWorld) -> None:
+    fields = {"part_number": PART, "warehouse_name": MAIN, "quantity_received": 4, "unit_cost": 9, "api_key": "GR-1"}
+    last = max(met.sandbox.mpw.receipt_by_id)
+    met.erp_pushes(POST_RECEIPT, "receipt", "GR-1", fields | {"created_on": met.sandbox.mpw.today().isoformat()})
+    push_once(met.ctx)
+    met.sandbox.mpw.person_deletes_receipt(max(met.sandbox.mpw.receipt_by_id))
+    met.sandbox.mpw.person_edits_receipt(last, unit_cost="20")
+
+    met.cycle()
+    waiting = met.patches()[-1]["new_cost"]
+    met.clock.advance(minutes=61)
+    met.cycle()
+
+    assert waiting == "10"
+    assert met.patches()[-1]["new_cost"] == "10.190476"
+    assert met.stocks() == (105, 105)
+
+
 def test_a_movement_right_after_a_patch_that_changes_nothing_is_people_s(met: StockWorld) -> None:
     met.execute("update item_states set mps_unit_cost = 1, dirty_at = mpw_read_at")
     met.poll()
