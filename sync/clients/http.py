@@ -35,6 +35,9 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 VALUES_MAX = 2_000_000
 """In one answer. What is read of a value takes up to a hundred bytes, were it written with two: `[0,0,0,…`."""
 
+TOO_LARGE_KEPT_BYTES = 1024 * 1024
+"""Of an answer that is too large: what it says is told to people, and not read."""
+
 KEEPALIVE_SECONDS = 5.0
 """Servers close idle connections after 5 s or more; a write on one that just closed would be ambiguous."""
 
@@ -219,6 +222,8 @@ class Http:
         if received.cut is None and _values_at_most(body) > VALUES_MAX:
             received.too_large = True
             received.cut = f"sent more than {VALUES_MAX} values"
+        if received.too_large:
+            del body[TOO_LARGE_KEPT_BYTES:]  # several at once are not to be held any longer than they come
         received.body = without_credential(bytes(body), headers)
         return received
 
