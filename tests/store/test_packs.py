@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from psycopg.errors import UniqueViolation
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from sync.store.documents import documents_by_remote_id
 from sync.store.engine import Store
 from sync.store.ledger import next_ids
 from sync.store.packs import ROWS_A_STATEMENT, NewRows, Pack, append_packs, pack
@@ -145,3 +147,18 @@ def test_ids_rise_and_none_is_given_twice(store: Store) -> None:
     assert first == sorted(set(first))
     assert after == sorted(set(after))
     assert after[0] > max(entry.id for entry, _ in stored(store))
+
+
+@pytest.mark.parametrize("asked", [["7"], ["7", "12345"], ["-7"], ["x7"], ["7", "x7", "12345", "-7", "99"], ["٧", "7"]])
+def test_a_known_row_is_found_among_ids_of_every_kind_and_length(store: Store, asked: list[str]) -> None:
+    known = ["7", "12345", "-7", "x7"]
+    given = rows(len(known))
+    append(store, packed(store, replace(given, remote_ids=known)))
+
+    with store.read() as conn:
+        found = documents_by_remote_id(conn, "mpw", "receipt", asked)
+        other = documents_by_remote_id(conn, "mpw", "issuance", asked)
+        none = documents_by_remote_id(conn, "mpw", "receipt", ["1", "8", "99999"])
+
+    assert set(found) == set(asked) & set(known)
+    assert (other, none) == ({}, {})
