@@ -67,6 +67,9 @@ ENDLESS: dict[str, Callable[[], Script]] = {
     "compressed twice": lambda: once(
         HEAD + b"Content-Encoding: gzip, gzip\r\nConnection: close\r\n\r\n" + gzip.compress(BOMB)
     ),
+    "more and more after its compressed end": lambda: forever(
+        GZIP + b"Connection: close\r\n\r\n" + gzip.compress(b"[]"), b"x" * 65536
+    ),
     "millions of values in 6 MB": lambda: once(
         HEAD + b"Content-Length: 6000003\r\n\r\n" + b"[0" + b",0" * 3_000_000 + b"]"
     ),
@@ -142,6 +145,16 @@ def test_a_compressed_answer_that_is_not_what_it_says_is_not_whole(encoding: byt
 
     assert ended(once(head + body), write=False)["ending"] == "RetryableError"
     assert ended(once(head + body), write=True)["ending"] == "OutcomeUnknownError"
+
+
+def test_what_follows_a_compressed_end_is_passed_over_for_a_while_and_never_kept() -> None:
+    inflater = Inflater("gzip")
+
+    assert inflater.feed(gzip.compress(b"[]"), 100) == b"[]"
+    assert [inflater.feed(b"x" * 1024, 100) for _ in range(64)] == [b""] * 64
+    inflater.end()
+    with pytest.raises(UndecodableError, match="goes on after the end"):
+        inflater.feed(b"x", 100)
 
 
 def test_a_piece_is_opened_no_further_than_asked() -> None:
