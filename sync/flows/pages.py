@@ -13,6 +13,9 @@ from sync.errors import MalformedResponseError
 PAGES_MAX = 10_000
 """End of an answer that claims ever more pages."""
 
+ROWS_MAX = 200_000
+"""In all pages of one span: more is an answer without end, and each row is held until the last has come."""
+
 T = TypeVar("T")
 FetchPage = Callable[[date, date, int], tuple[Parsed[T], Page | None]]
 
@@ -33,7 +36,7 @@ class Pager(Generic[T]):
         """Return everything between two days, both inclusive.
 
         Raises MalformedResponseError where a single day does not fit one page and pages cannot be
-        asked for: a silent loss otherwise.
+        asked for (a silent loss otherwise), and where there is no end of them.
         """
         parsed, page = self._fetch(first, last, 1)
         if page is None or page.page_count <= 1:
@@ -63,6 +66,10 @@ class Pager(Generic[T]):
                 self._parameter_works = False
                 return None
             seen |= ids
+            if len(seen) > ROWS_MAX:
+                raise MalformedResponseError(
+                    f"more than {ROWS_MAX} rows from {first} to {last}: that cannot be", status=200
+                )
             pages.append(parsed)
         whole = self._joined(pages)
         if len(whole.rows) + len(whole.bad) < page.count:

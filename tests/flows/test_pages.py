@@ -1,0 +1,66 @@
+"""A span is read whole, page by page or in halves, and an answer that claims ever more of them has an end."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+
+from sync.clients.mpw.wire import Page
+from sync.clients.rows import Parsed
+from sync.errors import MalformedResponseError
+from sync.flows import pages
+from sync.flows.pages import PAGES_MAX, Pager
+
+FIRST, LAST = date(2024, 3, 1), date(2024, 3, 4)
+
+
+class Answers:
+    """A vendor with `per_day` rows a day, `size` on a page; `works`: it knows the page parameter."""
+
+    def __init__(self, per_day: int, size: int, *, works: bool = True) -> None:
+        self.per_day, self.size, self.works = per_day, size, works
+        self.asked: list[tuple[date, date, int]] = []
+
+    def __call__(self, first: date, last: date, number: int) -> tuple[Parsed[str], Page | None]:
+        self.asked.append((first, last, number))
+        days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+        rows = [f"{day} {n}" for day in days for n in range(self.per_day)]
+        start = (number - 1) * self.size if self.works else 0
+        return Parsed(rows[start : start + self.size]), Page(number, self.size, -(-len(rows) // self.size), len(rows))
+
+
+def test_all_pages_of_a_span_are_its_rows_once_each() -> None:
+    answers = Answers(per_day=5, size=3)
+
+    read = Pager(answers, str).read(FIRST, LAST)
+
+    assert len(read.rows) == len(set(read.rows)) == 20
+    assert answers.asked == [(FIRST, LAST, n) for n in range(1, 8)]
+
+
+def test_where_the_first_page_comes_again_the_span_is_halved_and_a_day_that_does_not_fit_is_an_error() -> None:
+    read = Pager(Answers(per_day=2, size=3, works=False), str).read(FIRST, LAST)
+
+    assert len(read.rows) == len(set(read.rows)) == 8
+    with pytest.raises(MalformedResponseError, match="2024-03-01 has 2 pages"):
+        Pager(Answers(per_day=4, size=3, works=False), str).read(FIRST, LAST)
+
+
+def test_more_pages_than_can_be_are_not_asked_for() -> None:
+    answers = Answers(per_day=PAGES_MAX, size=1)
+
+    with pytest.raises(MalformedResponseError, match=r"40000 pages .* that cannot be"):
+        Pager(answers, str).read(FIRST, LAST)
+
+    assert len(answers.asked) == 1
+
+
+def test_pages_with_more_rows_than_can_be_end_before_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "ROWS_MAX", 12)
+    answers = Answers(per_day=5, size=3)
+
+    with pytest.raises(MalformedResponseError, match=r"more than 12 rows .* that cannot be"):
+        Pager(answers, str).read(FIRST, LAST)
+
+    assert [number for _, _, number in answers.asked] == [1, 2, 3, 4, 5]
