@@ -279,6 +279,12 @@ MUTANTS: tuple[Mutant, ...] = (
         Setting(acts={"mpw_receives": 2, "mps_out": 1}),
     ),
     Mutant(
+        planted_told.below_zero_is_told,
+        "flows/stock.py",
+        "told a stock below zero",
+        Setting(acts={"mpw_overdraws": 1, "mpw_receives": 2, "mps_in": 1}),
+    ),
+    Mutant(
         planted_told.reads_do_not_wait,
         "clients/rest.py",
         "before Retry-After, by",
@@ -303,6 +309,7 @@ MUTANTS: tuple[Mutant, ...] = (
             threads=2,
             void_after=0,
         ),
+        seed=7,
         within=20,
     ),
     Mutant(

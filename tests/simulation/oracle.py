@@ -109,7 +109,7 @@ class Oracle:
                 raise Violation(f"rule 6: transfer {row['api_key']} is sent again while nobody knows what became of it")
             self._asked_to_wait(name, key)
             if row["operation"] == "patch_stock":
-                self.witness.before_patch(actor, key)
+                self.witness.before_patch(actor, key, Decimal(json.loads(row["payload"])["new_stock"]))
 
     def denied(self, actor: Actor, name: str, call: Call, seconds: float, *, write: bool) -> None:
         """Note that a vendor asked to wait: this hand with all it wants of it, and every hand with this very write."""

@@ -83,6 +83,9 @@ class People:
         habits = Random(f"people's habits {world.seed}")
         self.same_cost = habits.choice((0.0, 0.0, 0.5))
         self.warehouses = (MAIN, DEPOT) if habits.random() < 0.3 else (MAIN,)
+        self.every["mpw_overdraws"] = (self._overdraws, 1)
+        if habits.random() < 0.2:
+            self.choices["mpw_overdraws"] = self.every["mpw_overdraws"]
         self.retried: set[int] = set()
 
     # ------------------------------------------------------------------ the setting
@@ -226,6 +229,12 @@ class People:
             self.world.mpw.person_issues(
                 item, MAIN, quantity, self.world.mpw.today() - timedelta(days=random.choice((0, 0, 1)))
             )
+
+    def _overdraws(self, random: Random) -> None:
+        """Take more than there is, as a setting of MPW's allows: its stock goes below zero until some is received."""
+        item = self._item(random)
+        quantity = self.world.mpw.parts[MAIN, item].available + random.randint(1, 3)
+        self.world.mpw.person_issues(item, MAIN, quantity, self.world.mpw.today(), overdraft=True)
 
     def _edits(self, random: Random) -> None:
         rows = [row for row in self._receipts() if not row.used]

@@ -15,6 +15,7 @@ from sync.domain.stock import Equal, ItemFacts, Ledger, MpwStock
 from sync.domain.voids import Presence
 from sync.errors import RemoteError
 from sync.flows import answers, settle, voids
+from sync.flows import stock as stock_flow
 from sync.store import pushed
 from sync.store.schema import outbox
 from tests.simulation.planted import swapped
@@ -45,6 +46,17 @@ def cost_is_no_difference() -> Any:
 def cost_of_parts_only() -> Any:
     """MPW knows what a part costs, or nobody does."""
     return swapped((stock_rules, "cost_of", lambda item, mpw, ledger: mpw.unit_cost or None))
+
+
+def below_zero_is_told() -> Any:
+    """A level is a level, above zero or below."""
+
+    def decided(item: ItemFacts, mpw: MpwStock, ledger: Ledger) -> Any:
+        if mpw.quantity >= 0 or mpw.missing:
+            return stock_rules.decide(item, mpw, ledger)
+        return stock_rules.Patch(mpw.quantity, stock_rules.cost_of(item, mpw, ledger) or Decimal(1), "below zero")
+
+    return swapped((stock_flow, "decide", decided))
 
 
 # ------------------------------------------------------------------ reading

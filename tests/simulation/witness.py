@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from sync.sandbox.app import Call
@@ -46,8 +47,10 @@ class Witness:
         if name.startswith("mpw."):
             self._drained.pop(actor.name, None)
 
-    def before_patch(self, actor: Actor, external_id: str) -> None:
+    def before_patch(self, actor: Actor, external_id: str, new_stock: Decimal) -> None:
         """A patch follows a reading of the feed by the same hand, and rests on all that this showed."""
+        if new_stock < 0:
+            raise Violation(f"MPservices is told a stock below zero: {new_stock} of {external_id}")
         shown = self._drained.pop(actor.name, None)
         if shown is None:
             raise Violation(f"{external_id} is patched without a drain of the feed just before")
