@@ -33,6 +33,7 @@ def end_stuck_sessions(store: Store, *, seconds: float) -> list[StuckSession]:
     that froze after a part of one (a statement half sent, or psycopg's pipeline, whose Flush after a Sync disarms the
     timer) keeps its locks for as long as it is frozen, whatever the timeouts say: seen on PostgreSQL 16; 17 has
     transaction_timeout. Its transaction is rolled back, and its process, once awake, finds its connection gone.
+    A COPY that is under way looks the same: ours send some thousand rows, far from `seconds`.
     """
     if store.is_sqlite:
         return []

@@ -21,7 +21,7 @@ from sync.store.engine import Store
 from tests.durability.disk import Disk, NoAccessToSqliteError, library
 
 CHECKPOINT_PAGES = 40
-"""Far fewer than SQLite's 1000: a short test must see the database file written too, not only its WAL."""
+"""Far fewer than the program's 4,000: a short test must see the database file written too, not only its WAL."""
 
 Files = dict[str, bytes]
 
