@@ -57,7 +57,10 @@ def test_the_introduction_ends_with_a_block_for_an_env_file(sandbox: Sandbox) ->
 
 
 def test_the_command_runs_until_it_is_interrupted_and_prints_what_to_paste() -> None:
-    code = "from sync.sandbox.server import run_sandbox; run_sandbox(0, 1, 3)"
+    code = (  # a shell's background jobs ignore SIGINT, and hand that down
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from sync.sandbox.server import run_sandbox; run_sandbox(0, 1, 3)"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as run:
