@@ -17,7 +17,7 @@ from sync.store.coverage import covered_days
 from sync.store.runs import Counts
 
 BATCH_DAYS = 20
-BATCH_ROWS = 5000
+BATCH_ROWS = 4500
 """One transaction takes in this much: enough to spread the cost of a commit, little enough not to keep writers out."""
 
 FAILURES_MAX = 3

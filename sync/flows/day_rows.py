@@ -134,8 +134,11 @@ def _file_fresh(
 
 def _share_rows(arrivals: Sequence[Arrival]) -> bool:
     """Tell whether a row stands in two of these answers: it moved from one day to another in between."""
-    ids = {row.remote_id for arrival in arrivals for row in arrival.rows}
-    return len(ids) < sum(len(arrival.rows) for arrival in arrivals)
+    days = [
+        [row.remote_id for row in arrival.rows] if arrival.ready is None else arrival.ready.pack.remote_ids
+        for arrival in arrivals
+    ]
+    return len(set().union(*days)) < sum(map(len, days))
 
 
 _Seen = dict[str, tuple[DayRow, Arrival]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import chain
 
 from sqlalchemy import Connection
 
@@ -62,7 +63,7 @@ def file_ready(
 
     The days are to share no row with each other, or with another one of this transaction.
     """
-    ids = [id_ for day in days for id_ in day.pack.remote_ids]
+    ids = list(chain.from_iterable(day.pack.remote_ids for day in days))
     known = {*documents_by_remote_id(conn, MPW, source.kind, ids), *keys_of_pushed_rows(conn, source.kind, ids)}
     ours = events_of_keys(conn, source.post, {key for day in days for key in day.named})
     new = [day for day in days if known.isdisjoint(day.pack.remote_ids) and day.named.isdisjoint(ours)]

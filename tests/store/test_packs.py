@@ -11,6 +11,7 @@ from psycopg.errors import UniqueViolation
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from sync.store import documents as documents_store
 from sync.store.documents import documents_by_remote_id
 from sync.store.engine import Store
 from sync.store.ledger import next_ids
@@ -150,7 +151,11 @@ def test_ids_rise_and_none_is_given_twice(store: Store) -> None:
 
 
 @pytest.mark.parametrize("asked", [["7"], ["7", "12345"], ["-7"], ["x7"], ["7", "x7", "12345", "-7", "99"], ["٧", "7"]])
-def test_a_known_row_is_found_among_ids_of_every_kind_and_length(store: Store, asked: list[str]) -> None:
+@pytest.mark.parametrize("many", [1, documents_store.MANY])
+def test_a_known_row_is_found_among_ids_of_every_kind_and_length(
+    store: Store, asked: list[str], many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents_store, "MANY", many)
     known = ["7", "12345", "-7", "x7"]
     given = rows(len(known))
     append(store, packed(store, replace(given, remote_ids=known)))
