@@ -334,6 +334,21 @@ def test_a_body_without_end_is_cut_at_the_limit(write: bool, kind: type[RemoteEr
         http(vendor, clock, max_body_bytes=1000).send("GET", "/a", write=write, endpoint="a")
 
 
+@pytest.mark.parametrize(("sent", "kept"), [(2000, 100), (900, 900)])
+def test_of_a_body_that_is_too_large_only_its_beginning_is_kept_in_memory(
+    sent: int, kept: int, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sync.clients.http.TOO_LARGE_KEPT_BYTES", 100)
+    seen: list[RequestSeen] = []
+    vendor = Vendor(lambda request: httpx.Response(200, content=b"x" * sent))
+    client = http(vendor, clock, max_body_bytes=1000, observer=seen.append)
+
+    with contextlib.suppress(MalformedResponseError):
+        client.send("GET", "/a", write=False, endpoint="a")
+
+    assert [one.body_bytes for one in seen] == [kept]
+
+
 def test_the_observer_sees_each_request_with_its_outcome(clock: FakeClock) -> None:
     seen: list[RequestSeen] = []
     replies = iter([httpx.Response(200, content=b"[]"), httpx.Response(404), httpx.ConnectError("refused")])
