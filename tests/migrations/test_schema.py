@@ -46,7 +46,7 @@ def _parts(sql: str) -> list[str]:
 
 
 def _squeezed(sql: str) -> str:
-    return re.sub(r"\s+", " ", sql).strip()
+    return re.sub(r"\s+", " ", sql.replace('"', "")).strip()
 
 
 _POSTGRESQL = {

@@ -14,7 +14,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from sync.errors import SchemaOutdatedError, StoreError
 from sync.store import migrate
@@ -26,10 +26,12 @@ ROOT = Path(__file__).parents[2]
 
 def _execute(url: str, *statements: str) -> None:
     store = Store(url)
-    with store.write() as conn:
-        for statement in statements:
-            conn.exec_driver_sql(statement)
-    store.close()
+    try:
+        with store.write() as conn:
+            for statement in statements:
+                conn.exec_driver_sql(statement)
+    finally:
+        store.close()
 
 
 def _tables(url: str) -> set[str]:
@@ -38,6 +40,14 @@ def _tables(url: str) -> set[str]:
         names = set(inspect(conn).get_table_names())
     store.close()
     return names
+
+
+def _all_of(url: str, table: str) -> list[tuple[object, ...]]:
+    store = Store(url)
+    with store.read() as conn:
+        rows = [tuple(row) for row in conn.exec_driver_sql(f"select * from {table}")]
+    store.close()
+    return rows
 
 
 def _upgrade_to(url: str, revision: str) -> None:
@@ -55,7 +65,7 @@ def test_an_empty_database_gets_every_migration_in_order(empty_database_url: str
 
     upgrade(empty_database_url, progress=steps.append)
 
-    assert [step[:4] for step in steps] == ["0001", "0002", "0003", "0004", "0005"]
+    assert [step[:4] for step in steps] == ["0001", "0002", "0003", "0004", "0005", "0006"]
     assert check(empty_database_url).up_to_date
 
 
@@ -86,18 +96,56 @@ def test_an_older_database_keeps_its_rows(empty_database_url: str) -> None:
     before = check(empty_database_url)
     upgrade(empty_database_url)
 
-    assert before == SchemaState("0001", "0005")
+    assert before == SchemaState("0001", "0006")
     store = Store(empty_database_url)
     with store.read() as conn:
         assert conn.execute(text("select api_key, state from v_inbox")).all() == [("k", "received")]
     store.close()
 
 
+def test_a_ledger_written_under_older_rules_keeps_its_rows_its_rules_and_its_refusals(empty_database_url: str) -> None:
+    _upgrade_to(empty_database_url, "0005")
+    columns = "id, system, kind, api_key, remote_id, entry_type, reverses_id, item, quantity, unit_cost, amount"
+    dates = "'2024-03-14', '2024-03-15', '2024-03-15T08:00:00.000000Z'"
+    entry = f"insert into ledger_entries ({columns}, occurred_on, posted_on, recorded_at) values"
+    original = f"{entry} (7, 'mpw', 'receipt', 'k', '007', 'original', null, 'P', 2000000, 5, 10, {dates})"
+    reversal = f"{entry} (%s, 'mpw', 'receipt', 'k', '007', 'reversal', 7, 'P', -2000000, 5, -10, {dates})"
+    document = (
+        "insert into documents (id, system, type, remote_id, source, day, raw, digest, first_seen_at, last_seen_at)"
+        " values (3, 'mpw', 'receipt', '007', 'mpw.receipts', '2024-03-14', '{}', 'd', '2024-03-15T08:00:00.000000Z',"
+        " '2024-03-15T08:00:00.000000Z')"
+    )
+    for statement in (original, reversal % 9, document):
+        _execute(empty_database_url, statement)
+    tables = ("ledger_entries", "documents")
+    before = [_all_of(empty_database_url, table) for table in tables]
+
+    upgrade(empty_database_url)
+
+    assert [_all_of(empty_database_url, table) for table in tables] == before
+    for refused in (
+        reversal % 11,
+        "delete from ledger_entries",
+        "update ledger_entries set item = 'Q'",
+        document.replace("(3,", "(4,"),
+        document.replace("'mpw', 'receipt'", "'cmms', 'receipt'"),
+        original.replace("(7, 'mpw'", "(12, 'cmms'"),
+        original.replace("(7, 'mpw', 'receipt'", "(12, 'mpw', 'count'"),
+        (reversal % 12).replace("'reversal', 7", "'reversal', 99"),
+    ):
+        with pytest.raises(IntegrityError):
+            _execute(empty_database_url, refused)
+    if empty_database_url.startswith("sqlite"):
+        with pytest.raises(IntegrityError, match="append-only"):
+            _execute(empty_database_url, original.replace("insert into", "insert or replace into"))
+        assert _all_of(empty_database_url, "pragma_integrity_check") == [("ok",)]
+
+
 def test_a_newer_schema_is_refused_and_left_alone(database_url: str) -> None:
     _execute(database_url, "update alembic_version set version_num = '9999'")
 
     for refused in (upgrade, check):
-        with pytest.raises(SchemaOutdatedError, match=r"9999.*0005") as raised:
+        with pytest.raises(SchemaOutdatedError, match=r"9999.*0006") as raised:
             refused(database_url)
         assert raised.value.hint is not None
         assert "newer" in raised.value.hint
@@ -129,7 +177,7 @@ def test_processes_that_upgrade_at_once_all_succeed(empty_database_url: str) -> 
     outputs = [process.communicate(timeout=60) for process in processes]
 
     assert [process.returncode for process in processes] == [0, 0, 0], outputs
-    assert sorted(len(stdout.splitlines()) for stdout, _ in outputs) == [0, 0, 5]
+    assert sorted(len(stdout.splitlines()) for stdout, _ in outputs) == [0, 0, 6]
     assert check(empty_database_url).up_to_date
 
 
@@ -148,7 +196,7 @@ def test_threads_that_upgrade_different_databases_do_not_mix_them_up(tmp_path: P
 def test_looking_at_a_database_that_does_not_exist_does_not_create_it(tmp_path: Path) -> None:
     state = check(f"sqlite:///{tmp_path / 'absent.db'}")
 
-    assert state == SchemaState(None, "0005")
+    assert state == SchemaState(None, "0006")
     assert not state.up_to_date
     assert list(tmp_path.iterdir()) == []
 
