@@ -77,7 +77,7 @@ def append_entries(
             for entry_id, entry in zip(ids, entries, strict=True)
         ],
     )
-    return ids
+    return list(ids)
 
 
 def reverse_entries(
@@ -115,7 +115,7 @@ def reverse_entries(
             for entry_id, reversed_id in zip(ids, entry_ids, strict=True)
         ],
     )
-    return ids
+    return list(ids)
 
 
 def entries_by_id(conn: Connection, entry_ids: Iterable[int]) -> dict[int, Row[Any]]:
@@ -144,13 +144,17 @@ def last_seq(conn: Connection) -> int:
     return int(conn.execute(select(func.coalesce(func.max(ledger_entries.c.id), 0))).scalar_one())
 
 
-def next_ids(conn: Connection, count: int) -> list[int]:
-    """Take the next ids, rising; the caller is the only one who appends (`lock_appends`)."""
+def next_ids(conn: Connection, count: int) -> range:
+    """Take the next ids, rising by one; the caller is the only one who appends (`lock_appends`).
+
+    Should somebody draw from PostgreSQL's sequence without that lock, the primary key refuses what follows.
+    """
     if conn.dialect.name == "postgresql":
         query = text(
-            "select array_agg(nextval(named.sequence)) from generate_series(1, :count),"
-            " (select pg_get_serial_sequence('ledger_entries', 'id')::regclass as sequence offset 0) as named"
+            "select setval(named.sequence, nextval(named.sequence) + :count - 1)"
+            " from (select pg_get_serial_sequence('ledger_entries', 'id')::regclass as sequence offset 0) as named"
         )
-        return sorted(conn.execute(query, {"count": count}).scalar_one())
+        last = int(conn.execute(query, {"count": count}).scalar_one())
+        return range(last - count + 1, last + 1)
     first = last_seq(conn) + 1
-    return list(range(first, first + count))
+    return range(first, first + count)

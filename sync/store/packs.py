@@ -1,7 +1,7 @@
 """Rows that were never seen, worked out to the last value before a transaction begins.
 
 A document and its ledger entry are most of what a backfill writes. All of a row that does not depend on the
-database is made into what the database takes (values for SQLite, lines of COPY for PostgreSQL) by the thread
+database is made into what the database takes (values for SQLite, rows of COPY for PostgreSQL) by the thread
 that read it; the one that writes adds the ids and nothing else.
 """
 
@@ -12,21 +12,20 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
 from sync.domain.ledger import posted_on
 from sync.errors import InvariantError
-from sync.store.engine import lock_appends
+from sync.store.binary_copy import copy_rows, fields, numbers, rows_of, texts
 from sync.store.ledger import ORIGINAL, last_seq, next_ids
 from sync.store.types import instant_text
 
 ROWS_A_STATEMENT = 1500
 """On SQLite; less than 14,000 variables of the 32,766 that it takes (since 3.32). More make it no faster."""
 
-ROWS_A_PIECE = 500
-"""Of COPY's lines, on PostgreSQL: the server works on one while the next is put together."""
+A = TypeVar("A")
 
 _ENTRY_COLUMNS = (
     "api_key",
@@ -39,6 +38,16 @@ _ENTRY_COLUMNS = (
     "occurred_on",
     "posted_on",
 )
+_FIELDS: dict[str, Callable[[Sequence[Any]], list[bytes]]] = {
+    "api_key": texts,
+    "remote_id": texts,
+    "raw": texts,
+    "digest": texts,
+    "unit_cost": numbers,
+    "amount": numbers,
+}
+"""The columns whose values mostly differ."""
+
 _DOCUMENT_COLUMNS = ("remote_id", "day", "raw", "digest", "api_key", "item", "warehouse", "remaining")
 
 
@@ -62,7 +71,7 @@ class NewRows:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """Rows as one kind of database takes them: SQLite value after value, PostgreSQL line by line."""
+    """Rows as one kind of database takes them: SQLite value after value, PostgreSQL row by row."""
 
     remote_ids: Sequence[str]
     entries: list[Any]
@@ -71,60 +80,64 @@ class Pack:
 
 def pack(rows: NewRows, *, lock_date: date | None, sqlite: bool) -> Pack:
     """Work rows out for SQLite, or else for PostgreSQL."""
-    occurred = _each(rows.occurred_on, date.isoformat)
-    posted = _each(rows.occurred_on, lambda day: posted_on(day, lock_date).isoformat())
-    entries = (
-        rows.api_keys,
+    values: dict[str, Sequence[Any]] = {
+        "api_key": rows.api_keys,
+        "remote_id": rows.remote_ids,
+        "item": rows.items,
+        "warehouse": rows.warehouses,
+        "quantity": rows.quantities,
+        "unit_cost": rows.unit_costs,
+        "amount": rows.amounts,
+        "occurred_on": rows.occurred_on,
+        "posted_on": _each(rows.occurred_on, lambda day: posted_on(day, lock_date)),
+        "day": rows.days,
+        "raw": rows.raws,
+        "digest": rows.digests,
+        "remaining": rows.remaining,
+    }
+    if sqlite:
+        values |= {name: _each(values[name], date.isoformat) for name in ("occurred_on", "posted_on", "day")}
+        return Pack(
+            rows.remote_ids,
+            _flat([values[name] for name in _ENTRY_COLUMNS]),
+            _flat([values[name] for name in _DOCUMENT_COLUMNS]),
+        )
+    made = {name: _FIELDS.get(name, fields)(column) for name, column in values.items()}
+    return Pack(
         rows.remote_ids,
-        rows.items,
-        rows.warehouses,
-        rows.quantities,
-        rows.unit_costs,
-        rows.amounts,
-        occurred,
-        posted,
+        rows_of(made[name] for name in _ENTRY_COLUMNS),
+        rows_of(made[name] for name in _DOCUMENT_COLUMNS),
     )
-    documents = (
-        rows.remote_ids,
-        _each(rows.days, date.isoformat),
-        rows.raws,
-        rows.digests,
-        rows.api_keys,
-        rows.items,
-        rows.warehouses,
-        rows.remaining,
-    )
-    made = _flat if sqlite else _lines
-    return Pack(rows.remote_ids, made(entries), made(documents))
 
 
 def append_packs(
     conn: Connection, system: str, kind: str, source: str, packs: Sequence[Pack], *, now: datetime, run_id: int | None
 ) -> None:
-    """Append the originals of rows that were never seen, and insert their documents."""
+    """Append the originals of rows that were never seen, and insert their documents; under `lock_appends`."""
     count = sum(len(one.remote_ids) for one in packs)
     if not count:
         return
-    lock_appends(conn)
     ids = next_ids(conn, count)
-    at = instant_text(now)
+    sqlite = conn.dialect.name == "sqlite"
+    at = instant_text(now) if sqlite else now
     entry = {"system": system, "kind": kind, "entry_type": ORIGINAL, "recorded_at": at, "run_id": run_id}
     document = {"system": system, "type": kind, "source": source, "first_seen_at": at, "last_seen_at": at}
-    if conn.dialect.name == "sqlite":
+    if sqlite:
         _insert(conn, "ledger_entries", entry, _ENTRY_COLUMNS, [one.entries for one in packs])
         if last_seq(conn) != ids[-1]:
             raise InvariantError(f"the ledger's last entry is not {ids[-1]}, which its document names")
         values = [one.documents for one in packs]
         _insert(conn, "documents", document, _DOCUMENT_COLUMNS, values, numbered="entry_id", first=ids[0])
     else:
-        _copy(conn, "ledger_entries", "id", _ENTRY_COLUMNS, entry, ids, _joined(one.entries for one in packs))
-        _copy(conn, "documents", "entry_id", _DOCUMENT_COLUMNS, document, ids, _joined(one.documents for one in packs))
+        copy_rows(conn, "ledger_entries", _ENTRY_COLUMNS, entry, "id", ids, _joined(one.entries for one in packs))
+        documents = _joined(one.documents for one in packs)
+        copy_rows(conn, "documents", _DOCUMENT_COLUMNS, document, "entry_id", ids, documents)
 
 
-def _each(days: Sequence[date], text: Callable[[date], str]) -> list[str]:
-    """Return a text for each date; there are few different ones."""
-    texts = {day: text(day) for day in set(days)}
-    return [texts[day] for day in days]
+def _each(days: Sequence[date], make: Callable[[date], A]) -> list[A]:
+    """Return what is made of each date; there are few different ones."""
+    made = {day: make(day) for day in set(days)}
+    return [made[day] for day in days]
 
 
 def _joined(parts: Iterable[list[Any]]) -> list[Any]:
@@ -186,45 +199,3 @@ def _many(table: str, names: tuple[str, ...], same: int, numbered: bool, rows: i
         f"({', '.join([*shared, *([f'?{same + 1} + {n}'] if numbered else ()), *given])})" for n in range(rows)
     )
     return f"insert into {table} ({', '.join(names)}) values {values}"  # noqa: S608 (names of our own tables)
-
-
-def _lines(columns: Sequence[Sequence[Any]]) -> list[str]:
-    """Return rows as lines of COPY's text format, without the columns that are the writer's (PostgreSQL, COPY)."""
-    texts = [_texts(column) for column in columns]
-    lines = list(map("\t".join, zip(*texts, strict=True)))
-    whole = "\n".join(lines)
-    nulls = sum(text is _NULL for column in texts for text in column)
-    plain = (len(columns) - 1) * len(lines), len(lines) - 1, nulls, 0
-    if (whole.count("\t"), whole.count("\n"), whole.count("\\"), whole.count("\r")) == plain:
-        return lines
-    return [
-        "\t".join(text if text is _NULL else text.translate(_ESCAPES) for text in row)
-        for row in zip(*texts, strict=True)
-    ]
-
-
-def _texts(column: Sequence[Any]) -> list[str]:
-    return [value if type(value) is str else _NULL if value is None else str(value) for value in column]
-
-
-_NULL = "\\N"
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-
-
-def _copy(
-    conn: Connection,
-    table: str,
-    numbered: str,
-    columns: Sequence[str],
-    same: dict[str, Any],
-    ids: Sequence[int],
-    lines: list[str],
-) -> None:
-    """Send lines by PostgreSQL's COPY, in this transaction, each with its id in front and what all share behind."""
-    driver: Any = conn.connection
-    behind = "\t" + "\t".join(_texts(list(same.values()))) + "\n"
-    names = ", ".join((numbered, *columns, *same))
-    with driver.cursor() as cursor, cursor.copy(f"copy {table} ({names}) from stdin") as copy:
-        for start in range(0, len(lines), ROWS_A_PIECE):
-            part = zip(ids[start : start + ROWS_A_PIECE], lines[start : start + ROWS_A_PIECE], strict=True)
-            copy.write("".join([f"{id_}\t{line}{behind}" for id_, line in part]))

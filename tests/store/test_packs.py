@@ -145,8 +145,8 @@ def test_ids_rise_and_none_is_given_twice(store: Store) -> None:
     with store.write() as conn:
         after = next_ids(conn, 2)
 
-    assert first == sorted(set(first))
-    assert after == sorted(set(after))
+    assert list(first) == sorted(set(first))
+    assert list(after) == sorted(set(after))
     assert after[0] > max(entry.id for entry, _ in stored(store))
 
 
