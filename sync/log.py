@@ -7,27 +7,13 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any, TextIO
 
+from sync.imports import without
 from sync.redaction import Redactor
 
-
-@contextmanager
-def _without(library: str) -> Iterator[None]:
-    """Let what is imported in the block find no such library, unless it is loaded already."""
-    if library in sys.modules:
-        yield
-        return
-    sys.modules[library] = None  # type: ignore[assignment] # that is how Python says it
-    try:
-        yield
-    finally:
-        del sys.modules[library]
-
-
-with _without("rich"):  # structlog loads it for tracebacks in colours, which we have none of: a tenth of a start
+with without("rich"):  # structlog loads it for tracebacks in colours, which we have none of: a tenth of a start
     import structlog
 
 if TYPE_CHECKING:

@@ -90,6 +90,15 @@ def test_a_command_that_only_looks_loads_nothing_that_speaks_http(tmp_path: Path
     assert {"httpx", "rich", "alembic", "sync.flows.context"} & set(loaded.splitlines()) == set()
 
 
+def test_what_speaks_http_loads_no_colours_for_a_command_line_of_its_own() -> None:
+    code = "import sys, sync.clients.mpw.client; print(*sys.modules, sep='\\n')"
+
+    loaded = set(run_python("-c", code).stdout.splitlines())
+
+    assert "httpx" in loaded
+    assert {"pygments", "rich"} & loaded == set()
+
+
 def test_python_dash_m_is_the_same_program() -> None:
     assert run_python("-m", "sync", "--version").stdout.startswith("mpsync ")
 
