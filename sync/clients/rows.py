@@ -248,7 +248,7 @@ def need_number(fields: Fields, name: str) -> Decimal:
         raise ValueError(f"{name}: {error}") from None
 
 
-_fixed = lru_cache(maxsize=65536)(fixed)
+_fixed = lru_cache(maxsize=16384)(fixed)
 """Quantities and prices repeat; remembering them halves the time that a row takes."""
 
 

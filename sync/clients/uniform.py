@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar
+from operator import is_
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 
 from sync.clients.jsontext import decode
-from sync.clients.rows import need_number
-from sync.domain.money import to_micros
+from sync.domain.money import fixed, to_micros
 
 ID = int
 TEXT = str | None
@@ -95,8 +95,11 @@ def _decoder(names: tuple[str, ...], form: tuple[tuple[str, Any], ...]) -> msgsp
 
 def each(values: list[A], read: Callable[[A], B]) -> list[B]:
     """Return what `read` makes of each value; of equal ones, which most are, it is asked once."""
-    known = {value: read(value) for value in set(values)}
-    return [known[value] for value in values]
+    distinct = list(set(values))
+    made = list(map(read, distinct))
+    if all(map(is_, distinct, made)):
+        return cast("list[B]", values)
+    return list(map(dict(zip(distinct, made, strict=True)).__getitem__, values))
 
 
 def filled(text: str | None) -> str:
@@ -125,7 +128,7 @@ def number_or_none(raw: msgspec.Raw) -> Exact | None:
     return None if text == b"null" else _exact(text)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def _exact(text: bytes) -> Exact:
-    value = need_number({"number": decode(text)}, "number")
+    value = fixed(decode(text))
     return Exact(value, to_micros(value))
