@@ -50,13 +50,15 @@ FAILED_DAYS_MAX = 10
 COLLECT_AFTER_OBJECTS = 20_000
 """Python's own is 700; every request leaves some fifty that only this search finds."""
 
-SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS = 0.0002
 """How long a thread computes before it lets another one; Python's own is 5 ms."""
 
 PLAN_DAYS = 500
 """Days whose coverage is loaded at once: memory does not grow with the range."""
 
 Progress = Callable[[str, date, Counts], None]
+_Ahead = Future[Future[DayRead]]
+"""A day on its way: once fetched it is one that is parsed, or will be."""
 
 
 @dataclass(slots=True)
@@ -168,9 +170,11 @@ def _backfill_days(
     for source in sources:
 
         def work(run_id: int, source: str = source) -> Outcome:
-            reading = DayPass(ctx, run_id, batch_days=batch_days, progress=progress)
+            turn = Lock()
+            quiet = None if ctx.store.is_sqlite else turn  # SQLite's questions are over before they could wait
+            reading = DayPass(ctx, run_id, batch_days=batch_days, progress=progress, quiet=quiet)
             try:
-                if not _fetch_all(ctx, client, _plan_days(ctx, [source], first, last, again, done), reading):
+                if not _fetch_all(ctx, client, _plan_days(ctx, [source], first, last, again, done), reading, turn):
                     done.notes.append(f"{source}: stopped before the end; run the same backfill again to go on")
             finally:
                 done.failed.extend(reading.failed)
@@ -208,20 +212,25 @@ def _plan_days(
 
 
 def _fetch_all(
-    ctx: Context, client: MpwClient, plan: Iterator[tuple[str, date, Row[object] | None]], reading: DayPass
+    ctx: Context, client: MpwClient, plan: Iterator[tuple[str, date, Row[object] | None]], reading: DayPass, turn: Lock
 ) -> bool:
     """Fetch in threads, a few days ahead of the one writer; take the days in as they were planned.
 
-    False where it stopped early: the vendor is down, or the program is to end.
+    One more thread parses, and has `turn` while it does: a second one would only keep the interpreter from the
+    writer, and a thread that fetches is to ask for its next day at once. False where it stopped early: the vendor
+    is down, or the program is to end.
     """
-    turn = Lock()
     threads = max(1, ctx.policy.concurrency)
-    ahead: deque[Future[DayRead]] = deque()
+    ahead: deque[_Ahead] = deque()
     failures = 0
-    with _tuned(), ThreadPoolExecutor(threads, thread_name_prefix="mpsync-backfill") as pool:
+    with (
+        _tuned(),
+        ThreadPoolExecutor(1, thread_name_prefix="mpsync-parse") as parser,
+        ThreadPoolExecutor(threads, thread_name_prefix="mpsync-backfill") as pool,
+    ):
         try:
             for source, day, known in plan:
-                ahead.append(pool.submit(_read_patiently, ctx, client, source, day, known, turn))
+                ahead.append(pool.submit(_read_patiently, ctx, client, source, day, known, parser, turn))
                 while len(ahead) >= threads * 2 and not ctx.stopping():
                     failures = _take_next(ahead, reading, failures)
                 if failures >= FAILED_DAYS_MAX or ctx.stopping():
@@ -253,16 +262,24 @@ def _tuned() -> Iterator[None]:
         sys.setswitchinterval(switch)
 
 
-def _take_next(ahead: deque[Future[DayRead]], reading: DayPass, failures: int) -> int:
-    read = ahead.popleft().result()
+def _take_next(ahead: deque[_Ahead], reading: DayPass, failures: int) -> int:
+    if not (ahead[0].done() and ahead[0].result().done()):
+        reading.pause()
+    read = ahead.popleft().result().result()
     reading.add(read)
     return failures + 1 if isinstance(read.error, RetryableError) else 0
 
 
 def _read_patiently(
-    ctx: Context, client: MpwClient, source: str, day: date, known: Row[object] | None, turn: Lock
-) -> DayRead:
-    """Fetch a day, again after a pause where that may help, and make its rows ready for the writer."""
+    ctx: Context,
+    client: MpwClient,
+    source: str,
+    day: date,
+    known: Row[object] | None,
+    parser: ThreadPoolExecutor,
+    turn: Lock,
+) -> Future[DayRead]:
+    """Fetch a day, again after a pause where that may help, and hand it on to be parsed where that is needed."""
     read = fetch_day(client, source, day, clock=ctx.clock)
     for attempt in range(1, TRIES):
         error = read.error
@@ -272,11 +289,19 @@ def _read_patiently(
         asked = error.retry_after.total_seconds() if error.retry_after is not None else 0.0
         ctx.clock.sleep(min(max(backoff, asked), WAIT_SECONDS_MAX))
         read = fetch_day(client, source, day, clock=ctx.clock)
-    if read.error is None and not is_unchanged(read, known):
-        with turn:  # one parses while the others fetch: more would only keep the interpreter from the writer
-            parse(read)
-            if known is None:
-                make_ready(read, lock_date=ctx.policy.lock_date, sqlite=ctx.store.is_sqlite)
+    if read.error is None and not is_unchanged(read, known) and not ctx.stopping():
+        return parser.submit(_parsed, ctx, read, known, turn)
+    there: Future[DayRead] = Future()
+    there.set_result(read)
+    return there
+
+
+def _parsed(ctx: Context, read: DayRead, known: Row[object] | None, turn: Lock) -> DayRead:
+    """Parse a day, and make its rows ready for the writer where none of them can be known."""
+    with turn:
+        parse(read)
+        if known is None:
+            make_ready(read, lock_date=ctx.policy.lock_date, sqlite=ctx.store.is_sqlite)
     return read
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from datetime import date
 
 import structlog
@@ -20,6 +21,12 @@ BATCH_DAYS = 20
 BATCH_ROWS = 4500
 """One transaction takes in this much: enough to spread the cost of a commit, little enough not to keep writers out."""
 
+BATCH_ROWS_POSTGRESQL = 7000
+"""The same where every transaction asks its questions over a connection; measured."""
+
+WORTH_ROWS = 2000
+"""So many rows are worth a transaction of their own when the next day is not there yet."""
+
 FAILURES_MAX = 3
 """So many days in a row that cannot be fetched: the vendor is down, and more requests would not help."""
 
@@ -31,15 +38,27 @@ Progress = Callable[[str, date, Counts], None]
 
 
 class DayPass:
-    """Takes in days as they are read. Call `finish` once all are added: it judges what disappeared."""
+    """Takes in days as they are read. Call `finish` once all are added: it judges what disappeared.
+
+    `quiet` is held while a transaction asks its short questions, after each of which a thread that computes would
+    have to be waited for.
+    """
 
     def __init__(
-        self, ctx: Context, run_id: int, *, batch_days: int = BATCH_DAYS, progress: Progress | None = None
+        self,
+        ctx: Context,
+        run_id: int,
+        *,
+        batch_days: int = BATCH_DAYS,
+        progress: Progress | None = None,
+        quiet: AbstractContextManager[object] | None = None,
     ) -> None:
         self._ctx = ctx
         self._run_id = run_id
         self._batch_days = batch_days
+        self._batch_rows = BATCH_ROWS if ctx.store.is_sqlite else BATCH_ROWS_POSTGRESQL
         self._progress = progress
+        self._quiet = quiet or nullcontext()
         self._batch: list[DayRead] = []
         self._rows = 0
         self._due: dict[str, list[int]] = {}
@@ -54,7 +73,12 @@ class DayPass:
             rows = len(read.parsed.rows) + len(read.parsed.bad)
             log.warning("day.suspicious_size", source=read.source, day=read.day.isoformat(), rows=rows)
         self._rows += len(read.parsed.rows) if read.parsed is not None else 0
-        if len(self._batch) >= self._batch_days or self._rows >= BATCH_ROWS:
+        if len(self._batch) >= self._batch_days or self._rows >= self._batch_rows:
+            self.flush()
+
+    def pause(self) -> None:
+        """Write what there is if it is worth it: the next day is still to come."""
+        if self._rows >= WORTH_ROWS:
             self.flush()
 
     def flush(self) -> None:
@@ -62,8 +86,17 @@ class DayPass:
         if not self._batch:
             return
         batch, self._batch, self._rows = self._batch, [], 0
-        with self._ctx.write() as conn:
-            taken = take_days(conn, batch, policy=self._ctx.policy, now=self._ctx.clock.now(), run_id=self._run_id)
+        with ExitStack() as asking:
+            asking.enter_context(self._quiet)
+            with self._ctx.write() as conn:
+                taken = take_days(
+                    conn,
+                    batch,
+                    policy=self._ctx.policy,
+                    now=self._ctx.clock.now(),
+                    run_id=self._run_id,
+                    asked=asking.close,
+                )
         self.counts.add(taken.counts)
         for source, ids in taken.due.items():
             self._due.setdefault(source, []).extend(ids)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -19,13 +19,9 @@ from sync.domain.money import from_micros, times_micros, to_micros
 from sync.domain.policy import Policy
 from sync.flows.context import MPW
 from sync.flows.day_sources import DaySource
-from sync.flows.fresh import Ready, file_ready
+from sync.flows.fresh import Ready, file_ready, look
 from sync.store.coverage import covered_days
-from sync.store.documents import (
-    documents_by_remote_id,
-    documents_of_days,
-    update_documents,
-)
+from sync.store.documents import documents_by_remote_id, update_documents
 from sync.store.ledger import append_entries, entries_by_id, reverse_entries
 from sync.store.packs import NewRows, append_packs, pack
 from sync.store.pushed import events_of_keys, keys_of_pushed_rows
@@ -79,15 +75,20 @@ def file_rows(
     policy: Policy,
     now: datetime,
     run_id: int,
+    asked: Callable[[], object] = int,
 ) -> Filing:
     """File the rows of whole days (the older reading first) and mark what they lack.
 
     A row belongs to the day that was asked for, its entry to its created_on. One that is known under
-    another day has moved: it is no delete there.
+    another day has moved: it is no delete there. `asked` is called once it is known which days are all new,
+    before their rows are written.
     """
     filing = Filing(counts={arrival.day: Counts(seen=len(arrival.rows) + len(arrival.bad)) for arrival in arrivals})
-    of_days = documents_of_days(conn, source.name, [arrival.day for arrival in arrivals])
-    arrivals = _file_fresh(conn, source, arrivals, {row.day for row in of_days}, filing, now=now, run_id=run_id)
+    made = [] if _share_rows(arrivals) else [arrival.ready for arrival in arrivals if arrival.ready is not None]
+    of_days, unseen = look(conn, source, [arrival.day for arrival in arrivals], made)
+    asked()
+    file_ready(conn, source, unseen, now=now, run_id=run_id)
+    arrivals = _others(arrivals, unseen, filing)
     if not arrivals:
         return filing
     seen = _latest(arrivals)
@@ -111,25 +112,13 @@ def file_rows(
     return filing
 
 
-def _file_fresh(
-    conn: Connection,
-    source: DaySource,
-    arrivals: Sequence[Arrival],
-    known_days: Collection[date],
-    filing: Filing,
-    *,
-    now: datetime,
-    run_id: int,
-) -> Sequence[Arrival]:
-    """File the days of which nothing is known the short way; return the others."""
-    ready = [arrival.ready for arrival in arrivals if arrival.ready is not None and arrival.day not in known_days]
-    if not ready or _share_rows(arrivals):
-        return arrivals
-    filed = {id(one) for one in file_ready(conn, source, ready, now=now, run_id=run_id)}
+def _others(arrivals: Sequence[Arrival], filed: Sequence[Ready], filing: Filing) -> list[Arrival]:
+    """Count the rows of the days that were filed whole; return the other days."""
+    whole = {id(one) for one in filed}
     for arrival in arrivals:
-        if id(arrival.ready) in filed:
+        if id(arrival.ready) in whole:
             filing.counts[arrival.day].added += len(arrival.rows)
-    return [arrival for arrival in arrivals if id(arrival.ready) not in filed]
+    return [arrival for arrival in arrivals if id(arrival.ready) not in whole]
 
 
 def _share_rows(arrivals: Sequence[Arrival]) -> bool:

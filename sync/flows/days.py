@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -96,17 +96,26 @@ def is_unchanged(read: DayRead, known: Row[Any] | None) -> bool:
     return known is not None and known.digest == read.body_digest and known.parser == PARSER and not known.unclean
 
 
-def take_days(conn: Connection, reads: Sequence[DayRead], *, policy: Policy, now: datetime, run_id: int) -> Taken:
+def take_days(
+    conn: Connection,
+    reads: Sequence[DayRead],
+    *,
+    policy: Policy,
+    now: datetime,
+    run_id: int,
+    asked: Callable[[], object] = int,
+) -> Taken:
     """Take in whole days of one or both sources: entries, documents and coverage, in this transaction.
 
-    A read whose fetch began before the stored one's is dropped: it shows an older state.
+    A read whose fetch began before the stored one's is dropped: it shows an older state. `asked` is called
+    when the short questions are over and rows are to be written.
     """
     lock_appends(conn)  # two readers of one day, a backfill beside the daemon, take it in one after the other
     taken = Taken()
     for source in DAY_SOURCES:
         mine = sorted((read for read in reads if read.source == source), key=lambda read: read.began_at)
         if mine:
-            _take_source(conn, source, mine, taken, policy=policy, now=now, run_id=run_id)
+            _take_source(conn, source, mine, taken, policy=policy, now=now, run_id=run_id, asked=asked)
     for counts in taken.by_day.values():
         taken.counts.add(counts)
     return taken
@@ -121,6 +130,7 @@ def _take_source(
     policy: Policy,
     now: datetime,
     run_id: int,
+    asked: Callable[[], object],
 ) -> None:
     known = covered_days(conn, source, {read.day for read in reads})
     fresh: list[DayRead] = []
@@ -141,7 +151,7 @@ def _take_source(
     for read in same:
         rows = known[read.day].rows
         taken.by_day[source, read.day] = Counts(seen=rows, unchanged=rows)
-    _take_fresh(conn, source, fresh, known, taken, policy=policy, now=now, run_id=run_id)
+    _take_fresh(conn, source, fresh, known, taken, policy=policy, now=now, run_id=run_id, asked=asked)
 
 
 def _take_fresh(
@@ -154,11 +164,12 @@ def _take_fresh(
     policy: Policy,
     now: datetime,
     run_id: int,
+    asked: Callable[[], object],
 ) -> None:
     if not fresh:
         return
     arrivals = [_arrival(read) for read in fresh]
-    filing = file_rows(conn, DAY_SOURCES[source], arrivals, policy=policy, now=now, run_id=run_id)
+    filing = file_rows(conn, DAY_SOURCES[source], arrivals, policy=policy, now=now, run_id=run_id, asked=asked)
     rows = []
     for read, arrival in zip(fresh, arrivals, strict=True):
         counts = filing.counts[read.day]

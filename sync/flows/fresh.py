@@ -10,23 +10,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import chain
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
+from sqlalchemy.engine import Row
 
 from sync.clients.mpw.day_rows import DayRow
 from sync.domain.keys import is_key, markers
 from sync.domain.money import times_micros
 from sync.flows.context import MPW
 from sync.flows.day_sources import DaySource
-from sync.store.documents import documents_by_remote_id
+from sync.store.documents import any_near, any_of_days, documents_by_remote_id, documents_of_days
 from sync.store.packs import NewRows, Pack, append_packs, pack
-from sync.store.pushed import events_of_keys, keys_of_pushed_rows
+from sync.store.pushed import any_pushed, events_of_keys, keys_of_pushed_rows
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
     """A day's rows as they are stored if all are new and none is ours; `named` are the keys that could say it is."""
 
+    day: date
     pack: Pack
     named: frozenset[str]
 
@@ -53,19 +56,40 @@ def ready(
     columns = NewRows(
         keys, ids, items, warehouses, quantities, costs, amounts, created, [day] * len(ids), raws, digests, remaining
     )
-    return Ready(pack(columns, lock_date=lock_date, sqlite=sqlite), frozenset(named))
+    return Ready(day, pack(columns, lock_date=lock_date, sqlite=sqlite), frozenset(named))
+
+
+def look(
+    conn: Connection, source: DaySource, days: Sequence[date], made: Sequence[Ready]
+) -> tuple[list[Row[Any]], list[Ready]]:
+    """Return the documents filed under these days, and those of the days made ready of which nothing is known.
+
+    The days made ready are to share no row with each other, or with another one of these days. One statement asks
+    whether anything is known of any of them: in a backfill nothing is.
+    """
+    if not made:
+        return documents_of_days(conn, source.name, days), []
+    ids = list(chain.from_iterable(one.pack.remote_ids for one in made))
+    asked = any_of_days(source.name, days), any_near(MPW, source.kind, ids), any_pushed(source.kind)
+    filed, near, pushed = conn.execute(select(*asked)).one()
+    of_days = documents_of_days(conn, source.name, days) if filed else []
+    filed_days = {row.day for row in of_days}
+    known: set[str] = set()
+    if near:
+        known.update(documents_by_remote_id(conn, MPW, source.kind, ids))
+    if pushed:
+        known.update(keys_of_pushed_rows(conn, source.kind, ids))
+    ours = events_of_keys(conn, source.post, {key for one in made for key in one.named})
+    new = [
+        one
+        for one in made
+        if one.day not in filed_days and known.isdisjoint(one.pack.remote_ids) and one.named.isdisjoint(ours)
+    ]
+    return of_days, new
 
 
 def file_ready(
     conn: Connection, source: DaySource, days: Sequence[Ready], *, now: datetime, run_id: int | None
-) -> list[Ready]:
-    """File those of these days of which nothing is known, not one row; return them.
-
-    The days are to share no row with each other, or with another one of this transaction.
-    """
-    ids = list(chain.from_iterable(day.pack.remote_ids for day in days))
-    known = {*documents_by_remote_id(conn, MPW, source.kind, ids), *keys_of_pushed_rows(conn, source.kind, ids)}
-    ours = events_of_keys(conn, source.post, {key for day in days for key in day.named})
-    new = [day for day in days if known.isdisjoint(day.pack.remote_ids) and day.named.isdisjoint(ours)]
-    append_packs(conn, MPW, source.kind, source.name, [day.pack for day in new], now=now, run_id=run_id)
-    return new
+) -> None:
+    """File days of which nothing is known, as `look` has told in this transaction."""
+    append_packs(conn, MPW, source.kind, source.name, [day.pack for day in days], now=now, run_id=run_id)

@@ -34,13 +34,23 @@ def document(conn: Connection, system: str, type_: str, remote_id: str) -> Row[A
 def documents_by_remote_id(conn: Connection, system: str, type_: str, remote_ids: Iterable[str]) -> dict[str, Row[Any]]:
     """Return the known documents among these remote ids; many rows that are all new are asked for once."""
     wanted = list(remote_ids)
-    known = documents.c.system == system, documents.c.type == type_
     if not wanted:
         return {}
-    if len(wanted) >= MANY and not conn.execute(select(exists().where(*known, _near(wanted)))).scalar_one():
+    if len(wanted) >= MANY and not conn.execute(select(any_near(system, type_, wanted))).scalar_one():
         return {}
+    known = documents.c.system == system, documents.c.type == type_
     rows = conn.execute(_STATE.where(*known, among(conn, documents.c.remote_id, wanted)))
     return {row.remote_id: row for row in rows}
+
+
+def any_near(system: str, type_: str, remote_ids: Sequence[str]) -> ColumnElement[bool]:
+    """Return a condition: there may be a document with one of these ids. Where it does not hold, there is none."""
+    return exists().where(documents.c.system == system, documents.c.type == type_, _near(remote_ids))
+
+
+def any_of_days(source: str, days: Sequence[date]) -> ColumnElement[bool]:
+    """Return a condition: there is a document filed under one of these days of a source."""
+    return exists().where(documents.c.source == source, documents.c.day.in_(days))
 
 
 def _near(remote_ids: Sequence[str]) -> ColumnElement[bool]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import Connection, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, exists, or_, select
 
 from sync.store.chunks import among, chunks
 from sync.store.coverage import ISSUANCES, RECEIPTS
@@ -21,12 +21,17 @@ READBACK_LASTS = timedelta(days=1)
 
 def keys_of_pushed_rows(conn: Connection, type_: str, remote_ids: Iterable[str]) -> dict[str, str]:
     """Return the events' keys of the remote rows that an answer or a verification showed to be ours."""
-    if not conn.execute(select(exists().where(pushed_rows.c.type == type_))).scalar_one():
+    if not conn.execute(select(any_pushed(type_))).scalar_one():
         return {}
     query = select(pushed_rows.c.remote_id, pushed_rows.c.api_key).where(
         pushed_rows.c.type == type_, among(conn, pushed_rows.c.remote_id, remote_ids)
     )
     return {row.remote_id: row.api_key for row in conn.execute(query)}
+
+
+def any_pushed(type_: str) -> ColumnElement[bool]:
+    """Return a condition: a remote row of this type was shown to be ours."""
+    return exists().where(pushed_rows.c.type == type_)
 
 
 def events_of_keys(conn: Connection, operation: str, keys: Collection[str]) -> dict[str, str]:
