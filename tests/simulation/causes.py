@@ -54,6 +54,7 @@ class Causes:
         self.world = world
         self._judged: set[tuple[int, str]] = set()
         self._claimed: dict[int, float] = {}
+        self._first_claimed: dict[int, float] = {}
         self._blamed: set[str] = set()
         """Items that a dead push with a cause is about: a patch of them has to wait."""
         self._denied: dict[str, int] = {}
@@ -67,6 +68,7 @@ class Causes:
     def claimed(self, outbox_id: int) -> None:
         """Note the moment of a row's last claim: only what happens after it makes that try unclear."""
         self._claimed[outbox_id] = self.world.kernel.time
+        self._first_claimed.setdefault(outbox_id, self.world.kernel.time)
 
     def struck(self, name: str, call: Call, fault: str, *, write: bool) -> None:
         """Note a fault."""
@@ -192,11 +194,12 @@ class Causes:
         return self._blame(facts, key in touched or any(name.startswith(f"{key}_s") for name in touched))
 
     def _push_undecidable(self, subject: str, facts: dict[str, Any]) -> bool:
-        """Its last call, or the daemon that made it, was struck."""
-        return self._blame(facts, self._is_unclear(facts))
+        """Its last call, or the daemon that made it, was struck; of an issuance any call: no look disproves one."""
+        since = self._first_claimed if facts["operation"] == "post_issuance" else self._claimed
+        return self._blame(facts, self._is_unclear(facts, since))
 
     def _push_unknown(self, subject: str, facts: dict[str, Any]) -> bool:
-        return self._is_unclear(facts)
+        return self._is_unclear(facts, self._claimed)
 
     def _issuance_without_stock(self, subject: str, facts: dict[str, Any]) -> bool:
         return "short" in self.world.mpw.chronicle.refused[self._write(facts)]
@@ -208,8 +211,8 @@ class Causes:
     def _order_unknown(self, subject: str, facts: dict[str, Any]) -> bool:
         return self._order(facts) in self.world.mpw.chronicle.orders_not_shown
 
-    def _is_unclear(self, facts: dict[str, Any]) -> bool:
-        since = self._claimed.get(facts["outbox_id"])
+    def _is_unclear(self, facts: dict[str, Any], claimed: Mapping[int, float]) -> bool:
+        since = claimed.get(facts["outbox_id"])
         return since is not None and self.world.mpw.chronicle.was_disturbed(self._write(facts), since)
 
     def _write(self, facts: dict[str, Any]) -> tuple[str, str]:
