@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
-from itertools import groupby
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, or_, select, true, update
@@ -61,7 +60,8 @@ def _near(remote_ids: Sequence[str]) -> ColumnElement[bool]:
     together = "".join(remote_ids)  # looked at in one go: a backfill's writer asks for thousands at a time
     if not (all(remote_ids) and together.isascii() and together.isdecimal()):
         return true()
-    spans = (list(same) for _, same in groupby(sorted(remote_ids, key=len), key=len))
+    lengths = set(map(len, remote_ids))
+    spans = (remote_ids if len(lengths) == 1 else [one for one in remote_ids if len(one) == n] for n in lengths)
     return or_(*(documents.c.remote_id.between(min(span), max(span)) for span in spans))
 
 
