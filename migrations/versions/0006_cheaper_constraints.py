@@ -4,13 +4,15 @@ That an entry is reversed once is held by an index of the reversals alone: every
 systems and kinds there are is said with `=` and `or`: for `in` SQLite builds a table and looks each row up there.
 
 SQLite cannot change a table's rules in place: both tables are written anew, which takes half a minute for a million
-rows, and as much room again, which housekeeping gives back.
+rows, and twice as much room again until it is done.
 
 Revision ID: 0006
 Revises: 0005
 """
 
 from __future__ import annotations
+
+import re
 
 from alembic import op
 from sqlalchemy import text
@@ -36,10 +38,7 @@ def upgrade() -> None:
             op.create_check_constraint(op.f(f"ck_{table}_{column}"), table, _as_or(column, values))
         op.drop_constraint(UNIQUE, "ledger_entries")
     else:
-        op.execute("pragma legacy_alter_table = on")  # renaming leaves the views as they are
-        op.execute("pragma secure_delete = off")  # or every page of the old tables is kept in memory, to be zeroed
-        _write_anew("documents", {})
-        _write_anew("ledger_entries", {f", \n\tCONSTRAINT {UNIQUE} UNIQUE (reverses_id)": ""})
+        _write_tables_anew()
     where = text("reverses_id is not null")
     op.create_index(UNIQUE, "ledger_entries", ["reverses_id"], unique=True, sqlite_where=where, postgresql_where=where)
 
@@ -48,23 +47,42 @@ def _as_or(column: str, values: tuple[str, ...]) -> str:
     return " or ".join(f"{column} = '{value}'" for value in values)
 
 
-def _write_anew(table: str, changes: dict[str, str]) -> None:
-    """Make a table again with other rules; its rows, indexes and triggers stay, and the views name it as before."""
-    conn = op.get_bind()
-    for (of, column), values in CHECKS.items():
-        if of == table:
-            changes[f"{column} in {values!r}"] = _as_or(column, values)
-    query = text("select type, sql from sqlite_schema where tbl_name = :table and sql is not null")
-    found = [(type_, sql) for type_, sql in conn.execute(query, {"table": table})]
+def _write_tables_anew() -> None:
+    run = op.get_bind().exec_driver_sql
+    if run("pragma foreign_keys").scalar():
+        raise RuntimeError("foreign keys are on: what refers to the ledger would be deleted with the old table")
+    run("pragma legacy_alter_table = on")  # renaming leaves the views, and what refers to the table, as they are
+    run("pragma secure_delete = off")  # or every page of the old tables is kept in memory, to be zeroed
+    _write_anew("documents")
+    _write_anew("ledger_entries")
+    run("pragma legacy_alter_table = off")
+    for table in ("documents", "ledger_entries"):
+        if wrong := run(f"pragma foreign_key_check({table})").all():
+            raise RuntimeError(f"{table} would refer to rows that do not exist: {wrong[:5]}")
+
+
+def _write_anew(table: str) -> None:
+    """Make a table again with other rules; its rows, indexes and triggers stay, whoever made them."""
+    run = op.get_bind().exec_driver_sql
+    found = run(f"select type, sql from sqlite_schema where tbl_name = '{table}' and sql is not null").all()
     [made] = [sql for type_, sql in found if type_ == "table"]
-    for old, new in changes.items():
-        if made.count(old) != 1:
-            raise RuntimeError(f"{table} is not the table that 0001 made: it lacks {old!r}")
-        made = made.replace(old, new)
-    op.execute(made.replace(f"{table} (", f"new_{table} ("))  # and what it says of itself in a foreign key
-    op.execute(f"insert into new_{table} select * from {table} order by id")
-    op.execute(f"drop table {table}")
-    op.execute(f"alter table new_{table} rename to {table}")
+    rules = {rf"\b{re.escape(table)}\b": f"new_{table}"}  # its name, which stands first
+    rules |= {
+        re.escape(f"{column} in {values!r}"): _as_or(column, values)
+        for (of, column), values in CHECKS.items()
+        if of == table
+    }
+    if table == "ledger_entries":
+        rules[rf",\s*CONSTRAINT {UNIQUE} UNIQUE \(reverses_id\)"] = ""
+    for old, new in rules.items():
+        made, times = re.subn(old, new, made, count=1)
+        if not times:
+            raise RuntimeError(f"{table} is not the table that 0001 made: it lacks {old}")
+    columns = ", ".join(f'"{row.name}"' for row in run(f"pragma table_info({table})"))
+    run(made)
+    run(f"insert into new_{table} ({columns}) select {columns} from {table} order by id")
+    run(f"drop table {table}")
+    run(f"alter table new_{table} rename to {table}")
     for type_, sql in found:
         if type_ in ("index", "trigger"):
-            op.execute(sql)
+            run(sql)

@@ -299,6 +299,8 @@ def _read_patiently(
 def _parsed(ctx: Context, read: DayRead, known: Row[object] | None, turn: Lock) -> DayRead:
     """Parse a day, and make its rows ready for the writer where none of them can be known."""
     with turn:
+        if ctx.stopping():  # nobody takes it any more
+            return read
         parse(read)
         if known is None:
             make_ready(read, lock_date=ctx.policy.lock_date, sqlite=ctx.store.is_sqlite)

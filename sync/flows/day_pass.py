@@ -40,8 +40,8 @@ Progress = Callable[[str, date, Counts], None]
 class DayPass:
     """Takes in days as they are read. Call `finish` once all are added: it judges what disappeared.
 
-    `quiet` is held while a transaction asks its short questions, after each of which a thread that computes would
-    have to be waited for.
+    `quiet`, a lock, is held while a transaction asks its short questions, after each of which a thread that computes
+    would have to be waited for.
     """
 
     def __init__(

@@ -75,7 +75,7 @@ def file_rows(
     policy: Policy,
     now: datetime,
     run_id: int,
-    asked: Callable[[], object] = int,
+    asked: Callable[[], object] | None = None,
 ) -> Filing:
     """File the rows of whole days (the older reading first) and mark what they lack.
 
@@ -84,9 +84,12 @@ def file_rows(
     before their rows are written.
     """
     filing = Filing(counts={arrival.day: Counts(seen=len(arrival.rows) + len(arrival.bad)) for arrival in arrivals})
-    made = [] if _share_rows(arrivals) else [arrival.ready for arrival in arrivals if arrival.ready is not None]
+    made = [arrival.ready for arrival in arrivals if arrival.ready is not None]
+    if made and _share_rows(arrivals):
+        made = []
     of_days, unseen = look(conn, source, [arrival.day for arrival in arrivals], made)
-    asked()
+    if asked is not None:
+        asked()
     file_ready(conn, source, unseen, now=now, run_id=run_id)
     arrivals = _others(arrivals, unseen, filing)
     if not arrivals:

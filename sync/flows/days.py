@@ -103,7 +103,7 @@ def take_days(
     policy: Policy,
     now: datetime,
     run_id: int,
-    asked: Callable[[], object] = int,
+    asked: Callable[[], object] | None = None,
 ) -> Taken:
     """Take in whole days of one or both sources: entries, documents and coverage, in this transaction.
 
@@ -130,7 +130,7 @@ def _take_source(
     policy: Policy,
     now: datetime,
     run_id: int,
-    asked: Callable[[], object],
+    asked: Callable[[], object] | None,
 ) -> None:
     known = covered_days(conn, source, {read.day for read in reads})
     fresh: list[DayRead] = []
@@ -164,7 +164,7 @@ def _take_fresh(
     policy: Policy,
     now: datetime,
     run_id: int,
-    asked: Callable[[], object],
+    asked: Callable[[], object] | None,
 ) -> None:
     if not fresh:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,9 +55,16 @@ class Store:
     Neither may stay open across a network call.
     """
 
-    def __init__(self, database_url: str, *, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        *,
+        busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS,
+        pragmas: Mapping[str, str] | None = None,
+    ) -> None:
+        """Open a database; `pragmas` are SQLite's, and replace ours of the same name."""
         self.url: URL = make_url(database_url)
-        self.engine: Engine = _engine(self.url, busy_timeout_seconds)
+        self.engine: Engine = _engine(self.url, busy_timeout_seconds, {**_PRAGMAS, **(pragmas or {})})
 
     @property
     def is_sqlite(self) -> bool:
@@ -97,9 +104,18 @@ def lock_appends(conn: Connection) -> None:
         conn.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _APPEND_LOCK})
 
 
-def _engine(url: URL, busy_timeout_seconds: float) -> Engine:
+_PRAGMAS = {
+    "synchronous": "FULL",  # NORMAL loses acknowledged commits on a power cut
+    "foreign_keys": "ON",
+    "temp_store": "MEMORY",
+    "cache_size": "-8000",  # KiB: a batch of a backfill touches every page of the index by item
+    "wal_autocheckpoint": "4000",  # pages (16 MB): such a page is copied home once in several commits
+}
+
+
+def _engine(url: URL, busy_timeout_seconds: float, pragmas: Mapping[str, str]) -> Engine:
     if url.get_backend_name() == "sqlite":
-        return _sqlite_engine(url, busy_timeout_seconds)
+        return _sqlite_engine(url, busy_timeout_seconds, pragmas)
     return create_engine(
         url,
         pool_size=10,
@@ -114,6 +130,7 @@ def _postgresql_arguments(url: URL, busy_timeout_seconds: float) -> dict[str, An
     link = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, **SILENT_LINK}
     return {name: value for name, value in link.items() if name not in url.query} | {
         "application_name": APPLICATION_NAME,
+        "client_encoding": "UTF8",  # whatever the database's or PGCLIENTENCODING: rows of COPY are written in it
         "options": (
             f"-c lock_timeout={int(busy_timeout_seconds * 1000)} -c statement_timeout=120000"
             f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_SECONDS * 1000} -c timezone=UTC"
@@ -121,7 +138,7 @@ def _postgresql_arguments(url: URL, busy_timeout_seconds: float) -> dict[str, An
     }
 
 
-def _sqlite_engine(url: URL, busy_timeout_seconds: float) -> Engine:
+def _sqlite_engine(url: URL, busy_timeout_seconds: float, pragmas: Mapping[str, str]) -> Engine:
     if url.database and url.database != ":memory:":
         _create_private(Path(url.database))
     engine = create_engine(url, connect_args={"timeout": busy_timeout_seconds, "check_same_thread": False})
@@ -131,14 +148,8 @@ def _sqlite_engine(url: URL, busy_timeout_seconds: float) -> Engine:
         dbapi_connection.isolation_level = None  # we say BEGIN ourselves: the driver's own timing loses updates
         cursor = dbapi_connection.cursor()
         _enter_wal(cursor, busy_timeout_seconds)
-        for pragma in (
-            "synchronous=FULL",  # NORMAL loses acknowledged commits on a power cut
-            "foreign_keys=ON",
-            "temp_store=MEMORY",
-            "cache_size=-8000",  # KiB: a batch of a backfill touches every page of the index by item
-            "wal_autocheckpoint=4000",  # pages (16 MB): such a page is copied home once in several commits
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
+        for name, value in pragmas.items():
+            cursor.execute(f"PRAGMA {name}={value}")
         cursor.close()
 
     @event.listens_for(engine, "begin")

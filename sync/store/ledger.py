@@ -147,14 +147,16 @@ def last_seq(conn: Connection) -> int:
 def next_ids(conn: Connection, count: int) -> range:
     """Take the next ids, rising by one; the caller is the only one who appends (`lock_appends`).
 
-    Should somebody draw from PostgreSQL's sequence without that lock, the primary key refuses what follows.
+    Should somebody draw from PostgreSQL's sequence without that lock meanwhile, others are taken.
     """
-    if conn.dialect.name == "postgresql":
-        query = text(
-            "select setval(named.sequence, nextval(named.sequence) + :count - 1)"
-            " from (select pg_get_serial_sequence('ledger_entries', 'id')::regclass as sequence offset 0) as named"
-        )
-        last = int(conn.execute(query, {"count": count}).scalar_one())
-        return range(last - count + 1, last + 1)
-    first = last_seq(conn) + 1
-    return range(first, first + count)
+    if conn.dialect.name != "postgresql":
+        first = last_seq(conn) + 1
+        return range(first, first + count)
+    query = text(
+        "select min(id), max(id) from (select nextval(named.sequence) as id from generate_series(1, :count),"
+        " (select pg_get_serial_sequence('ledger_entries', 'id')::regclass as sequence offset 0) as named) as drawn"
+    )
+    while True:
+        first, last = conn.execute(query, {"count": count}).one()
+        if last - first + 1 == count:
+            return range(first, last + 1)

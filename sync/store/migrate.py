@@ -16,6 +16,8 @@ from sync.errors import SchemaOutdatedError, StoreError
 from sync.store.engine import Store
 
 _UPGRADE_LOCK = 0x6D70736D6967  # "mpsmig": one upgrade at a time on PostgreSQL
+_UPGRADE_PRAGMAS = {"foreign_keys": "OFF"}
+"""To write a table anew its old one is dropped: with foreign keys rows that refer to it would be deleted, too."""
 _ALEMBIC = threading.Lock()
 """Alembic's context belongs to the process, not to the thread."""
 
@@ -39,7 +41,7 @@ def upgrade(database_url: str, *, progress: Callable[[str], None] | None = None)
     All or nothing, safe when several processes start at once, and quick when there is nothing to do. `progress` is told
     each migration that was applied. Raises SchemaOutdatedError when the database is newer than this program.
     """
-    store = Store(database_url)
+    store = Store(database_url, pragmas=_UPGRADE_PRAGMAS)
     try:
         with store.read() as conn:
             if state_of(conn).up_to_date:

@@ -2,7 +2,7 @@
 
 A document and its ledger entry are most of what a backfill writes. All of a row that does not depend on the
 database is made into what the database takes (values for SQLite, rows of COPY for PostgreSQL) by the thread
-that read it; the one that writes adds the ids and nothing else.
+that parsed it; the one that writes adds the ids and nothing else.
 """
 
 from __future__ import annotations

@@ -111,9 +111,9 @@ def test_a_ledger_written_under_older_rules_keeps_its_rows_its_rules_and_its_ref
     original = f"{entry} (7, 'mpw', 'receipt', 'k', '007', 'original', null, 'P', 2000000, 5, 10, {dates})"
     reversal = f"{entry} (%s, 'mpw', 'receipt', 'k', '007', 'reversal', 7, 'P', -2000000, 5, -10, {dates})"
     document = (
-        "insert into documents (id, system, type, remote_id, source, day, raw, digest, first_seen_at, last_seen_at)"
-        " values (3, 'mpw', 'receipt', '007', 'mpw.receipts', '2024-03-14', '{}', 'd', '2024-03-15T08:00:00.000000Z',"
-        " '2024-03-15T08:00:00.000000Z')"
+        "insert into documents (id, system, type, remote_id, source, day, raw, digest, first_seen_at, last_seen_at,"
+        " entry_id) values (3, 'mpw', 'receipt', '007', 'mpw.receipts', '2024-03-14', '{}', 'd',"
+        " '2024-03-15T08:00:00.000000Z', '2024-03-15T08:00:00.000000Z', 7)"
     )
     for statement in (original, reversal % 9, document):
         _execute(empty_database_url, statement)
@@ -139,6 +139,34 @@ def test_a_ledger_written_under_older_rules_keeps_its_rows_its_rules_and_its_ref
         with pytest.raises(IntegrityError, match="append-only"):
             _execute(empty_database_url, original.replace("insert into", "insert or replace into"))
         assert _all_of(empty_database_url, "pragma_integrity_check") == [("ok",)]
+
+
+def test_what_somebody_else_built_on_our_tables_outlives_their_being_written_anew(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'mpsync.db'}"
+    _upgrade_to(url, "0005")
+    entry = (
+        "insert into ledger_entries (id, system, kind, api_key, remote_id, entry_type, item, quantity, unit_cost,"
+        " amount, occurred_on, posted_on, recorded_at) values (7, 'mpw', 'receipt', 'k', '7', 'original', 'P', 1, 1, 1,"
+        " '2024-03-14', '2024-03-14', '2024-03-14T08:00:00.000000Z')"
+    )
+    _execute(
+        url,
+        entry,
+        "create table audited (entry integer references ledger_entries (id) on delete cascade, note text)",
+        "insert into audited values (7, 'seen')",
+        "alter table ledger_entries add column ours text as (system || ':' || kind)",
+        "create index ix_theirs on ledger_entries (remote_id) where remote_id <> ':hello'",
+        "create trigger theirs after insert on ledger_entries begin insert into audited values (new.id, ':new'); end",
+        "create view v_theirs as select item, ours from ledger_entries",
+    )
+
+    upgrade(url)
+    _execute(url, entry.replace("(7, 'mpw'", "(8, 'mpw'").replace("'k', '7'", "'k', '8'"))
+
+    assert _all_of(url, "audited") == [(7, "seen"), (8, ":new")]
+    assert _all_of(url, "v_theirs") == [("P", "mpw:receipt"), ("P", "mpw:receipt")]
+    with pytest.raises(IntegrityError, match="FOREIGN KEY"):
+        _execute(url, "insert into audited values (9, 'none')")
 
 
 def test_a_newer_schema_is_refused_and_left_alone(database_url: str) -> None:

@@ -6,10 +6,11 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from sync.store.binary_copy import ROWS_A_PIECE, copy_rows, field, fields, numbers, rows_of, texts
 from sync.store.engine import Store
+from tests.databases import url_text
 
 TEXTS = ["", "plain", "tab\tline\nback\\slash \\N", "ä 漢 🔧", "x" * 70_000]
 NUMBERS = [0, 1, -1, 2**63 - 1, -(2**63)]
@@ -27,17 +28,17 @@ TABLE = (
 
 
 @pytest.fixture
-def postgres(postgres_url: str) -> Any:
+def opened(postgres_url: str) -> Any:
     store = Store(postgres_url)
     yield store
     store.close()
 
 
-def test_every_kind_of_value_comes_back_and_what_is_missing_is_null(postgres: Store) -> None:
+def test_every_kind_of_value_comes_back_and_what_is_missing_is_null(opened: Store) -> None:
     columns = [fields([*TEXTS, None]), fields([*NUMBERS, None]), fields([*DATES, None]), fields([*INSTANTS, None])]
     same = {"kind": "receipt", "seen": INSTANTS[2]}
 
-    with postgres.write() as conn:
+    with opened.write() as conn:
         conn.execute(text(TABLE))
         copy_rows(conn, "copied", ("note", "n", "day", "at"), same, "id", range(7, 13), rows_of(columns))
         found = [tuple(row) for row in conn.execute(text("select * from copied order by id"))]
@@ -50,11 +51,26 @@ def test_every_kind_of_value_comes_back_and_what_is_missing_is_null(postgres: St
     ]
 
 
+def test_texts_arrive_as_they_are_whatever_encoding_the_address_or_the_environment_asks_for(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    for url in (postgres_url, url_text(make_url(postgres_url).update_query_dict({"client_encoding": "latin1"}))):
+        store = Store(url)
+        try:
+            with store.write() as conn:
+                conn.execute(text(TABLE))
+                copy_rows(conn, "copied", ("note",), {"kind": "x"}, "id", [1], rows_of([texts(["Ölfilter 漢"])]))
+                assert conn.execute(text("select note from copied")).scalar_one() == "Ölfilter 漢"
+        finally:
+            store.close()
+
+
 @pytest.mark.parametrize("count", [0, 1, ROWS_A_PIECE, ROWS_A_PIECE * 2 + 1])
-def test_any_number_of_rows_arrives_in_order(postgres: Store, count: int) -> None:
+def test_any_number_of_rows_arrives_in_order(opened: Store, count: int) -> None:
     rows = rows_of([texts([f"note {n}" for n in range(count)]), numbers(list(range(count)))])
 
-    with postgres.write() as conn:
+    with opened.write() as conn:
         conn.execute(text(TABLE))
         copy_rows(conn, "copied", ("note", "n"), {"kind": "x"}, "id", range(count), rows)
         found = [tuple(row) for row in conn.execute(text("select id, note, n from copied order by id"))]
