@@ -3,13 +3,19 @@ from __future__ import annotations
 import contextlib
 import gc
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 
 import pytest
 
+from sync.clients.mpw.client import MpwClient
+from sync.clock import Clock
 from sync.errors import ConfigError
+from sync.flows import backfill, day_pass
 from sync.flows.backfill import backfill_once, planned
+from sync.flows.days import DayRead
 from sync.store.coverage import ISSUANCES, MOVEMENTS, PURCHASE_ORDERS, RECEIPTS
 from sync.store.engine import Store
 from sync.store.runs import Counts
@@ -225,6 +231,52 @@ def test_orders_are_read_by_months(world: PollWorld) -> None:
 
     assert done.counts.added == 60
     assert len(world.vendors.asked("purchase_orders")) == 2
+
+
+def test_a_fault_in_reading_a_day_ends_the_backfill_and_keeps_the_days_before(
+    world: PollWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fill(world)
+    parse = backfill.parse
+
+    def faulty(read: DayRead) -> None:
+        if read.day == FIRST + timedelta(days=40):
+            raise RuntimeError("a fault of ours")
+        parse(read)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(backfill, "parse", faulty)
+        with pytest.raises(RuntimeError, match="a fault of ours"):
+            backfill_once(world.ctx, FIRST, LAST, sources=[RECEIPTS])
+    before = len(world.entries())
+    again = backfill_once(world.ctx, FIRST, LAST, sources=[RECEIPTS])
+
+    assert before == 40 * 3
+    assert again.counts.added == 20 * 3
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("mpsync-")]
+
+
+def test_what_a_slow_vendor_has_answered_is_there_before_the_next_answer(
+    world: PollWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(day_pass, "WORTH_ROWS", 3)
+    _fill(world)
+    seen: list[int] = []
+    fetch = backfill.fetch_day
+
+    def slow(client: MpwClient, source: str, day: date, *, clock: Clock) -> DayRead:
+        if day == FIRST + timedelta(days=2):
+            give_up_at = time.monotonic() + 20
+            while not world.entries() and time.monotonic() < give_up_at:
+                time.sleep(0.01)
+            seen.append(len(world.entries()))
+        return fetch(client, source, day, clock=clock)
+
+    monkeypatch.setattr(backfill, "fetch_day", slow)
+    backfill_once(world.ctx, FIRST, FIRST + timedelta(days=2), sources=[RECEIPTS])
+
+    assert seen[0] in (3, 6)
+    assert len(world.entries()) == 9
 
 
 @pytest.mark.parametrize("killed", [False, True])

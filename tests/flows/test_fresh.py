@@ -52,8 +52,6 @@ def _fill(world: PollWorld) -> None:
             rows[0] |= {"unit_cost": 9_000_000_000_000, "quantity_received": 9_000_000_000}
         if n == 4:
             rows[4] |= {"quantity_received": "many"}
-        if n == 5:
-            rows.append(receipt(61, description="moved while we read", **on))
         if n == 7:
             rows[3] |= {"created_on": FIRST.isoformat(), "description": "tab\tline\nback\\slash \\N"}
         if n == 8:
@@ -105,6 +103,40 @@ def test_a_backfill_stores_what_reading_day_by_day_stores(world: PollWorld, refe
     keys = {row.remote_id: row.api_key for row in world.entries() if row.kind == "receipt"}
     assert keys["21"] == "erp-1"
     assert keys["103"] == ("mps-8-1" if known else "mpw-r-103")
+
+
+def test_a_row_that_moved_while_we_read_is_stored_once(world: PollWorld, reference: PollWorld) -> None:
+    for one in (world, reference):
+        _fill(one)
+        moved = receipt(61, description="moved while we read", created_on=DAYS[5].isoformat())
+        one.put("receipts", receipt(50), moved, day=DAYS[5])
+
+    backfill_once(world.ctx, DAYS[0], DAYS[-1], sources=[RECEIPTS])
+    read_days(reference.ctx, reference.ctx.mpw, RECEIPTS, DAYS, 1)  # type: ignore[arg-type]
+
+    assert _contents(world.store) == _contents(reference.store)
+    assert len([row for row in world.entries() if row.remote_id == "61"]) == 1
+
+
+def test_a_day_that_was_stored_with_other_rows_has_them_marked_as_missing(world: PollWorld) -> None:
+    client = world.ctx.mpw
+    assert client is not None
+    world.put("receipts", receipt(7), receipt(8), day=DAYS[0])
+    read_days(world.ctx, client, RECEIPTS, [DAYS[0]], 1)
+    world.clock.advance(minutes=1)
+    world.put("receipts", receipt(9), day=DAYS[0])
+    world.put("receipts", receipt(10), day=DAYS[1])
+    reads = [read_day(client, RECEIPTS, day, clock=world.clock) for day in DAYS[:2]]
+    for read in reads:
+        make_ready(read, lock_date=None, sqlite=world.store.is_sqlite)
+
+    with world.store.write() as conn:
+        taken = take_days(conn, reads, policy=world.ctx.policy, now=world.clock.now(), run_id=1)
+
+    assert all(read.ready is not None for read in reads)
+    assert taken.counts.added == 2
+    assert world.document("7").missing_since is not None
+    assert world.document("9").missing_since is None
 
 
 def test_a_row_that_is_known_under_another_day_is_no_second_document(world: PollWorld) -> None:
