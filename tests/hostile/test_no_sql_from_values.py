@@ -24,10 +24,10 @@ STATEMENT = re.compile(
 OURS = {
     "flows/export_file.py _entries": "conditions are constants, the page size is a number of ours",
     "store/reports.py view": "views, columns and orders are named by the program; values are bound",
+    "store/binary_copy.py copy_rows": "a table of our schema and its columns; values are data of COPY",
     "store/bulk.py _copy": "a table of our schema and its columns; values are data of COPY",
     "store/engine.py configure": "pragmas are constants",
     "store/outbox_queue.py _heads_in_turn": "the name of an index of ours",
-    "store/packs.py _copy": "a table of our schema and its columns; values are data of COPY",
     "store/packs.py _many": "a table of our schema and its columns; values are bound",
     "store/retention.py tidy": "the tables of our schema",
 }
