@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from threading import Lock
@@ -52,6 +53,9 @@ COLLECT_AFTER_OBJECTS = 20_000
 
 SWITCH_SECONDS = 0.0002
 """How long a thread computes before it lets another one; Python's own is 5 ms."""
+
+_M_ARENA_MAX = -8
+"""Of mallopt(3)."""
 
 PLAN_DAYS = 500
 """Days whose coverage is loaded at once: memory does not grow with the range."""
@@ -244,7 +248,16 @@ def _fetch_all(
             reading.finish()
 
 
-@contextmanager
+def _share_arenas() -> None:
+    """Let all threads allocate from two of glibc's arenas; with another C library there is nothing to do.
+
+    Each thread would have its own, and keep in it what the bodies of its days left: 9 MB more after ten years.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError, MemoryError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+
+
+@contextlib.contextmanager
 def _tuned() -> Iterator[None]:
     """Look for cyclic garbage less often, and let the writer have its turn sooner.
 
@@ -252,6 +265,7 @@ def _tuned() -> Iterator[None]:
     a request leaves behind is found in no other way. After each statement the writer waits for the thread
     that parses, by default up to 5 ms for a statement of as much.
     """
+    _share_arenas()
     collect, switch = gc.get_threshold(), sys.getswitchinterval()
     gc.set_threshold(COLLECT_AFTER_OBJECTS, *collect[1:])
     sys.setswitchinterval(SWITCH_SECONDS)
