@@ -543,6 +543,19 @@ facts = Table(
     Column("updated_at", Instant, nullable=False),
 )
 
+learned = Table(
+    "learned",
+    metadata,
+    # what a vendor does that its document does not say
+    Column("system", Text, nullable=False),
+    Column("fact", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("evidence", Text, nullable=False),  # the row or answer that showed it
+    Column("seen_at", Instant, nullable=False),
+    Column("set_by", Text),  # the person whose word it is; null: learnt
+    PrimaryKeyConstraint("system", "fact", name="pk_learned"),
+)
+
 pauses = Table(
     "pauses",
     metadata,
@@ -568,6 +581,7 @@ __all__ = [
     "item_states",
     "item_warehouses",
     "items",
+    "learned",
     "leases",
     "ledger_entries",
     "metadata",
