@@ -22,6 +22,7 @@ class Policy:
     fractional_issuances: bool = False
     description_marker: bool = True
     cost_is: str = "unit"  # unit, total
+    cost_mark: bool = True
     window: timedelta = timedelta(hours=48)
     start_date: date = date(2000, 1, 1)
     push_from: datetime = datetime(2000, 1, 1, tzinfo=UTC)
@@ -39,6 +40,7 @@ class Policy:
     request_timeout: timedelta = timedelta(seconds=30)
     retry_base: timedelta = timedelta(seconds=15)
     late_arrival: timedelta = timedelta(seconds=900)
+    audit_every: timedelta = timedelta(seconds=3600)
     concurrency: int = 4
     push_concurrency: int = 1
     work_orders_path: str = ""

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Row
 
 from sync.domain.keys import movement_key
 from sync.store.chunks import chunks, upsert
-from sync.store.schema import documents, echoes, movement_lines, parked, unpushed
+from sync.store.schema import documents, movement_lines, parked, unpushed
 
 EVENT = "event"
 ECHO = "echo"
@@ -69,11 +69,6 @@ def line_key(conn: Connection, movement_id: str, n: int, *, about_to: Collection
     if key not in about_to and conn.execute(taken).first() is None:
         return key
     return movement_key(movement_id, n, hashed=True)
-
-
-def items_awaiting_echo(conn: Connection) -> set[str]:
-    """Return the items with a stock patch whose own movement is still expected."""
-    return set(conn.execute(select(echoes.c.external_id).where(echoes.c.closed_at.is_(None))).scalars())
 
 
 def young_movements(conn: Connection, source: str, since: datetime) -> set[str]:
