@@ -17,7 +17,8 @@ that the mark survives, those too that were made while the call was under way. O
 | 8 | the follow-up of a patch in question moved q | the candidate whose absence from people's movements explains q |
 | 9 | nothing explains q, or two follow-ups in a row are in question themselves | a person is asked |
 
-A possible stock is the believed one, with or without each movement that was shown late with an earlier createdAt. What is no candidate is people's, and goes to MPW.
+A possible stock is the believed one, with or without each movement that was shown late with an earlier createdAt.
+What is not a candidate is people's, and goes to MPW.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Line:
 
     `shown`: its cost as it was shown, mark included. `seen`: the ledger's number at which it was first seen: a line is
     newer than a call where that is larger than the call's. `signed`: its type is one that we know, so that the sign of
-    its quantity is the vendor's word. `asked`: the attempt in question that it may be the echo of. `ours`: it is an echo.
+    its quantity is the vendor's word. `asked`: the attempt in question that it may be the echo of. `ours`: it is one.
     """
 
     movement_id: str

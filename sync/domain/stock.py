@@ -140,6 +140,7 @@ class ItemFacts:
     read_unit_cost: Decimal | None
     lines_after_base: bool
     nameless: bool = False  # no movement gave its external id
+    blocker: str | None = None  # what an open exception says that makes a stock unknown
     question: Question | None = None
     unfit: int = 0
     cost_contradicted: bool = False  # an echo showed that MPSERVICES_COST_IS is wrong
@@ -200,6 +201,8 @@ def readiness(item: ItemFacts) -> Wait | Blocked | None:
             "`mpsync explain` of the patches shows the chain; find out what changes its stock without a movement, then"
             " `mpsync exceptions resolve ID --why TEXT`: the next patch starts from an unknown stock",
         )
+    if item.blocker is not None:
+        return Blocked(item.blocker, None)
     for state, operation, api_key in item.pushes:
         if state == "dead":
             return Blocked(

@@ -13,6 +13,7 @@ from sync.domain.echo import Found, Knows
 from sync.domain.marks import decimals_of, mark_of, meaning_of, resembles
 from sync.domain.money import plain, times
 from sync.domain.policy import Policy
+from sync.domain.subjects import Subject
 from sync.flows.context import MPSERVICES
 from sync.store.echoes import Expected, raw_movement
 from sync.store.exceptions import open_exception
@@ -133,7 +134,7 @@ def _learn_meaning(
         open_exception(
             conn,
             COST_IS_WRONG,
-            "MPSERVICES_COST_IS",
+            Subject.setting("MPSERVICES_COST_IS"),
             detail=f"MPservices shows {plain(shown)} for a movement of {plain(abs(moved))} at a cost of {plain(sent)}:"
             f" a movement's cost is the {meaning}'s, and MPSERVICES_COST_IS says {policy.cost_is}. Nothing is patched"
             " until that is right; receipts that were posted from movements carry a wrong cost",

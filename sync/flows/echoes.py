@@ -39,6 +39,7 @@ from sync.domain.marks import meaning_of
 from sync.domain.money import plain
 from sync.domain.outbox import WORKER_STOPPED
 from sync.domain.policy import Policy
+from sync.domain.subjects import Subject
 from sync.flows.echo_lessons import knows, learn_from_echo, learn_from_silence
 from sync.store.echoes import (
     ABSENT,
@@ -131,7 +132,7 @@ def close_absent(conn: Connection, outbox_id: int, *, unsent: bool, policy: Poli
         return
     means, item = Means(policy, now), expected.external_id
     if not unsent:
-        told, lines = _tell(conn, item, [expected], (), means)
+        told, _ = _tell(conn, item, [expected], (), means)
         finding = told.findings.get(expected.id)
         if isinstance(finding, Wait) and finding.lines:
             ask_about(conn, expected.id, finding.lines, stock=expected.new_stock, now=now)
@@ -318,11 +319,7 @@ def _take_late_ones(conn: Connection, item: str, lines: Sequence[Line], means: M
     for facts in open_doubts(conn, STOCK_DRIFT, item):
         if any(plain(line.quantity) == facts.get("drift") for line in late):
             note = "a movement that the feed showed late explains it"
-            resolve_exceptions(conn, STOCK_DRIFT, _about(item), resolution=note, now=means.now)
-
-
-def _about(item: str) -> str:
-    return f"mps:{item}"
+            resolve_exceptions(conn, STOCK_DRIFT, Subject.stock_of(item), resolution=note, now=means.now)
 
 
 def _tell_drift(conn: Connection, expected: Expected, line: Line, drift: Decimal, means: Means) -> None:
@@ -330,10 +327,10 @@ def _tell_drift(conn: Connection, expected: Expected, line: Line, drift: Decimal
     open_exception(
         conn,
         STOCK_DRIFT,
-        _about(item),
+        Subject.stock_of(item),
         detail=f"MPservices had {plain(abs(drift))} {more} of {item} than its movements say, when patch"
-        f" {expected.api_key} reached it: movement {line.movement_id} shows it. Nothing of it went to MPW, and the stock"
-        f" there stands in both systems now",
+        f" {expected.api_key} reached it: movement {line.movement_id} shows it. Nothing of it went to MPW, whose"
+        " stock stands in both systems now",
         hint="find out who changed the stock of it without a movement, and count it; correct MPW if the count differs."
         " Then `mpsync exceptions resolve ID --why TEXT`. It resolves itself if a movement of that size turns up",
         now=means.now,
@@ -385,7 +382,7 @@ def _ask_people(conn: Connection, expected: Expected, doubt: Doubt, means: Means
     open_exception(
         conn,
         ECHO_UNDECIDED,
-        expected.api_key,
+        Subject.event(expected.api_key),
         detail=f"our patch of {expected.external_id} to {plain(expected.new_stock)} at {plain(expected.new_cost)} made "
         f"a movement, and it is not clear which: {doubt.reason}. {told}",
         hint="look in MPservices which one is the stock update, then `mpsync exceptions resolve ID --echo MOVEMENT_ID"

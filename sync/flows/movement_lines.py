@@ -17,6 +17,7 @@ from sync.domain.echo import Line as EchoLine
 from sync.domain.ledger import ADJUSTMENT, RECEIPT, NewEntry, new_entry
 from sync.domain.movements import Line, file_line, kind_of, match_lines
 from sync.domain.policy import Policy
+from sync.domain.subjects import Subject
 from sync.flows.context import MPSERVICES
 from sync.flows.echoes import settle_echoes
 from sync.store.coverage import MOVEMENTS
@@ -143,7 +144,7 @@ def ingest_movements(
 
 
 def _settle(conn: Connection, work: _Work, done: Ingested, known: Mapping[str, Row[Any]]) -> None:
-    """Tell our own echoes from people's movements; what is of a type we do not know, and no echo of ours, is a bad row."""
+    """Tell our own echoes from people's movements. One of an unknown type that is not ours is a bad row."""
     candidates: dict[str, list[EchoLine]] = {}
     for one in work.strange:
         if one.movement.id not in known:
@@ -201,8 +202,8 @@ def _strange_type(movement: Movement) -> str:
     return f"movement type {movement.type!r} is neither Inbound nor Outbound"
 
 
-def _type_subject(movement: Movement) -> str:
-    return f"{MOVEMENTS} type {movement.type[:80]}"
+def _type_subject(movement: Movement) -> Subject:
+    return Subject.source(MOVEMENTS, f"type {movement.type[:80]}")
 
 
 def _file_all(movements: Sequence[Movement], policy: Policy, done: Ingested) -> tuple[list[_Filed], list[_Strange]]:
@@ -416,7 +417,7 @@ def _report_change(conn: Connection, movement: Movement, now: datetime) -> None:
     open_exception(
         conn,
         "movement_changed",
-        movement.id,
+        Subject.row(movement.id),
         detail=f"movement {movement.id} of {movement.created_at:%Y-%m-%d %H:%M} UTC is no longer what it was "
         "when it was first read",
         hint="what was pushed for it before may be wrong: compare with `mpsync explain`, correct it in MPW by hand",

@@ -11,10 +11,13 @@ from sqlalchemy import Connection, select, update
 from sqlalchemy.engine import Row
 
 from sync.domain.reconcile import OUR_EXCEPTIONS, waits_for
+from sync.domain.stock import FUSE
 from sync.errors import ConfigError
 from sync.flows.context import CREDENTIALS, Context
 from sync.flows.voids import MASS_DISAPPEARANCE, void_disappeared
 from sync.store.coverage import close_gap
+from sync.store.exceptions import subject_of
+from sync.store.item_states import forget_base, save_item_state
 from sync.store.pauses import unpause_system
 from sync.store.reconcile import look_at_parked
 from sync.store.schema import exceptions, quarantine
@@ -73,10 +76,13 @@ def _act(conn: Connection, ctx: Context, row: Row[Any], *, why: str, void: bool)
         void_disappeared(conn, row, lock_date=ctx.policy.lock_date, now=ctx.clock.now())
     elif row.kind == GAP and "gap_id" in facts:
         close_gap(conn, int(facts["gap_id"]), note=why, now=ctx.clock.now())
+    elif row.kind == FUSE:
+        save_item_state(conn, str(facts["external_id"]), {"unfit_patches": 0})
+        forget_base(conn, str(facts["external_id"]), now=ctx.clock.now())
     elif row.kind == CREDENTIALS:
         unpause_system(conn, row.subject)
     elif row.kind in OUR_EXCEPTIONS:
-        look_at_parked(conn, waits_for(row.kind, row.subject), now=ctx.clock.now())
+        look_at_parked(conn, waits_for(row.kind, subject_of(row)), now=ctx.clock.now())
     elif row.kind == QUARANTINED_ROW and "digest" in facts:
         conn.execute(
             update(quarantine)

@@ -35,8 +35,10 @@ from sync.domain.stock import (
     follow_up,
     readiness,
 )
+from sync.domain.subjects import Subject
 from sync.errors import AuthError, MalformedResponseError, RejectedError, RemoteError
-from sync.flows.context import MPW, Context
+from sync.flows.context import MPSERVICES, MPW, Context
+from sync.flows.echo_lessons import COST_IS, COST_IS_WRONG
 from sync.flows.echoes import settle_all
 from sync.flows.mpw_stock import StockRead, read_stock, save_stock_reads, summed
 from sync.flows.poll import poll_days_once
@@ -44,6 +46,7 @@ from sync.store.coverage import ISSUANCES, MOVEMENTS, RECEIPTS, caught_up, open_
 from sync.store.exceptions import open_exception, resolve_exceptions
 from sync.store.facts import fact, set_fact
 from sync.store.item_states import dirty_items, mark_dirty, mark_for_audit, save_item_state
+from sync.store.learned import learned
 from sync.store.ledger import last_seq
 from sync.store.outbox import add_push
 from sync.store.runs import Counts
@@ -136,6 +139,9 @@ def note_changes(ctx: Context) -> None:
     with ctx.write() as conn:
         now = ctx.clock.now()
         settle_all(conn, policy=ctx.policy, now=now)
+        if learned(conn, MPSERVICES, COST_IS) in (None, ctx.policy.cost_is):
+            told = "MPSERVICES_COST_IS is what the movements show"
+            resolve_exceptions(conn, COST_IS_WRONG, Subject.setting("MPSERVICES_COST_IS"), resolution=told, now=now)
         mark_for_audit(conn, before=now - ctx.policy.audit_every, now=now, limit=AUDITS_AT_ONCE)
         seq, last = int(fact(conn, STOCK_SEQ) or 0), last_seq(conn)
         if last <= seq:
@@ -385,7 +391,7 @@ def _supersede(conn: Connection, item: ItemFacts, *, why: str, now: datetime) ->
 
 def _note_block(conn: Connection, item: ItemFacts, decision: Decision, *, now: datetime) -> None:
     """Open the exception of what blocks an item; resolve those of what blocked it before."""
-    subject = f"mps:{item.external_id}"
+    subject = Subject.stock_of(item.external_id)
     kind = decision.kind if isinstance(decision, Blocked) else None
     was = blocked_reason(conn, [item.external_id]).get(item.external_id)
     for other in KINDS:

@@ -165,7 +165,7 @@ def expectations(conn: Connection, external_ids: Iterable[str], *, since: dateti
 
 
 def shows_mark(conn: Connection, expected: Expected) -> bool:
-    """Tell whether a movement that may be the attempt's own shows exactly the cost that it sent: then it took effect."""
+    """Tell whether a movement that may be the attempt's own shows the very cost that it sent: then it took effect."""
     query = select(movement_lines).where(movement_lines.c.asked_of == expected.id)
     if mark_of(expected.sent_cost) == 0:
         return False

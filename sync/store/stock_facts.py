@@ -24,7 +24,7 @@ from sync.domain.outbox import (
 from sync.domain.policy import Policy
 from sync.domain.stock import OPEN, ItemFacts, Kept, Ledger, PatchRow, Question, Target
 from sync.store.coverage import ISSUANCES, RECEIPTS
-from sync.store.exceptions import open_exceptions
+from sync.store.exceptions import blocking, open_exceptions
 from sync.store.facts import RECONCILED_SEQ, fact
 from sync.store.item_states import Belief, beliefs
 from sync.store.learned import learned
@@ -83,6 +83,7 @@ def item_facts(conn: Connection, external_ids: Iterable[str], *, policy: Policy)
     unreconciled, parked_ = _unreconciled(conn, chunk), _parked(conn, chunk)
     off, undecided = _unmatched_where_off(conn, chunk, policy), _undecided(conn, ids)
     doubtful, waiting, questions = _doubtful(conn), _open_echoes(conn, ids), _questions(conn, ids)
+    blockers = blocking(conn, ids)
     kept, contradicted = kept_by(conn), learned(conn, MPS_SYSTEM, "cost_is") not in (None, policy.cost_is)
     products, patches, nameless = _products(conn, ids), _patches(conn, ids), _nameless(conn, ids)
     return {
@@ -101,6 +102,7 @@ def item_facts(conn: Connection, external_ids: Iterable[str], *, policy: Policy)
             doubtful=item in doubtful,
             echo_open=item in waiting,
             question=questions.get(item),
+            blocker=blockers[item].detail if item in blockers else None,
             kept=kept,
             cost_contradicted=contradicted,
             nameless=item in nameless,

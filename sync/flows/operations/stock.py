@@ -54,7 +54,7 @@ from sync.store.echoes import (
     outcomes,
     shows_mark,
 )
-from sync.store.item_states import mark_dirty, save_item_state
+from sync.store.item_states import forget_base, mark_dirty, save_item_state
 from sync.store.ledger import last_seq
 from sync.store.outbox import Push, unsettled_for_entity
 from sync.store.stock_facts import item_facts
@@ -182,7 +182,9 @@ class PatchStock(Operation):
             save_item_state(conn, wanted.external_id, {"mps_unit_cost": wanted.new_cost, "last_patched_at": now})
             return
         provably = isinstance(to.cause, NotSent | Refused) or to.outcome == "given_back"
-        close_absent(conn, row.id, unsent=provably and not row.ambiguous, policy=policy, now=now)
+        close_absent(conn, row.id, unsent=provably, policy=policy, now=now)
+        if isinstance(to.cause, Conflict):  # it was taken twice and did nothing: what stock there is, nobody knows
+            forget_base(conn, wanted.external_id, now=now)
         if to.state != "ready":
             mark_dirty(conn, [wanted.external_id], now=now)
 
