@@ -384,17 +384,17 @@ def _timely(case: _Case, attempt: Attempt, line: Line) -> bool:
 
 
 def _judge(case: _Case, attempt: Attempt, asking: Attempt | None, candidates: list[Line]) -> Finding:
+    believed = case.base is not None and asking is None and not case.doubted
     nothing = [line for line in candidates if line.quantity == 0]
     if nothing:  # branch 1
-        return _found(case, attempt, asking, nothing[0], Decimal(0))
-    believed = case.base is not None and asking is None and not case.doubted
+        return _found(case, attempt, nothing[0], Decimal(0), believed=believed)
     fitting = _fitting(case, attempt, candidates) if believed else []
     if len({quantity for _, quantity in fitting}) == 1:  # branch 2
-        return _found(case, attempt, asking, *fitting[0])
+        return _found(case, attempt, *fitting[0], believed=believed)
     proved = [line for line in candidates if _shows_mark(case, attempt, line)]
     candidates = proved or candidates
     if len(candidates) == 1 and not believed and case.knows.zero_echo and attempt.landed and attempt.reads:  # branch 3
-        return _found(case, attempt, asking, candidates[0], candidates[0].quantity)
+        return _found(case, attempt, candidates[0], candidates[0].quantity, believed=believed)
     if candidates:  # branch 4
         if proved or (attempt.ended and attempt.reads) or attempt.absent:
             return Ask(tuple(candidates), _followed(case, attempt, candidates))
@@ -410,8 +410,8 @@ def _judge(case: _Case, attempt: Attempt, asking: Attempt | None, candidates: li
     return Wait()
 
 
-def _found(case: _Case, attempt: Attempt, asking: Attempt | None, line: Line, quantity: Decimal) -> Found:
-    balances = _balances(case, attempt, line) if asking is None and not case.doubted else []
+def _found(case: _Case, attempt: Attempt, line: Line, quantity: Decimal, *, believed: bool) -> Found:
+    balances = _balances(case, attempt, line) if believed else []
     expected = attempt.new_stock - balances[0] if balances else None
     explained = expected is None or any(
         _equal(quantity, attempt.new_stock - one, case, attempt) for one in _with_late(case, balances)
@@ -594,8 +594,8 @@ def _answer(case: _Case, asking: Sequence[Attempt], follow_up: Attempt, finding:
             told.findings[asked.id] = Silent()
             moved = Decimal(0)
         else:
-            earlier = asking[asking.index(asked) - 1] if asking.index(asked) else None
-            told.findings[asked.id] = _found(case, asked, earlier, echo, echo.quantity)
+            believed = asked is asking[0]  # before the first of them, there was something to believe in
+            told.findings[asked.id] = _found(case, asked, echo, echo.quantity, believed=believed)
             moved = echo.quantity
         later = asked
     return finding

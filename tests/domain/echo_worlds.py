@@ -257,6 +257,10 @@ class Play:
             if one.ours and one.line.quantity and self.decided.get(one.line.api_key) == "people"
         ]
 
+    def undecided(self) -> list[str]:
+        """Return what has been seen, and is in nobody's hands at the end."""
+        return [key for key in self.seen if key not in self.decided]
+
     def believed(self) -> Decimal | None:
         """Return what we believe at the end."""
         if self.base is None:
@@ -267,11 +271,13 @@ class Play:
 
 def worlds(**fixed: object) -> Iterator[World]:
     """Yield every world; `fixed` are what all of them share."""
-    people = product((0, 3), (0, -4), (0, -1), (0, 2), (0, -5))
+    people = tuple(product((0, 3), (0, -4), (0, -1), (0, 2), (0, -5)))
     calls = ("answered", "lost answer", "lost request", "killed", "resent")
-    for wanted, drift, silent, call, moves, late in product(
-        (100, 105), (0, -2, 2, 5), (False, True), calls, tuple(people), (False, True)
-    ):
-        if late and not (moves[1] and call in ("answered", "lost answer", "killed")):
+    drawn = {"wanted": (100, 105), "drift": (0, -2, 2, 5), "silent": (False, True), "call": calls, "people": people}
+    drawn["late"] = (False, True)
+    names = [name for name in drawn if name not in fixed]
+    for values in product(*(drawn[name] for name in names)):
+        world = World(**{**dict(zip(names, values, strict=True)), **fixed})  # type: ignore[arg-type]
+        if world.late and not (world.people[1] and world.call in ("answered", "lost answer", "killed")):
             continue
-        yield World(wanted, drift, silent, call, moves, late, **fixed)  # type: ignore[arg-type]
+        yield world
