@@ -33,6 +33,7 @@ from sync.domain.reconcile import (
 )
 from sync.flows.context import Context
 from sync.flows.known_parts import Pair, ask_parts
+from sync.flows.observed import run_ends
 from sync.flows.products import wanted_products
 from sync.store.exceptions import open_exception, open_exceptions, resolve_exceptions
 from sync.store.facts import RECONCILED_SEQ, RULES_FINGERPRINT, fact, set_fact
@@ -100,12 +101,13 @@ def reconcile_once(ctx: Context) -> Counts:
     `quarantined` events that wait for something. A second pass gives none.
     """
     work = _Pass()
-    notice_rules(ctx)
-    _reconcile_entries(ctx, work)
-    _reconcile_parked(ctx, work)
-    _approve_by_policy(ctx, work)
-    _create_products(ctx, work)
-    _settle_exceptions(ctx)
+    with run_ends(ctx, lambda: work.run_id):
+        notice_rules(ctx)
+        _reconcile_entries(ctx, work)
+        _reconcile_parked(ctx, work)
+        _approve_by_policy(ctx, work)
+        _create_products(ctx, work)
+        _settle_exceptions(ctx)
     if work.run_id is not None:
         with ctx.write() as conn:
             end_run(conn, work.run_id, now=ctx.clock.now(), counts=work.counts)
