@@ -24,7 +24,7 @@ from sync.flows.context import MPSERVICES, MPW
 from sync.settings import Settings, unknown_variables
 from sync.store.engine import Store, shown
 from sync.store.facts import heartbeat_age
-from sync.store.migrate import check
+from sync.store.migrate import LOST, check, missing_of
 from sync.store.pauses import pause_reason
 from sync.store.reports import needs_a_person, rows
 from sync.store.trouble import trouble_of
@@ -149,6 +149,10 @@ def of_database(settings: Settings, clock: Clock) -> Iterator[Finding]:
         return
     if url.get_backend_name() == "sqlite":
         yield from _disk(Path(url.database or "").absolute())
+    if state.lost:
+        do = "run `mpsync db upgrade`: it looks which schema the tables have, and writes it down again"
+        yield Finding("database", "wrong", f"{LOST}: nothing can start on it", do)
+        return
     if state.current is None:
         yield Finding("database", "note", f"{address} holds nothing yet", "`mpsync once` or `mpsync run` prepares it")
         return
@@ -157,7 +161,10 @@ def of_database(settings: Settings, clock: Clock) -> Iterator[Finding]:
             "database", "wrong", f"its schema is {state.current}, not {state.head}", "run `mpsync db upgrade`"
         )
         return
-    yield Finding("database", "ok", f"{address} has schema {state.current}")
+    if lacking := missing_of(settings.database_url):
+        yield from (Finding("database", "wrong", f"{one} is missing", one.do) for one in lacking)
+        return
+    yield Finding("database", "ok", f"{address} has schema {state.current}, whole")
     with closing(Store(settings.database_url)) as store:
         yield from _inside(store, settings, clock)
 
