@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -13,14 +13,17 @@ from sync.clients.mpservices.client import MpservicesClient
 from sync.clients.mpservices.wire import Movement, read_movements
 from sync.clients.rows import BadRow
 from sync.domain.policy import Policy
+from sync.domain.reach import gap_after
 from sync.domain.windows import days_between, has_ended
 from sync.flows.context import MPSERVICES, Context
 from sync.flows.movement_lines import Ingested, ingest_movements
 from sync.flows.observed import Outcome, observe
+from sync.flows.reach import LOOK_BACK, learn_reach
 from sync.store.coverage import MOVEMENTS, feed, note_feed_read, open_gap, rows_by_day, save_days
 from sync.store.engine import lock_appends
 from sync.store.exceptions import open_exception
-from sync.store.movements import young_movements
+from sync.store.learned import reach_of
+from sync.store.movements import recent_movements, young_movements
 from sync.store.quarantine import quarantine_rows, release_remote_ids
 from sync.store.runs import Counts
 
@@ -63,6 +66,7 @@ def _drain(ctx: Context, client: MpservicesClient, run_id: int) -> Outcome:
             policy=ctx.policy,
             now=ctx.clock.now(),
             run_id=run_id,
+            answered_at=answer.answered_at,
         )
     return Outcome(counts, ahead=ahead)
 
@@ -76,32 +80,47 @@ def take_movements(
     policy: Policy,
     now: datetime,
     run_id: int,
+    answered_at: datetime | None = None,
 ) -> Counts:
-    """Take in one whole answer: lines, gap, short window, coverage. An answer older than the stored one is dropped."""
+    """Take in one whole answer: lines, gap, short window, coverage. An answer older than the stored one is dropped.
+
+    `answered_at` is the vendor's own clock, which its feed's window goes by; None: it did not tell its time.
+    """
     lock_appends(conn)
     known = feed(conn, MOVEMENTS)
     if known is not None and known.last_read_at is not None and known.last_read_at > began_at:
         return Counts()
-    covered_from = _covered_from(conn, known, began_at, policy, now)
+    reach = reach_of(conn, policy)
+    before = recent_movements(conn, MOVEMENTS, began_at - LOOK_BACK)
+    shown = {movement.id: movement.created_at for movement in movements}
+    covered_from = _covered_from(conn, known, began_at, shown, before, reach, now)
     done = ingest_movements(conn, movements, source="feed", push=True, policy=policy, now=now, run_id=run_id)
     unreadable = [*bad, *done.bad]
     done.counts.seen += len(bad)
     done.counts.quarantined = quarantine_rows(conn, MOVEMENTS, None, unreadable, now=now)
     release_remote_ids(conn, MOVEMENTS, done.readable, bad=unreadable, now=now)
-    _check_reach(conn, movements, unreadable, began_at=began_at, policy=policy, now=now)
+    _check_reach(conn, movements, unreadable, began_at=began_at, reach=reach, now=now)
+    if not unreadable:  # a row that cannot be read is there, and may be the oldest
+        learn_reach(conn, shown, before, at=answered_at or began_at, policy=policy, now=now)
     note_feed_read(conn, MOVEMENTS, began_at=began_at, covered_from=covered_from)
     _cover(conn, covered_from, began_at, policy, now)
     return done.counts
 
 
 def _covered_from(
-    conn: Connection, known: Row[Any] | None, began_at: datetime, policy: Policy, now: datetime
+    conn: Connection,
+    known: Row[Any] | None,
+    began_at: datetime,
+    shown: Mapping[str, datetime],
+    before: Mapping[str, datetime],
+    reach: timedelta,
+    now: datetime,
 ) -> datetime:
     """Return where the unbroken stretch that this reading ends begins; a hole before it is recorded."""
-    reaches = began_at - policy.window
     if known is None or known.last_read_at is None or known.covered_from is None:
-        return reaches
-    if known.last_read_at >= reaches:
+        return began_at - reach
+    reaches = gap_after(known.last_read_at, began_at, reach=reach, shown=shown, known=before)
+    if reaches is None:
         return known.covered_from  # type: ignore[no-any-return]
     gap_id = open_gap(conn, MOVEMENTS, known.last_read_at, reaches, now=now)
     bounds = f"{_text(known.last_read_at)} to {_text(reaches)}"
@@ -110,7 +129,7 @@ def _covered_from(
         "gap",
         f"{MOVEMENTS} {_text(known.last_read_at)}",
         detail=f"movements created from {bounds} were never read: the feed shows the last "
-        f"{policy.window / timedelta(hours=1):g} hours only",
+        f"{(began_at - reaches) / timedelta(hours=1):g} hours only",
         hint="export them from MPservices' screens, `mpsync import FILE --type movement`, "
         "then resolve this exception, saying what you did",
         now=now,
@@ -125,12 +144,12 @@ def _check_reach(
     unreadable: Sequence[BadRow],
     *,
     began_at: datetime,
-    policy: Policy,
+    reach: timedelta,
     now: datetime,
 ) -> None:
     """Report stored movements younger than the window that the answer lacks (edge case S2)."""
     shown = {movement.id for movement in movements} | {row.remote_id for row in unreadable}
-    lacking = sorted(young_movements(conn, MOVEMENTS, began_at - policy.window + SKEW) - shown)
+    lacking = sorted(young_movements(conn, MOVEMENTS, began_at - reach + SKEW) - shown)
     if not lacking:
         return
     open_exception(
@@ -138,8 +157,9 @@ def _check_reach(
         "short_window",
         MOVEMENTS,
         detail=f"the feed no longer shows {len(lacking)} movements that are younger than "
-        f"{policy.window / timedelta(hours=1):g} hours, {lacking[0]} among them: it reaches less far than is set",
-        hint="set MPSERVICES_WINDOW_HOURS to what the feed really shows: a shorter outage than that may lose movements",
+        f"{reach / timedelta(hours=1):g} hours, {lacking[0]} among them: it reaches less far than is believed",
+        hint="say how far it really reaches: `mpsync learned set window_hours HOURS --why TEXT`, or set "
+        "MPSERVICES_WINDOW_HOURS; a shorter outage than is believed may lose movements",
         now=now,
         facts={"movement_ids": lacking[:100]},
     )

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Row
 
 from sync.domain.policy import Policy
 from sync.store.chunks import chunks, upsert
+from sync.store.learned import reach_of
 from sync.store.schema import coverage, documents, feeds, gaps
 
 ISSUANCES = "mpw.issuances"
@@ -98,7 +99,9 @@ def caught_up(conn: Connection, policy: Policy, now: datetime) -> bool:
         return False
     movements = feed(conn, MOVEMENTS)
     return (
-        movements is not None and movements.last_read_at is not None and (now - movements.last_read_at < policy.window)
+        movements is not None
+        and movements.last_read_at is not None
+        and (now - movements.last_read_at < reach_of(conn, policy))
     )
 
 

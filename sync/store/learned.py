@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -15,6 +15,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 
 from sync.domain.learned import FACTS, Contrary, Fact, Known, detail_of, hint_of, overruled, set_by_person, weigh
+from sync.domain.policy import Policy
 from sync.errors import InvariantError
 from sync.store.chunks import upsert
 from sync.store.exceptions import open_exception, resolve_exceptions
@@ -28,6 +29,12 @@ def learned(conn: Connection, system: str, fact: str) -> str | None:
     """Return what is known of a fact of a system ('mpw', 'mpservices'), or None."""
     query = select(facts_.c.value).where(facts_.c.system == system, facts_.c.fact == fact)
     return conn.execute(query).scalar_one_or_none()
+
+
+def reach_of(conn: Connection, policy: Policy) -> timedelta:
+    """Return how far back MPservices' feed is trusted to reach: as far as is set, and no further than was shown."""
+    hours = learned(conn, "mpservices", "window_hours")
+    return policy.window if hours is None else min(policy.window, timedelta(hours=float(hours)))
 
 
 def all_learned(conn: Connection) -> dict[tuple[str, str], str]:
