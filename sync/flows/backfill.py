@@ -342,9 +342,9 @@ def _backfill_ranges(
 
     def work(_run_id: int) -> Outcome:
         finished = (
-            read_ranges(ctx, order_source(client), spans, progress=progress)
+            read_ranges(ctx, order_source(client, ctx), spans, progress=progress)
             if source == PURCHASE_ORDERS
-            else read_ranges(ctx, work_order_source(client), spans, progress=progress)
+            else read_ranges(ctx, work_order_source(client, ctx), spans, progress=progress)
         )
         done.failed.extend(finished.failed)
         return finished.outcome()
