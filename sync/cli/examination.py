@@ -19,6 +19,7 @@ from sync.clients.http import Answer
 from sync.clients.mpservices.wire import read_movements
 from sync.clients.mpw.wire import read_issuances
 from sync.clock import Clock
+from sync.domain.learned import FACTS, Fact, facts_named
 from sync.errors import AuthError, RemoteError, SyncError
 from sync.flows.context import MPSERVICES, MPW
 from sync.settings import Settings, unknown_variables
@@ -26,7 +27,7 @@ from sync.store.engine import Store, shown
 from sync.store.facts import heartbeat_age
 from sync.store.migrate import LOST, check, missing_of
 from sync.store.pauses import pause_reason
-from sync.store.reports import needs_a_person, rows
+from sync.store.reports import needs_a_person, rows, view
 from sync.store.trouble import trouble_of
 
 SKEW_MAX = timedelta(minutes=5)
@@ -167,6 +168,7 @@ def of_database(settings: Settings, clock: Clock) -> Iterator[Finding]:
     yield Finding("database", "ok", f"{address} has schema {state.current}, whole")
     with closing(Store(settings.database_url)) as store:
         yield from _inside(store, settings, clock)
+        yield from _learnt(store, settings)
 
 
 def _disk(path: Path) -> Iterator[Finding]:
@@ -197,6 +199,42 @@ def _inside(store: Store, settings: Settings, clock: Clock) -> Iterator[Finding]
         yield Finding("items", "wrong", "no item is mapped and MPW_WAREHOUSE is empty: nothing can be pushed", do)
     if reasons:
         yield Finding("work", "note", f"{len(reasons)} thing(s) need a person", "`mpsync status` names them")
+
+
+def _learnt(store: Store, settings: Settings) -> Iterator[Finding]:
+    """Lay what was learnt of the vendors beside what docs/assumptions.md and the settings assume of them."""
+    with store.read() as conn:
+        known = {(row["system"], row["fact"]): row for row in view(conn, "v_learned", order="system, fact")}
+    for key, fact in FACTS.items():
+        if key not in known:
+            continue
+        row = known[key]
+        assumed = _assumed_of(fact, settings)
+        differs = assumed is not None and (assumed == "all" or not fact.same(row["value"], assumed))
+        whose = f"{row['set_by']} set it: " if row["set_by"] else ""
+        what = (
+            f"{fact.system} {fact.name}: {row['value']} ({whose}{row['evidence'][:300]}); "
+            f"{'differs from what is assumed' if differs else 'assumed'}: {fact.assumed}"
+        )
+        system = f" --system {fact.system}" if len(facts_named(fact.name)) > 1 else ""
+        setting = f" {fact.setting} may say so, too." if fact.setting is not None and differs else ""
+        do = (
+            f"nothing if it is so: {row['value']} decides {fact.used}.{setting} If it is not so: `mpsync learned set "
+            f"{fact.name} VALUE --why TEXT{system}`"
+        )
+        yield Finding("learnt", "note" if differs else "ok", what, do)
+    if unknown := [f"{fact.system} {fact.name}" for key, fact in FACTS.items() if key not in known]:
+        yield Finding("learnt", "ok", f"not known yet, so as docs/assumptions.md assumes: {', '.join(unknown)}")
+
+
+def _assumed_of(fact: Fact, settings: Settings) -> str | None:
+    """Return what is assumed as a value: what a setting says, else the fact's own; None: nothing to compare with."""
+    of_settings = {
+        "window_hours": f"{settings.mpservices_window_hours:g}",
+        "cost_is": settings.mpservices_cost_is,
+        "fractions_taken": "yes" if settings.mpw_fractional_issuances else "no",
+    }
+    return of_settings.get(fact.name, fact.assumed_value)
 
 
 # --- vendors ------------------------------------------------------------------------------

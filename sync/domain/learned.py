@@ -105,6 +105,8 @@ class Fact:
     kind: Literal["value", "measurement", "wordings"] = "value"
     tolerance: Decimal = Decimal(0)
     """Numbers no further apart than this are the same value."""
+    assumed_value: str | None = None
+    """The assumption as a value, where it is one and no setting says it: what differs from it is marked."""
 
     def read(self, value: str) -> str:
         """Return a value as it is kept; raises ValueError, which says what it takes, on any other."""
@@ -132,6 +134,7 @@ def _facts() -> Sequence[Fact]:
             DECIMALS,
             assumed="6",
             used=f"{echo}, and whether an item's cost differs enough to patch it",
+            assumed_value="6",
         ),
         Fact(
             mps,
@@ -140,6 +143,7 @@ def _facts() -> Sequence[Fact]:
             CUT_OR_ROUNDED,
             assumed="rounded",
             used=f"{echo}, and whether an item's cost differs enough to patch it",
+            assumed_value="rounded",
         ),
         Fact(
             mps,
@@ -148,6 +152,7 @@ def _facts() -> Sequence[Fact]:
             DECIMALS,
             assumed="6",
             used=f"{echo}, and whether an item's stock differs enough to patch it",
+            assumed_value="6",
         ),
         Fact(
             mps,
@@ -156,6 +161,7 @@ def _facts() -> Sequence[Fact]:
             CUT_OR_ROUNDED,
             assumed="rounded",
             used=f"{echo}, and whether an item's stock differs enough to patch it",
+            assumed_value="rounded",
         ),
         Fact(
             mps,
@@ -222,6 +228,7 @@ def _facts() -> Sequence[Fact]:
             used="how far back the feed reaches at its worst: a window by calendar is shortest just before midnight",
             setting="MPSERVICES_WINDOW_HOURS",
             believed_after=2,
+            assumed_value="rolling",
         ),
         Fact(
             mps,
@@ -231,6 +238,8 @@ def _facts() -> Sequence[Fact]:
             assumed="0",
             used="the go-live cut, the window and the time of an echo",
             kind="measurement",
+            assumed_value="0",
+            tolerance=Decimal(120),
         ),
         Fact(
             mpw,
@@ -240,6 +249,8 @@ def _facts() -> Sequence[Fact]:
             assumed="0",
             used="which day is over at MPW",
             kind="measurement",
+            assumed_value="0",
+            tolerance=Decimal(120),
         ),
         Fact(
             mpw,
@@ -249,6 +260,7 @@ def _facts() -> Sequence[Fact]:
             assumed="yes, until the first page comes again",
             used="whether long answers are read page by page, or by ever shorter spans of days",
             believed_after=2,
+            assumed_value="yes",
         ),
         Fact(
             mpw,
@@ -258,6 +270,7 @@ def _facts() -> Sequence[Fact]:
             assumed="yes",
             used="whether an issuance that shows no key of ours may be ours all the same",
             setting="MPW_DESCRIPTION_MARKER",
+            assumed_value="yes",
         ),
         Fact(
             mpw,
@@ -267,6 +280,7 @@ def _facts() -> Sequence[Fact]:
             assumed="all",
             used="where a description is cut before it is sent, so that the `[api_key]` at its end survives",
             setting="MPW_DESCRIPTION_MARKER",
+            assumed_value="all",
         ),
         Fact(
             mpw,
