@@ -10,7 +10,9 @@ from sqlalchemy import Connection
 
 from sync.domain.policy import Policy
 from sync.domain.reach import DAY, Edge, Reach, edge_of, watch
+from sync.domain.subjects import Subject
 from sync.flows.context import MPSERVICES
+from sync.store.coverage import MOVEMENTS
 from sync.store.exceptions import resolve_exceptions
 from sync.store.facts import fact, set_fact
 from sync.store.learned import learn
@@ -40,7 +42,7 @@ def learn_reach(
     for one in found:
         if learn(conn, MPSERVICES, one.fact, one.value, evidence=one.evidence, now=now):
             resolution = f"how far the feed reaches is known now: {one.fact} is {one.value}"
-            resolve_exceptions(conn, "short_window", f"{MPSERVICES}.movements", resolution=resolution, now=now)
+            resolve_exceptions(conn, "short_window", Subject.source(MOVEMENTS), resolution=resolution, now=now)
 
 
 def _kept(text: str | None) -> Reach:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from sync.domain.learned import FACTS, Contrary, Fact, Known, detail_of, hint_of, overruled, set_by_person, weigh
 from sync.domain.policy import Policy
+from sync.domain.subjects import Subject
 from sync.errors import InvariantError
 from sync.store.chunks import upsert
 from sync.store.exceptions import open_exception, resolve_exceptions
@@ -106,9 +107,9 @@ def overrule(conn: Connection, system: str, fact: str) -> None:
         _replace(conn, meant, row, overruled(_known(row)), now=row.seen_at)
 
 
-def subject_of(fact: Fact) -> str:
+def subject_of(fact: Fact) -> Subject:
     """Return the subject of an exception about a fact."""
-    return f"{fact.system} {fact.name}"
+    return Subject.setting(f"{fact.system} {fact.name}")
 
 
 def _fact(system: str, name: str) -> Fact:
