@@ -588,6 +588,7 @@ learned = Table(
     Column("evidence", Text, nullable=False),  # the row or answer that showed it
     Column("seen_at", Instant, nullable=False),
     Column("set_by", Text),  # the person whose word it is; null: learnt
+    Column("contrary", Text, nullable=False, server_default="{}"),  # JSON: the rows that have said otherwise since
     PrimaryKeyConstraint("system", "fact", name="pk_learned"),
 )
 
