@@ -24,6 +24,7 @@ STOCK_DECIMALS, STOCK_CUT = "stock_decimals", "stock_cut"
 COST_DECIMALS, COST_CUT = "cost_decimals", "cost_cut"
 ECHO_TYPE, ECHO_REFERENCE, COST_IS = "echo_type", "echo_reference", "cost_is"
 YES, NO = "yes", "no"
+CUT, ROUNDED = "cut", "rounded"
 COST_IS_WRONG = "cost_is_wrong"
 
 Note = Callable[[str, str], None]
@@ -84,7 +85,7 @@ def _learn_stock(conn: Connection, expected: Expected, found: Found, note: Note)
     cut, rounded = wanted.quantize(quantum, ROUND_DOWN), wanted.quantize(quantum, ROUND_HALF_EVEN)
     if cut != rounded and expected.believed_quantity is not None and decimals_of(expected.believed_quantity) <= kept:
         was = wanted - (found.expected or Decimal(0))
-        note(STOCK_CUT, YES if found.quantity == cut - was else NO)
+        note(STOCK_CUT, CUT if found.quantity == cut - was else ROUNDED)
 
 
 def _learn_cost(conn: Connection, shown: Decimal, moved: Decimal, sent: Decimal, note: Note) -> None:
@@ -97,7 +98,7 @@ def _learn_cost(conn: Connection, shown: Decimal, moved: Decimal, sent: Decimal,
     for ours in (sent, times(abs(moved), sent)):
         cut, rounded = ours.quantize(quantum, ROUND_DOWN), ours.quantize(quantum, ROUND_HALF_EVEN)
         if cut != rounded and shown in (cut, rounded):
-            note(COST_CUT, YES if shown == cut else NO)
+            note(COST_CUT, CUT if shown == cut else ROUNDED)
 
 
 def _learn_looks(conn: Connection, found: Found, note: Note) -> None:

@@ -71,6 +71,22 @@ def line_key(conn: Connection, movement_id: str, n: int, *, about_to: Collection
     return movement_key(movement_id, n, hashed=True)
 
 
+def recent_movements(conn: Connection, source: str, since: datetime) -> dict[str, datetime]:
+    """Return the movements that a feed has shown and that were created after an instant, with their createdAt."""
+    query = (
+        select(movement_lines.c.movement_id, func.max(movement_lines.c.created_at))
+        .join(
+            documents,
+            (documents.c.remote_id == movement_lines.c.movement_id)
+            & (documents.c.system == "mpservices")
+            & (documents.c.type == "movement"),
+        )
+        .where(movement_lines.c.created_at > since, documents.c.source == source)
+        .group_by(movement_lines.c.movement_id)
+    )
+    return dict(conn.execute(query).all())
+
+
 def young_movements(conn: Connection, source: str, since: datetime) -> set[str]:
     """Return the ids of the movements that a feed has shown and that were created after an instant."""
     query = (

@@ -354,7 +354,7 @@ def _unmatched_where_off(conn: Connection, chunk: _Chunk, policy: Policy) -> dic
     entries, other = ledger_entries, ledger_entries.alias("other")
     same = (other.c.api_key == entries.c.api_key, other.c.kind == entries.c.kind)
     fresh = or_(
-        entries.c.occurred_at >= policy.push_from,
+        entries.c.occurred_at >= policy.push_from_there,
         and_(entries.c.occurred_at.is_(None), entries.c.occurred_on >= policy.day(policy.push_from)),
     )
     query = (
@@ -418,9 +418,9 @@ def kept_by(conn: Connection) -> Kept:
 
     return Kept(
         stock_decimals=number("stock_decimals"),
-        stock_cut=learned(conn, MPS_SYSTEM, "stock_cut") == "yes",
+        stock_cut=learned(conn, MPS_SYSTEM, "stock_cut") == "cut",
         cost_decimals=number("cost_decimals"),
-        cost_cut=learned(conn, MPS_SYSTEM, "cost_cut") == "yes",
+        cost_cut=learned(conn, MPS_SYSTEM, "cost_cut") == "cut",
     )
 
 
