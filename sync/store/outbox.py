@@ -24,6 +24,8 @@ EXCEPTION_KINDS = (
     "push_conflict",
     "push_unknown",
     "push_undecidable",
+    "push_not_there",
+    "key_taken",
     "push_other_quantity",
     "issuance_without_stock",
     "order_changed",
@@ -71,6 +73,7 @@ class Push:
     created_at: datetime
     finalized_at: datetime | None
     stock_awaited_since: datetime | None = None
+    unseen_since: datetime | None = None
 
 
 _COLUMNS = tuple(column.name for column in outbox.c)
