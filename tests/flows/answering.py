@@ -35,9 +35,7 @@ class Answering(httpx.BaseTransport):
     def __post_init__(self) -> None:
         self._real = httpx.HTTPTransport()
 
-    def says(
-        self, method: str, path: str, answer: object, *, effect: bool, times: int = 1, status: int = 200
-    ) -> None:
+    def says(self, method: str, path: str, answer: object, *, effect: bool, times: int = 1, status: int = 200) -> None:
         """Answer so: `answer` is bytes, or is written as JSON."""
         body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.rules.append(Rule(method, path, body, effect, times, status))
@@ -52,9 +50,15 @@ class Answering(httpx.BaseTransport):
             if rule.times > 0 and request.method == rule.method and rule.path in request.url.path:
                 rule.times -= 1
                 if rule.effect:
-                    self._real.handle_request(request).read()
+                    effective = self._real.handle_request(request)
+                    effective.read()
+                    effective.close()
                 return httpx.Response(rule.status, content=rule.body)
         return self._real.handle_request(request)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._real.close()
 
     def count(self, what: str) -> int:
         """Return how many requests of a method and path were made."""

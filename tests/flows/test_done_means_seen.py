@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -63,6 +64,13 @@ def poll(world: OutboxWorld, source: str = RECEIPTS) -> None:
     world.clock.advance(seconds=1)
 
 
+def in_mpw(world: OutboxWorld, kind: str, fields: dict[str, Any]) -> None:
+    """Another program posts it."""
+    exact = json.loads(json.dumps(fields), parse_float=Decimal)
+    status, answer = getattr(world.sandbox.mpw, f"post_{kind}")(exact)
+    assert status == 200, answer
+
+
 def matched(world: OutboxWorld, api_key: str) -> int | None:
     with world.store.read() as conn:
         query = text("select matched from v_events where api_key = :key")
@@ -95,7 +103,9 @@ def test_a_receipt_whose_answer_proves_nothing_is_read_and_has_one_effect(
 
 
 @pytest.mark.parametrize("effect", [True, False])
-@pytest.mark.parametrize("answer", [*PROVE_NOTHING, [{"id": 1, "quantity": "many"}], {"id": 1, "quantity": [2]}], ids=str)
+@pytest.mark.parametrize(
+    "answer", [*PROVE_NOTHING, [{"id": 1, "quantity": "many"}], {"id": 1, "quantity": [2]}], ids=str
+)
 def test_an_issuance_whose_answer_proves_nothing_is_read_and_has_one_effect(
     lone_world: OutboxWorld, answer: object, effect: bool
 ) -> None:
@@ -144,7 +154,9 @@ def test_a_delete_is_done_by_its_key_or_by_reading(
     lone_world.settle()
     assert lone_world.state(delete) == "done"
     assert lone_world.sandbox.mpw.stock(PART, MAIN) == 100
-    assert mpw.count("DELETE") == (1 if effect else 2)
+    # what says that nothing was done proves nothing of it either: an issuance is deleted again, and 404 is done
+    again = not effect or (kind == "issuance" and answer == {"success": False})
+    assert mpw.count("DELETE") == (2 if again else 1)
 
 
 def test_a_transfer_that_is_not_proved_is_never_sent_again_and_a_person_sees_the_stocks(
@@ -177,6 +189,7 @@ def test_a_refusal_in_a_2xx_of_a_transfer_is_a_persons_too(world: OutboxWorld, m
     mpw.says("POST", "/inventory_transfers", {"message": "Something went wrong"}, effect=True)
 
     world.push()
+    world.clock.advance(hours=1)
     world.verify()
 
     assert world.state(push) == "unknown"
@@ -224,7 +237,7 @@ def test_a_product_needs_a_2xx_without_an_error_and_is_not_created_again_for_pro
 
 def test_a_receipt_is_not_sent_over_what_has_its_key(world: OutboxWorld, mpw: Answering) -> None:
     old = {**RECEIPT_FIELDS, "quantity_received": 11, "created_on": "2024-01-10", "api_key": "GR-4711"}
-    world.sandbox.mpw.post_receipt(old)
+    in_mpw(world, "receipt", old)
     push = world.receipt("GR-4711")
 
     world.settle()
@@ -237,7 +250,7 @@ def test_a_receipt_is_not_sent_over_what_has_its_key(world: OutboxWorld, mpw: An
 
 
 def test_the_hint_of_a_taken_key_ends_it(world: OutboxWorld) -> None:
-    world.sandbox.mpw.post_receipt({**RECEIPT_FIELDS, "quantity_received": 11, "api_key": "GR-4711"})
+    in_mpw(world, "receipt", {**RECEIPT_FIELDS, "quantity_received": 11, "api_key": "GR-4711"})
     push = world.receipt("GR-4711")
     world.settle()
 
@@ -250,7 +263,7 @@ def test_the_hint_of_a_taken_key_ends_it(world: OutboxWorld) -> None:
 
 
 def test_a_taken_key_that_a_person_freed_is_sent_when_it_is_tried_again(world: OutboxWorld) -> None:
-    world.sandbox.mpw.post_receipt({**RECEIPT_FIELDS, "quantity_received": 11, "api_key": "GR-4711"})
+    in_mpw(world, "receipt", {**RECEIPT_FIELDS, "quantity_received": 11, "api_key": "GR-4711"})
     push = world.receipt("GR-4711")
     world.settle()
     world.sandbox.mpw.delete_receipt("GR-4711")
@@ -265,7 +278,7 @@ def test_a_taken_key_that_a_person_freed_is_sent_when_it_is_tried_again(world: O
 
 def test_an_equal_receipt_under_the_key_is_done_and_enters_the_ledger(world: OutboxWorld, mpw: Answering) -> None:
     long_ago = "2023-01-10"
-    world.sandbox.mpw.post_receipt({**RECEIPT_FIELDS, "created_on": long_ago, "api_key": "GR-4711"})
+    in_mpw(world, "receipt", {**RECEIPT_FIELDS, "created_on": long_ago, "api_key": "GR-4711"})
     push = world.receipt("GR-4711", created_on=long_ago)
 
     world.push()
@@ -329,7 +342,7 @@ def test_a_receipt_that_was_looked_for_after_a_lost_answer_is_not_looked_for_aga
 
 
 def test_a_part_is_not_posted_over_what_has_its_key(world: OutboxWorld, mpw: Answering) -> None:
-    world.sandbox.mpw.post_inventory({"part_number": "P-7", "warehouse_name": MAIN, "api_key": "inv-1"})
+    in_mpw(world, "inventory", {"part_number": "P-7", "warehouse_name": MAIN, "api_key": "inv-1"})
     push = world.add("post_inventory", "inv-1", {"part_number": "P-8", "warehouse_name": MAIN, "api_key": "inv-1"})
 
     world.settle()
@@ -340,7 +353,7 @@ def test_a_part_is_not_posted_over_what_has_its_key(world: OutboxWorld, mpw: Ans
 
 
 def test_an_equal_part_under_the_key_is_done_without_a_post(world: OutboxWorld, mpw: Answering) -> None:
-    world.sandbox.mpw.post_inventory({"part_number": "P-7", "warehouse_name": MAIN, "api_key": "inv-1"})
+    in_mpw(world, "inventory", {"part_number": "P-7", "warehouse_name": MAIN, "api_key": "inv-1"})
     push = world.add("post_inventory", "inv-1", {"part_number": "P-7", "warehouse_name": MAIN, "api_key": "inv-1"})
 
     world.settle()
@@ -495,7 +508,7 @@ def test_a_row_that_turns_up_after_all_settles_what_was_given_up(world: OutboxWo
     world.verify()
     assert world.state(push) == "dead"
 
-    world.sandbox.mpw.post_receipt(json.loads(world.row(push).payload))
+    in_mpw(world, "receipt", json.loads(world.row(push).payload))
     poll(world)
     world.verify()
 
@@ -627,6 +640,7 @@ def stored_orders(world: OutboxWorld) -> int:
 
 
 def test_what_a_day_does_not_show_is_named_and_no_other_day_suffers(world: OutboxWorld, mpw: Answering) -> None:
+    world.with_policy(start_date=DAY - timedelta(days=30))
     world.sandbox.mpw.options.page_parameter = False
     for number in range(1000, 1150):
         world.sandbox.mpw.add_order(

@@ -35,7 +35,7 @@ from sync.flows.context import MPW, Context
 from sync.flows.known_parts import ask_parts
 from sync.flows.operations.base import AlreadyDone, Go, NotNow, Operation, Preparation
 from sync.flows.operations.frozen import fields_of, text
-from sync.flows.operations.ours import judged_answer, mpw, under_key
+from sync.flows.operations.ours import ANSWERED, judged_answer, mpw, under_key
 from sync.store.issuance_parts import parts
 from sync.store.ledger import event_entries
 from sync.store.outbox import Push, Which, attempts_of, cancel, discard, push_of_key
@@ -130,10 +130,10 @@ class _Delete(Operation):
         return Delivered(how)
 
     def _was_answered(self, ctx: Context, row: Push) -> bool:
-        """Tell whether the last call was answered by a 2xx."""
+        """Tell whether the last call was answered by a 2xx of MPW's own that speaks of no failure (`judged_answer`)."""
         with ctx.read() as conn:
             tries = attempts_of(conn, row.id)
-        return bool(tries) and tries[-1].http_status is not None and 200 <= tries[-1].http_status < 300
+        return bool(tries) and (tries[-1].error or "").startswith(ANSWERED)
 
     def after(self, conn: Connection, row: Push, to: Transition, *, policy: Policy, now: datetime) -> None:
         """Drop the key's own push, if it failed or was just set going again: nobody wants it in MPW any more."""

@@ -59,9 +59,13 @@ def judged_answer(operation: str, sent: Mapping[str, object], key: str, written:
     told: Any = {"status": answer.status, "answered_at": answer.answered_at, "sent_key": key}
     found = proof(operation, key=key, sent=sent, rows=written.rows)
     if found.why is not None:
-        return Unclear(f"answered {answer.status}, which proves nothing: {found.why}", data=found, **told)
+        return Unclear(f"{ANSWERED}{answer.status}, which proves nothing: {found.why}", data=found, **told)
     evidence = f"answered {answer.status}" + (f", id {', '.join(found.ids)}" if found.ids else ", with its key")
     return Delivered(evidence, found.ids, answered=True, **told)
+
+
+ANSWERED = "answered "
+"""How the error of a try begins whose answer was read, and proved nothing."""
 
 
 class _Keyed(Protocol):

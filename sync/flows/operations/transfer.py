@@ -13,7 +13,7 @@ from sync.errors import RejectedError
 from sync.flows.context import MPW, Context
 from sync.flows.operations.base import Go, Operation, Preparation
 from sync.flows.operations.frozen import fields_of, text
-from sync.flows.operations.ours import judged_answer, mpw
+from sync.flows.operations.ours import ANSWERED, judged_answer, mpw
 from sync.store.outbox import Push, attempts_of
 
 _SIDES = ("warehouse_name", "destination_warehouse_name")
@@ -41,7 +41,7 @@ class PostTransfer(Operation):
         except RejectedError as error:
             if error.status is None or error.status >= 400:
                 raise
-            why = f"answered {error.status}, and says: {error.message}"
+            why = f"{ANSWERED}{error.status}, and says: {error.message}"
             return {row.id: Unclear(why, status=error.status, answered_at=error.answered_at)}
         return {row.id: judged_answer(self.name, fields_of(row.payload), row.api_key, written)}
 
@@ -63,7 +63,7 @@ def _why(ctx: Context, row: Push) -> str:
     with ctx.read() as conn:
         tries = attempts_of(conn, row.id)
     said = next((one.error for one in reversed(tries) if one.outcome == "unknown"), None) or ""
-    return said if said.startswith("answered ") else "the answer was lost"
+    return said if said.startswith(ANSWERED) else "the answer was lost"
 
 
 def _stocks(ctx: Context, row: Push) -> dict[str, str | None]:
