@@ -24,7 +24,7 @@ INSTANT = sa.DateTime(timezone=True).with_variant(sa.String(27), "sqlite")
 
 UNSEEN = "unseen_since is not null"
 
-# As before, but for what `matched` says where MPW has rows: (operation, api_key) is unique, so 0 or 1 is counted.
+# As before, but for what `matched` says where MPW has rows.
 EVENTS = """
 create view v_events as
 select g.kind, g.api_key, shown.item, shown.occurred_on,
@@ -33,11 +33,12 @@ select g.kind, g.api_key, shown.item, shown.occurred_on,
     decimal(coalesce(g.mpw_amount, g.mpservices_amount, g.erp_amount)) as amount,
     case
         when g.kind = 'adjustment' then 1
-        when g.mpw_shown is not null then 1 - (
-            select count(*) from outbox
+        when g.mpw_shown is not null and exists (
+            select 1 from outbox
             where outbox.api_key = g.api_key and outbox.kind = g.kind
                 and outbox.operation in ('post_receipt', 'post_issuance')
-                and coalesce(outbox.state, '') in ('dead', 'discarded'))
+                and coalesce(outbox.state, '') in ('dead', 'discarded')) then 0
+        when g.mpw_shown is not null then 1
         when g.kind = 'transfer' and exists (
             select 1 from outbox
             where outbox.api_key = g.api_key and outbox.kind = 'transfer'
