@@ -422,15 +422,17 @@ def _found(case: _Case, attempt: Attempt, line: Line, quantity: Decimal, *, beli
 def _fitting(case: _Case, attempt: Attempt, candidates: Sequence[Line]) -> list[tuple[Line, Decimal]]:
     """Return the candidates that moved what the patch had to move, with what they moved.
 
-    A sign that nobody documents does not count where the quantity fits: of a type that we do not know there is none.
+    Nobody documents the sign of an echo: where it is of a type that we do not know, or alone at the mark, only the
+    quantity must fit.
     """
     found = []
+    lonely = len(candidates) == 1 and _shows_mark(case, attempt, candidates[0])
     for line in candidates:
         wanted = [one for one in _expectations(case, attempt, line) if one != 0]
         if any(_equal(line.quantity, one, case, attempt) for one in wanted):
             found.append((line, line.quantity))
-        elif not line.signed and (same := [one for one in wanted if _equal(-line.quantity, one, case, attempt)]):
-            found.append((line, -line.quantity if same else line.quantity))
+        elif (lonely or not line.signed) and any(_equal(-line.quantity, one, case, attempt) for one in wanted):
+            found.append((line, -line.quantity))
     return found
 
 

@@ -118,6 +118,11 @@ def dirty_items(conn: Connection, *, now: datetime, after: str, limit: int) -> l
     return list(conn.execute(query).scalars())
 
 
+def managed_items(conn: Connection) -> int:
+    """Return how many items we may patch."""
+    return conn.execute(select(func.count()).select_from(item_states).where(item_states.c.managed)).scalar_one()
+
+
 def mark_for_audit(conn: Connection, *, before: datetime, now: datetime, limit: int) -> int:
     """Make dirty up to `limit` managed items that were last compared before an instant, the oldest first."""
     due = (
