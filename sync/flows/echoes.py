@@ -283,8 +283,9 @@ def _ask(conn: Connection, expected: Expected, doubt: Doubt, *, now: datetime) -
         Subject.event(expected.api_key),
         detail=f"our patch of {expected.external_id} to {plain(expected.new_stock)} at {plain(expected.new_cost)} made "
         f"a movement, and it is not clear which: {doubt.reason}. {told}",
-        hint="look in MPservices which one is the stock update, if any, then `mpsync exceptions resolve ID --why TEXT`:"
-        " the movement whose id stands in TEXT is filed as ours, the others go to MPW as people's",
+        hint="look in MPservices which one is the stock update, if any, then `mpsync exceptions resolve ID"
+        " --echo MOVEMENT_ID --why TEXT`: that one is filed as ours, the others go to MPW as people's; or, where none"
+        " is, `mpsync exceptions resolve ID --none --why TEXT`",
         now=now,
         facts={
             "external_id": expected.external_id,
@@ -303,7 +304,11 @@ def _settle_doubt(
     lines = [line for line in undecided_lines(conn, external_id) if line.movement_id in doubtful]
     if not lines:
         return False
-    named = [line for line in lines if line.movement_id in resolution]
+    chosen = facts["decision"]["echo"] if "decision" in facts else None
+    if "decision" not in facts:  # resolved before a person could say it by an option
+        named = [line for line in lines if line.movement_id in resolution]
+    else:
+        named = [line for line in lines if line.movement_id == chosen]
     expected = expectation(conn, int(facts["outbox_id"]))
     if len(named) == 1 and expected is not None:
         _file_echo(conn, expected, named[0], policy=policy, now=now, run_id=None)

@@ -89,6 +89,16 @@ def save_item_state(conn: Connection, external_id: str, values: Mapping[str, Any
         )
 
 
+def forget_base(conn: Connection, external_ids: Iterable[str], *, now: datetime) -> None:
+    """Believe nothing of these items' stock in MPservices any more, and have them compared again."""
+    items = sorted(set(external_ids))
+    nothing: dict[str, Any] = {"base_quantity": None, "base_at": None, "base_place": None, "base_verified": False}
+    for chunk in chunks(items):
+        known = item_states.c.external_id.in_(chunk)
+        conn.execute(update(item_states).where(known).values(**nothing, mps_quantity=None))
+    mark_dirty(conn, items, now=now)
+
+
 def dirty_items(conn: Connection, *, now: datetime, after: str, limit: int) -> list[str]:
     """Return the next managed items, in the order of their names, that are to be compared now."""
     query = (
@@ -145,6 +155,7 @@ def _belief(
     state: Any, sum_: tuple[Decimal, int] | None, last: tuple[datetime, int, Decimal] | None, gap_to: datetime | None
 ) -> Belief:
     position, cost = (last[:2], last[2]) if last is not None else (None, None)
+    cost = cost or None  # an Outbound need not say its cost: it is kept as none
     if state is None or state.base_quantity is None:
         return Belief(None, False, position, cost, 0)
     moved, lines = sum_ if sum_ is not None else (Decimal(0), 0)

@@ -11,6 +11,7 @@ from sync.clients.mpw.client import MpwClient
 from sync.domain.policy import Policy
 from sync.errors import InvariantError
 from sync.flows.context import MPW, Context
+from sync.store.corrections import events_of_corrections
 from sync.store.documents import documents_by_remote_id, rekey_document
 from sync.store.engine import lock_appends
 from sync.store.outbox import Push, add_pushed_rows
@@ -32,9 +33,11 @@ def claim_rows_of(
     add_pushed_rows(conn, type_, pushed)
     lock_appends(conn)  # before the look: a poll that files them now is waited for
     seen = documents_by_remote_id(conn, MPW, type_, [remote_id for _, remote_id in pushed])
+    events = events_of_corrections(conn, type_, {push.api_key for push, remote_id in pushed if remote_id in seen})
     for push, remote_id in pushed:
         if remote_id in seen:
-            rekey_document(conn, MPW, type_, remote_id, push.api_key, lock_date=policy.lock_date, now=now, run_id=None)
+            key = events.get(push.api_key, push.api_key)
+            rekey_document(conn, MPW, type_, remote_id, key, lock_date=policy.lock_date, now=now, run_id=None)
 
 
 def mpw(ctx: Context) -> MpwClient:
