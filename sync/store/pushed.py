@@ -99,19 +99,22 @@ def posted_under(conn: Connection, type_: str, rows: Iterable[Row[Any]]) -> dict
 
     By what our own answers told, else by the key in the row's text; `rows` are documents.
     """
-    keyed = {row.remote_id: row for row in rows if row.api_key}
-    corrected = keys_of_events(conn, {row.api_key for row in keyed.values()})
-    found = {remote_id: row.api_key for remote_id, row in keyed.items()}
-    for remote_id, row in keyed.items():
-        for key in corrected.get((type_, row.api_key), ()):
-            if f"[{key}" in row.raw or f'"{key}"' in row.raw:
-                found[remote_id] = key
-    again = [remote_id for remote_id, row in keyed.items() if (type_, row.api_key) in corrected]
+    found = {row.remote_id: row.api_key for row in rows if row.api_key}
+    corrected = keys_of_events(conn, set(found.values()))
+    again = [remote_id for remote_id, key in found.items() if (type_, key) in corrected]
     for chunk in chunks(again):
-        query = select(pushed_rows.c.remote_id, pushed_rows.c.api_key).where(
+        texts = select(documents.c.remote_id, documents.c.raw).where(
+            documents.c.system == "mpw", documents.c.type == type_, documents.c.remote_id.in_(chunk)
+        )
+        for row in conn.execute(texts):
+            named = (
+                key for key in corrected[type_, found[row.remote_id]] if f"[{key}" in row.raw or f'"{key}' in row.raw
+            )
+            found[row.remote_id] = next(named, found[row.remote_id])
+        told = select(pushed_rows.c.remote_id, pushed_rows.c.api_key).where(
             pushed_rows.c.type == type_, pushed_rows.c.remote_id.in_(chunk)
         )
-        found.update((row.remote_id, row.api_key) for row in conn.execute(query))
+        found.update((row.remote_id, row.api_key) for row in conn.execute(told))
     return found
 
 
