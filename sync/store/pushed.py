@@ -107,10 +107,10 @@ def posted_under(conn: Connection, type_: str, rows: Iterable[Row[Any]]) -> dict
             documents.c.system == "mpw", documents.c.type == type_, documents.c.remote_id.in_(chunk)
         )
         for row in conn.execute(texts):
-            named = (
-                key for key in corrected[type_, found[row.remote_id]] if f"[{key}" in row.raw or f'"{key}' in row.raw
-            )
-            found[row.remote_id] = next(named, found[row.remote_id])
+            for key in corrected[type_, found[row.remote_id]]:
+                if any(said in row.raw for said in (f"[{key}]", f"[{key}_s", f'"{key}"')):
+                    found[row.remote_id] = key
+                    break
         told = select(pushed_rows.c.remote_id, pushed_rows.c.api_key).where(
             pushed_rows.c.type == type_, pushed_rows.c.remote_id.in_(chunk)
         )
