@@ -1,6 +1,6 @@
 """The outbox: its rows, its states, and the only decisions that move a row from one to another.
 
-held ──release──► ready
+held ──release──► ready                    (held, ready ── key taken ──► dead; done ── never there ──► dead)
         supersede (never sent)                        dead ──operator: retry, or resolve with evidence
           ┌───────► superseded                         ▲ rejected · conflict · too old
 ready ──claim + attempt row (tx 1)──► sending ──answer (tx 2)──┼──► done
@@ -79,10 +79,14 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Delivered(Told):
-    """The effect is there: `evidence` says how we know, `remote_ids` what it became at the vendor."""
+    """The effect is there: `evidence` says how we know, `remote_ids` what it became at the vendor.
+
+    `answered`: we know it from the vendor's answer alone; nobody has read it there yet.
+    """
 
     evidence: str
     remote_ids: tuple[str, ...] = ()
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,13 @@ class Unclear(Told):
 
 
 @dataclass(frozen=True, slots=True)
+class Landed(Told):
+    """The vendor said yes, which proves nothing by itself: what it must have made is looked for, and found or not."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class More(Told):
     """A part of the effect is there or known, the rest goes in further calls: ready again at once."""
 
@@ -145,7 +156,7 @@ class BatchRefused(Told):
     reason: str
 
 
-Outcome = Delivered | Refused | Conflict | NotSent | Unclear | More | NoStock | BatchRefused
+Outcome = Delivered | Refused | Conflict | NotSent | Unclear | Landed | More | NoStock | BatchRefused
 """What one call did for one row."""
 
 
@@ -189,16 +200,18 @@ FINAL = frozenset({"done", "dead", "superseded", "discarded"})
 IN_FLIGHT = frozenset({"sending", "unknown"})
 
 LEGAL: Mapping[str, frozenset[str]] = {
-    "held": frozenset({"ready", "superseded", "discarded"}),
+    "held": frozenset({"ready", "dead", "superseded", "discarded"}),
     "ready": frozenset({"ready", "sending", "done", "dead", "superseded", "discarded"}),
     "sending": frozenset({"ready", "unknown", "done", "dead"}),
     "unknown": frozenset({"unknown", "ready", "done", "dead", "discarded"}),
     "dead": frozenset({"ready", "unknown", "done", "discarded"}),
-    "done": frozenset(),
+    "done": frozenset({"dead"}),
     "superseded": frozenset(),
     "discarded": frozenset(),
 }
-"""Every move there is. ready → done, dead, discarded: `prepare` found it done, wrong, or unwanted."""
+"""Every move there is. ready → done, dead, discarded: `prepare` found it done, wrong, or unwanted. held, ready → dead
+also where the ledger shows that somebody else's row has the key. done → dead: its answer was perfect, and MPW does
+not have it (`push_not_there`); nothing else is ever undone."""
 
 TOO_OLD = timedelta(days=7)
 """After a week of calls that came to nothing a person should look. Counted from the first unclear call, so
@@ -299,6 +312,10 @@ def after_answer(row: Standing, outcome: Outcome, *, now: datetime, retrying: Re
             return Transition(state, "batch_refused", outcome, due_at=now, counts=True, last_error=outcome.reason)
         case NotSent():
             return _not_sent(row, outcome, now=now, retrying=retrying)
+        case Landed():
+            return Transition(
+                "unknown", "landed", outcome, due_at=now, ambiguous=True, counts=True, last_error=outcome.reason
+            )
         case Unclear():
             due = now + backoff(row.failures, base=retrying.base, random=retrying.random)
             return Transition(

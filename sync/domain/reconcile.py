@@ -13,6 +13,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
+from sync.domain.evidence import COMPARED, differences
 from sync.domain.items import ItemMapping
 from sync.domain.ledger import ISSUANCE, RECEIPT, TRANSFER
 from sync.domain.money import fixed, plain
@@ -26,7 +27,7 @@ from sync.domain.outbox import (
     rank_of,
 )
 from sync.domain.payloads import delete_payload, issuance_payload, receipt_payload, transfer_payload
-from sync.domain.policy import Policy
+from sync.domain.policy import Rules
 from sync.domain.subjects import Subject
 
 UNMAPPED_ITEM = "unmapped_item"
@@ -38,6 +39,8 @@ PRODUCT_INCOMPLETE = "product_incomplete"
 ORDER_CHANGED = "order_changed"
 OUR_EXCEPTIONS = (UNMAPPED_ITEM, UNKNOWN_PART, FRACTIONAL, ODD_QUANTITY, SETTING_MISSING, PRODUCT_INCOMPLETE)
 """Kinds that are open exactly while an event waits for them, and resolve themselves after."""
+
+MPW_HAS_IT = "MPW has it"
 
 UNREACHABLE_STEPS = 20
 """First back-off steps (15 s each by default) until an event is looked at again that MPW could not be asked about."""
@@ -110,6 +113,19 @@ class PushRow:
 
 
 @dataclass(frozen=True, slots=True)
+class MpwRow:
+    """A row that MPW has, or had, under an event's key, as it was last seen. `quantity` is above zero."""
+
+    remote_id: str
+    item: str
+    warehouse: str | None
+    quantity: Decimal
+    unit_cost: Decimal
+    occurred_on: date
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """What all systems, and the outbox, know under one (kind, api_key)."""
 
@@ -120,6 +136,7 @@ class Event:
     mpw_ever: bool
     mpw_live: bool
     mpw_item: str | None = None
+    mpw_rows: tuple[MpwRow, ...] = ()
     role: str | None = None  # of the movement's line: event, echo, undecided
     unpushed: bool = False
     void_wanted: bool = False
@@ -166,6 +183,15 @@ class Supersede:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """Its key has something else in MPW: the push is given up before anything is sent, and a person is told."""
+
+    push: NewPush
+    detail: str
+    instead: PushRow | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NeedsPart:
     """MPW must be asked whether it knows the part before anything can be said."""
 
@@ -186,7 +212,7 @@ class Park:
     withdraw: PushRow | None = None
 
 
-Decision = Leave | Derive | Supersede | NeedsPart | Park
+Decision = Leave | Derive | Supersede | Taken | NeedsPart | Park
 
 
 def waits_for(kind: str, subject: Subject) -> str:
@@ -197,7 +223,7 @@ def waits_for(kind: str, subject: Subject) -> str:
 def decide(
     event: Event,
     *,
-    policy: Policy,
+    policy: Rules,
     now: datetime,
     mappings: Mapping[str, ItemMapping],
     parts: Mapping[tuple[str, str], Part],
@@ -215,7 +241,8 @@ def decide(
         if waits is not None:
             return waits
     reason = _not_pushed(event, event.origin, row, policy)
-    if reason is not None:
+    taken = _taken(event, event.origin, policy) if reason == MPW_HAS_IT else None
+    if reason is not None and taken is None:
         return (
             Supersede(row, reason) if row is not None and row.waiting and _withdraws(event, policy) else Leave(reason)
         )
@@ -224,18 +251,20 @@ def decide(
         return Park(made.reason, made.due_at, made.kind, made.subject, made.detail, made.hint, withdraw=row)
     if not isinstance(made, NewPush):
         return made
+    if taken is not None:
+        return Taken(made, taken, instead=row)
     if row is not None and row.waiting and (row.payload, row.entity_key) == (made.payload, made.entity_key):
         return Leave("derived already")
     return Derive(made, instead=row)
 
 
-def is_before_cut(origin: Origin, policy: Policy) -> bool:
+def is_before_cut(origin: Origin, policy: Rules) -> bool:
     """Tell whether an event is older than the go-live cut: recorded, never pushed.
 
     Movements carry an instant; ERP documents a day, and the cut's own day is not before it.
     """
     if origin.occurred_at is not None:
-        return origin.occurred_at < policy.push_from
+        return origin.occurred_at < policy.push_from_there
     return origin.occurred_on < policy.day(policy.push_from)
 
 
@@ -258,7 +287,7 @@ def standing(event: Event) -> PushRow | None:
     return None
 
 
-def differs_from_posted(event: Event, posted: PushRow, *, policy: Policy, mappings: Mapping[str, ItemMapping]) -> bool:
+def differs_from_posted(event: Event, posted: PushRow, *, policy: Rules, mappings: Mapping[str, ItemMapping]) -> bool:
     """Tell whether MPW, which has what a row posted, lacks what the event says now.
 
     The cost of an issuance is MPW's own, so that one of another cost alone does not differ. What cannot be built
@@ -283,7 +312,7 @@ _COMPARED: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def _replaced(event: Event, policy: Policy, now: datetime) -> Decision | None:
+def _replaced(event: Event, policy: Rules, now: datetime) -> Decision | None:
     """Say what a corrected event waits for: nothing is posted before what it replaces has been taken back."""
     row = standing(event)
     if event.mpw_live and all(_row_of(event, name, event.api_key) is None for name in _POSTS_AND_DELETES[event.kind]):
@@ -302,7 +331,7 @@ def _replaced(event: Event, policy: Policy, now: datetime) -> Decision | None:
     return None
 
 
-def _not_pushed(event: Event, origin: Origin, row: PushRow | None, policy: Policy) -> str | None:
+def _not_pushed(event: Event, origin: Origin, row: PushRow | None, policy: Rules) -> str | None:
     """Return why an event with a live origin gets no push, or None."""
     if event.role not in (None, "event"):
         return f"its line is {event.role}"
@@ -312,7 +341,7 @@ def _not_pushed(event: Event, origin: Origin, row: PushRow | None, policy: Polic
     if any(push is not row or not push.unsent for push in now_):
         return "given to the outbox already"
     if event.mpw_ever and not event.corrections:
-        return "MPW has it"
+        return MPW_HAS_IT
     # A transfer has no date of its own that people would have keyed in by hand: it is a fresh command.
     if event.kind != TRANSFER and is_before_cut(origin, policy):
         return "older than SYNC_PUSH_FROM"
@@ -321,7 +350,43 @@ def _not_pushed(event: Event, origin: Origin, row: PushRow | None, policy: Polic
     return None
 
 
-def _withdraws(event: Event, policy: Policy) -> bool:
+def _taken(event: Event, origin: Origin, policy: Rules) -> str | None:
+    """Return how an ERP document differs from what MPW has, or had, under its key; None: it is that.
+
+    A document that says something else is not in MPW, whatever has its key there; and its POST would overwrite that.
+    Movements have keys that nobody else uses: where MPW's row differs, a person corrected it.
+    """
+    if origin.system != "erp" or is_before_cut(origin, policy) or policy.route(ROUTES[event.kind]) == "off":
+        return None
+    operation = POSTS[event.kind]
+    rows = [row for row in event.mpw_rows if row.live] or list(event.mpw_rows)
+    if operation not in COMPARED or not rows:
+        return None
+    quantity = "quantity_received" if event.kind == RECEIPT else "quantity"
+    total = sum((row.quantity for row in rows), Decimal(0)) if event.kind == ISSUANCE else None
+    sent = {
+        "part_number": origin.item,
+        "warehouse_name": origin.warehouse,
+        quantity: abs(origin.quantity),
+        "unit_cost": origin.unit_cost,
+        "created_on": origin.occurred_on if "created_on" in origin.fields else None,
+    }
+    for row in rows:
+        shown = {
+            "part_number": row.item,
+            "warehouse_name": row.warehouse,
+            quantity: row.quantity if total is None else total,
+            "unit_cost": row.unit_cost,
+            "created_on": row.occurred_on,
+        }
+        different = differences(operation, sent, shown)
+        if different:
+            there = "has" if row.live else "had"
+            return f"MPW {there} another {event.kind} under it (id {row.remote_id}): " + "; ".join(different)
+    return None
+
+
+def _withdraws(event: Event, policy: Rules) -> bool:
     """A route that is off leaves what is held to the operator; every other reason takes it back."""
     return policy.route(ROUTES[event.kind]) != "off"
 
@@ -329,7 +394,7 @@ def _withdraws(event: Event, policy: Policy) -> bool:
 # --- voids --------------------------------------------------------------------------------
 
 
-def _void(event: Event, policy: Policy) -> Decision:
+def _void(event: Event, policy: Rules) -> Decision:
     """An origin that is gone, or that the ERP wants gone: what we posted for it is deleted."""
     row = _post_of(event)
     if row is not None and row.waiting:
@@ -352,7 +417,7 @@ def _void(event: Event, policy: Policy) -> Decision:
     return _taken_back(event, row, event.api_key, why, policy)
 
 
-def _taken_back(event: Event, row: PushRow | None, key: str, why: str, policy: Policy) -> Decision:
+def _taken_back(event: Event, row: PushRow | None, key: str, why: str, policy: Rules) -> Decision:
     """Derive the delete of what stands in MPW under a key."""
     operation = DELETES[event.kind]
     if policy.route("voids") == "off":
@@ -396,7 +461,7 @@ def _build(
     event: Event,
     origin: Origin,
     *,
-    policy: Policy,
+    policy: Rules,
     now: datetime,
     mappings: Mapping[str, ItemMapping],
     parts: Mapping[tuple[str, str], Part],
@@ -479,11 +544,23 @@ def _unit_cost(event: Event, origin: Origin, target: ItemMapping) -> Decimal | P
         )
 
 
-def _fraction(event: Event, quantity: Decimal, policy: Policy) -> Park | None:
+def _fraction(event: Event, quantity: Decimal, policy: Rules) -> Park | None:
     whole = quantity == quantity.to_integral_value()
-    if event.kind == RECEIPT or whole or policy.fractional_issuances:
+    refused = event.kind == ISSUANCE and policy.fractions_refused
+    if event.kind == RECEIPT or whole or (policy.fractional_issuances and not refused):
         return None
     subject = Subject.event(event.api_key, event.kind)
+    if refused:
+        return Park(
+            waits_for(FRACTIONAL, subject),
+            None,
+            FRACTIONAL,
+            subject,
+            f"{event.kind} {event.api_key} is of {plain(quantity)}: MPW takes no issuance of a fraction, as "
+            "`mpsync learned list` shows (fractions_taken)",
+            "key this into MPW in whole pieces; if MPW takes fractions by now, "
+            "`mpsync learned set fractions_taken yes --why TEXT` and MPW_FRACTIONAL_ISSUANCES=true let it be sent",
+        )
     return Park(
         waits_for(FRACTIONAL, subject),
         None,
@@ -494,7 +571,7 @@ def _fraction(event: Event, quantity: Decimal, policy: Policy) -> Park | None:
     )
 
 
-def _unknown(part: Part, warehouse: str, part_number: str, policy: Policy, now: datetime) -> Park:
+def _unknown(part: Part, warehouse: str, part_number: str, policy: Rules, now: datetime) -> Park:
     if part.state == "failed":
         return Park(
             f"MPW could not be asked: {part.detail}" if part.detail else "MPW could not be asked",
@@ -515,7 +592,7 @@ def _unknown(part: Part, warehouse: str, part_number: str, policy: Policy, now: 
 
 
 def _push(
-    event: Event, origin: Origin, target: ItemMapping, quantity: Decimal, unit_cost: Decimal, policy: Policy
+    event: Event, origin: Origin, target: ItemMapping, quantity: Decimal, unit_cost: Decimal, policy: Rules
 ) -> NewPush:
     route, operation = ROUTES[event.kind], POSTS[event.kind]
     facts: dict[str, Any] = {"seq": origin.seq, "origin": origin.system}
@@ -538,7 +615,7 @@ def _push(
 
 
 def _payload(
-    event: Event, origin: Origin, target: ItemMapping, quantity: Decimal, unit_cost: Decimal, policy: Policy
+    event: Event, origin: Origin, target: ItemMapping, quantity: Decimal, unit_cost: Decimal, policy: Rules
 ) -> str:
     warehouse = target.warehouses[0]
     if event.kind == TRANSFER:
@@ -567,11 +644,12 @@ def _payload(
         api_key=event.pushed_key,
         description=str(description) if description else None,
         marker=policy.description_marker,
+        description_max=policy.description_max,
         extras=origin.fields,
     )
 
 
-def _state(policy: Policy, route: str) -> str:
+def _state(policy: Rules, route: str) -> str:
     return "ready" if policy.route(route) == "push" else "held"
 
 

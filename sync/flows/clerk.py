@@ -106,7 +106,7 @@ class Clerk:
                 self._stop.set()
 
     def _stopped(self) -> bool:
-        return self._stop.is_set() or self._ctx.stopping()
+        return self._stop.is_set() or self._ctx.stopping() or not self._ctx.is_timely()
 
     # in the database
 
@@ -256,7 +256,9 @@ def _settle_unsent(
 def _unsent(row: Push, decision: Preparation) -> Transition:
     match decision:
         case AlreadyDone():
-            return Transition("done", "already_done", decision, evidence=decision.evidence)
+            return Transition(
+                "done", "already_done", decision, evidence=decision.evidence, remote_ids=decision.remote_ids
+            )
         case GiveUp():
             return Transition("dead", "given_up", decision, last_error=decision.reason)
         case Withdraw():

@@ -26,7 +26,7 @@ from sync.flows.context import MPSERVICES
 from sync.store.corrections import KINDS, add_correction, hold, is_held_from_push, let_go, withdraw
 from sync.store.documents import documents_by_remote_id, update_documents
 from sync.store.exceptions import is_open, open_exception, open_facts
-from sync.store.item_states import forget_base
+from sync.store.item_states import forget_bases
 from sync.store.items import resolve_items
 from sync.store.ledger import reverse_entries
 from sync.store.movements import EVENT, lines_of, update_line
@@ -68,7 +68,7 @@ def note_correction(
     touched = [old for old, _ in changed] + list(gone)
     items = {old.external_id for old in touched} | {new.external_id for _, new in changed}
     items |= {line.external_id for line in added.values()}
-    forget_base(conn, items, now=now)
+    forget_bases(conn, items, now=now)
     keys = {old.api_key for old in touched}
     held_before = is_held_from_push(conn, keys)
     reached = withdraw(conn, keys, why="its movement was corrected", now=now) if keys else was_sent(conn, stored)
@@ -119,7 +119,7 @@ def note_deleted(conn: Connection, movement_id: str, *, now: datetime) -> None:
     """Act on a movement that the feed lacks though it shows older ones: somebody deleted it in MPservices."""
     lines = lines_of(conn, [movement_id]).get(movement_id, [])
     keys, items = {line.api_key for line in lines}, {line.external_id for line in lines}
-    forget_base(conn, items, now=now)
+    forget_bases(conn, items, now=now)
     withdraw(conn, keys, why="its movement was deleted", now=now)
     hold(conn, keys, why=f"movement {movement_id} was deleted: a person decides")
     open_exception(

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Row
 
 from sync.domain.exception_kinds import APPLY, ECHO, KEEP, KINDS, NONE, VOID
 from sync.domain.reconcile import OUR_EXCEPTIONS, waits_for
+from sync.domain.stock import FUSE
 from sync.errors import ConfigError
 from sync.flows.context import CREDENTIALS, Context
 from sync.flows.corrections import (
@@ -27,7 +28,8 @@ from sync.flows.movements import SHORT_WINDOW
 from sync.flows.voids import MASS_DISAPPEARANCE, void_disappeared
 from sync.store.coverage import close_gap
 from sync.store.exceptions import subject_of
-from sync.store.item_states import forget_base
+from sync.store.item_states import forget_base, forget_bases, save_item_state
+from sync.store.learned import CONTRADICTED, overrule
 from sync.store.pauses import unpause_system
 from sync.store.reconcile import look_at_parked
 from sync.store.schema import exceptions, quarantine
@@ -75,9 +77,10 @@ def resolve_by_person(
         for row in found:
             _check(row, choice, alone=len(found) == 1)
         if not dry_run:
+            now = ctx.clock.now()
             for row in found:
-                _act(conn, ctx, row, why=why, by=by, choice=choice)
-                _close(conn, row, why=why, by=by, now=ctx.clock.now(), choice=choice)
+                _act(conn, ctx, row, why=why, by=by, choice=choice, now=now)
+                _close(conn, row, why=why, by=by, now=now, choice=choice)
     return len(found)
 
 
@@ -118,9 +121,10 @@ def _check(row: Row[Any], choice: Choice | None, *, alone: bool) -> None:
             )
 
 
-def _act(conn: Connection, ctx: Context, row: Row[Any], *, why: str, by: str, choice: Choice | None) -> None:
+def _act(
+    conn: Connection, ctx: Context, row: Row[Any], *, why: str, by: str, choice: Choice | None, now: datetime
+) -> None:
     facts = json.loads(row.facts)
-    now = ctx.clock.now()
     option = choice.option if choice is not None else None
     if row.kind == MOVEMENT_CHANGED and option == APPLY:
         apply_correction(conn, facts, policy=ctx.policy, now=now)
@@ -129,20 +133,25 @@ def _act(conn: Connection, ctx: Context, row: Row[Any], *, why: str, by: str, ch
     elif option == KEEP:
         keep_both(conn, facts, by=by)
     if row.kind in UNKNOWN_STOCK:
-        forget_base(conn, items_of(facts), now=now)
+        forget_bases(conn, items_of(facts), now=now)
     if row.kind == MASS_DISAPPEARANCE and option == VOID:
-        void_disappeared(conn, row, lock_date=ctx.policy.lock_date, now=ctx.clock.now())
+        void_disappeared(conn, row, lock_date=ctx.policy.lock_date, now=now)
     elif row.kind == GAP and "gap_id" in facts:
-        close_gap(conn, int(facts["gap_id"]), note=why, now=ctx.clock.now())
+        close_gap(conn, int(facts["gap_id"]), note=why, now=now)
+    elif row.kind == FUSE:
+        save_item_state(conn, str(facts["external_id"]), {"unfit_patches": 0})
+        forget_base(conn, str(facts["external_id"]), now=now)
     elif row.kind == CREDENTIALS:
         unpause_system(conn, row.subject)
+    elif row.kind == CONTRADICTED and "fact" in facts:
+        overrule(conn, facts["system"], facts["fact"])
     elif row.kind in OUR_EXCEPTIONS:
-        look_at_parked(conn, waits_for(row.kind, subject_of(row)), now=ctx.clock.now())
+        look_at_parked(conn, waits_for(row.kind, subject_of(row)), now=now)
     elif row.kind == QUARANTINED_ROW and "digest" in facts:
         conn.execute(
             update(quarantine)
             .where(quarantine.c.digest == facts["digest"], quarantine.c.resolved_at.is_(None))
-            .values(resolved_at=ctx.clock.now())
+            .values(resolved_at=now)
         )
 
 

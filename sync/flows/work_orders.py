@@ -17,12 +17,21 @@ from sync.clients.rows import Parsed
 from sync.domain.windows import days_between, grouped
 from sync.flows.context import MPSERVICES, MPW, Context
 from sync.flows.observed import Outcome, observe
-from sync.flows.pages import Pager
+from sync.flows.pages import Narrow, Pager, Read, Splits
+from sync.flows.paging import Paging
 from sync.flows.ranges import RangeSource, Span, read_ranges
-from sync.store.coverage import MPSERVICES_WORK_ORDERS, WORK_ORDERS, complete_days
+from sync.store.coverage import (
+    MPSERVICES_WORK_ORDERS,
+    WORK_ORDERS,
+    complete_days,
+    feed,
+    is_feed_outdated,
+    note_feed_read,
+)
+from sync.store.engine import lock_appends
 from sync.store.orders import save_work_orders
 from sync.store.quarantine import quarantine_rows, release_remote_ids
-from sync.store.runs import Counts
+from sync.store.runs import Counts, newest_run
 
 DATES: tuple[WorkOrderDate, ...] = ("start_on", "scheduled_on", "due_on", "completed_on")
 """An order may lack any of its four dates, so each is asked for (edge case M37)."""
@@ -44,7 +53,7 @@ def poll_work_orders_once(ctx: Context) -> Counts:
             "poll.mpw.work_orders",
             source=WORK_ORDERS,
             system=MPW,
-            work=lambda _run_id: read_ranges(ctx, work_order_source(client), due_spans(ctx)).outcome(),
+            work=lambda run_id: read_ranges(ctx, work_order_source(client, ctx), due_spans(ctx), run_id).outcome(),
         )
         counts.add(done.counts)
     services = ctx.mpservices_client()
@@ -54,32 +63,34 @@ def poll_work_orders_once(ctx: Context) -> Counts:
             "poll.mpservices.work_orders",
             source=MPSERVICES_WORK_ORDERS,
             system=MPSERVICES,
-            work=lambda _run_id: _poll_services(ctx, services),
+            work=lambda run_id: _poll_services(ctx, services, run_id),
         )
         counts.add(done.counts)
     return counts
 
 
-def work_order_source(client: MpwClient) -> RangeSource[WorkOrder]:
+def work_order_source(client: MpwClient, ctx: Context | None = None) -> RangeSource[WorkOrder]:
     """Return how MPW's work orders are read, by all four dates merged, and stored. One per pass."""
-    pagers = [Pager(_fetch_by(client, by), lambda row: row.number) for by in DATES]
+    paging = None if ctx is None else Paging(ctx, "work orders")
+    pagers = [Pager(_fetch_by(client, by), lambda row: row.number, paging, _splits_by(client, by)) for by in DATES]
 
-    def read(first: date, last: date) -> Parsed[WorkOrder]:
+    def read(first: date, last: date) -> Read[WorkOrder]:
         found: dict[str, WorkOrder] = {}
-        merged: Parsed[WorkOrder] = Parsed()
+        merged: Read[WorkOrder] = Read()
         unreadable: set[str] = set()
         for pager in pagers:
             parsed = pager.read(first, last)
             found.update((row.number, row) for row in parsed.rows)
             merged.bad.extend(row for row in parsed.bad if row.raw not in unreadable)
             unreadable.update(row.raw for row in parsed.bad)
+            merged.left.extend(parsed.left)
         merged.rows.extend(found.values())
         return merged
 
     return RangeSource(
         WORK_ORDERS,
         read=read,
-        save=lambda conn, rows, now: save_work_orders(conn, [_values(row, now) for row in rows]),
+        save=lambda conn, rows, now, _began_at: save_work_orders(conn, [_values(row, now) for row in rows]),
         identity=lambda row: row.number,
         day_of=lambda row: row.scheduled_on or row.due_on or row.completed_on,
     )
@@ -89,6 +100,25 @@ def _fetch_by(
     client: MpwClient, by: WorkOrderDate
 ) -> Callable[[date, date, int], tuple[Parsed[WorkOrder], Page | None]]:
     return lambda first, last, page: read_work_orders(client.work_orders(by, first, last, page=page).body)
+
+
+def _splits_by(client: MpwClient, by: WorkOrderDate) -> Splits[WorkOrder]:
+    """Return how a day that does not fit a page is read in parts: by status, and by the other three dates."""
+
+    def part(day: date, narrow: Narrow) -> tuple[Parsed[WorkOrder], Page | None]:
+        return read_work_orders(client.work_orders(by, day, day, status=narrow.status, also=narrow.other).body)
+
+    def belongs(row: WorkOrder, day: date) -> bool:
+        shown = {
+            "start_on": row.start_at,
+            "scheduled_on": row.scheduled_on,
+            "due_on": row.due_on,
+            "completed_on": row.completed_on,
+        }[by]
+        return str(shown or "")[:10] == day.isoformat()
+
+    others = tuple(other for other in DATES if other != by)
+    return Splits(part, belongs, lambda row: row.status, statuses=("Open", "Closed", "Completed"), dates=others)
 
 
 def _values(row: WorkOrder, now: datetime) -> dict[str, Any]:
@@ -118,11 +148,17 @@ def due_spans(ctx: Context) -> list[Span]:
     return grouped(days, apart_max=1, length_max=SPAN_DAYS_MAX)[::-1]
 
 
-def _poll_services(ctx: Context, client: MpservicesClient) -> Outcome:
+def _poll_services(ctx: Context, client: MpservicesClient, run_id: int) -> Outcome:
     """Read MPservices' two-day window; orders that left it stay as they were last seen (edge case S15)."""
+    began_at = ctx.clock.now()
     parsed = read_service_orders(client.work_orders().body)
     now = ctx.clock.now()
     with ctx.write() as conn:
+        lock_appends(conn)
+        if is_feed_outdated(feed(conn, MPSERVICES_WORK_ORDERS), run_id):
+            return Outcome(dropped=True)
+        read_no = max(run_id, newest_run(conn))
+        note_feed_read(conn, MPSERVICES_WORK_ORDERS, run_id=run_id, began_at=began_at, read_no=read_no)
         added, changed = take_service_orders(conn, parsed.rows, policy_day=ctx.policy.day, now=now)
         new_bad = quarantine_rows(conn, MPSERVICES_WORK_ORDERS, None, parsed.bad, now=now)
         read_well = [row.id for row in parsed.rows]

@@ -89,14 +89,27 @@ def save_item_state(conn: Connection, external_id: str, values: Mapping[str, Any
         )
 
 
-def forget_base(conn: Connection, external_ids: Iterable[str], *, now: datetime) -> None:
-    """Believe nothing of these items' stock in MPservices any more, and have them compared again."""
+def forget_base(conn: Connection, external_id: str, *, now: datetime) -> None:
+    """Believe in no stock of an item any more, until a patch has shown it."""
+    values: dict[str, Any] = {"base_quantity": None, "base_at": None, "base_place": None, "base_verified": False}
+    save_item_state(conn, external_id, values | {"base_cost": None})
+    mark_dirty(conn, [external_id], now=now)
+
+
+def forget_bases(conn: Connection, external_ids: Iterable[str], *, now: datetime) -> None:
+    """Believe in no stock of these items any more, as far as any is believed in: people did what we cannot know."""
     items = sorted(set(external_ids))
     nothing: dict[str, Any] = {"base_quantity": None, "base_at": None, "base_place": None, "base_verified": False}
     for chunk in chunks(items):
         known = item_states.c.external_id.in_(chunk)
-        conn.execute(update(item_states).where(known).values(**nothing, mps_quantity=None))
+        conn.execute(update(item_states).where(known).values(**nothing, base_cost=None, mps_quantity=None))
     mark_dirty(conn, items, now=now)
+
+
+def unfit_patches(conn: Connection, external_id: str) -> int:
+    """Return how many of an item's patches in a row made a movement that was not the expected one."""
+    query = select(item_states.c.unfit_patches).where(item_states.c.external_id == external_id)
+    return conn.execute(query).scalar_one_or_none() or 0
 
 
 def dirty_items(conn: Connection, *, now: datetime, after: str, limit: int) -> list[str]:
@@ -122,7 +135,7 @@ def mark_for_audit(conn: Connection, *, before: datetime, now: datetime, limit: 
         .where(
             item_states.c.managed,
             item_states.c.dirty_at.is_(None),
-            or_(item_states.c.audited_at.is_(None), item_states.c.audited_at < before),
+            or_(item_states.c.audited_at.is_(None), item_states.c.audited_at < before, item_states.c.audited_at > now),
         )
         .order_by(item_states.c.audited_at, item_states.c.external_id)
         .limit(limit)

@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
-from sqlalchemy import event, update
+from sqlalchemy import event, text, update
 
 from sync.domain.items import ItemMapping
 from sync.flows.reconcile import reconcile_once
 from sync.store.engine import Store
+from sync.store.exceptions import open_exceptions
 from sync.store.ledger import reverse_entries
 from sync.store.outbox import Which, discard, find_pushes, release
 from sync.store.schema import movement_lines
@@ -61,6 +62,30 @@ def test_without_the_marker_the_description_is_the_reference_alone(world: World)
     world.reconcile()
 
     assert fields(world.push())["description"] == "Folio-198"
+
+
+def test_a_push_that_was_never_sent_follows_the_marker_s_setting(world: World) -> None:
+    world.move("Outbound", ("P-1", "2", "25"))
+    world.reconcile()
+
+    world.rules(description_marker=False)
+    world.reconcile()
+    without = fields(world.push())["description"]
+    world.rules(description_marker=True)
+    world.reconcile()
+
+    assert without == "Folio-198"
+    assert fields(world.push())["description"] == "Folio-198 [mps-m1-1]"
+
+
+def test_a_description_is_cut_so_that_its_marker_survives_where_mpw_keeps_little(world: World) -> None:
+    world.erp("issuance", "erp-1", ISSUANCE | {"description": "Filter for the loader in the north yard"})
+    world.reconcile()
+    world.learn("description_max", "30")
+
+    world.reconcile()
+
+    assert fields(world.push())["description"] == "Filter for the lo [erp-1]"
 
 
 def test_a_second_pass_derives_nothing_and_leaves_no_run(world: World) -> None:
@@ -499,6 +524,30 @@ def test_a_fractional_issuance_waits_for_the_flag_and_is_never_rounded(world: Wo
     assert world.told() == []
 
 
+def test_a_fraction_waits_once_mpw_has_refused_one_whatever_the_setting(world: World) -> None:
+    world.rules(fractional_issuances=True)
+    world.learn("fractions_taken", "no")
+    world.move("Outbound", ("P-1", "1.5", "1"))
+
+    world.reconcile()
+    before = (world.pushes(), world.told())
+    world.set_learned("fractions_taken", "yes")
+    world.reconcile()
+
+    assert before == ([], [("fractional_issuance", "issuance mps-m1-1")])
+    assert fields(world.push())["quantity"] == Decimal("1.5")
+    assert world.told() == []
+
+
+def test_that_mpw_takes_fractions_sends_none_where_the_setting_says_no(world: World) -> None:
+    world.learn("fractions_taken", "yes")
+    world.move("Outbound", ("P-1", "1.5", "1"))
+
+    world.reconcile()
+
+    assert (world.pushes(), world.told()) == ([], [("fractional_issuance", "issuance mps-m1-1")])
+
+
 def test_a_factor_that_makes_it_whole_is_no_fraction(world: World) -> None:
     world.map(ItemMapping("X", "P-1", (MAIN,), Decimal("0.5")))
     world.move("Outbound", ("X", "4", "1"))
@@ -709,3 +758,45 @@ def test_events_of_a_day_are_dated_by_that_day(world: World) -> None:
     world.reconcile()
 
     assert fields(world.push())["created_on"] == date(2024, 3, 10).isoformat()
+
+
+@pytest.mark.parametrize("other", [{"quantity": "6"}, {"unit_cost": "3"}, {"item": "P-2"}])
+@pytest.mark.parametrize("mode", ["hold", "push"])
+def test_a_document_whose_key_mpw_has_for_something_else_is_a_persons_and_not_matched(
+    world: World, other: dict[str, str], mode: str
+) -> None:
+    world.routes(receipts=mode)
+    world.mpw_entry("receipt", "erp-1", **other)
+    world.erp("receipt", "erp-1", RECEIPT)
+
+    world.reconcile()
+    world.reconcile()
+
+    push = world.push()
+    assert (push.state, push.tries) == ("dead", 0)
+    with world.store.read() as conn:
+        assert [(row.kind, row.subject) for row in open_exceptions(conn)] == [("key_taken", str(push.id))]
+        assert conn.execute(text("select matched from v_events")).scalar_one() == 0
+    assert world.mpw.writes == []
+
+
+def test_what_appears_under_a_held_documents_key_and_is_something_else_is_a_persons(world: World) -> None:
+    world.routes(receipts="hold")
+    world.erp("receipt", "erp-1", RECEIPT)
+    world.reconcile()
+    assert world.push().state == "held"
+
+    world.mpw_entry("receipt", "erp-1", quantity="6")
+    world.reconcile()
+
+    assert world.push().state == "dead"
+
+
+def test_a_document_older_than_the_cut_is_not_compared(world: World) -> None:
+    world.rules(push_from=datetime(2024, 3, 20, tzinfo=UTC))
+    world.mpw_entry("receipt", "erp-1", quantity="6")
+    world.erp("receipt", "erp-1", RECEIPT)
+
+    world.reconcile()
+
+    assert world.pushes() == []
