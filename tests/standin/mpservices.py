@@ -9,7 +9,7 @@ from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from typing import Any, Literal
 from uuid import UUID
 
-from tests.standin.server import Refusal, Reply, Request, Vendor
+from tests.standin.server import RefusalError, Reply, Request, Vendor
 
 FEED, PATCH, CREATE = "GET FetchTenantsInventoryMovements", "PATCH UpdateProductStockCost", "POST CreateProduct"
 TOKEN = "token-of-the-standin"
@@ -90,10 +90,10 @@ class Mpservices(Vendor):
     def handle(self, request: Request) -> Reply:
         """Answer a request."""
         if request.headers.get("token") != TOKEN:
-            raise Refusal(401, "Invalid token")
+            raise RefusalError(401, "Invalid token")
         calls: dict[str, Callable[[Request], Reply]] = {FEED: self._feed, PATCH: self._patch, CREATE: self._create}
         if request.name not in calls:
-            raise Refusal(404, "Cannot " + request.name)
+            raise RefusalError(404, "Cannot " + request.name)
         return calls[request.name](request)
 
     def _feed(self, _: Request) -> Reply:
@@ -135,10 +135,10 @@ class Mpservices(Vendor):
         form = request.form
         missing = [name for name in ("external_id", "new_stock", "new_cost") if not form.get(name)]
         if missing:
-            raise Refusal(400, f"{missing[0]} is required")
+            raise RefusalError(400, f"{missing[0]} is required")
         product = self.products.get(form["external_id"])
         if product is None:
-            raise Refusal(404, "Product not found")
+            raise RefusalError(404, "Product not found")
         habits, old_cost = self.habits, product.cost
         stock = self._kept(Decimal(form["new_stock"]), habits.stock_decimals)
         cost = self._kept(Decimal(form["new_cost"]), habits.cost_decimals)
@@ -163,9 +163,9 @@ class Mpservices(Vendor):
         form = request.form
         missing = [n for n in ("bar_code", "product_name", "product_unit", "external_id") if not form.get(n)]
         if missing:
-            raise Refusal(400, f"{missing[0]} is required")
+            raise RefusalError(400, f"{missing[0]} is required")
         if form["external_id"] in self.products:
-            raise Refusal(409, "external_id already in use")
+            raise RefusalError(409, "external_id already in use")
         stock, cost = form.get("product_stock") or "0", form.get("weighted_average") or "0"
         self.add(form["external_id"], stock, cost, name=form["product_name"], unit=form["product_unit"])
         return Reply(200, {"success": True})

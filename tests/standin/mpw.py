@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
-from tests.standin.server import Refusal, Reply, Request, Vendor
+from tests.standin.server import RefusalError, Reply, Request, Vendor
 
 EMAIL, PASSWORD, PREFIX = "user@example.com", "welcome", "/api/v1/mpw"
 RECEIPT, ISSUANCE, INVENTORY, TRANSFER = (
@@ -118,7 +118,7 @@ class Mpw(Vendor):
             return self._log_in(request)
         since = self._tokens.get(request.headers.get("authorization", "").removeprefix("Bearer "))
         if since is None or self.clock.now() - since > LASTS:
-            raise Refusal(401, "Unauthorized")
+            raise RefusalError(401, "Unauthorized")
         calls: dict[str, Callable[[Request], Any]] = {
             "GET issuances": self._list_issuances,
             RECEIPT: self._post_receipt,
@@ -135,7 +135,7 @@ class Mpw(Vendor):
             "DELETE issuance": self._delete_issuances,
         }
         if request.name not in calls:
-            raise Refusal(404, "Not found")
+            raise RefusalError(404, "Not found")
         value = calls[request.name](request)
         return value if isinstance(value, Reply) else Reply(200, value)
 
@@ -145,7 +145,7 @@ class Mpw(Vendor):
         if not (form.get("email") == EMAIL and form.get("password") == PASSWORD) and not (
             f"\r\n\r\n{EMAIL}\r\n" in text and f"\r\n\r\n{PASSWORD}\r\n" in text  # multipart, as curl -F sends it
         ):
-            raise Refusal(401, "Unauthorized")
+            raise RefusalError(401, "Unauthorized")
         token = f"token.{len(self._tokens)}.x"
         self._tokens[token] = self.clock.now()
         return Reply(200, {"access_token": token})
@@ -156,7 +156,7 @@ class Mpw(Vendor):
         if "api_key" in query:
             found = [r for r in found if self._same_key(r.api_key, query["api_key"])]
             if not found and self.habits.missing == 404:
-                raise Refusal(404, "Receipt not found")
+                raise RefusalError(404, "Receipt not found")
         else:
             found = [r for r in found if r.on == query["date"]]
         if "part_number" in query:
@@ -178,7 +178,7 @@ class Mpw(Vendor):
         else:
             found = [p for p in self.parts if (p.part, p.warehouse) == (query["part_number"], query["warehouse_name"])]
         if not found and self.habits.missing == 404:
-            raise Refusal(404, "Inventory not found")
+            raise RefusalError(404, "Inventory not found")
         return [self._inventory(p) for p in found]
 
     def _page(self, request: Request, name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -202,7 +202,7 @@ class Mpw(Vendor):
         found = next((r for r in self.receipts if self._same_key(r.api_key, sent["api_key"])), None)
         if found is not None:
             if found.remaining != found.received:
-                raise Refusal(422, UNTOUCHABLE)
+                raise RefusalError(422, UNTOUCHABLE)
             found.part, found.warehouse, found.on = sent["part_number"], sent["warehouse_name"], sent["created_on"]
             found.received = found.remaining = quantity
             found.cost, found.fields = cost, more
@@ -216,10 +216,10 @@ class Mpw(Vendor):
         sent = _inner(request, "issuance", "part_number warehouse_name quantity created_on api_key")
         self._part(sent["part_number"], sent["warehouse_name"])
         if any(self._same_key(i.api_key, sent["api_key"]) for i in self.issuances):
-            raise Refusal(422, self.habits.exists)
+            raise RefusalError(422, self.habits.exists)
         quantity = Decimal(sent["quantity"])
         if quantity <= 0 or (quantity % 1 and not self.habits.fractions):
-            raise Refusal(422, "quantity must be an integer")
+            raise RefusalError(422, "quantity must be an integer")
         several = bool(sent.get("equipment_unit_number") or sent.get("work_order_sequential_id"))
         rows = self._issue(sent["part_number"], sent["warehouse_name"], sent["created_on"], quantity, several=several)
         for row in rows:
@@ -255,7 +255,7 @@ class Mpw(Vendor):
 
     def _approve(self, request: Request) -> Any:
         if request.path[1:] != ("approve",):
-            raise Refusal(404, "Not found")
+            raise RefusalError(404, "Not found")
         numbers = [int(text) for text in str(request.json["purchase_order_numbers"]).split(",")]
         done, errors = [], []
         for number in numbers:
@@ -270,16 +270,16 @@ class Mpw(Vendor):
     def _delete_receipt(self, request: Request) -> Any:
         found = [r for r in self.receipts if self._same_key(r.api_key, request.path[1])]
         if not found:
-            raise Refusal(404, "Receipt not found")
+            raise RefusalError(404, "Receipt not found")
         if any(r.remaining != r.received for r in found):
-            raise Refusal(422, "Receipt cannot be deleted: parts have been allocated from it.")
+            raise RefusalError(422, "Receipt cannot be deleted: parts have been allocated from it.")
         self.receipts = [r for r in self.receipts if r not in found]
         return {"api_key": request.path[1]}
 
     def _delete_issuances(self, request: Request) -> Any:
         found = [i for i in self.issuances if self._same_key(i.api_key, request.path[1])]
         if not found:
-            raise Refusal(404, "Issuance not found")
+            raise RefusalError(404, "Issuance not found")
         for row in found:
             self.deletes(row)
         return {"api_key": request.path[1]}
@@ -300,9 +300,9 @@ class Mpw(Vendor):
         if not several:
             most = layers[0].remaining if layers else Decimal(0)
             if quantity > most:
-                raise Refusal(422, self.habits.maximum.format(f"{most.normalize():f}"))
+                raise RefusalError(422, self.habits.maximum.format(f"{most.normalize():f}"))
         elif quantity > sum(layer.remaining for layer in layers):
-            raise Refusal(422, "There is not enough stock of this part.")
+            raise RefusalError(422, "There is not enough stock of this part.")
         rows: list[Issuance] = []
         for layer in layers:
             taken = min(quantity, layer.remaining)
@@ -322,7 +322,7 @@ class Mpw(Vendor):
 
     def _warehouse(self, name: str) -> None:
         if name not in self.warehouses:
-            raise Refusal(422, f"Warehouse {name} not found")
+            raise RefusalError(422, f"Warehouse {name} not found")
 
     def _part(self, part: str, warehouse: str, *, create: bool = False, api_key: str | None = None) -> Part:
         self._warehouse(warehouse)
@@ -330,7 +330,7 @@ class Mpw(Vendor):
             if (known.part, known.warehouse) == (part, warehouse):
                 return known
         if not create:
-            raise Refusal(422, f"Part {part} not found in {warehouse}")
+            raise RefusalError(422, f"Part {part} not found in {warehouse}")
         made = Part(next(self._ids), part, warehouse, api_key=api_key)
         self.parts.append(made)
         return made
@@ -464,24 +464,13 @@ def _inner(request: Request, envelope: str, required: str) -> dict[str, Any]:
     try:
         sent = request.json[envelope]
     except (ValueError, KeyError, TypeError):
-        raise Refusal(400, f"{envelope} is missing") from None
+        raise RefusalError(400, f"{envelope} is missing") from None
     for name in required.split():
         if sent.get(name) in (None, ""):
-            raise Refusal(422, f"{name} is required")
+            raise RefusalError(422, f"{name} is required")
     return dict(sent)
 
 
-_LISTED = frozenset(
-    [
-        "id",
-        "part_number",
-        "inventory_name",
-        "created_on",
-        "quantity",
-        "unit_cost",
-        "overdraft",
-        "description",
-        "warehouse_name",
-    ]
-)
+_LISTED = ("id", "part_number", "inventory_name", "created_on", "quantity", "unit_cost", "overdraft", "description")
+_LISTED += ("warehouse_name",)
 _INVENTORY_FIELDS = ("bin", "category", "description", "reorder_quantity", "low_stock_level")

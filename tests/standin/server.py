@@ -60,7 +60,7 @@ class Reply:
         return self.value if isinstance(self.value, bytes) else json.dumps(self.value, default=_number).encode()
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """The vendor understood and refused; nothing happened."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -100,7 +100,7 @@ class Vendor:
         self.clock = VendorClock(self.true)
 
     def handle(self, request: Request) -> Reply:
-        """Carry a request out; raises Refusal."""
+        """Carry a request out; raises RefusalError."""
         raise NotImplementedError
 
     def goes_wrong(self, name: str, **how: Any) -> Fault:
@@ -154,7 +154,7 @@ class Vendor:
     def _answer(self, request: Request) -> Reply:
         try:
             return self.handle(request)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             return refusal.reply
 
 
@@ -194,7 +194,7 @@ def serving(vendor: Vendor, prefix: str = "") -> Iterator[str]:
             self.wfile.write(body)
             self.wfile.flush()
 
-        do_GET = do_POST = do_PATCH = do_DELETE = answer
+        do_GET = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815 - named by http.server
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -1,4 +1,4 @@
-"""The real program against the stand-in: real cycles, real HTTP, a real database; what came of it by the public views."""
+"""The real program against the stand-in: real cycles, HTTP and databases; what came of it by the public views."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -30,14 +30,14 @@ from sync.store.reports import Record, needs_a_person, rows, view
 from tests.standin import mpservices, mpw
 from tests.standin.mpservices import Mpservices
 from tests.standin.mpw import Mpw
-from tests.standin.server import Reply, serving
+from tests.standin.server import serving
 from tests.standin.times import OurClock, TrueTime
 
 MAIN, OTHER, PART = "Warehouse #1", "WH2", "P-1"
 ROOT = Path(__file__).parents[2]
 OPEN = ["ready", "sending", "unknown"]
-CYCLES_MAX = 60
-"""Five hours of cycles: what has not come to rest by then never will."""
+CYCLES_MAX = 36
+"""Three hours of cycles: what has not come to rest by then never will."""
 
 
 @dataclass
@@ -119,7 +119,9 @@ class World:
         done = CliRunner().invoke(main, list(arguments), env=self.environment())
         return done.exit_code, done.output
 
-    def cycle_killed(self, vendor: Mpw | Mpservices, name: str, *, effect: bool) -> None:
+    def cycle_killed(
+        self, vendor: Mpw | Mpservices, name: str, *, effect: bool, then: Callable[[], object] = lambda: None
+    ) -> None:
         """Run a cycle in a process that is killed (-9) when it sends such a request, before or after its effect."""
         self.restart()
         self.true.advance(timedelta(minutes=5))
@@ -129,6 +131,7 @@ class World:
         def kill() -> None:
             started[0].send_signal(signal.SIGKILL)
             started[0].wait(10)
+            then()
 
         fault = vendor.goes_wrong(name, effect="now" if effect else "never", answer="lost", after=kill)
         program = [sys.executable, "-m", "tests.standin.one_cycle"]
@@ -242,8 +245,3 @@ def standin_world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
             yield world
         finally:
             world.restart()
-
-
-def nothing_meant(vendor_answer: Any) -> Reply:
-    """A 200 that proves nothing."""
-    return Reply(200, vendor_answer)
