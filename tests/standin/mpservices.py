@@ -63,7 +63,11 @@ class Line:
 
 @dataclass
 class Movement:
-    """A movement. `echo_of`: the stock and cost that a patch asked for, where one made it; None: people did."""
+    """A movement.
+
+    `echo_of`: the stock and cost that a patch asked for, where one made it; None: people did. `garbled`:
+    what its first line shows instead of what is true.
+    """
 
     id: str
     type: str
@@ -73,6 +77,7 @@ class Movement:
     signed: bool = False
     shown_from: datetime | None = None
     echo_of: tuple[str, str] | None = None
+    garbled: dict[str, Any] = field(default_factory=dict)
 
 
 class Mpservices(Vendor):
@@ -122,7 +127,7 @@ class Mpservices(Vendor):
             }
             if line.external_id is not None:
                 shown["item_external_id"] = line.external_id
-            lines.append(shown)
+            lines.append(shown if lines else shown | movement.garbled)
         return {
             "id": movement.id,
             "reference": movement.reference,
@@ -194,6 +199,7 @@ class Mpservices(Vendor):
         back: timedelta = timedelta(),
         shown_after: timedelta = timedelta(),
         external: bool = True,
+        garbled: dict[str, Any] | None = None,
     ) -> str:
         """Let a person move stock, at the product's present cost or another one; return the movement's id.
 
@@ -215,6 +221,7 @@ class Mpservices(Vendor):
                 reference="Folio-198",
             )
             movement.created_at -= back
+            movement.garbled = garbled or {}
             if shown_after:
                 movement.shown_from = self.clock.now() + shown_after
             return movement.id

@@ -86,13 +86,13 @@ class World:
         return report
 
     def rests(self, *, minutes: float = 5) -> int:
-        """Run cycles until three in a row wrote nothing and nothing is under way; return how many that took."""
+        """Run cycles until two in a row wrote nothing and nothing is under way; return how many that took."""
         quiet = 0
         for n in range(CYCLES_MAX):
             before = self.writes()
             self.cycle(minutes=minutes)
             quiet = quiet + 1 if self.writes() == before and not self.view("v_outbox", state=OPEN) else 0
-            if quiet == 3:
+            if quiet == 2:
                 return n + 1
         raise AssertionError(f"{CYCLES_MAX} cycles and it still writes: {self.view('v_outbox', state=OPEN)}")
 
