@@ -12,12 +12,9 @@ from typing import Any, Literal
 from tests.standin.server import RefusalError, Reply, Request, Vendor
 
 EMAIL, PASSWORD, PREFIX = "user@example.com", "welcome", "/api/v1/mpw"
-RECEIPT, ISSUANCE, INVENTORY, TRANSFER = (
-    "POST receipts",
-    "POST issuances",
-    "POST inventories",
-    "POST inventory_transfers",
-)
+RECEIPT, ISSUANCE, INVENTORY = "POST receipts", "POST issuances", "POST inventories"
+TRANSFER, APPROVE = "POST inventory_transfers", "POST purchase_orders"
+DELETE_RECEIPT, DELETE_ISSUANCE = "DELETE receipt", "DELETE issuance"
 UNTOUCHABLE = (
     "Receipt found but cannot be updated. Check to ensure that parts have not already been allocated from this "
     "Receipt, and that your user account has the necessary permissions to update Receipts."
@@ -472,5 +469,5 @@ def _inner(request: Request, envelope: str, required: str) -> dict[str, Any]:
 
 
 _LISTED = ("id", "part_number", "inventory_name", "created_on", "quantity", "unit_cost", "overdraft", "description")
-_LISTED += ("warehouse_name",)
+_LISTED = (*_LISTED, "warehouse_name")
 _INVENTORY_FIELDS = ("bin", "category", "description", "reorder_quantity", "low_stock_level")

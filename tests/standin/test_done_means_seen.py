@@ -449,3 +449,8 @@ def test_an_approval_that_a_poll_saw_is_not_repeated_after_a_person_withdrew_it(
 def sent(world: World, name: str) -> Any:
     """Return what tells whether such a write has reached MPW."""
     return lambda _: bool(world.mpw.asked(name))
+
+
+def of_day(day: str) -> Any:
+    """Return what tells whether a read is of a day."""
+    return lambda request: request.query.get("date") == day

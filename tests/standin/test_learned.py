@@ -1,0 +1,197 @@
+"""Section 5: what the vendors do and do not say is learnt from ordinary work, shown, used, and doubted."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.standin.mpw import ISSUANCE
+from tests.standin.world import MAIN, PART, World
+
+
+def fact(world: World, system: str, *words: str) -> dict[str, Any]:
+    """Return the only learnt fact of a system whose name has these words."""
+    rows = world.view("v_learned", system=system)
+    found = [row for row in rows if all(word in row["fact"] for word in words)]
+    assert len(found) == 1, f"{words} among {[row['fact'] for row in rows]}"
+    assert found[0]["evidence"]
+    assert found[0]["seen_at"]
+    return found[0]
+
+
+@pytest.mark.parametrize("decimals", [2, 0])
+@pytest.mark.parametrize("cuts", [False, True], ids=["rounds", "cuts"])
+def test_the_decimals_that_mpservices_keeps_of_a_cost_are_learnt(world: World, decimals: int, cuts: bool) -> None:
+    world.mps.habits.cost_decimals, world.mps.habits.cuts = decimals, cuts
+    for cost in ("3.777777", "4.666666", "5.888888"):
+        world.mpw.receives(PART, 5, cost, MAIN)
+        world.rests()
+
+    assert str(decimals) in fact(world, "mpservices", "cost", "decimals")["value"]
+
+
+def test_the_decimals_that_mpservices_keeps_of_a_stock_are_learnt(world: World) -> None:
+    world.mps.habits.stock_decimals = 1
+    for quantity in ("5.6789", "1.2345", "0.5151"):
+        world.mpw.receives(PART, quantity, 10, MAIN)
+        world.rests()
+
+    assert "1" in fact(world, "mpservices", "stock", "decimals")["value"]
+
+
+@pytest.mark.parametrize("survives", [True, False])
+def test_whether_the_mark_survives_is_learnt(world: World, survives: bool) -> None:
+    world.mps.habits.cost_decimals = None if survives else 2
+    for _ in range(3):
+        world.mpw.receives(PART, 5, 10, MAIN)
+        world.rests()
+
+    value = fact(world, "mpservices", "mark")["value"].lower()
+    assert (value in ("yes", "true", "1")) is survives
+
+
+def test_a_vendor_that_shows_the_old_cost_does_not_teach_that_the_mark_survives(world: World) -> None:
+    world.mps.habits.echo_cost = "old"
+    for _ in range(4):
+        world.mpw.receives(PART, 5, 10, MAIN)
+        world.rests()
+
+    marks = [row for row in world.view("v_learned", system="mpservices") if "mark" in row["fact"]]
+    assert all(row["value"].lower() not in ("yes", "true", "1") for row in marks)
+
+
+@pytest.mark.parametrize("echoes", [True, False])
+def test_whether_a_patch_of_nothing_makes_a_movement_is_learnt(fresh: World, echoes: bool) -> None:
+    fresh.mps.habits.echo_of_nothing = echoes
+    fresh.rests()
+    for cost in (11, 12, 13):
+        fresh.mpw.receipts[0].cost = fresh.mpw.receipts[0].cost * 0 + cost
+        fresh.rests()
+
+    value = fact(fresh, "mpservices", "zero")["value"].lower()
+    assert (value in ("yes", "true", "1")) is echoes
+
+
+@pytest.mark.parametrize("by_calendar", [False, True], ids=["rolling", "by calendar"])
+def test_the_reach_of_the_window_and_its_kind_are_learnt(world: World, by_calendar: bool) -> None:
+    world.mps.habits.by_calendar = by_calendar
+    world.mps.habits.reach = timedelta(hours=24 if by_calendar else 48)
+    for _ in range(40):
+        world.mps.moves(PART, -1)
+        world.mps.moves(PART, 1)
+        world.cycle(minutes=120)
+
+    facts = {row["fact"]: row["value"] for row in world.view("v_learned", system="mpservices")}
+    told = " ".join(f"{name} {value}" for name, value in facts.items() if "window" in name or "reach" in name)
+    assert told
+    assert ("calendar" in told) is by_calendar
+
+
+@pytest.mark.parametrize("honoured", [True, False])
+def test_whether_page_is_honoured_is_learnt(world: World, honoured: bool) -> None:
+    world.mpw.habits.page_honoured, world.mpw.habits.page_size = honoured, 3
+    for n in range(5):
+        day = (world.mpw.today - timedelta(days=n % 2)).isoformat()
+        world.mpw.orders_some(1000 + n, created_on=day)
+    world.cycle(2)
+
+    assert len(world.view("v_purchase_orders")) == 5
+    assert (fact(world, "mpw", "page")["value"].lower() in ("yes", "true", "1")) is honoured
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_whether_the_descriptions_marker_survives_is_learnt(world: World, kept: bool) -> None:
+    world.mpw.habits.description_kept = kept
+    for _ in range(3):
+        world.mps.moves(PART, -1)
+        world.rests()
+
+    assert world.stocks() == (97, 97)
+    value = fact(world, "mpw", "marker")["value"].lower()
+    assert (value in ("yes", "true", "1")) is kept
+
+
+def test_how_long_a_description_may_be_is_learnt_and_the_marker_still_counts(world: World) -> None:
+    world.mpw.habits.description_max = 30
+    for n in range(3):
+        world.erp_issuance(f"IS-{n}", 1, description="x" * 60)
+        world.rests()
+
+    assert world.mpw.stock(PART, MAIN) == 97
+    assert world.pushed() == [ISSUANCE] * 3
+    assert "30" in fact(world, "mpw", "description")["value"]
+
+
+def test_the_wording_of_exists_is_learnt(world: World) -> None:
+    world.mpw.goes_wrong(ISSUANCE, answer="lost")
+    world.mpw.habits.exists = "La clave ya existe"
+    world.mpw.habits.description_kept = False
+    world.mps.moves(PART, -2)
+    world.cycle(12)
+
+    assert world.stocks() == (98, 98)
+    assert "La clave ya existe" in fact(world, "mpw", "exists")["value"]
+
+
+def test_the_wording_of_maximum_is_learnt_from_a_split(world: World) -> None:
+    world.mpw.receives(PART, 5, 10, MAIN)
+    world.mpw.habits.maximum = "Solo quedan {} en este recibo"
+    world.rests()
+    world.mps.moves(PART, -103)
+    world.cycle(8)
+
+    assert world.stocks() == (2, 2)
+    assert "Solo quedan" in fact(world, "mpw", "maximum")["value"]
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_whether_fractions_are_taken_is_learnt(world: World, taken: bool) -> None:
+    world.restart(MPW_FRACTIONAL_ISSUANCES="true")
+    world.mpw.habits.fractions = taken
+    world.mps.moves(PART, "-1.5")
+    world.cycle(4)
+
+    assert (fact(world, "mpw", "fraction")["value"].lower() in ("yes", "true", "1")) is taken
+
+
+def test_what_contradicts_a_learnt_fact_is_told(world: World) -> None:
+    world.mpw.receives(PART, 5, 10, MAIN)
+    world.rests()
+    world.mpw.receives(PART, 5, 10, MAIN)
+    world.rests()
+    before = world.told()
+    world.mps.habits.cost_decimals = 1
+    for cost in ("3.777777", "4.666666", "5.888888"):
+        world.mpw.receives(PART, 5, cost, MAIN)
+        world.rests()
+
+    assert before == []
+    assert world.ever_told(), "the mark no longer survives, and a cost is kept with other decimals"
+    assert world.stocks()[0] == world.stocks()[1]
+
+
+def test_what_a_person_sets_stands(world: World) -> None:
+    world.mpw.habits.page_honoured, world.mpw.habits.page_size = False, 3
+    code, said = world.mpsync("learned", "set", "mpw.page_honoured", "yes", "--why", "we asked them")
+    code = code or 0
+    for n in range(5):
+        world.mpw.orders_some(1000 + n, created_on=(world.mpw.today - timedelta(days=n % 2)).isoformat())
+    world.cycle(2)
+
+    listed = json.loads(world.mpsync("learned", "list", "--json")[1])
+    assert code == 0, said
+    assert "we asked them" in json.dumps(listed)
+
+
+def test_doctor_shows_what_was_learnt(world: World) -> None:
+    world.mpw.receives(PART, 5, 10, MAIN)
+    world.rests()
+    names = [row["fact"] for row in world.view("v_learned")]
+
+    _, said = world.mpsync("doctor")
+
+    assert names
+    assert any(name in said or name.replace("_", " ") in said for name in names)
