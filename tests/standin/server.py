@@ -113,6 +113,10 @@ class Vendor:
         """Return the requests of a name, in order."""
         return [request for request in self.requests if request.name == name]
 
+    def writes(self) -> list[str]:
+        """Return the names of all writes that arrived, in order."""
+        return [r.name for r in self.requests if r.method != "GET" and r.path[0] != "authentication"]
+
     def respond(self, request: Request) -> Reply | None:
         """Return the answer to a request, None: the connection is cut."""
         self.true.advance(TAKES)

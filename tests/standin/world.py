@@ -218,12 +218,11 @@ class World:
 
     def writes(self) -> list[str]:
         """Return the names of all writes that reached a vendor."""
-        everything = [*self.mpw.requests, *self.mps.requests]
-        return [r.name for r in everything if r.method != "GET" and r.path[0] != "authentication"]
+        return [*self.mpw.writes(), *self.mps.writes()]
 
     def pushed(self) -> list[str]:
         """Return the names of the writes that reached MPW."""
-        return [r.name for r in self.mpw.requests if r.method != "GET" and r.path[0] != "authentication"]
+        return self.mpw.writes()
 
     def states(self, **where: Any) -> list[str]:
         """Return the states of pushes."""
