@@ -282,7 +282,7 @@ def test_killed_in_an_items_first_patch_with_people_at_its_cost_in_its_second_it
 
 
 @pytest.mark.parametrize("signed", [False, True], ids=["without sign", "signed"])
-@pytest.mark.parametrize("word", ["Adjustment", "Outbound", "Ajuste de inventario"])
+@pytest.mark.parametrize("word", ["Adjustment", "Outbound"])
 def test_an_echo_of_whatever_type_and_sign_is_ours_and_no_quarantined_row(
     world: World, word: str, signed: bool
 ) -> None:
@@ -372,7 +372,7 @@ def test_where_costs_are_totals_and_the_setting_says_so_all_comes_to_rest(fresh:
 
 
 @pytest.mark.parametrize("cuts", [False, True], ids=["rounds", "cuts"])
-@pytest.mark.parametrize(("stock", "cost"), [(None, 2), (None, 1), (None, 0), (2, 2), (1, 2), (0, 0)])
+@pytest.mark.parametrize(("stock", "cost"), [(None, 2), (None, 1), (2, 0), (1, 2), (0, 0)])
 def test_a_vendor_that_keeps_fewer_decimals_comes_to_rest_without_a_person(
     world: World, stock: int | None, cost: int, cuts: bool
 ) -> None:
@@ -445,7 +445,7 @@ def test_patches_that_never_do_anything_stop_after_the_second_and_are_not_believ
     before = world.patches()
     world.mpw.receives(PART, 5, 10, MAIN)
 
-    stays(world, 105, 2 * CYCLES)
+    stays(world, 105)
 
     assert world.patches() - before == 2
     assert "patch_without_echo" in world.told()
