@@ -219,7 +219,6 @@ def test_a_transfer_that_may_have_happened_is_never_sent_again(world: World, ans
 @pytest.mark.parametrize("said", [{}, {"success": True}, {"id": 5}], ids=str)
 def test_a_product_is_created_once_whatever_the_2xx_holds(world: World, said: Any) -> None:
     world.mpw.adds("P-7", MAIN, 20, 3)
-    world.maps((PART, PART, (MAIN,), 1), ("P-7", "P-7", (MAIN,), 1))
     world.mps.goes_wrong(CREATE, answer=Reply(200, said))
     world.erp("product", "PR-1", bar_code="P-7", product_name="Seven", product_unit="Pieces", external_id="P-7")
     world.cycle(6)
@@ -231,7 +230,6 @@ def test_a_product_is_created_once_whatever_the_2xx_holds(world: World, said: An
 
 def test_a_product_that_was_never_made_is_not_posted_again_for_proof(world: World) -> None:
     world.mpw.adds("P-7", MAIN, 20, 3)
-    world.maps((PART, PART, (MAIN,), 1), ("P-7", "P-7", (MAIN,), 1))
     world.restart(SYNC_ROUTE_PRODUCTS="push")
     world.mps.goes_wrong(CREATE, effect="never", answer=Reply(200, {"success": True}), times=100)
     world.erp("product", "PR-1", bar_code="P-7", product_name="Seven", product_unit="Pieces", external_id="P-7")

@@ -269,7 +269,6 @@ def test_killed_in_an_items_first_patch_with_people_at_its_cost_in_its_second_it
 ) -> None:
     fresh.mps.habits.stamps = timedelta(seconds=1)
     fresh.cycle_killed(fresh.mps, PATCH, effect=effect, then=lambda: fresh.mps.moves(PART, -4))
-    fresh.wait_for_the_lease()
 
     fresh.rests()
 

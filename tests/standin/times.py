@@ -34,11 +34,15 @@ class TrueTime:
 
 
 class OurClock:
-    """The clock of the machine that the program runs on; `ahead` of the true time, or behind where below zero."""
+    """The clock of the machine that the program runs on; `ahead` of the true time, or behind where below zero.
 
-    def __init__(self, true: TrueTime, ahead: timedelta = timedelta()) -> None:
+    `server`: the clock of the machine that a PostgreSQL database runs on, which is always right.
+    """
+
+    def __init__(self, true: TrueTime, ahead: timedelta = timedelta(), *, server: bool = False) -> None:
         self.true = true
         self.ahead = ahead
+        self.server: OurClock = self if server else OurClock(true, server=True)
 
     def now(self) -> datetime:
         """Return the instant it shows."""

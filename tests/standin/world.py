@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -16,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from sqlalchemy import text
 
 from sync.app import App, open_app
@@ -114,10 +114,14 @@ class World:
         """Run a command as a person does, at the program's own time; return its exit code and what it printed."""
         self.monkeypatch.setattr("sync.app.SystemClock", lambda: self.clock)
         from sync.__main__ import main
-        from sync.cli.output import Output  # noqa: F401 - the command line is loaded before its clock is asked for
+        from sync.__main__ import main
 
-        done = CliRunner().invoke(main, list(arguments), env=self.environment())
-        return done.exit_code, done.output
+        said = io.StringIO()
+        with self.monkeypatch.context() as patch, redirect_stdout(said), redirect_stderr(said):
+            for name, value in self.environment().items():
+                patch.setenv(name, value)
+            code = main(list(arguments))
+        return code, said.getvalue()
 
     def cycle_killed(
         self, vendor: Mpw | Mpservices, name: str, *, effect: bool, then: Callable[[], object] = lambda: None
@@ -125,7 +129,8 @@ class World:
         """Run a cycle in a process that is killed (-9) when it sends such a request, before or after its effect."""
         self.restart()
         self.true.advance(timedelta(minutes=5))
-        environment = self.environment() | {"STANDIN_NOW": self.clock.now().isoformat(), "PYTHONPATH": str(ROOT)}
+        times = {"STANDIN_NOW": self.true.now().isoformat(), "STANDIN_AHEAD": str(self.clock.ahead.total_seconds())}
+        environment = self.environment() | times | {"PYTHONPATH": str(ROOT)}
         started: list[subprocess.Popen[bytes]] = []
 
         def kill() -> None:
@@ -139,12 +144,6 @@ class World:
         _, complaint = started[0].communicate(timeout=60)
         assert started[0].returncode == -signal.SIGKILL, complaint.decode()
         assert fault.times == 0
-
-    def wait_for_the_lease(self) -> None:
-        """Let a killed leader's lease run out; on PostgreSQL the server's own clock counts, so its row is put back."""
-        if not self.database_url.startswith("sqlite"):
-            with self.app().store.write() as conn:
-                conn.execute(text("update leases set expires_at = expires_at - interval '1 minute'"))
 
     # ------------------------------------------------------------------ what people and the ERP tell the program
 
