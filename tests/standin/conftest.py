@@ -14,7 +14,7 @@ from tests.standin.world import World, standin_world
 def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A world whose program has read both vendors once."""
     with standin_world(database_url, monkeypatch) as made:
-        made.rests()
+        made.cycle(2)
         yield made
 
 

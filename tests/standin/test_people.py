@@ -10,7 +10,7 @@ import pytest
 from tests.standin.mpw import DELETE_ISSUANCE, DELETE_RECEIPT, ISSUANCE, RECEIPT
 from tests.standin.world import MAIN, PART, World
 
-CYCLES = 6
+CYCLES = 4
 
 
 def left_alone(world: World, theirs: Any) -> None:
