@@ -85,7 +85,7 @@ class Fault:
     times: int = 1
 
 
-@dataclass
+@dataclass(repr=False)
 class Vendor:
     """One vendor: its clock, its faults, and what was asked of it. A subclass answers."""
 

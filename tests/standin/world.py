@@ -40,7 +40,7 @@ CYCLES_MAX = 36
 """Three hours of cycles: what has not come to rest by then never will."""
 
 
-@dataclass
+@dataclass(repr=False)
 class World:
     """Both vendors, the program's settings and clock, and what a test does with them."""
 
