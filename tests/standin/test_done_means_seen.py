@@ -25,7 +25,9 @@ HOLLOW: dict[str, Any] = {
 }
 hollow = pytest.mark.parametrize("said", HOLLOW.values(), ids=HOLLOW.keys())
 some_hollow = pytest.mark.parametrize(
-    "said", [HOLLOW[name] for name in ("an empty object", "success false", "an empty body")], ids=["{}", "false", "empty"]
+    "said",
+    [HOLLOW[name] for name in ("an empty object", "success false", "an empty body")],
+    ids=["{}", "false", "empty"],
 )
 took_effect = pytest.mark.parametrize("effect", ["never", "now"], ids=["nothing done", "done"])
 
