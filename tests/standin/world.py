@@ -114,7 +114,6 @@ class World:
         """Run a command as a person does, at the program's own time; return its exit code and what it printed."""
         self.monkeypatch.setattr("sync.app.SystemClock", lambda: self.clock)
         from sync.__main__ import main
-        from sync.__main__ import main
 
         said = io.StringIO()
         with self.monkeypatch.context() as patch, redirect_stdout(said), redirect_stderr(said):
