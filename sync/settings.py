@@ -129,7 +129,7 @@ class Settings(BaseSettings):
     sync_poll_deep_seconds: SecondsSetting = _text("86400", "how often the last 45 days are read")
     sync_poll_movements_seconds: SecondsSetting = _text("300", "how often MPservices' movements are read")
     sync_poll_orders_seconds: SecondsSetting = _text("900", "how often orders are read")
-    sync_request_timeout_seconds: SecondsSetting = _text("30", "for a whole request; 0: an hour")
+    sync_request_timeout_seconds: SecondsSetting = _text("30", "for a request; a push takes up to four; 0: an hour")
     sync_retry_base_seconds: SecondsSetting = _text("15", "first back-off step")
     sync_late_arrival_seconds: SecondsSetting = _text("900", "how long a timed-out write may still land at the vendor")
     sync_http_address: AddressSetting = _text(

@@ -46,6 +46,12 @@ class Policy:
     keep_runs: timedelta | None = timedelta(days=90)  # None: for ever
     keep_done: timedelta | None = timedelta(days=400)
     keep_raw: timedelta | None = timedelta(days=400)
+    mpservices_ahead: timedelta = timedelta(0)  # how far its clock is ahead, as learnt
+
+    @property
+    def push_from_there(self) -> datetime:
+        """The go-live cut by MPservices' clock, which its movements' createdAt is of."""
+        return self.push_from + self.mpservices_ahead
 
     def route(self, name: str) -> str:
         """Return `off`, `hold` or `push` for a route."""

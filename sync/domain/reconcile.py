@@ -211,7 +211,7 @@ def is_before_cut(origin: Origin, policy: Policy) -> bool:
     Movements carry an instant; ERP documents a day, and the cut's own day is not before it.
     """
     if origin.occurred_at is not None:
-        return origin.occurred_at < policy.push_from
+        return origin.occurred_at < policy.push_from_there
     return origin.occurred_on < policy.day(policy.push_from)
 
 

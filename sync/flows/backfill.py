@@ -337,11 +337,11 @@ def _backfill_ranges(
     spans = _plan_ranges(ctx, source, first, last, again)
     done.skipped_days += max(0, (last - first).days + 1 - sum((end - start).days + 1 for start, end in spans))
 
-    def work(_run_id: int) -> Outcome:
+    def work(run_id: int) -> Outcome:
         finished = (
-            read_ranges(ctx, order_source(client), spans, progress=progress)
+            read_ranges(ctx, order_source(client), spans, run_id, progress=progress)
             if source == PURCHASE_ORDERS
-            else read_ranges(ctx, work_order_source(client), spans, progress=progress)
+            else read_ranges(ctx, work_order_source(client), spans, run_id, progress=progress)
         )
         done.failed.extend(finished.failed)
         return finished.outcome()

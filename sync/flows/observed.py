@@ -9,6 +9,7 @@ from datetime import timedelta
 import structlog
 
 from sync.errors import AuthError, RemoteError
+from sync.flows.clocks import note_clocks
 from sync.flows.context import Context
 from sync.store.coverage import note_feed_error, note_feed_read
 from sync.store.engine import lock_appends
@@ -22,12 +23,13 @@ class Outcome:
     """What a flow did, and the first thing that went wrong (None: nothing did).
 
     `ahead`: by how much the vendor's clock was ahead of ours when it answered, or up to a second more; None: its
-    answer bore no date.
+    answer bore no date. `dropped`: another run's answer, which may be newer, was taken in while this one was fetched.
     """
 
     counts: Counts = field(default_factory=Counts)
     error: str | None = None
     ahead: timedelta | None = None
+    dropped: bool = False
 
 
 def observe(ctx: Context, flow: str, *, source: str, system: str, work: Callable[[int], Outcome]) -> Outcome:
@@ -41,6 +43,8 @@ def observe(ctx: Context, flow: str, *, source: str, system: str, work: Callable
         run_id = start_run(conn, flow, now=began_at)
     try:
         outcome = work(run_id)
+        if outcome.error is None:
+            ctx.resume(system)
     except AuthError as error:
         ctx.pause(system, error)
         outcome = Outcome(error=error.message)
@@ -48,12 +52,14 @@ def observe(ctx: Context, flow: str, *, source: str, system: str, work: Callable
         outcome = Outcome(error=error.message)
     with ctx.write() as conn:
         lock_appends(conn)  # one at a time: a source's first two readers would both insert its row
-        end_run(conn, run_id, now=ctx.clock.now(), counts=outcome.counts, error=outcome.error)
+        now = ctx.clock.now()
+        end_run(conn, run_id, now=now, counts=outcome.counts, error=outcome.error, dropped=outcome.dropped)
         if outcome.error is not None:
-            turned = note_feed_error(conn, source, outcome.error, now=ctx.clock.now())
+            turned = note_feed_error(conn, source, outcome.error, now=now)
         else:
-            turned = note_feed_read(conn, source, began_at=began_at)
+            turned = not outcome.dropped and note_feed_read(conn, source, run_id=run_id, began_at=began_at)
     _log(flow, source, outcome, turned=turned)
+    note_clocks(ctx)
     return outcome
 
 

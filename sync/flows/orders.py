@@ -41,7 +41,7 @@ def poll_orders_once(ctx: Context) -> Counts:
         "poll.mpw.purchase_orders",
         source=PURCHASE_ORDERS,
         system=MPW,
-        work=lambda _run_id: _poll(ctx, client),
+        work=lambda run_id: _poll(ctx, client, run_id),
     ).counts
 
 
@@ -97,8 +97,8 @@ def order_terms(order: PurchaseOrder) -> str:
     return terms_digest(order.total_cost, ((line.part_number, line.quantity, line.unit_cost) for line in order.items))
 
 
-def _poll(ctx: Context, client: MpwClient) -> Outcome:
-    return read_ranges(ctx, order_source(client), due_spans(ctx)).outcome()
+def _poll(ctx: Context, client: MpwClient, run_id: int) -> Outcome:
+    return read_ranges(ctx, order_source(client), due_spans(ctx), run_id).outcome()
 
 
 def due_spans(ctx: Context) -> list[Span]:

@@ -128,7 +128,7 @@ def rules_of(ctx: Context, conn: Connection) -> dict[str, Any]:
         "warehouse": policy.warehouse,
         "create_parts": policy.create_parts,
         "fractional_issuances": policy.fractional_issuances,
-        "push_from": policy.push_from.isoformat(),
+        "push_from": policy.push_from_there.isoformat(),
         "product_path": bool(policy.create_product_path),
         "mpw": ctx.mpw is not None,
         "items": int(fact(conn, ITEMS_VERSION) or 0),
@@ -360,8 +360,8 @@ def _approve_by_policy(ctx: Context, work: _Pass) -> None:
 def approvals_by_policy(conn: Connection, ctx: Context) -> list[NewPush]:
     """Return the approvals that SYNC_APPROVE_UP_TO makes of orders that nobody has given an approval yet."""
     policy, now = ctx.policy, ctx.clock.now()
-    if policy.approve_up_to is None or policy.route("approvals") == "off":
-        return []
+    if policy.approve_up_to is None or policy.route("approvals") == "off" or not ctx.is_timely():
+        return []  # how long an order has been unchanged is told by the clock, and an approval cannot be undone
     orders = small_open_orders(
         conn,
         up_to=policy.approve_up_to,

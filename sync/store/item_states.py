@@ -112,7 +112,7 @@ def mark_for_audit(conn: Connection, *, before: datetime, now: datetime, limit: 
         .where(
             item_states.c.managed,
             item_states.c.dirty_at.is_(None),
-            or_(item_states.c.audited_at.is_(None), item_states.c.audited_at < before),
+            or_(item_states.c.audited_at.is_(None), item_states.c.audited_at < before, item_states.c.audited_at > now),
         )
         .order_by(item_states.c.audited_at, item_states.c.external_id)
         .limit(limit)

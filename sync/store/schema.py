@@ -139,12 +139,14 @@ coverage = Table(
     Column("complete", Boolean, nullable=False, server_default=false()),
     Column("rows", Integer, nullable=False, server_default="0"),
     Column("last_read_at", Instant),  # last successful read
-    Column("fetch_began_at", Instant),  # when the stored read's fetch began: an older one is dropped
+    Column("fetch_began_at", Instant),  # when the stored read's fetch began; null: our clock was wrong then
     Column("digest", Text),  # of the body; null: always read in full
     Column("parser", Integer, nullable=False, server_default="0"),
     Column("unclean", Boolean, nullable=False, server_default=false()),  # holds missing or quarantined rows
     Column("error", Text),
     Column("error_at", Instant),
+    Column("began_no", Id),  # the run that made the stored read: drawn before its fetch began
+    Column("read_no", Id),  # the newest run when it was taken in: reads of runs up to it are dropped
     PrimaryKeyConstraint("source", "day", name="pk_coverage"),
     Index("ix_coverage_day", "day"),
 )
@@ -158,6 +160,8 @@ feeds = Table(
     Column("covered_from", Instant),  # start of the unbroken stretch that ends at last_read_at
     Column("error", Text),
     Column("failing_since", Instant),
+    Column("read_no", Id),  # the newest run when the last complete read was taken in
+    Column("vendor_read_at", Instant),  # the vendor's clock at the last complete read, from its Date header
 )
 
 gaps = Table(
@@ -337,6 +341,7 @@ outbox = Table(
     Column("created_at", Instant, nullable=False),
     Column("finalized_at", Instant),
     Column("stock_awaited_since", Instant),  # start of its tries in a row that found no stock
+    Column("settled_no", Id),  # the newest run when it last changed its state: later ones show what it did
     UniqueConstraint("operation", "api_key", name="uq_outbox_operation"),
     CheckConstraint(
         "state in ('held', 'ready', 'sending', 'unknown', 'done', 'dead', 'superseded', 'discarded')", name="state"
@@ -594,6 +599,7 @@ pauses = Table(
     Column("fingerprint", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("since", Instant, nullable=False),
+    Column("tried_at", Instant),  # when they were last refused
 )
 
 __all__ = [

@@ -346,7 +346,7 @@ def _unmatched_where_off(conn: Connection, chunk: _Chunk, policy: Policy) -> dic
     entries, other = ledger_entries, ledger_entries.alias("other")
     same = (other.c.api_key == entries.c.api_key, other.c.kind == entries.c.kind)
     fresh = or_(
-        entries.c.occurred_at >= policy.push_from,
+        entries.c.occurred_at >= policy.push_from_there,
         and_(entries.c.occurred_at.is_(None), entries.c.occurred_on >= policy.day(policy.push_from)),
     )
     query = (

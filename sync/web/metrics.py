@@ -102,12 +102,16 @@ def _process(conn: Connection, app: App, now: datetime) -> Iterator[Metric]:
     yield _gauge("mpsync_leader", "1 while this process leads: polls, reconciles and verifies.", leads)
     age = heartbeat_age(conn, now)
     if age is not None:
-        yield _gauge("mpsync_heartbeat_age_seconds", "Since a daemon on this database last said that it works.", age)
+        yield _gauge(
+            "mpsync_heartbeat_age_seconds", "Since a daemon on this database last said that it works.", abs(age)
+        )
 
 
 def _runs(conn: Connection) -> Iterator[Metric]:
     ran, seen = figures.run_counts(conn)
-    total = CounterMetricFamily("mpsync_runs", "Runs of flows by outcome: ok, failed.", labels=["flow", "outcome"])
+    total = CounterMetricFamily(
+        "mpsync_runs", "Runs of flows by outcome: ok, failed, dropped.", labels=["flow", "outcome"]
+    )
     for labels, number in sorted(ran.items()):
         total.add_metric(labels, number)
     yield total
