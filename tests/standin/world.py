@@ -115,12 +115,12 @@ class World:
         self.monkeypatch.setattr("sync.app.SystemClock", lambda: self.clock)
         from sync.__main__ import main
 
-        said = io.StringIO()
-        with self.monkeypatch.context() as patch, redirect_stdout(said), redirect_stderr(said):
+        said, logged = io.StringIO(), io.StringIO()
+        with self.monkeypatch.context() as patch, redirect_stdout(said), redirect_stderr(logged):
             for name, value in self.environment().items():
                 patch.setenv(name, value)
             code = main(list(arguments))
-        return code, said.getvalue()
+        return code, said.getvalue() + logged.getvalue()
 
     def cycle_killed(
         self, vendor: Mpw | Mpservices, name: str, *, effect: bool, then: Callable[[], object] = lambda: None
