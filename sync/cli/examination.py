@@ -22,15 +22,16 @@ from sync.clients.mpw.client import MpwClient
 from sync.clients.mpw.wire import read_issuances
 from sync.clock import Clock, SharedClock
 from sync.domain.clocks import DATABASE, WRONG, Verdict, judge, told
+from sync.domain.learned import FACTS, Fact, facts_named
 from sync.errors import AuthError, RemoteError, SyncError
 from sync.flows.context import MPSERVICES, MPW, TRY_AGAIN
 from sync.settings import Settings, unknown_variables
 from sync.store.clocks import known_skews
 from sync.store.engine import Store, shown
 from sync.store.facts import heartbeat_age
-from sync.store.migrate import check
+from sync.store.migrate import LOST, check, missing_of
 from sync.store.pauses import pause_reason
-from sync.store.reports import needs_a_person, rows
+from sync.store.reports import needs_a_person, rows, view
 from sync.store.trouble import trouble_of
 
 NAMES = {MPW: "MPW", MPSERVICES: "MPservices"}
@@ -152,6 +153,10 @@ def of_database(settings: Settings, clock: Clock) -> Iterator[Finding]:
         return
     if url.get_backend_name() == "sqlite":
         yield from _disk(Path(url.database or "").absolute())
+    if state.lost:
+        do = "run `mpsync db upgrade`: it looks which schema the tables have, and writes it down again"
+        yield Finding("database", "wrong", f"{LOST}: nothing can start on it", do)
+        return
     if state.current is None:
         yield Finding("database", "note", f"{address} holds nothing yet", "`mpsync once` or `mpsync run` prepares it")
         return
@@ -160,9 +165,13 @@ def of_database(settings: Settings, clock: Clock) -> Iterator[Finding]:
             "database", "wrong", f"its schema is {state.current}, not {state.head}", "run `mpsync db upgrade`"
         )
         return
-    yield Finding("database", "ok", f"{address} has schema {state.current}")
+    if lacking := missing_of(settings.database_url):
+        yield from (Finding("database", "wrong", f"{one} is missing", one.do) for one in lacking)
+        return
+    yield Finding("database", "ok", f"{address} has schema {state.current}, whole")
     with closing(Store(settings.database_url)) as store:
         yield from _inside(store, settings, clock)
+        yield from _learnt(store, settings)
 
 
 def _disk(path: Path) -> Iterator[Finding]:
@@ -203,6 +212,42 @@ def _server(ahead: timedelta) -> Finding:
         return Finding("clock", "ok", f"the clocks of {DATABASE} and this machine agree")
     do = "set both by NTP (timedatectl set-ntp true); beyond ten minutes nothing is pushed from here"
     return Finding("clock", "wrong", f"this machine's clock is {told(ahead)}, as {DATABASE} shows", do)
+
+
+def _learnt(store: Store, settings: Settings) -> Iterator[Finding]:
+    """Lay what was learnt of the vendors beside what docs/assumptions.md and the settings assume of them."""
+    with store.read() as conn:
+        known = {(row["system"], row["fact"]): row for row in view(conn, "v_learned", order="system, fact")}
+    for key, fact in FACTS.items():
+        if key not in known:
+            continue
+        row = known[key]
+        assumed = _assumed_of(fact, settings)
+        differs = assumed is not None and (assumed == "all" or not fact.same(row["value"], assumed))
+        whose = f"{row['set_by']} set it: " if row["set_by"] else ""
+        what = (
+            f"{fact.system} {fact.name}: {row['value']} ({whose}{row['evidence'][:300]}); "
+            f"{'differs from what is assumed' if differs else 'assumed'}: {fact.assumed}"
+        )
+        system = f" --system {fact.system}" if len(facts_named(fact.name)) > 1 else ""
+        setting = f" {fact.setting} may say so, too." if fact.setting is not None and differs else ""
+        do = (
+            f"nothing if it is so: {row['value']} decides {fact.used}.{setting} If it is not so: `mpsync learned set "
+            f"{fact.name} VALUE --why TEXT{system}`"
+        )
+        yield Finding("learnt", "note" if differs else "ok", what, do)
+    if unknown := [f"{fact.system} {fact.name}" for key, fact in FACTS.items() if key not in known]:
+        yield Finding("learnt", "ok", f"not known yet, so as docs/assumptions.md assumes: {', '.join(unknown)}")
+
+
+def _assumed_of(fact: Fact, settings: Settings) -> str | None:
+    """Return what is assumed as a value: what a setting says, else the fact's own; None: nothing to compare with."""
+    of_settings = {
+        "window_hours": f"{settings.mpservices_window_hours:g}",
+        "cost_is": settings.mpservices_cost_is,
+        "fractions_taken": "yes" if settings.mpw_fractional_issuances else "no",
+    }
+    return of_settings.get(fact.name, fact.assumed_value)
 
 
 # --- vendors ------------------------------------------------------------------------------

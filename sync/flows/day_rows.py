@@ -20,6 +20,7 @@ from sync.domain.policy import Policy
 from sync.flows.context import MPW
 from sync.flows.day_sources import DaySource
 from sync.flows.fresh import Ready, file_ready, look
+from sync.flows.marker_seen import learn_markers
 from sync.store.coverage import covered_days, is_outdated
 from sync.store.documents import documents_by_remote_id, update_documents
 from sync.store.ledger import append_entries, entries_by_id, reverse_entries
@@ -109,6 +110,7 @@ def file_rows(
     ]
     changes = _changes(conn, source, differing, seen)
     fresh = _fresh(conn, source, new, seen)
+    learn_markers(conn, source.kind, [row for row, _, _ in (*new, *differing)], now=now)
     _count(filing, seen, changes, fresh)
     _write(conn, source, changes, lock_date=policy.lock_date, now=now, run_id=run_id)
     _write_fresh(conn, source, fresh, lock_date=policy.lock_date, now=now, run_id=run_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -45,7 +45,7 @@ def _poll(ctx: Context, client: MpwClient, run_id: int) -> Outcome:
             return Outcome(dropped=True)
         read_no = max(run_id, newest_run(conn))
         note_feed_read(conn, EQUIPMENT, run_id=run_id, began_at=began_at, read_no=read_no)
-        _take(conn, rows, counts, ctx)
+        _take(conn, rows, counts, now=now)
         counts.quarantined = quarantine_rows(conn, EQUIPMENT, None, bad, now=now)
         release_remote_ids(conn, EQUIPMENT, rows, bad=bad, now=now)
         day = ctx.policy.day(began_at)
@@ -55,8 +55,7 @@ def _poll(ctx: Context, client: MpwClient, run_id: int) -> Outcome:
     return Outcome(counts)
 
 
-def _take(conn: Connection, rows: dict[str, Equipment], counts: Counts, ctx: Context) -> None:
-    now = ctx.clock.now()
+def _take(conn: Connection, rows: dict[str, Equipment], counts: Counts, *, now: datetime) -> None:
     known = documents_by_remote_id(conn, MPW, "equipment", rows)
     new, changed = [], []
     for row in rows.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -14,11 +14,13 @@ from sync.clients.mpservices.client import MpservicesClient
 from sync.clients.mpservices.wire import Movement, read_movements
 from sync.clients.rows import BadRow
 from sync.domain.policy import Policy
+from sync.domain.reach import gap_after
 from sync.domain.subjects import Subject
 from sync.domain.windows import days_between, has_ended
 from sync.flows.context import MPSERVICES, Context
 from sync.flows.movement_lines import Ingested, ingest_movements
 from sync.flows.observed import Outcome, observe
+from sync.flows.reach import LOOK_BACK, learn_reach
 from sync.store.coverage import (
     MOVEMENTS,
     feed,
@@ -30,7 +32,8 @@ from sync.store.coverage import (
 )
 from sync.store.engine import lock_appends
 from sync.store.exceptions import open_exception
-from sync.store.movements import young_movements
+from sync.store.learned import reach_of
+from sync.store.movements import recent_movements, young_movements
 from sync.store.quarantine import quarantine_rows, release_remote_ids
 from sync.store.runs import Counts, newest_run
 
@@ -112,15 +115,17 @@ def take_movements(
     if is_feed_outdated(known, read.run_id):
         return None
     read_no = max(read.run_id, newest_run(conn))
+    reach = reach_of(conn, policy)
+    before = recent_movements(conn, MOVEMENTS, read.there - LOOK_BACK)
+    shown = {movement.id: movement.created_at for movement in movements}
     done = ingest_movements(conn, movements, source="feed", push=True, policy=policy, now=now, run_id=read.run_id)
     unreadable = [*bad, *done.bad]
     done.counts.seen += len(bad)
     done.counts.quarantined = quarantine_rows(conn, MOVEMENTS, None, unreadable, now=now)
     release_remote_ids(conn, MOVEMENTS, done.readable, bad=unreadable, now=now)
+    last = _last_read_there(known) if known is not None else None
     if not read.timely:
-        unbroken = (
-            known is not None and (last := _last_read_there(known)) is not None and last >= _reaches(read, policy)
-        )
+        unbroken = last is not None and last >= read.there - reach
         note_feed_read(
             conn,
             MOVEMENTS,
@@ -130,8 +135,10 @@ def take_movements(
             read_no=read_no,
         )
         return done.counts
-    covered_from = _covered_from(conn, known, read, policy, now)
-    _check_reach(conn, movements, unreadable, read=read, policy=policy, now=now)
+    covered_from = _covered_from(conn, known, read, shown, before, reach, now)
+    _check_reach(conn, movements, unreadable, read=read, reach=reach, now=now)
+    if not unreadable:  # a row that cannot be read is there, and may be the oldest
+        learn_reach(conn, shown, before, at=read.there, policy=policy, now=now)
     note_feed_read(
         conn,
         MOVEMENTS,
@@ -145,23 +152,26 @@ def take_movements(
     return done.counts
 
 
-def _reaches(read: FeedRead, policy: Policy) -> datetime:
-    """Return how far back an answer reaches, by the vendor's clock: it cuts its feed off, and stamps what is in it."""
-    return read.there - policy.window
-
-
 def _last_read_there(known: Row[Any]) -> datetime | None:
     """Return when the feed was last read whole, by the vendor's clock; by ours where that was before it was noted."""
     return known.vendor_read_at or known.last_read_at  # type: ignore[no-any-return]
 
 
-def _covered_from(conn: Connection, known: Row[Any] | None, read: FeedRead, policy: Policy, now: datetime) -> datetime:
+def _covered_from(
+    conn: Connection,
+    known: Row[Any] | None,
+    read: FeedRead,
+    shown: Mapping[str, datetime],
+    before: Mapping[str, datetime],
+    reach: timedelta,
+    now: datetime,
+) -> datetime:
     """Return where the unbroken stretch that this reading ends begins; a hole before it is recorded."""
-    reaches = _reaches(read, policy)
     last = _last_read_there(known) if known is not None else None
     if known is None or last is None or known.covered_from is None:
-        return reaches
-    if last >= reaches:
+        return read.there - reach
+    reaches = gap_after(last, read.there, reach=reach, shown=shown, known=before)
+    if reaches is None:
         return min(known.covered_from, read.there)  # type: ignore[no-any-return]
     gap_id = open_gap(conn, MOVEMENTS, last, reaches, now=now)
     bounds = f"{_text(last)} to {_text(reaches)}"
@@ -170,7 +180,7 @@ def _covered_from(conn: Connection, known: Row[Any] | None, read: FeedRead, poli
         "gap",
         Subject.source(MOVEMENTS, _text(last)),
         detail=f"movements created from {bounds} were never read: the feed shows the last "
-        f"{policy.window / timedelta(hours=1):g} hours only",
+        f"{(read.there - reaches) / timedelta(hours=1):g} hours only",
         hint="export them from MPservices' screens, `mpsync import FILE --type movement`, "
         "then resolve this exception, saying what you did",
         now=now,
@@ -185,12 +195,12 @@ def _check_reach(
     unreadable: Sequence[BadRow],
     *,
     read: FeedRead,
-    policy: Policy,
+    reach: timedelta,
     now: datetime,
 ) -> None:
     """Report stored movements younger than the window that the answer lacks (edge case S2)."""
     shown = {movement.id for movement in movements} | {row.remote_id for row in unreadable}
-    lacking = sorted(young_movements(conn, MOVEMENTS, _reaches(read, policy) + SKEW) - shown)
+    lacking = sorted(young_movements(conn, MOVEMENTS, read.there - reach + SKEW) - shown)
     if not lacking:
         return
     open_exception(
@@ -198,8 +208,9 @@ def _check_reach(
         "short_window",
         Subject.source(MOVEMENTS),
         detail=f"the feed no longer shows {len(lacking)} movements that are younger than "
-        f"{policy.window / timedelta(hours=1):g} hours, {lacking[0]} among them: it reaches less far than is set",
-        hint="set MPSERVICES_WINDOW_HOURS to what the feed really shows: a shorter outage than that may lose movements",
+        f"{reach / timedelta(hours=1):g} hours, {lacking[0]} among them: it reaches less far than is believed",
+        hint="say how far it really reaches: `mpsync learned set window_hours HOURS --why TEXT`, or set "
+        "MPSERVICES_WINDOW_HOURS; a shorter outage than is believed may lose movements",
         now=now,
         facts={"movement_ids": lacking[:100]},
     )
@@ -211,7 +222,7 @@ def _cover(
     """Note the days of the last window that lie wholly in the unbroken stretch, and today."""
     ended_by = min(read.began_at, read.there)
     today = policy.day(ended_by)
-    first = policy.day(max(covered_from, _reaches(read, policy) - timedelta(days=1)))
+    first = policy.day(max(covered_from, read.there - policy.window - timedelta(days=1)))
     days = [day for day in days_between(first, today) if _starts_at(day, policy) >= covered_from]
     counts = rows_by_day(conn, MOVEMENTS, days)
     save_days(

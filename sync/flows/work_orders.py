@@ -18,6 +18,7 @@ from sync.domain.windows import days_between, grouped
 from sync.flows.context import MPSERVICES, MPW, Context
 from sync.flows.observed import Outcome, observe
 from sync.flows.pages import Pager
+from sync.flows.paging import Paging
 from sync.flows.ranges import RangeSource, Span, read_ranges
 from sync.store.coverage import (
     MPSERVICES_WORK_ORDERS,
@@ -52,7 +53,7 @@ def poll_work_orders_once(ctx: Context) -> Counts:
             "poll.mpw.work_orders",
             source=WORK_ORDERS,
             system=MPW,
-            work=lambda run_id: read_ranges(ctx, work_order_source(client), due_spans(ctx), run_id).outcome(),
+            work=lambda run_id: read_ranges(ctx, work_order_source(client, ctx), due_spans(ctx), run_id).outcome(),
         )
         counts.add(done.counts)
     services = ctx.mpservices_client()
@@ -68,9 +69,10 @@ def poll_work_orders_once(ctx: Context) -> Counts:
     return counts
 
 
-def work_order_source(client: MpwClient) -> RangeSource[WorkOrder]:
+def work_order_source(client: MpwClient, ctx: Context | None = None) -> RangeSource[WorkOrder]:
     """Return how MPW's work orders are read, by all four dates merged, and stored. One per pass."""
-    pagers = [Pager(_fetch_by(client, by), lambda row: row.number) for by in DATES]
+    paging = None if ctx is None else Paging(ctx, "work orders")
+    pagers = [Pager(_fetch_by(client, by), lambda row: row.number, paging) for by in DATES]
 
     def read(first: date, last: date) -> Parsed[WorkOrder]:
         found: dict[str, WorkOrder] = {}

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Row
 
 from sync.domain.policy import Policy
 from sync.store.chunks import chunks, upsert
+from sync.store.learned import reach_of
 from sync.store.schema import coverage, documents, feeds, gaps
 
 ISSUANCES = "mpw.issuances"
@@ -125,7 +126,7 @@ def caught_up(conn: Connection, policy: Policy, now: datetime) -> bool:
     if movements is None or movements.last_read_at is None:
         return False
     # A reading of tomorrow was made by a clock that was ahead: when it really was, nobody knows.
-    return bool(-AHEAD_MAX <= now - movements.last_read_at < policy.window)
+    return bool(-AHEAD_MAX <= now - movements.last_read_at < reach_of(conn, policy))
 
 
 def feed(conn: Connection, source: str) -> Row[Any] | None:

@@ -29,6 +29,18 @@ def keys_of_pushed_rows(conn: Connection, type_: str, remote_ids: Iterable[str])
     return {row.remote_id: row.api_key for row in conn.execute(query)}
 
 
+def payloads_of_pushed_rows(conn: Connection, type_: str, remote_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return, of the remote rows that were shown to be ours, the event's key and the payload that was sent."""
+    if not conn.execute(select(any_pushed(type_))).scalar_one():
+        return {}
+    query = (
+        select(pushed_rows.c.remote_id, pushed_rows.c.api_key, outbox.c.payload)
+        .join(outbox, outbox.c.id == pushed_rows.c.outbox_id)
+        .where(pushed_rows.c.type == type_, among(conn, pushed_rows.c.remote_id, remote_ids))
+    )
+    return {row.remote_id: (row.api_key, row.payload) for row in conn.execute(query)}
+
+
 def any_pushed(type_: str) -> ColumnElement[bool]:
     """Return a condition: a remote row of this type was shown to be ours."""
     return exists().where(pushed_rows.c.type == type_)

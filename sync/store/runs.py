@@ -9,6 +9,9 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from sync.store.schema import runs
 
+LOOK_BACK_RUNS = 20
+"""How many of a flow's runs are looked at for one that was cut off: they end in turn, so it is among the last few."""
+
 
 @dataclass(slots=True)
 class Counts:
@@ -58,3 +61,10 @@ def end_run(
     conn.execute(
         update(runs).where(runs.c.id == run_id).values(ended_at=now, outcome=outcome, error=error, **counts.as_dict())
     )
+
+
+def end_cut_off_runs(conn: Connection, flow: str, *, before: int, now: datetime) -> int:
+    """End a flow's earlier runs that are still open: a kill or a lost database cut them off; return how many."""
+    earlier = select(runs.c.id).where(runs.c.flow == flow, runs.c.id < before).order_by(runs.c.id.desc())
+    cut_off = update(runs).where(runs.c.id.in_(earlier.limit(LOOK_BACK_RUNS)), runs.c.ended_at.is_(None))
+    return conn.execute(cut_off.values(ended_at=now, outcome="failed", error="it was cut off before its end")).rowcount

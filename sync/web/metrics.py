@@ -17,6 +17,7 @@ from sync.app import App
 from sync.clients.http import RequestSeen
 from sync.store.coverage import MOVEMENTS
 from sync.store.facts import heartbeat_age
+from sync.store.learned import reach_of
 from sync.web import figures
 from sync.web.sources import systems_of
 
@@ -132,8 +133,8 @@ def _sources(conn: Connection, app: App, now: datetime) -> Iterator[Metric]:
     failing = {source: float(fails) for source, (_, fails) in known.items()}
     yield _gauges("mpsync_source_failing", "1 while the last reading of a source failed.", "source", failing)
     if MOVEMENTS in known:
-        window = app.policy.window.total_seconds()
-        yield _gauge("mpsync_feed_window_seconds", "How far back MPservices' feeds reach, as set.", window)
+        window = reach_of(conn, app.policy).total_seconds()
+        yield _gauge("mpsync_feed_window_seconds", "How far back MPservices' feeds reach, as set or learnt.", window)
     if app.settings.mpw_on:
         ages = figures.coverage_ages(conn, app.policy, now)
         help_ = "Since the end of the last day up to which all days since the start date are complete."
