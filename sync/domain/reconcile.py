@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
+from sync.domain.evidence import COMPARED, differences
 from sync.domain.items import ItemMapping
 from sync.domain.ledger import ISSUANCE, RECEIPT, TRANSFER
 from sync.domain.money import fixed, plain
@@ -37,6 +38,8 @@ PRODUCT_INCOMPLETE = "product_incomplete"
 ORDER_CHANGED = "order_changed"
 OUR_EXCEPTIONS = (UNMAPPED_ITEM, UNKNOWN_PART, FRACTIONAL, ODD_QUANTITY, SETTING_MISSING, PRODUCT_INCOMPLETE)
 """Kinds that are open exactly while an event waits for them, and resolve themselves after."""
+
+MPW_HAS_IT = "MPW has it"
 
 UNREACHABLE_STEPS = 20
 """First back-off steps (15 s each by default) until an event is looked at again that MPW could not be asked about."""
@@ -96,6 +99,19 @@ class PushRow:
 
 
 @dataclass(frozen=True, slots=True)
+class MpwRow:
+    """A row that MPW has, or had, under an event's key, as it was last seen. `quantity` is above zero."""
+
+    remote_id: str
+    item: str
+    warehouse: str | None
+    quantity: Decimal
+    unit_cost: Decimal
+    occurred_on: date
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """What all systems, and the outbox, know under one (kind, api_key)."""
 
@@ -106,6 +122,7 @@ class Event:
     mpw_ever: bool
     mpw_live: bool
     mpw_item: str | None = None
+    mpw_rows: tuple[MpwRow, ...] = ()
     role: str | None = None  # of the movement's line: event, echo, undecided
     unpushed: bool = False
     void_wanted: bool = False
@@ -146,6 +163,15 @@ class Supersede:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """Its key has something else in MPW: the push is given up before anything is sent, and a person is told."""
+
+    push: NewPush
+    detail: str
+    instead: PushRow | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NeedsPart:
     """MPW must be asked whether it knows the part before anything can be said."""
 
@@ -166,7 +192,7 @@ class Park:
     withdraw: PushRow | None = None
 
 
-Decision = Leave | Derive | Supersede | NeedsPart | Park
+Decision = Leave | Derive | Supersede | Taken | NeedsPart | Park
 
 
 def waits_for(kind: str, subject: Subject) -> str:
@@ -191,7 +217,8 @@ def decide(
         return Leave("no origin that we push")
     row = _post_of(event)
     reason = _not_pushed(event, event.origin, row, policy)
-    if reason is not None:
+    taken = _taken(event, event.origin, policy) if reason == MPW_HAS_IT else None
+    if reason is not None and taken is None:
         return (
             Supersede(row, reason) if row is not None and row.waiting and _withdraws(event, policy) else Leave(reason)
         )
@@ -200,6 +227,8 @@ def decide(
         return Park(made.reason, made.due_at, made.kind, made.subject, made.detail, made.hint, withdraw=row)
     if not isinstance(made, NewPush):
         return made
+    if taken is not None:
+        return Taken(made, taken, instead=row)
     if row is not None and row.waiting and (row.payload, row.entity_key) == (made.payload, made.entity_key):
         return Leave("derived already")
     return Derive(made, instead=row)
@@ -229,12 +258,48 @@ def _not_pushed(event: Event, origin: Origin, row: PushRow | None, policy: Rules
     if any(push is not row or not push.unsent for push in event.pushes):
         return "given to the outbox already"
     if event.mpw_ever:
-        return "MPW has it"
+        return MPW_HAS_IT
     # A transfer has no date of its own that people would have keyed in by hand: it is a fresh command.
     if event.kind != TRANSFER and is_before_cut(origin, policy):
         return "older than SYNC_PUSH_FROM"
     if policy.route(ROUTES[event.kind]) == "off":
         return f"route {ROUTES[event.kind]} is off"
+    return None
+
+
+def _taken(event: Event, origin: Origin, policy: Rules) -> str | None:
+    """Return how an ERP document differs from what MPW has, or had, under its key; None: it is that.
+
+    A document that says something else is not in MPW, whatever has its key there; and its POST would overwrite that.
+    Movements have keys that nobody else uses: where MPW's row differs, a person corrected it.
+    """
+    if origin.system != "erp" or is_before_cut(origin, policy) or policy.route(ROUTES[event.kind]) == "off":
+        return None
+    operation = POSTS[event.kind]
+    rows = [row for row in event.mpw_rows if row.live] or list(event.mpw_rows)
+    if operation not in COMPARED or not rows:
+        return None
+    quantity = "quantity_received" if event.kind == RECEIPT else "quantity"
+    total = sum((row.quantity for row in rows), Decimal(0)) if event.kind == ISSUANCE else None
+    sent = {
+        "part_number": origin.item,
+        "warehouse_name": origin.warehouse,
+        quantity: abs(origin.quantity),
+        "unit_cost": origin.unit_cost,
+        "created_on": origin.occurred_on if "created_on" in origin.fields else None,
+    }
+    for row in rows:
+        shown = {
+            "part_number": row.item,
+            "warehouse_name": row.warehouse,
+            quantity: row.quantity if total is None else total,
+            "unit_cost": row.unit_cost,
+            "created_on": row.occurred_on,
+        }
+        different = differences(operation, sent, shown)
+        if different:
+            there = "has" if row.live else "had"
+            return f"MPW {there} another {event.kind} under it (id {row.remote_id}): " + "; ".join(different)
     return None
 
 

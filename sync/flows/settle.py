@@ -113,6 +113,22 @@ def open_about(
     )
 
 
+KEY_TAKEN = "key_taken"
+
+
+def key_taken_reason(detail: str) -> str:
+    """Say why a push is given up whose key has something else at the vendor."""
+    return f"nothing was sent, since its key is taken: {detail}"
+
+
+def key_taken_hint(outbox_id: int) -> str:
+    """Return what ends that: sending it would overwrite what has the key."""
+    return (
+        f"have the ERP send the document under a new api_key, then `mpsync outbox discard {outbox_id}`; if what MPW "
+        f"has under the key is wrong, delete it there, then `mpsync outbox retry {outbox_id}`"
+    )
+
+
 def default_hint(outbox_id: int) -> str:
     """Return what can be done about a push that needs a person."""
     return (

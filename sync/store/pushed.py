@@ -41,6 +41,16 @@ def payloads_of_pushed_rows(conn: Connection, type_: str, remote_ids: Iterable[s
     return {row.remote_id: (row.api_key, row.payload) for row in conn.execute(query)}
 
 
+def remote_ids_of(conn: Connection, type_: str, api_key: str) -> list[str]:
+    """Return the remote rows that an answer or a verification showed to be the doing of an event's push."""
+    query = (
+        select(pushed_rows.c.remote_id)
+        .join(outbox, outbox.c.id == pushed_rows.c.outbox_id)
+        .where(outbox.c.api_key == api_key, pushed_rows.c.type == type_)
+    )
+    return list(conn.execute(query).scalars())
+
+
 def any_pushed(type_: str) -> ColumnElement[bool]:
     """Return a condition: a remote row of this type was shown to be ours."""
     return exists().where(pushed_rows.c.type == type_)

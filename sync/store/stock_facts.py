@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, exists, func, or_, select
+from sqlalchemy import Connection, and_, case, exists, func, literal, or_, select
 from sqlalchemy.engine import Row
 
 from sync.domain.outbox import (
@@ -44,6 +44,7 @@ from sync.store.schema import (
 
 ECHO_UNDECIDED = "echo_undecided"
 MPW_SYSTEM, MPS_SYSTEM, ERP_SYSTEM = "mpw", "mpservices", "erp"
+UNSEEN = "done, and not seen there yet"
 UNREAD_LOOKED_AT = 50
 """How many of an item's newest pushes are checked for having been read back: the older ones were, long ago."""
 
@@ -284,12 +285,23 @@ def items_of_parts(
 
 
 def _open_pushes(conn: Connection, chunk: _Chunk) -> dict[str, list[tuple[str, str, str]]]:
+    """Return the pushes that a patch must wait for: open ones, dead ones, and what MPW took and no poll has shown yet.
+
+    Where such a one is not there after all, a patch would erase in MPservices what people did and MPW never got.
+    """
     keys = {f"item:{part}": part for part in chunk.parts}
+    shown = exists().where(
+        ledger_entries.c.system == MPW_SYSTEM,
+        ledger_entries.c.api_key == outbox.c.api_key,
+        ledger_entries.c.kind == outbox.c.kind,
+    )
+    unseen = and_(outbox.c.state == "done", outbox.c.unseen_since.is_not(None), ~shown)
+    state = case((unseen, literal(UNSEEN)), else_=outbox.c.state).label("state")
     query = (
-        select(outbox.c.entity_key, outbox.c.state, outbox.c.operation, outbox.c.api_key)
+        select(outbox.c.entity_key, state, outbox.c.operation, outbox.c.api_key)
         .where(
             outbox.c.item.in_(chunk.parts),
-            outbox.c.state.in_((*OPEN, "dead")),
+            or_(outbox.c.state.in_((*OPEN, "dead")), unseen),
             outbox.c.entity_key.in_(list(keys)),
         )
         .order_by(outbox.c.id)
