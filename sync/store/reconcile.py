@@ -20,6 +20,7 @@ from sync.domain.outbox import APPROVE, CREATE_PRODUCT, PATCH_STOCK, NewPush
 from sync.domain.reconcile import Event, MpwRow, Origin, Part, PushRow
 from sync.domain.subjects import Subject
 from sync.store.chunks import chunks, upsert
+from sync.store.corrections import events_of_corrections, keys_of_events
 from sync.store.coverage import AHEAD_MAX
 from sync.store.exceptions import open_exceptions, subject_of
 from sync.store.items import load_map
@@ -107,7 +108,9 @@ def load_events(conn: Connection, keys: Sequence[Key]) -> dict[Key, Event]:
 def _load(conn: Connection, keys: Sequence[Key]) -> dict[Key, Event]:
     names = sorted({key for _, key in keys})
     entries = _by_key(conn.execute(select(ledger_entries).where(ledger_entries.c.api_key.in_(names))))
-    pushes = _by_key(conn.execute(select(outbox).where(outbox.c.api_key.in_(names)).order_by(outbox.c.id)))
+    corrected = keys_of_events(conn, names)
+    sent_as = sorted({*names, *(key for keys_ in corrected.values() for key in keys_)})
+    pushes = _by_key(conn.execute(select(outbox).where(outbox.c.api_key.in_(sent_as)).order_by(outbox.c.id)))
     waiting = _by_key(conn.execute(select(parked).where(parked.c.api_key.in_(names))))
     held = _by_key(conn.execute(select(unpushed).where(unpushed.c.api_key.in_(names))))
     lines = {
@@ -131,8 +134,13 @@ def _load(conn: Connection, keys: Sequence[Key]) -> dict[Key, Event]:
             role=line.role if line is not None else None,
             unpushed=(kind, key) in held,
             void_wanted=(VOID, f"{kind}:{key}") in own,
-            pushes=tuple(_push_row(row) for row in pushes.get((kind, key), [])),
+            pushes=tuple(
+                _push_row(row)
+                for sent in (key, *corrected.get((kind, key), ()))
+                for row in pushes.get((kind, sent), [])
+            ),
             parked=next((row.reason for row in waiting.get((kind, key), [])), None),
+            corrections=tuple(corrected.get((kind, key), ())),
         )
     return events
 
@@ -192,6 +200,7 @@ def _push_row(row: Row[Any]) -> PushRow:
         row.payload,
         row.entity_key,
         row.item,
+        row.api_key,
     )
 
 
@@ -316,7 +325,11 @@ def unsent_events(conn: Connection) -> list[Key]:
     query = select(outbox.c.kind, outbox.c.api_key).where(
         outbox.c.state.in_(("held", "ready")), outbox.c.tries == 0, outbox.c.kind.in_(KINDS)
     )
-    return [(row.kind, row.api_key) for row in conn.execute(query)]
+    rows = conn.execute(query).all()
+    events = {
+        kind: events_of_corrections(conn, kind, [row.api_key for row in rows if row.kind == kind]) for kind in KINDS
+    }
+    return [(row.kind, events[row.kind].get(row.api_key, row.api_key)) for row in rows]
 
 
 def hold_again(conn: Connection, routes: Sequence[str]) -> int:

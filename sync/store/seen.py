@@ -11,14 +11,21 @@ from sync.domain.outbox import APPROVE, DELETE_ISSUANCE, DELETE_RECEIPT, POST_IS
 from sync.store.coverage import ISSUANCES, RECEIPTS
 from sync.store.outbox import Push, push_of
 from sync.store.pushed import NEVER_SENT
-from sync.store.schema import coverage, documents, issuance_parts, ledger_entries, outbox, purchase_orders
+from sync.store.schema import corrections, coverage, documents, issuance_parts, ledger_entries, outbox, purchase_orders
 
 POSTS = (POST_RECEIPT, POST_ISSUANCE)
 SOURCES = {POST_RECEIPT: RECEIPTS, POST_ISSUANCE: ISSUANCES}
 
 _ENTRY = and_(
     ledger_entries.c.system == "mpw",
-    ledger_entries.c.api_key == outbox.c.api_key,
+    or_(
+        ledger_entries.c.api_key == outbox.c.api_key,
+        ledger_entries.c.api_key.in_(
+            select(corrections.c.api_key)
+            .where(corrections.c.pushed_key == outbox.c.api_key, corrections.c.kind == outbox.c.kind)
+            .correlate(outbox)
+        ),
+    ),
     ledger_entries.c.kind == outbox.c.kind,
     ledger_entries.c.entry_type == "original",
 )

@@ -30,6 +30,7 @@ from sync.store.item_states import Belief, beliefs
 from sync.store.learned import learned
 from sync.store.retention import PRUNED_ON
 from sync.store.schema import (
+    corrections,
     coverage,
     echoes,
     item_states,
@@ -214,6 +215,15 @@ def _unread(conn: Connection, part_number: str, since: datetime, gone_after: tim
         ledger_entries.c.api_key == outbox.c.api_key,
         ledger_entries.c.kind == outbox.c.kind,
     )
+    corrected = exists().where(  # posted again for a corrected movement: its rows stand under the event's key
+        corrections.c.pushed_key == outbox.c.api_key,
+        corrections.c.kind == outbox.c.kind,
+        ledger_entries.c.system == MPW_SYSTEM,
+        ledger_entries.c.entry_type == "original",
+        ledger_entries.c.kind == outbox.c.kind,
+        ledger_entries.c.api_key == corrections.c.api_key,
+        ledger_entries.c.recorded_at >= outbox.c.first_sent_at,
+    )
     delete = outbox.alias("delete")
     taken_back = exists().where(
         delete.c.operation.in_((DELETE_RECEIPT, DELETE_ISSUANCE)),
@@ -222,7 +232,7 @@ def _unread(conn: Connection, part_number: str, since: datetime, gone_after: tim
         delete.c.state == "done",
     )
     query = (
-        select(outbox.c.kind, outbox.c.payload, outbox.c.finalized_at, shown.label("shown"))
+        select(outbox.c.kind, outbox.c.payload, outbox.c.finalized_at, or_(shown, corrected).label("shown"))
         .where(
             outbox.c.item == part_number,
             outbox.c.state == "done",

@@ -19,10 +19,12 @@ from sync.errors import InvariantError
 from sync.flows.context import MPW, Context
 from sync.flows.operations.base import GiveUp
 from sync.flows.settle import KEY_TAKEN, key_taken_hint, key_taken_reason
+from sync.store.corrections import events_of_corrections
 from sync.store.documents import documents_by_remote_id, rekey_document
 from sync.store.engine import lock_appends
 from sync.store.ledger import event_entries
 from sync.store.outbox import DENIED_TRIES, RETRIED_AT, Push, add_pushed_rows
+from sync.store.pushed import posted_under
 
 
 def claim_rows(
@@ -41,9 +43,11 @@ def claim_rows_of(
     add_pushed_rows(conn, type_, pushed)
     lock_appends(conn)  # before the look: a poll that files them now is waited for
     seen = documents_by_remote_id(conn, MPW, type_, [remote_id for _, remote_id in pushed])
+    events = events_of_corrections(conn, type_, {push.api_key for push, remote_id in pushed if remote_id in seen})
     for push, remote_id in pushed:
         if remote_id in seen:
-            rekey_document(conn, MPW, type_, remote_id, push.api_key, lock_date=policy.lock_date, now=now, run_id=None)
+            key = events.get(push.api_key, push.api_key)
+            rekey_document(conn, MPW, type_, remote_id, key, lock_date=policy.lock_date, now=now, run_id=None)
 
 
 def mpw(ctx: Context) -> MpwClient:
@@ -111,7 +115,10 @@ def shown_rows(conn: Connection, kind: str, row: Push) -> list[Shown]:
     denied = row.facts.get(RETRIED_AT) if row.facts.get(DENIED_TRIES) else None
     since = datetime.fromisoformat(denied) if isinstance(denied, str) else None
     found: dict[str, Shown] = {}
-    entries = [entry for entry in event_entries(conn, kind, row.api_key) if entry.system == MPW]
+    event = events_of_corrections(conn, kind, [row.api_key]).get(row.api_key, row.api_key)
+    entries = [entry for entry in event_entries(conn, kind, event) if entry.system == MPW]
+    under = posted_under(conn, kind, entries)  # what a correction replaced, and what replaced it, are one event
+    entries = [entry for entry in entries if under.get(entry.remote_id, event) == row.api_key]
     reversed_ids = {entry.reverses_id for entry in entries}
     for entry in entries:
         if entry.entry_type != "original" or (since is not None and entry.recorded_at < since):
