@@ -280,7 +280,7 @@ def test_a_row_that_vanished_after_a_perfect_answer_is_told_and_its_item_left_al
     assert world.status()
     assert world.patches() == before
     kind = "receipt" if change > 0 else "issuance"
-    theirs = [row for row in world.view("v_events", kind=kind) if row["mpservices_quantity"] is not None]
+    theirs = [row for row in world.view("v_events", kind=kind) if row["mpservices_quantity"]]
     assert [(row["mpservices_quantity"], row["matched"]) for row in theirs] == [(change, 0)]
 
 
@@ -458,3 +458,9 @@ def sent(world: World, name: str) -> Any:
 def of_day(day: str) -> Any:
     """Return what tells whether a read is of a day."""
     return lambda request: request.query.get("date") == day
+
+
+def shows(order: dict[str, Any]) -> Any:
+    """Return what tells whether a read's range holds an order."""
+    day = order["created_on"]
+    return lambda r: r.query.get("created_on_from", "9") <= day <= r.query.get("created_on_to", "0")

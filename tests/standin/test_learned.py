@@ -23,42 +23,42 @@ def value(world: World, system: str, fact: str) -> str:
 
 @pytest.mark.parametrize("decimals", [2, 0])
 @pytest.mark.parametrize("cuts", [False, True], ids=["rounds", "cuts"])
-def test_the_decimals_that_mpservices_keeps_of_a_cost_are_learnt(world: World, decimals: int, cuts: bool) -> None:
-    world.mps.habits.cost_decimals, world.mps.habits.cuts = decimals, cuts
+def test_the_decimals_that_mpservices_keeps_of_a_cost_are_learnt(fresh: World, decimals: int, cuts: bool) -> None:
+    fresh.mps.habits.cost_decimals, fresh.mps.habits.cuts = decimals, cuts
     for cost in ("3.777777", "4.666666", "5.888888"):
-        world.mpw.receives(PART, 5, cost, MAIN)
-        world.rests()
+        fresh.mpw.receives(PART, 5, cost, MAIN)
+        fresh.rests()
 
-    assert value(world, "mpservices", "cost_decimals") == str(decimals)
-    assert value(world, "mpservices", "cost_cut") == ("cut" if cuts else "rounded")
+    assert value(fresh, "mpservices", "cost_decimals") == str(decimals)
+    assert value(fresh, "mpservices", "cost_cut") == ("cut" if cuts else "rounded")
 
 
-def test_the_decimals_that_mpservices_keeps_of_a_stock_are_learnt(world: World) -> None:
-    world.mps.habits.stock_decimals = 1
+def test_the_decimals_that_mpservices_keeps_of_a_stock_are_learnt(fresh: World) -> None:
+    fresh.mps.habits.stock_decimals = 1
     for quantity in ("5.6789", "1.2345", "0.5151"):
-        world.mpw.receives(PART, quantity, 10, MAIN)
-        world.rests()
+        fresh.mpw.receives(PART, quantity, 10, MAIN)
+        fresh.rests()
 
-    assert value(world, "mpservices", "stock_decimals") == "1"
+    assert value(fresh, "mpservices", "stock_decimals") == "1"
 
 
 @pytest.mark.parametrize("survives", [True, False])
-def test_whether_the_mark_survives_is_learnt(world: World, survives: bool) -> None:
-    world.mps.habits.cost_decimals = None if survives else 2
+def test_whether_the_mark_survives_is_learnt(fresh: World, survives: bool) -> None:
+    fresh.mps.habits.cost_decimals = None if survives else 2
     for _ in range(3):
-        world.mpw.receives(PART, 5, 10, MAIN)
-        world.rests()
+        fresh.mpw.receives(PART, 5, 10, MAIN)
+        fresh.rests()
 
-    assert value(world, "mpservices", "mark_survives") == ("yes" if survives else "no")
+    assert value(fresh, "mpservices", "mark_survives") == ("yes" if survives else "no")
 
 
-def test_a_vendor_that_shows_the_old_cost_does_not_teach_that_the_mark_survives(world: World) -> None:
-    world.mps.habits.echo_cost = "old"
+def test_a_vendor_that_shows_the_old_cost_does_not_teach_that_the_mark_survives(fresh: World) -> None:
+    fresh.mps.habits.echo_cost = "old"
     for _ in range(4):
-        world.mpw.receives(PART, 5, 10, MAIN)
-        world.rests()
+        fresh.mpw.receives(PART, 5, 10, MAIN)
+        fresh.rests()
 
-    assert world.view("v_learned", fact="mark_survives", value="yes") == []
+    assert fresh.view("v_learned", fact="mark_survives", value="yes") == []
 
 
 @pytest.mark.parametrize("echoes", [True, False])

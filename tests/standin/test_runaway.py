@@ -313,6 +313,29 @@ def test_an_echo_of_an_unknown_type_corrects_the_belief_too(world: World, drift:
     assert world.pushed() == []
 
 
+def test_an_echo_of_an_unknown_type_after_people_at_the_mark_makes_no_row_without_end(world: World) -> None:
+    world.mps.habits.echo_type, world.mps.habits.echo_of_nothing = "Adjustment", False
+    world.mps.moves(PART, -2)
+    world.mps.moves(PART, -2, cost=12)
+    world.cycle()
+    assert len(world.view("v_outbox")) < 12, "follow-up patches are derived and superseded for ever"
+    world.rests()
+
+    assert world.stocks() == (96, 96)
+    assert world.pushed() == [ISSUANCE] * 2
+
+
+def test_a_persons_movement_in_the_second_of_a_patch_explains_what_its_echo_moved(world: World) -> None:
+    world.mps.habits.stamps = timedelta(seconds=1)
+    world.mps.goes_wrong(PATCH, before=lambda: world.mps.moves(PART, -1, cost=12))
+    world.mpw.receives(PART, 6, 10, MAIN)
+    world.rests()
+
+    assert world.stocks() == (105, 105)
+    assert world.pushed() == [ISSUANCE]
+    assert world.told() == []
+
+
 def test_an_echo_that_shows_the_old_cost_misleads_nobody(world: World) -> None:
     world.mps.habits.echo_cost = "old"
     for n in range(4):
@@ -376,23 +399,37 @@ def test_where_costs_are_totals_and_the_setting_says_so_all_comes_to_rest(fresh:
 @pytest.mark.parametrize("cuts", [False, True], ids=["rounds", "cuts"])
 @pytest.mark.parametrize(("stock", "cost"), [(None, 2), (None, 1), (2, 0), (1, 2), (0, 0)])
 def test_a_vendor_that_keeps_fewer_decimals_comes_to_rest_without_a_person(
-    world: World, stock: int | None, cost: int, cuts: bool
+    fresh: World, stock: int | None, cost: int, cuts: bool
 ) -> None:
-    habits = world.mps.habits
+    habits = fresh.mps.habits
     habits.stock_decimals, habits.cost_decimals, habits.cuts = stock, cost, cuts
-    world.mpw.receives(PART, "5.6789", "3.777777", MAIN)
-    world.rests()
-    world.mps.moves(PART, -3)
-    world.rests()
+    fresh.cycle(2)
+    fresh.mpw.receives(PART, "5.6789", "3.777777", MAIN)
+    fresh.rests()
+    fresh.mps.moves(PART, -3)
+    fresh.rests()
     recosts(world, "11.1177")
-    world.rests()
+    fresh.rests()
 
-    ours, theirs = world.stocks()
+    ours, theirs = fresh.stocks()
     assert ours == Decimal("102.6789")
     assert abs(ours - theirs) < Decimal(1).scaleb(-(6 if stock is None else stock))
-    assert world.pushed() == [ISSUANCE]
-    assert world.told() == []
-    assert world.patches() <= 10
+    assert fresh.pushed() == [ISSUANCE]
+    assert fresh.told() == []
+    assert fresh.patches() <= 10
+
+
+@pytest.mark.parametrize("cuts", [False, True], ids=["rounds", "cuts"])
+@pytest.mark.parametrize("decimals", [2, 0])
+def test_a_vendor_that_begins_to_drop_decimals_once_the_mark_was_proved_feeds_nothing(
+    world: World, decimals: int, cuts: bool
+) -> None:
+    world.mps.habits.cost_decimals, world.mps.habits.cuts = decimals, cuts
+    world.mpw.receives(PART, 5, "3.777777", MAIN)
+    stays(world, 105)
+
+    assert world.pushed() == [], "our own echo went to MPW as a person's receipt"
+    assert world.patches() <= 6
 
 
 @pytest.mark.parametrize("decimals", [None, 2, 0])

@@ -34,6 +34,7 @@ from tests.standin.server import serving
 from tests.standin.times import OurClock, TrueTime
 
 MAIN, OTHER, PART = "Warehouse #1", "WH2", "P-1"
+WRITES_MAX = 100
 ROOT = Path(__file__).parents[2]
 OPEN = ["ready", "sending", "unknown"]
 CYCLES_MAX = 36
@@ -91,6 +92,7 @@ class World:
         for n in range(CYCLES_MAX):
             before = self.writes()
             self.cycle(minutes=minutes)
+            assert len(self.writes()) < WRITES_MAX, "it feeds itself"
             quiet = quiet + 1 if self.writes() == before and not self.view("v_outbox", state=OPEN) else 0
             if quiet == 2:
                 return n + 1
