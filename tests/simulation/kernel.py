@@ -81,6 +81,8 @@ class Process:
     name: str
     start: Callable[[Process], None]
     offset: float = 0.0
+    ahead: float = 0.0
+    """By how much its clock is wrong besides: not a step of seconds."""
     epoch: int = 0
     frozen_until: float = 0.0
     deaths: int = 0
@@ -201,7 +203,7 @@ class SimClock:
 
     def now(self) -> datetime:
         """Return the instant it shows, to the millisecond."""
-        offset = self._owner.offset if self._owner is not None else self._offset
+        offset = self._owner.offset + self._owner.ahead if self._owner is not None else self._offset
         return START + timedelta(milliseconds=round((self._kernel.time + offset) * 1000))
 
     def monotonic(self) -> float:

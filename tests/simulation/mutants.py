@@ -46,10 +46,11 @@ class Setting:
     threads: int = 1
     void_after: int | None = None
     same_cost: float = 0.0
+    habits: tuple[str, ...] = ()
 
     def world(self, seed: int, given: Mapping[Key, Any] | None = None, *, trace: bool = False) -> World:
         """Return the world of a seed."""
-        world = World(seed, given=given, trace=trace, busy_hours=self.hours)
+        world = World(seed, given=given, trace=trace, busy_hours=self.hours, habits=self.habits)
         world.plan.rates = dict(self.rates)
         world.plan.crash, world.plan.stall = self.crash, self.stall
         self._aim(world)

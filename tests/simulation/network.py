@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from email.utils import format_datetime
+from random import Random
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, parse_qsl, unquote
 
@@ -27,6 +28,22 @@ LATE_MINUTES = (1, 12)
 
 WHOLE = {"", "freezes_before", "freezes_after"}
 """Faults that leave an answer whole."""
+
+HOLLOW = (
+    b"{}",
+    b'{"success": false}',
+    b'{"status": "error"}',
+    b'{"data": null}',
+    b'{"success": true}',
+    b'{"status": "ok"}',
+    b'"OK"',
+    b"null",
+    b"[]",
+)
+"""What a 2xx may hold that tells nothing, whether something happened or not."""
+
+HOLLOWS = 0.2
+"""How often a write is answered so, where that is the habit; as often with an effect as without."""
 
 Routes = dict[str, list[tuple[str, str, Handler]]]
 
@@ -61,6 +78,8 @@ class Network(httpx.BaseTransport):
         if write:
             world.oracle.before_write(actor, name, call)
         fault = plan.fault(about, write=write)
+        if not fault and write and "hollow" in world.habits:
+            fault = plan.pick("hollow", about, _hollow, "")
         world.oracle.causes.struck(name, call, fault, write=write)
         shown = b"" if name == "mpw.login" else call.body[:150]
         world.kernel.log(name, call.key or dict(call.query) or shown, fault and f"<{fault}>")
@@ -126,6 +145,13 @@ class Network(httpx.BaseTransport):
                 actor.wait(0.1)
                 effect()
                 return self._response(200, LOGIN_PAGE, {"Content-Type": "text/html"})
+            case "hollow":
+                actor.wait(0.1)
+                return self._hollow(about, "hollow")
+            case "hollow_after":
+                actor.wait(0.1)
+                whole = effect()
+                return self._hollow(about, "hollow after the effect") if whole.status_code == 200 else whole
             case "cut_body":
                 actor.wait(0.1)
                 whole = effect()
@@ -151,6 +177,11 @@ class Network(httpx.BaseTransport):
         response = effect()
         actor.wait(0.05)
         return response
+
+    def _hollow(self, about: str, what: str) -> httpx.Response:
+        self._world.oracle.reached[what] += 1
+        number = self._world.plan.number("hollow_form", about, 0, len(HOLLOW) - 1)
+        return self._response(200, HOLLOW[number])
 
     def _time_out(self, actor: Actor) -> None:
         for _ in range(7):
@@ -193,6 +224,11 @@ class Vendors:
                 key = unquote(segments[-1]) if "{key}" in pattern else ""
                 return name, Call(query, headers, request.read(), key), handler
         raise Violation(f"a request that no document knows: {request.method} {request.url}")
+
+
+def _hollow(random: Random) -> str:
+    x = random.random()
+    return "hollow" if x < HOLLOWS / 2 else "hollow_after" if x < HOLLOWS else ""
 
 
 def _table(endpoints: list[tuple[str, str, str, Handler]]) -> Routes:

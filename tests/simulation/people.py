@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import text
 
@@ -20,14 +20,17 @@ from sync.sandbox.mpservices import INBOUND, OUTBOUND
 from sync.sandbox.mpw_state import Issuance, Receipt
 from sync.store.outbox import Which, discard, release, retry
 from tests.simulation.kernel import SimClock
+from tests.simulation.odd_acts import OddActs
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
 MAIN, DEPOT = "Main", "Depot"
+R = TypeVar("R", bound=Receipt | Issuance)
 ITEMS = ("P-1", "P-2", "P-3")
 ENOUGH = 400
 STRANGE = 13
+DOZEN = 12
 CORRECTIONS = 0.25
 """So often a cost is corrected once all has met: it takes a cycle or two more."""
 
@@ -53,6 +56,10 @@ class People:
         self.corrected = False
         self.slipped_in = 0
         self.strangers: set[str] = set()
+        self.taken: dict[str, bool] = {}
+        """Keys under which another program had a receipt, or a part, before the ERP's document came: equal to it?"""
+        self.dozens: set[str] = set()
+        """Items of which MPservices counts dozens."""
         shape = Random(f"people {world.seed}")
         self.items = ITEMS[: shape.choice((1, 1, 2, 3))]
         self.interrupts = shape.choice((0.0, 0.03, 0.08))
@@ -87,11 +94,20 @@ class People:
         if habits.random() < 0.2:
             self.choices["mpw_overdraws"] = self.every["mpw_overdraws"]
         self.retried: set[int] = set()
+        self.odd = OddActs(self)
+        self.every |= self.odd.every
+        self.choices |= self.odd.choices()
+        self.resolutions = 0
+        self.kept: set[tuple[str, str]] = set()
+        """Movements that were changed or deleted, and of which a person said that MPW shall stay as it is."""
 
     # ------------------------------------------------------------------ the setting
 
     def furnish(self) -> None:
         """Fill both systems, and the item map."""
+        if "dozens" in self.world.habits:
+            self.dozens = {self.world.habits.random("dozens").choice(self.items)}
+            self.world.oracle.reached["factor of 12"] += 1
         world, shape = self.world, Random(f"furnish {self.world.seed}")
         world.mpw.add_warehouse(MAIN)
         world.mpw.add_warehouse(DEPOT)
@@ -102,10 +118,12 @@ class People:
             world.mpw.add_part(item, DEPOT, name=item)
             if stock:
                 world.mpw.person_receives(item, MAIN, stock, "10", long_ago)
-            world.mps.add_product(item, stock=stock if shape.random() < 0.7 else stock + 3, cost="10")
-        self.mapped = shape.random() < 0.5 or len(self.warehouses) > 1
+            there = stock if shape.random() < 0.7 else stock + 3
+            world.mps.add_product(item, stock=there // self.factor(item), cost="10")
+        self.mapped = shape.random() < 0.5 or len(self.warehouses) > 1 or bool(self.dozens)
         if self.mapped:
-            world.map_items([ItemMapping(item, item, self.warehouses) for item in self.items])
+            mappings = [ItemMapping(item, item, self.warehouses, Decimal(self.factor(item))) for item in self.items]
+            world.map_items(mappings)
 
     def begin(self, seconds: float) -> None:
         """Put people's acts on the agenda: spread, or in bursts."""
@@ -163,7 +181,8 @@ class People:
         world.mpw.show_warehouse(MAIN)
         for item in self.items:
             self.serial += 1
-            world.mpw.person_receives(item, MAIN, ENOUGH, self._cost(), world.mpw.today())
+            world.mpw.person_receives(item, MAIN, ENOUGH * self.factor(item), self.cost(), world.mpw.today())
+            world.mpw.chronicle.touched[item] += 1
 
     def corrects_a_cost(self) -> bool:
         """Correct what the last receipt of an item cost, in some worlds, once: nothing else differs by then."""
@@ -171,43 +190,50 @@ class People:
         if self.corrected or random.random() >= CORRECTIONS:
             return False
         self.corrected = True
-        item = self._item(random)
+        item = self.an_item(random)
         last = max(row.id for row in self._receipts() if row.part.part_number == item)
-        self.world.mpw.person_edits_receipt(last, unit_cost=self._cost())
+        self.world.mpw.person_edits_receipt(last, unit_cost=self.cost())
         self.world.oracle.reached["cost corrected"] += 1
         return True
 
-    def _cost(self) -> str:
+    def cost(self) -> str:
         self.serial += 1
         return f"{5 + self.serial * 0.0137:.4f}"
 
-    def _cost_at_mps(self, random: Random, item: str) -> str:
+    def cost_at_mps(self, random: Random, item: str) -> str:
         """Return a cost as MPservices' people key it in: often the item's own, which a patch of ours may have set."""
         if random.random() < self.same_cost:
             self.world.oracle.reached["same cost"] += 1
             return str(self.world.mps.product(item).cost)
-        return self._cost()
+        return self.cost()
 
-    def _item(self, random: Random) -> str:
-        return random.choice(self.items)
+    def an_item(self, random: Random) -> str:
+        """Return an item to do something with: whoever does gives us something to do about it."""
+        item = random.choice(self.items)
+        self.world.mpw.chronicle.touched[item] += 1
+        return item
+
+    def factor(self, item: str) -> int:
+        """Return how many pieces at MPW are one at MPservices."""
+        return DOZEN if item in self.dozens else 1
 
     # ------------------------------------------------------------------ MPservices' users
 
     def _mps_in(self, random: Random) -> None:
-        item = self._item(random)
-        self.world.mps.person_moves(INBOUND, item, random.randint(1, 9), self._cost_at_mps(random, item))
+        item = self.an_item(random)
+        self.world.mps.person_moves(INBOUND, item, random.randint(1, 9), self.cost_at_mps(random, item))
 
     def _mps_out(self, random: Random) -> None:
-        item, quantity = self._item(random), random.randint(1, 6)
-        self.world.mps.person_moves(OUTBOUND, item, quantity, self._cost_at_mps(random, item), "Folio-1")
+        item, quantity = self.an_item(random), random.randint(1, 6)
+        self.world.mps.person_moves(OUTBOUND, item, quantity, self.cost_at_mps(random, item), "Folio-1")
 
     def _mps_lines(self, random: Random) -> None:
-        lines = [(self._item(random), random.randint(1, 4), self._cost()) for _ in range(2)]
+        lines = [(self.an_item(random), random.randint(1, 4), self.cost()) for _ in range(2)]
         self.world.mps.person_moves_lines(random.choice((INBOUND, OUTBOUND)), lines)
 
     def _mps_returns(self, random: Random) -> None:
         """Take some out and put them back, at the item's cost as it stands."""
-        item, quantity = self._item(random), random.randint(1, 6)
+        item, quantity = self.an_item(random), random.randint(1, 6)
         cost = self.world.mps.product(item).cost
         self.world.mps.person_moves(OUTBOUND, item, quantity, cost)
         self.world.mps.person_moves(INBOUND, item, quantity, cost)
@@ -219,10 +245,10 @@ class People:
         where = random.choice(self.warehouses)
         if not self.world.mpw.warehouses[where].hidden:
             self.world.oracle.reached["several warehouses"] += where != MAIN
-            self.world.mpw.person_receives(self._item(random), where, random.randint(1, 12), self._cost(), day)
+            self.world.mpw.person_receives(self.an_item(random), where, random.randint(1, 12), self.cost(), day)
 
     def _issues(self, random: Random) -> None:
-        item = self._item(random)
+        item = self.an_item(random)
         part = self.world.mpw.parts[MAIN, item]
         if part.available >= 1:
             quantity = min(Decimal(random.randint(1, 6)), part.available)
@@ -232,18 +258,18 @@ class People:
 
     def _overdraws(self, random: Random) -> None:
         """Take more than there is, as a setting of MPW's allows: its stock goes below zero until some is received."""
-        item = self._item(random)
+        item = self.an_item(random)
         quantity = self.world.mpw.parts[MAIN, item].available + random.randint(1, 3)
         self.world.mpw.person_issues(item, MAIN, quantity, self.world.mpw.today(), overdraft=True)
 
     def _edits(self, random: Random) -> None:
         rows = [row for row in self._receipts() if not row.used]
         if rows:
-            row = random.choice(rows)
+            row = self._touched(random.choice(rows))
             if random.random() < 0.6:
                 self.world.mpw.person_edits_receipt(row.id, quantity=row.received + random.randint(1, 3))
             else:
-                self.world.mpw.person_edits_receipt(row.id, unit_cost=self._cost())
+                self.world.mpw.person_edits_receipt(row.id, unit_cost=self.cost())
             if row.api_key:
                 self.world.mpw.edited.add(row.api_key)
 
@@ -251,9 +277,9 @@ class People:
         """Delete a row; one of ours only once we know that it is there."""
         rows: list[Receipt | Issuance] = [row for row in self._receipts() if not row.used]
         rows += [row for row in self.world.mpw.issuance_by_id.values() if row.receipt is not None]
-        rows = [row for row in rows if row.api_key is None or self._settled(row.api_key)]
+        rows = [row for row in rows if row.api_key is None or self.is_settled(row.api_key)]
         if rows and self.deleted_rows < 4:
-            row = random.choice(rows)
+            row = self._touched(random.choice(rows))
             self.deleted_rows += 1
             if row.api_key:
                 self.deleted_keys.add(row.api_key)
@@ -265,12 +291,12 @@ class People:
     def _moves_day(self, random: Random) -> None:
         day = self.world.mpw.today() - timedelta(days=random.choice((0, 1)))
         if random.random() < 0.5 and (rows := self._receipts()):
-            row = random.choice(rows)
+            row = self._touched(random.choice(rows))
             self.world.mpw.person_edits_receipt(row.id, created_on=day)
             if row.api_key:
                 self.world.mpw.edited.add(row.api_key)
         elif issuances := [
-            r for r in self.world.mpw.issuance_by_id.values() if not r.api_key or self._settled(r.api_key)
+            r for r in self.world.mpw.issuance_by_id.values() if not r.api_key or self.is_settled(r.api_key)
         ]:
             self.world.mpw.person_edits_issuance(random.choice(issuances).id, created_on=day)
 
@@ -281,21 +307,26 @@ class People:
         self.lost_permission = True
         self.world.oracle.reached["permission lost"] += 1
         self.world.mpw.hide_warehouse(MAIN)
+        self.world.mpw.chronicle.touched.update(self.items)
         back = self.world.kernel.time + random.randint(5, 200) * 60
         self.world.kernel.at(back, lambda: self.world.mpw.show_warehouse(MAIN))
+
+    def _touched(self, row: R) -> R:
+        self.world.mpw.chronicle.touched[row.part.part_number] += 1
+        return row
 
     def _receipts(self) -> list[Receipt]:
         first = self.world.policy.start_date
         return [row for row in self.world.mpw.receipt_by_id.values() if row.listed and row.created_on >= first]
 
-    def _settled(self, key: str) -> bool:
+    def is_settled(self, key: str) -> bool:
         parent = key.rsplit("_s", 1)[0] if "_s" in key else key
         query = "select count(*) from outbox where api_key in (?, ?) and operation like 'post%' and state <> 'done'"
         return bool(self.world.raw.execute(query, (key, parent)).fetchone()[0] == 0)
 
     # ------------------------------------------------------------------ the ERP
 
-    def _document(self, kind: str, key: str, payload: dict[str, Any]) -> None:
+    def document(self, kind: str, key: str, payload: dict[str, Any]) -> None:
         self.docs[kind, key] = payload
         with self.world.inner.write() as conn:
             conn.execute(
@@ -307,35 +338,35 @@ class People:
         self.serial += 1
         day = (self.world.mpw.today() - timedelta(days=random.choice((0, 0, 1)))).isoformat()
         quantity = str(random.randint(1, 9))
-        fields = {"part_number": self._item(random), "warehouse_name": MAIN, "quantity_received": quantity}
-        self._document("receipt", f"GR-{self.serial}", fields | {"unit_cost": self._cost(), "created_on": day})
+        fields = {"part_number": self.an_item(random), "warehouse_name": MAIN, "quantity_received": quantity}
+        self.document("receipt", f"GR-{self.serial}", fields | {"unit_cost": self.cost(), "created_on": day})
 
     def _erp_issuance(self, random: Random) -> None:
         self.serial += 1
-        fields = {"part_number": self._item(random), "warehouse_name": MAIN, "quantity": str(random.randint(1, 5))}
-        self._document("issuance", f"GI-{self.serial}", fields | {"created_on": self.world.mpw.today().isoformat()})
+        fields = {"part_number": self.an_item(random), "warehouse_name": MAIN, "quantity": str(random.randint(1, 5))}
+        self.document("issuance", f"GI-{self.serial}", fields | {"created_on": self.world.mpw.today().isoformat()})
 
     def _erp_void(self, random: Random) -> None:
         kinds = [(kind, key) for kind, key in self.docs if kind in ("receipt", "issuance")]
         kinds = [(kind, key) for kind, key in kinds if ("void", key) not in self.docs]
         if kinds:
             kind, key = random.choice(kinds)
-            self._document("void", key, {"kind": kind})
+            self.document("void", key, {"kind": kind})
 
     def _erp_transfer(self, random: Random) -> None:
         """Each with a quantity of its own: that is the only thing to tell two of them apart."""
         self.serial += 1
-        item = self._item(random)
+        item = self.an_item(random)
         quantity = 1 + sum(1 for kind, _ in self.docs if kind == "transfer")
         fields = {"part_number": item, "warehouse_name": MAIN, "destination_warehouse_name": DEPOT}
-        self._document("transfer", f"TR-{self.serial}", fields | {"quantity": str(quantity)})
+        self.document("transfer", f"TR-{self.serial}", fields | {"quantity": str(quantity)})
 
     def _erp_approval(self, random: Random) -> None:
         self.serial += 1
         order = self.world.mpw.add_order(
-            vendor_name="Bosch", warehouse_name=MAIN, lines=[(self._item(random), random.randint(1, 5), "10")]
+            vendor_name="Bosch", warehouse_name=MAIN, lines=[(self.an_item(random), random.randint(1, 5), "10")]
         )
-        self._document(
+        self.document(
             "po_approval", f"AP-{self.serial}", {"purchase_order_number": str(order.number), "approved_by": "Ann"}
         )
 
@@ -359,7 +390,7 @@ class People:
         Of a quantity that nobody else issues, nor any part of theirs has: an unmarked issuance that equals the
         document would be taken for it.
         """
-        item = self._item(random)
+        item = self.an_item(random)
         available = self.world.mpw.parts[MAIN, item].available
         if not self.world.policy.description_marker or available < STRANGE + 1:
             return  # without a marker nothing tells the two apart once an answer of ours was lost
@@ -367,7 +398,7 @@ class People:
         key, fields = f"GI-{self.serial}", {"part_number": item, "warehouse_name": MAIN, "quantity": str(STRANGE)}
         self.strangers.add(key)
         self.world.mpw.stranger_issues(item, MAIN, Decimal(STRANGE - 1), key)
-        self._document("issuance", key, fields | {"created_on": self.world.mpw.today().isoformat()})
+        self.document("issuance", key, fields | {"created_on": self.world.mpw.today().isoformat()})
 
     # ------------------------------------------------------------------ the operator
 

@@ -7,10 +7,11 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 
 from tests.simulation.counters import TRANSITIONS, VERDICTS, missing, transitions, verdicts
 from tests.simulation.kernel import Violation
@@ -55,21 +56,22 @@ class Figures:
         self.quiet_cycles = max(self.quiet_cycles, result.quiet_cycles)
 
 
-def run_seed(seed: int) -> Result | str:
+def run_seed(seed: int, habits: Collection[str] | None = None) -> Result | str:
     """Run one seed; a string says what it broke."""
     try:
-        return World(seed).run()
+        return World(seed, habits=habits).run()
     except Violation as broken:
         return str(broken)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
 
 
-def run_seeds(seeds: range, *, workers: int = 1) -> Figures:
+def run_seeds(seeds: range, *, workers: int = 1, habits: Collection[str] | None = None) -> Figures:
     """Run seeds and sum up."""
     figures, progress = Figures(), Progress(len(seeds))
     with ProcessPoolExecutor(workers) if workers > 1 else nullcontext() as pool:
-        outcomes = map(run_seed, seeds) if pool is None else pool.map(run_seed, seeds, chunksize=4)
+        one = run_seed if habits is None else partial(run_seed, habits=habits)
+        outcomes = map(one, seeds) if pool is None else pool.map(one, seeds, chunksize=4)
         for seed, outcome in zip(seeds, outcomes, strict=True):
             _take(figures, seed, outcome)
             progress.say(figures)
@@ -111,11 +113,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="replay this one, with its trace")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--no-shrink", action="store_true", help="do not look for what the first failing seed needs")
+    parser.add_argument(
+        "--habits",
+        help="'all': draw those too whose rule is not in; or names, to have for certain, with commas between",
+    )
     given = parser.parse_args(arguments)
+    habits = None if given.habits is None else tuple(filter(None, given.habits.split(",")))
     if given.seed is not None:
-        return _replay(given.seed)
+        return _replay(given.seed, habits)
     began = _cpu_seconds()
-    figures = run_seeds(range(given.start, given.start + given.seeds), workers=given.workers)
+    figures = run_seeds(range(given.start, given.start + given.seeds), workers=given.workers, habits=habits)
     if figures.failures and not given.no_shrink:
         _shrink(figures.failures[0][0])
     print_figures(figures, _cpu_seconds() - began)
@@ -172,8 +179,9 @@ def _share(reached: Mapping[str, int], wanted: Sequence[str]) -> str:
     return f"{sum(1 for name in wanted if reached.get(name))}/{len(wanted)}"
 
 
-def _replay(seed: int) -> int:
-    world = World(seed, trace=True)
+def _replay(seed: int, habits: Collection[str] | None) -> int:
+    world = World(seed, trace=True, habits=habits)
+    print(f"habits: {', '.join(sorted(world.habits.names)) or 'none'}")
     try:
         result = world.run()
     except Violation as broken:

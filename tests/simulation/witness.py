@@ -30,7 +30,7 @@ class Witness:
         self._answers: Counter[Read] = Counter()
         self._moves: Counter[Read] = Counter()
         self._read_at: dict[Read, str] = {}
-        self._drained: dict[str, int] = {}
+        self._drained: dict[str, frozenset[str]] = {}
         self._voided: set[int] = set()
 
     def answered(self, actor: Actor, name: str, call: Call) -> None:
@@ -40,7 +40,7 @@ class Witness:
             self._answers[name, call.query["date"]] += 1
         elif name == FEED:
             self._answers[name, ""] += 1
-            self._drained[actor.name] = len(self.world.mps.all_movements)
+            self._drained[actor.name] = self.world.mps.shown
 
     def asked(self, actor: Actor, name: str) -> None:
         """A drain is just before a patch as long as its hand has asked MPW nothing since."""
@@ -54,7 +54,7 @@ class Witness:
         shown = self._drained.pop(actor.name, None)
         if shown is None:
             raise Violation(f"{external_id} is patched without a drain of the feed just before")
-        for key in self.world.mps.keys_of(external_id, first=shown):
+        for key in self.world.mps.keys_of(external_id, shown=shown):
             made, wanted = self.world.oracle.made(*key), self.world.oracle.expected(*key) or 0
             if made < wanted:
                 raise Violation(f"{external_id} is patched though {' '.join(key)}, which was read, is not in MPW")

@@ -6,7 +6,7 @@ import atexit
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -37,15 +37,20 @@ from sync.store.engine import Store
 from sync.store.items import import_items
 from tests.databases import migrated_sqlite
 from tests.simulation.counters import listen
+from tests.simulation.habits import Habits
 from tests.simulation.kernel import RENEW_SECONDS, START, Actor, Crash, Kernel, Killed, Process, SimClock, Violation
 from tests.simulation.models import TrueMps, TrueMpw
 from tests.simulation.network import TIMEOUT_SECONDS, Network, Vendors
+from tests.simulation.odd_acts import SKEWED
 from tests.simulation.oracle import Oracle
 from tests.simulation.people import DEPOT, MAIN, People
 from tests.simulation.plan import Key, Plan
 
 QUIET_CYCLES = 14
 """After the last fault all must meet within so many cycles."""
+
+NO_OPS, VANISHES = 0.25, 0.15
+"""How often a vendor of that habit does nothing, or keeps nothing, of what it answered for."""
 
 COMMIT_SECONDS = 0.002
 """A commit takes its time: what follows an answer begins after it, as a read of the feed right after a patch does."""
@@ -134,16 +139,30 @@ class World:
     """Everything of one seed."""
 
     def __init__(
-        self, seed: int, *, given: Mapping[Key, Any] | None = None, trace: bool = False, busy_hours: float | None = None
+        self,
+        seed: int,
+        *,
+        given: Mapping[Key, Any] | None = None,
+        trace: bool = False,
+        busy_hours: float | None = None,
+        habits: Collection[str] | None = None,
     ) -> None:
+        """Furnish it. `habits`: None, those that the seed draws; else for certain these (see `Habits`)."""
         self.seed = seed
         self.kernel = Kernel()
         self.kernel.trace = [] if trace else None
         self.plan = Plan(seed, given)
+        self.habits = Habits(seed, self.plan, habits)
         shape = Random(f"world {seed}")
         self.skew = shape.choice((0.0, 0.0, 2.5, -3.0, 120.0, -120.0))
-        self.mpw = TrueMpw(SimClock(self.kernel, offset=shape.choice((0.0, 40.0))), password="secret-1")
+        mpw_skew = shape.choice((0.0, 40.0))
+        if "skewed" in self.habits:
+            self.skew, mpw_skew = self._skews(mpw_skew)
+        self.mpw = TrueMpw(SimClock(self.kernel, offset=mpw_skew), password="secret-1")
         self.mps = TrueMps(SimClock(self.kernel, offset=self.skew), token="token-1", seed=seed)
+        self.mps.take_habits(self.habits)
+        self.mps.sleeps = lambda item: "no_op" in self.habits and self.plan.chance("no_op", item, NO_OPS)
+        self.mpw.forgets = lambda key: "vanish" in self.habits and self.plan.chance("vanish", key, VANISHES)
         self.kernel.upset = self.upset
         self.vendors = Vendors(self)
         self.commits = 0
@@ -167,6 +186,7 @@ class World:
             request_timeout=timedelta(seconds=TIMEOUT_SECONDS),
             description_marker=shape.random() < 0.85,
             create_product_path="/CreateProduct",
+            cost_is="total" if "cost_is_total" in self.habits else "unit",
         )
         self.folder = tempfile.mkdtemp(prefix="mpsim-", dir=_ram())
         shutil.copyfile(_template(), f"{self.folder}/sim.db")
@@ -175,6 +195,7 @@ class World:
         self.raw.row_factory = sqlite3.Row
         self.people = People(self)
         self.oracle = Oracle(self)
+        self.mps.reached = self.oracle.reached
         self.people.furnish()
         listen(self.oracle.reached)
         self.processes = [
@@ -184,6 +205,13 @@ class World:
         self.threads = 2 if shape.random() < 0.4 else 1
         self.quiet_cycles = 0
         self.oracle.note_shape()
+
+    def _skews(self, mpw_skew: float) -> tuple[float, float]:
+        """Draw which vendor's clock is off by far, and by how much: MPservices', MPW's."""
+        random = self.habits.random("skewed")
+        if random.random() < 0.6:
+            return random.choice(SKEWED["MPservices"]), mpw_skew
+        return self.skew, random.choice(SKEWED["MPW"])
 
     # ------------------------------------------------------------------ the run
 
@@ -195,6 +223,7 @@ class World:
                 self.kernel.at(0.0, process.boot)
             self.people.begin(self.busy_seconds)
             self.people.step_clocks(self.busy_seconds)
+            self.people.odd.upset_clocks(self.busy_seconds)
             self.kernel.run(self.busy_seconds)
             self._quiet()
             return Result(
@@ -229,17 +258,12 @@ class World:
             process.die()
         self.kernel.run(self.kernel.time + 15 * 60)  # what was sent late has landed
         last = self.processes[0]
-        last.offset = 0.0
+        last.offset = last.ahead = 0.0
         last.epoch += 1
+        self.oracle.people_go_home()
         for cycle in range(QUIET_CYCLES):
             self.people.operate()
-            done: list[bool] = []
-            last.state.clear()
-            last.epoch += 1
-            last.spawn("quiet", lambda actor, done=done: self._one_cycle(actor, done))  # type: ignore[misc]
-            self.kernel.run(self.kernel.time + (600 if cycle in (0, 1) else 65 * 60))
-            if not done:
-                raise Violation("a cycle without faults did not end")
+            self._cycle(last, 600 if cycle in (0, 1) else 65 * 60)
             self.quiet_cycles = cycle + 1
             left = self.oracle.unsettled()
             self.kernel.log("quiet cycle", cycle, left)
@@ -247,7 +271,26 @@ class World:
                 break
         else:
             raise Violation(f"did not converge within {QUIET_CYCLES} cycles: {'; '.join(left)}")
+        self._rests(last)
         self.oracle.final()
+
+    def _rests(self, last: Process) -> None:
+        """Where all has met a further cycle sends nothing."""
+        before = self.oracle.pushes_so_far()
+        self._cycle(last, 65 * 60)
+        if self.oracle.pushes_so_far() > before or self.oracle.unsettled():
+            raise Violation(f"it does not rest: {self.oracle.newest(before)} {'; '.join(self.oracle.unsettled())}")
+
+    def _cycle(self, last: Process, seconds: float) -> None:
+        """Let one daemon run a whole cycle, and time pass."""
+        done: list[bool] = []
+        last.state.clear()
+        last.epoch += 1
+        last.spawn("quiet", lambda actor: self._one_cycle(actor, done))
+        self.kernel.run(self.kernel.time + seconds)
+        if not done:
+            raise Violation("a cycle without faults did not end")
+        self.oracle.bounded()
 
     def _one_cycle(self, actor: Actor, done: list[bool]) -> None:
         ctx, leadership = self._context(actor)
