@@ -160,8 +160,9 @@ class Causes:
     def may_stay(self, row: sqlite3.Row) -> bool:
         """Tell whether an exception says something that nobody can end: it stays open, with its cause."""
         facts = json.loads(row["facts"])
-        named = {str(one) for one in (facts.get("external_id"), facts.get("item")) if one}
-        return row["kind"] in ("unknown_part", "unmapped_item") and bool(named & self._ids_of_nameless())
+        return row["kind"] in ("unknown_part", "unmapped_item", "stock_blocked") and self._is_nameless(
+            row["subject"], facts
+        )
 
     def _ids_of_nameless(self) -> set[str]:
         """Return the own ids of products of which a movement was shown without an external id."""
@@ -332,15 +333,23 @@ class Causes:
     # -- of stock and cost
 
     def _stock_blocked(self, subject: str, facts: dict[str, Any]) -> bool:
-        """A push of that very item to MPW is dead, and had a cause."""
-        return facts["external_id"] in self._blamed
+        """A push of that very item to MPW is dead, and had a cause; or only its own id was ever shown."""
+        return facts["external_id"] in self._blamed or self._is_nameless(subject, facts)
+
+    def _is_nameless(self, subject: str, facts: dict[str, Any]) -> bool:
+        named = {subject.removeprefix("mps:").partition(" in ")[0], str(facts.get("external_id"))}
+        return bool(named & self._ids_of_nameless())
+
+    def _unmapped_item(self, subject: str, facts: dict[str, Any]) -> bool:
+        """A movement of it was shown without its external id."""
+        return self._is_nameless(subject, facts)
 
     def _negative_stock(self, subject: str, facts: dict[str, Any]) -> bool:
         return facts["external_id"] in self.world.mpw.chronicle.overdrawn
 
     def _unknown_part(self, subject: str, facts: dict[str, Any]) -> bool:
         """MPW was asked about that very part while it hid its warehouse."""
-        if str(facts.get("external_id")) in self._ids_of_nameless() or subject in self._ids_of_nameless():
+        if self._is_nameless(subject, facts):
             return True
         known = self.world.mpw.chronicle.parts_not_shown
         if subject.startswith("mps:"):

@@ -47,6 +47,7 @@ class Setting:
     void_after: int | None = None
     same_cost: float = 0.0
     habits: tuple[str, ...] = ()
+    rest_minutes: int = 30
 
     def world(self, seed: int, given: Mapping[Key, Any] | None = None, *, trace: bool = False) -> World:
         """Return the world of a seed."""
@@ -55,6 +56,7 @@ class Setting:
         world.plan.crash, world.plan.stall = self.crash, self.stall
         self._aim(world)
         world.held, world.prunes = (), False
+        world.rest_minutes = self.rest_minutes
         routes = dict.fromkeys(ROUTES, "push")
         world.policy = replace(world.policy, routes=routes, description_marker=self.marker)
         if self.void_after is not None:

@@ -49,6 +49,12 @@ from tests.simulation.plan import Key, Plan
 QUIET_CYCLES = 14
 """After the last fault all must meet within so many cycles."""
 
+PACES = (4, 12, 30)
+"""A daemon rests at most so many minutes between two cycles: odd habits show where much is pushed while they last."""
+
+CALM = (0.0, 0.15, 0.15, 0.5, 1.0)
+"""The share of its faults that a world of odd habits has: where every second call fails little else happens."""
+
 NO_OPS, VANISHES = 0.25, 0.15
 """How often a vendor of that habit does nothing, or keeps nothing, of what it answered for."""
 
@@ -203,6 +209,11 @@ class World:
             for name in ("A", "B")[: 2 if shape.random() < 0.5 else 1]
         ]
         self.threads = 2 if shape.random() < 0.4 else 1
+        self.rest_minutes = PACES[-1]
+        if self.habits.names:
+            pace = self.habits.random("pace")
+            self.rest_minutes = pace.choice(PACES)
+            self.plan.calm(pace.choice(CALM))
         self.quiet_cycles = 0
         self.oracle.note_shape()
 
@@ -354,11 +365,11 @@ class World:
         ctx, leadership = self._context(actor)
         while True:
             self._guarded(actor, lambda: self._work(actor, ctx, leadership))
-            actor.wait(20 + 60 * self._rest("rest", actor, 30))
+            actor.wait(20 + 60 * self._rest("rest", actor, self.rest_minutes))
 
     def _rest(self, what: str, actor: Actor, most: int) -> int:
-        """Draw how many minutes to rest; off the plan ten, so that a plan played back rests too."""
-        return int(self.plan.pick(what, actor.process.name, lambda random: random.randint(0, most), 10))
+        """Draw how many minutes to rest; off the plan at most ten, so that a plan played back rests too."""
+        return int(self.plan.pick(what, actor.process.name, lambda random: random.randint(0, most), min(10, most)))
 
     def _work(self, actor: Actor, ctx: Context, leadership: SimLeadership) -> None:
         leadership.take()
@@ -380,7 +391,7 @@ class World:
     def _polls(self, actor: Actor) -> None:
         ctx, leadership = self._context(actor)
         while True:
-            actor.wait(15 + 60 * self._rest("poll_rest", actor, 25))
+            actor.wait(15 + 60 * self._rest("poll_rest", actor, min(25, self.rest_minutes)))
             if not leadership.held:
                 continue
             if self.plan.chance("feed_only", actor.process.name, 0.4):
