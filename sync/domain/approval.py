@@ -16,6 +16,7 @@ from sync.domain.outbox import APPROVE, CREATE_PRODUCT, PATCH_STOCK, POST_INVENT
 from sync.domain.payloads import approval_payload, inventory_payload, product_payload, stock_payload
 from sync.domain.policy import Policy
 from sync.domain.reconcile import ORDER_CHANGED, SETTING_MISSING, Derive, Leave, Park, waits_for
+from sync.domain.subjects import Subject
 
 PRODUCT_PATH = "MPSERVICES_CREATE_PRODUCT_PATH"
 LOOK_AGAIN = timedelta(minutes=15)
@@ -62,11 +63,12 @@ def decide_command(
 
 def missing_path() -> Park:
     """Return how a product waits whose path nobody has told us: it is not guessed."""
+    subject = Subject.setting(PRODUCT_PATH)
     return Park(
-        waits_for(SETTING_MISSING, PRODUCT_PATH),
+        waits_for(SETTING_MISSING, subject),
         None,
         SETTING_MISSING,
-        PRODUCT_PATH,
+        subject,
         "products are to be created in MPservices, and the path for it is not set: it is in no document",
         f"ask MPservices for the path of 'Create a new product' and set {PRODUCT_PATH}",
     )
@@ -124,11 +126,12 @@ def _approval(
 
 
 def _changed(number: str, detail: str, now: datetime) -> Park:
+    subject = Subject.order(number)
     return Park(
-        waits_for(ORDER_CHANGED, number),
+        waits_for(ORDER_CHANGED, subject),
         now + LOOK_AGAIN,
         ORDER_CHANGED,
-        number,
+        subject,
         f"order {number}: {detail}",
         "look at the order in MPW; if it is right as it is, approve it there, or send a new po_approval; "
         "then resolve this",

@@ -26,6 +26,7 @@ from sync.domain.outbox import (
 )
 from sync.domain.payloads import delete_payload, issuance_payload, receipt_payload, transfer_payload
 from sync.domain.policy import Policy
+from sync.domain.subjects import Subject
 
 UNMAPPED_ITEM = "unmapped_item"
 UNKNOWN_PART = "unknown_part"
@@ -159,7 +160,7 @@ class Park:
     reason: str
     due_at: datetime | None
     kind: str | None = None
-    subject: str = ""
+    subject: Subject | None = None
     detail: str = ""
     hint: str = ""
     withdraw: PushRow | None = None
@@ -168,9 +169,9 @@ class Park:
 Decision = Leave | Derive | Supersede | NeedsPart | Park
 
 
-def waits_for(kind: str, subject: str) -> str:
+def waits_for(kind: str, subject: Subject) -> str:
     """Return the reason under which an event waits for an exception."""
-    return f"{kind}: {subject}"
+    return f"{kind}: {subject.name}"
 
 
 def decide(
@@ -330,11 +331,12 @@ def _target(event: Event, origin: Origin, mappings: Mapping[str, ItemMapping]) -
     mapping = mappings.get(origin.item)
     if mapping is not None and mapping.warehouses:
         return mapping
+    subject = Subject.item(origin.item)
     return Park(
-        waits_for(UNMAPPED_ITEM, origin.item),
+        waits_for(UNMAPPED_ITEM, subject),
         None,
         UNMAPPED_ITEM,
-        origin.item,
+        subject,
         f"MPservices' item {origin.item} has no part in MPW: neither the item map nor MPW_WAREHOUSE names one",
         "add it to the item map (`mpsync items import`), or set MPW_WAREHOUSE if part numbers are external_ids",
     )
@@ -351,7 +353,7 @@ def _quantity(event: Event, origin: Origin, target: ItemMapping) -> Decimal | Pa
         quantity = Decimal(0)
     if quantity > 0:
         return quantity
-    subject = f"{event.kind} {event.api_key}"
+    subject = Subject.event(event.api_key, event.kind)
     return Park(
         waits_for(ODD_QUANTITY, subject),
         None,
@@ -367,7 +369,7 @@ def _unit_cost(event: Event, origin: Origin, target: ItemMapping) -> Decimal | P
     try:
         return fixed(origin.unit_cost / target.factor)
     except ValueError:
-        subject = f"{event.kind} {event.api_key}"
+        subject = Subject.event(event.api_key, event.kind)
         return Park(
             waits_for(ODD_QUANTITY, subject),
             None,
@@ -383,7 +385,7 @@ def _fraction(event: Event, quantity: Decimal, policy: Policy) -> Park | None:
     whole = quantity == quantity.to_integral_value()
     if event.kind == RECEIPT or whole or policy.fractional_issuances:
         return None
-    subject = f"{event.kind} {event.api_key}"
+    subject = Subject.event(event.api_key, event.kind)
     return Park(
         waits_for(FRACTIONAL, subject),
         None,
@@ -400,7 +402,7 @@ def _unknown(part: Part, warehouse: str, part_number: str, policy: Policy, now: 
             f"MPW could not be asked: {part.detail}" if part.detail else "MPW could not be asked",
             now + max(UNREACHABLE_STEPS * policy.retry_base, WAIT_MIN),
         )
-    subject = f"{part_number} in {warehouse}"
+    subject = Subject.item(f"{part_number} in {warehouse}")
     age = now - part.since if part.since is not None else timedelta(0)
     wait = min(max(age, policy.poll_recent, WAIT_MIN), UNKNOWN_WAIT_MAX)
     return Park(

@@ -13,6 +13,7 @@ from sync.clients.mpservices.client import MpservicesClient
 from sync.clients.mpw.client import MpwClient
 from sync.clock import Clock
 from sync.domain.policy import Policy
+from sync.domain.subjects import Subject
 from sync.errors import AuthError, LeaseLostError
 from sync.store.engine import Store
 from sync.store.exceptions import open_exception, resolve_exceptions
@@ -100,7 +101,7 @@ class Context:
             open_exception(
                 conn,
                 CREDENTIALS,
-                system,
+                Subject.source(system),
                 detail=error.message,
                 hint="correct the credentials in the settings and restart: nothing is sent until they change;"
                 " if they are right and the refusal was a fault, `mpsync exceptions resolve` lets it try again",
@@ -115,5 +116,6 @@ class Context:
             with self.store.write() as conn:
                 if pause_reason(conn, system, fingerprint=client.fingerprint) is None and unpause_system(conn, system):
                     now = self.clock.now()
-                    resolve_exceptions(conn, CREDENTIALS, system, resolution="the credentials changed", now=now)
+                    changed = "the credentials changed"
+                    resolve_exceptions(conn, CREDENTIALS, Subject.source(system), resolution=changed, now=now)
                     look_at_everything_parked(conn, now=now)

@@ -34,6 +34,7 @@ from sync.domain.ledger import ADJUSTMENT, NewEntry
 from sync.domain.money import plain
 from sync.domain.outbox import WORKER_STOPPED
 from sync.domain.policy import Policy
+from sync.domain.subjects import Subject
 from sync.store.echoes import (
     Expected,
     base_of,
@@ -279,7 +280,7 @@ def _ask(conn: Connection, expected: Expected, doubt: Doubt, *, now: datetime) -
     open_exception(
         conn,
         ECHO_UNDECIDED,
-        expected.api_key,
+        Subject.event(expected.api_key),
         detail=f"our patch of {expected.external_id} to {plain(expected.new_stock)} at {plain(expected.new_cost)} made "
         f"a movement, and it is not clear which: {doubt.reason}. {told}",
         hint="look in MPservices which one is the stock update, if any, then `mpsync exceptions resolve ID --why TEXT`:"

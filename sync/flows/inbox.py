@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from sync.domain.inbox import VOID, ErpDocument, Invalid, read_document
 from sync.domain.ledger import ISSUANCE, RECEIPT
+from sync.domain.subjects import Subject
 from sync.flows.context import Context
 from sync.store.engine import lock_appends
 from sync.store.exceptions import open_exception
@@ -165,7 +166,7 @@ def _report_conflict(conn: Connection, one: ErpDocument, books: Books) -> None:
     open_exception(
         conn,
         "inbox_conflict",
-        f"{one.type} {one.api_key}",
+        Subject.row(f"{one.type} {one.api_key}"),
         detail=f"the ERP sent {one.type} {one.api_key} again with other content; the first one stands",
         hint="a correction needs a new api_key and a void of the old one: tell the ERP's people, then resolve this",
         now=books.now,

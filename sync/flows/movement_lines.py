@@ -15,6 +15,7 @@ from sync.clients.rows import BadRow
 from sync.domain.ledger import ADJUSTMENT, NewEntry, new_entry
 from sync.domain.movements import Line, file_line, kind_of, match_lines
 from sync.domain.policy import Policy
+from sync.domain.subjects import Subject
 from sync.flows.context import MPSERVICES
 from sync.flows.echoes import settle_echoes
 from sync.store.coverage import MOVEMENTS
@@ -168,7 +169,7 @@ def _report_type(conn: Connection, movement: Movement, now: datetime) -> None:
     open_exception(
         conn,
         "unknown_value",
-        f"{MOVEMENTS} type {movement.type[:80]}",
+        Subject.source(MOVEMENTS, f"type {movement.type[:80]}"),
         detail=f"movement {movement.id} is of type {movement.type[:80]!r}, which is neither Inbound nor Outbound",
         hint="find out what it does to the stock; the movement is in v_quarantine and reaches nobody until then",
         now=now,
@@ -331,7 +332,7 @@ def _report_change(conn: Connection, movement: Movement, now: datetime) -> None:
     open_exception(
         conn,
         "movement_changed",
-        movement.id,
+        Subject.row(movement.id),
         detail=f"movement {movement.id} of {movement.created_at:%Y-%m-%d %H:%M} UTC is no longer what it was "
         "when it was first read",
         hint="what was pushed for it before may be wrong: compare with `mpsync explain`, correct it in MPW by hand",

@@ -13,6 +13,7 @@ from sync.clients.mpservices.client import MpservicesClient
 from sync.clients.mpservices.wire import Movement, read_movements
 from sync.clients.rows import BadRow
 from sync.domain.policy import Policy
+from sync.domain.subjects import Subject
 from sync.domain.windows import days_between, has_ended
 from sync.flows.context import MPSERVICES, Context
 from sync.flows.movement_lines import Ingested, ingest_movements
@@ -108,7 +109,7 @@ def _covered_from(
     open_exception(
         conn,
         "gap",
-        f"{MOVEMENTS} {_text(known.last_read_at)}",
+        Subject.source(MOVEMENTS, _text(known.last_read_at)),
         detail=f"movements created from {bounds} were never read: the feed shows the last "
         f"{policy.window / timedelta(hours=1):g} hours only",
         hint="export them from MPservices' screens, `mpsync import FILE --type movement`, "
@@ -136,7 +137,7 @@ def _check_reach(
     open_exception(
         conn,
         "short_window",
-        MOVEMENTS,
+        Subject.source(MOVEMENTS),
         detail=f"the feed no longer shows {len(lacking)} movements that are younger than "
         f"{policy.window / timedelta(hours=1):g} hours, {lacking[0]} among them: it reaches less far than is set",
         hint="set MPSERVICES_WINDOW_HOURS to what the feed really shows: a shorter outage than that may lose movements",

@@ -12,6 +12,7 @@ from sync.clients.mpw.client import MpwClient
 from sync.clients.mpw.wire import Page, PurchaseOrder, read_purchase_orders
 from sync.clients.rows import Parsed
 from sync.domain.orders import is_final, is_known_status, terms_digest
+from sync.domain.subjects import Subject
 from sync.domain.windows import DEEP_DAYS, days_between, grouped
 from sync.flows.context import MPW, Context
 from sync.flows.observed import Outcome, observe
@@ -66,7 +67,7 @@ def take_orders(conn: Connection, orders: Sequence[PurchaseOrder], now: datetime
         open_exception(
             conn,
             "unknown_value",
-            f"{PURCHASE_ORDERS} status {status[:80]}",
+            Subject.source(PURCHASE_ORDERS, f"status {status[:80]}"),
             detail=f"purchase order {example} has the status {status[:80]!r}, which the program does not know",
             hint="such orders are taken for open and read again on every poll; tell the maintainers what it means",
             now=now,

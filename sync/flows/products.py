@@ -17,6 +17,7 @@ from sync.domain.outbox import CREATE_PRODUCT, NewPush, rank_of
 from sync.domain.payloads import product_payload
 from sync.domain.policy import Policy
 from sync.domain.reconcile import PRODUCT_INCOMPLETE, Park, waits_for
+from sync.domain.subjects import Subject
 from sync.errors import AuthError, RemoteError
 from sync.flows.context import MPW, Context
 from sync.store.reconcile import products_refused
@@ -100,11 +101,12 @@ def _text(value: object) -> str | None:
 
 
 def _incomplete(mapping: ItemMapping, ctx: Context) -> Park:
+    subject = Subject.item(mapping.external_id)
     return Park(
-        waits_for(PRODUCT_INCOMPLETE, mapping.external_id),
+        waits_for(PRODUCT_INCOMPLETE, subject),
         ctx.clock.now() + LOOK_AGAIN,
         PRODUCT_INCOMPLETE,
-        mapping.external_id,
+        subject,
         f"MPservices has no product {mapping.external_id}, and MPW names no unit for part {mapping.part_number}",
         "give the part a unit in MPW, or send an ERP document of type product, or create it in MPservices",
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Connection
+from sqlalchemy.engine import Row
 
 from sync.domain.approval import covered, decide_command, policy_approval, policy_key
 from sync.domain.inbox import COMMAND_TYPES, PO_APPROVAL
@@ -31,10 +32,11 @@ from sync.domain.reconcile import (
     decide,
     waits_for,
 )
+from sync.domain.subjects import Subject
 from sync.flows.context import Context
 from sync.flows.known_parts import Pair, ask_parts
 from sync.flows.products import wanted_products
-from sync.store.exceptions import open_exception, open_exceptions, resolve_exceptions
+from sync.store.exceptions import open_exception, open_exceptions, resolve_exceptions, subject_of
 from sync.store.facts import RECONCILED_SEQ, RULES_FINGERPRINT, fact, set_fact
 from sync.store.inbox import park_now
 from sync.store.items import ITEMS_VERSION, resolve_items
@@ -240,8 +242,8 @@ def with_ages(ctx: Context, parts: Mapping[Pair, Part]) -> dict[Pair, Part]:
     return {pair: _aged(pair, part, ages) for pair, part in parts.items()}
 
 
-def _aged(pair: Pair, part: Part, ages: Mapping[str, Any]) -> Part:
-    return replace(part, since=ages.get(f"{pair[1]} in {pair[0]}")) if part.state == "absent" else part
+def _aged(pair: Pair, part: Part, ages: Mapping[Subject, Any]) -> Part:
+    return replace(part, since=ages.get(Subject.item(f"{pair[1]} in {pair[0]}"))) if part.state == "absent" else part
 
 
 def decide_all(ctx: Context, known: Known) -> dict[Key, Decision]:
@@ -296,7 +298,7 @@ def _derive(conn: Connection, decision: Derive, work: _Pass, *, now: Any) -> Non
 def _wait(conn: Connection, key: Key, decision: Park, work: _Pass, *, now: Any) -> None:
     park(conn, key, reason=decision.reason, due_at=decision.due_at)
     work.counts.quarantined += 1
-    if decision.kind is not None:
+    if decision.kind is not None and decision.subject is not None:
         open_exception(conn, decision.kind, decision.subject, detail=decision.detail, hint=decision.hint, now=now)
 
 
@@ -318,8 +320,8 @@ def _apply_command(conn: Connection, ctx: Context, key: Key, work: _Pass) -> Non
         return
     number = str(document.fields.get("purchase_order_number", ""))
     order = order_of(conn, number) if document.type == PO_APPROVAL else None
-    waited = parked_reason(conn, key) == waits_for(ORDER_CHANGED, number)
-    settled = waited and number not in opened_at(conn, ORDER_CHANGED)
+    waited = bool(number) and parked_reason(conn, key) == waits_for(ORDER_CHANGED, Subject.order(number))
+    settled = waited and Subject.order(number) not in opened_at(conn, ORDER_CHANGED)
     decision = decide_command(document, policy=ctx.policy, now=now, order=order, settled_by_person=settled)
     if isinstance(decision, Park):
         _wait(conn, key, decision, work, now=now)
@@ -329,7 +331,8 @@ def _apply_command(conn: Connection, ctx: Context, key: Key, work: _Pass) -> Non
     if isinstance(decision, Derive):
         _derive(conn, decision, work, now=now)
     if document.type == PO_APPROVAL:
-        resolve_exceptions(conn, ORDER_CHANGED, number, resolution="the order is as approved now", now=now)
+        agreed = "the order is as approved now"
+        resolve_exceptions(conn, ORDER_CHANGED, Subject.order(number), resolution=agreed, now=now)
         note_approval(conn, number, "wanted" if isinstance(decision, Derive) else None if settled else "done")
     unpark(conn, key)
 
@@ -413,9 +416,6 @@ def _create_products(ctx: Context, work: _Pass) -> None:
 
 # --- exceptions ---------------------------------------------------------------------------
 
-STOCK_SUBJECT = "mps:"
-"""Stock and cost has exceptions of the same kinds, about items; it resolves them itself."""
-
 _SETTLED = {
     "unmapped_item": "the item has a part now, or nothing waits for it any more",
     "unknown_part": "MPW knows the part now, or nothing waits for it any more",
@@ -437,10 +437,14 @@ def _settle_exceptions(ctx: Context) -> None:
             resolve_exceptions(conn, kind, subject, resolution=_SETTLED[kind], now=ctx.clock.now())
 
 
-def _settled(conn: Connection) -> list[tuple[str, str]]:
-    own = [(row.kind, row.subject) for row in open_exceptions(conn) if row.kind in OUR_EXCEPTIONS]
-    own = [(kind, subject) for kind, subject in own if not subject.startswith(STOCK_SUBJECT)]
+def _settled(conn: Connection) -> list[tuple[str, Subject]]:
+    """Return what nothing waits for any more; those about an item's stock are for the one who opened them."""
+    own = [(row.kind, subject_of(row)) for row in open_exceptions(conn) if _is_ours(row)]
     if not own:
         return []
     reasons = parked_reasons(conn)
     return [(kind, subject) for kind, subject in own if waits_for(kind, subject) not in reasons]
+
+
+def _is_ours(row: Row[Any]) -> bool:
+    return row.kind in OUR_EXCEPTIONS and "external_id" not in json.loads(row.facts)

@@ -15,6 +15,7 @@ from sync.errors import ConfigError
 from sync.flows.context import CREDENTIALS, Context
 from sync.flows.voids import MASS_DISAPPEARANCE, void_disappeared
 from sync.store.coverage import close_gap
+from sync.store.exceptions import subject_of
 from sync.store.pauses import unpause_system
 from sync.store.reconcile import look_at_parked
 from sync.store.schema import exceptions, quarantine
@@ -76,7 +77,7 @@ def _act(conn: Connection, ctx: Context, row: Row[Any], *, why: str, void: bool)
     elif row.kind == CREDENTIALS:
         unpause_system(conn, row.subject)
     elif row.kind in OUR_EXCEPTIONS:
-        look_at_parked(conn, waits_for(row.kind, row.subject), now=ctx.clock.now())
+        look_at_parked(conn, waits_for(row.kind, subject_of(row)), now=ctx.clock.now())
     elif row.kind == QUARANTINED_ROW and "digest" in facts:
         conn.execute(
             update(quarantine)

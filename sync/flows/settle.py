@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from sync.domain.outbox import Transition, Undecidable
+from sync.domain.outbox import PATCH_STOCK, Transition, Undecidable
 from sync.domain.policy import Policy
+from sync.domain.subjects import Subject
 from sync.flows.operations.base import Operation
 from sync.store.exceptions import open_exception
 from sync.store.outbox import Push, close_exceptions, exceptions_about
@@ -83,13 +84,28 @@ def _tell(conn: Connection, row: Push, to: Transition, *, told: bool, now: datet
         close_exceptions(conn, row.id, resolution=to.evidence or to.last_error or f"now {to.state}", now=now)
 
 
-def open_about(conn: Connection, row: Push, kind: str, detail: str, *, now: datetime, hint: str | None = None) -> bool:
-    """Open an exception about a push: what is known, and what a person can do."""
+def open_about(
+    conn: Connection,
+    row: Push,
+    kind: str,
+    detail: str,
+    *,
+    now: datetime,
+    hint: str | None = None,
+    external_ids: Sequence[str] = (),
+) -> bool:
+    """Open an exception about a push: what is known, and what a person can do.
+
+    `external_ids` are the items that it stops, where its kind stops any; those that the push itself names are added.
+    """
     facts: dict[str, Any] = {"outbox_id": row.id, "api_key": row.api_key, "operation": row.operation}
+    own = row.item if row.operation == PATCH_STOCK else row.facts.get("external_id")
+    if stopped := sorted({*external_ids, *([str(own)] if own else [])}):
+        facts["external_ids"] = stopped
     return open_exception(
         conn,
         kind,
-        str(row.id),
+        Subject.push(row.id),
         detail=f"{row.operation} {row.api_key}" + (f" of {row.item}" if row.item else "") + f": {detail}",
         hint=hint or default_hint(row.id),
         now=now,

@@ -21,6 +21,7 @@ from sync.domain.money import plain
 from sync.domain.outbox import PATCH_STOCK, NewPush
 from sync.domain.policy import Policy
 from sync.domain.stock import Blocked, Decision, Equal, ItemFacts, Ledger, MpwStock, Patch, Wait, decide, readiness
+from sync.domain.subjects import Subject
 from sync.errors import AuthError, MalformedResponseError, RejectedError, RemoteError
 from sync.flows.context import MPW, Context
 from sync.flows.echoes import settle_all
@@ -350,7 +351,7 @@ def _supersede(conn: Connection, item: ItemFacts, *, why: str, now: datetime) ->
 
 def _note_block(conn: Connection, item: ItemFacts, decision: Decision, *, now: datetime) -> None:
     """Open the exception of what blocks an item; resolve those of what blocked it before."""
-    subject = f"mps:{item.external_id}"
+    subject = Subject.stock_of(item.external_id)
     kind = decision.kind if isinstance(decision, Blocked) else None
     was = blocked_reason(conn, [item.external_id]).get(item.external_id)
     for other in KINDS:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
 from sync.domain.policy import Policy
+from sync.domain.subjects import Subject
 from sync.domain.voids import Presence, suspicion
 from sync.flows.context import MPW
 from sync.flows.day_sources import DAY_SOURCES
@@ -23,7 +24,7 @@ from sync.store.documents import (
     update_documents,
 )
 from sync.store.engine import lock_appends
-from sync.store.exceptions import open_exception, open_exceptions, resolve_exceptions
+from sync.store.exceptions import open_exception, open_exceptions, resolve_exceptions, subject_of
 from sync.store.ledger import reverse_entries
 from sync.store.pushed import sent_and_not_deleted
 
@@ -99,7 +100,7 @@ def void_documents(
         open_exception(
             conn,
             DELETED_IN_MPW,
-            f"{kind} {key}",
+            Subject.event(key, kind),
             detail=f"the {kind} that we posted under {key} is gone from MPW (id {', '.join(ids)}): somebody deleted it",
             hint="its entry is reversed and it is not posted again; if that was a mistake, key it in by hand in MPW",
             now=now,
@@ -115,7 +116,7 @@ def _hold_back(conn: Connection, source: str, days: Sequence[date], why: str, no
     open_exception(
         conn,
         MASS_DISAPPEARANCE,
-        source,
+        Subject.source(source),
         detail=f"{why} ({source}, {gone_from[0]} to {gone_from[-1]}); nothing was voided",
         hint="check that the account still sees every warehouse; "
         "if the rows really were deleted: mpsync exceptions resolve ID --void",
@@ -127,7 +128,7 @@ def _hold_back(conn: Connection, source: str, days: Sequence[date], why: str, no
 def _held_back(conn: Connection, source: str) -> set[str]:
     held: set[str] = set()
     for row in open_exceptions(conn, kind=MASS_DISAPPEARANCE):
-        if row.subject == source:
+        if subject_of(row) == Subject.source(source):
             held.update(json.loads(row.facts)["remote_ids"])
     return held
 
@@ -139,4 +140,5 @@ def _settle_returned(conn: Connection, source: str, now: datetime) -> None:
         return
     found = documents_by_remote_id(conn, MPW, DAY_SOURCES[source].kind, held)
     if all(row.missing_since is None or row.voided_at is not None for row in found.values()):
-        resolve_exceptions(conn, MASS_DISAPPEARANCE, source, resolution="the rows are there again", now=now)
+        again = "the rows are there again"
+        resolve_exceptions(conn, MASS_DISAPPEARANCE, Subject.source(source), resolution=again, now=now)

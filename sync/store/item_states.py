@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, exists, func, not_, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
+from sync.domain.subjects import Subject
 from sync.store.chunks import chunks, upsert
 from sync.store.exceptions import resolve_exceptions
 from sync.store.schema import gaps, item_states, movement_lines
@@ -70,7 +71,8 @@ def leave_alone(conn: Connection, external_ids: Iterable[str], *, now: datetime)
         ).rowcount
         for item in ids:
             for kind in ("unknown_part", "unknown_cost", "negative_stock", "stock_blocked"):
-                resolve_exceptions(conn, kind, f"mps:{item}", resolution="it is not in the item map any more", now=now)
+                gone = "it is not in the item map any more"
+                resolve_exceptions(conn, kind, Subject.stock_of(item), resolution=gone, now=now)
     return left
 
 

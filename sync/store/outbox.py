@@ -16,23 +16,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 
+from sync.domain.exception_kinds import kinds_about
 from sync.domain.outbox import NewPush
+from sync.domain.subjects import SubjectType
 from sync.store.schema import attempts, exceptions, outbox, pushed_rows
 
-EXCEPTION_KINDS = (
-    "push_dead",
-    "push_conflict",
-    "push_unknown",
-    "push_undecidable",
-    "push_other_quantity",
-    "issuance_without_stock",
-    "order_changed",
-    "order_unknown",
-    "tracking_not_enabled",
-    "unknown_product",
-)
-"""Kinds of exceptions about one push, whose subject is the outbox id."""
-
+PUSH: SubjectType = "push"
+EXCEPTION_KINDS = kinds_about(PUSH)
+"""Kinds of exceptions that may be about one push; some may be about something else, so its type is always asked."""
 
 RETRIED_AT = "retried_at"
 DENIED_TRIES = "denied_tries"
@@ -327,6 +318,7 @@ def exceptions_about(conn: Connection, outbox_ids: Sequence[int]) -> set[int]:
 
 _OPEN_ABOUT = select(exceptions.c.subject).where(
     exceptions.c.kind.in_(bindparam("kinds_", expanding=True)),
+    exceptions.c.subject_type == PUSH,
     exceptions.c.subject.in_(bindparam("subjects_", expanding=True)),
     exceptions.c.resolved_at.is_(None),
 )
@@ -337,8 +329,9 @@ def close_exceptions(conn: Connection, outbox_id: int, *, resolution: str, now: 
     done = conn.execute(
         update(exceptions)
         .where(
-            exceptions.c.subject == str(outbox_id),
             exceptions.c.kind.in_(EXCEPTION_KINDS),
+            exceptions.c.subject_type == PUSH,
+            exceptions.c.subject == str(outbox_id),
             exceptions.c.resolved_at.is_(None),
         )
         .values(resolved_at=now, resolved_by=by, resolution=resolution)

@@ -17,9 +17,11 @@ from sqlalchemy import (
     update,
 )
 
+from sync.domain.subjects import Subject
+from sync.store.exceptions import is_open
 from sync.store.outbox import Push, push_of
 from sync.store.outbox_queue import NOW, READY
-from sync.store.schema import attempts, exceptions, inventories, ledger_entries, outbox
+from sync.store.schema import attempts, inventories, ledger_entries, outbox
 
 
 def leases_that_ran_out(
@@ -55,10 +57,7 @@ def unknown_since(conn: Connection, instant: datetime) -> list[Push]:
 
 def is_told(conn: Connection, kind: str, row: Push) -> bool:
     """Tell whether an exception of that kind is open about a push."""
-    query = select(exceptions.c.id).where(
-        exceptions.c.kind == kind, exceptions.c.subject == str(row.id), exceptions.c.resolved_at.is_(None)
-    )
-    return conn.execute(query).first() is not None
+    return is_open(conn, kind, Subject.push(row.id))
 
 
 def waiting_for_stock(conn: Connection, *, since: datetime) -> list[tuple[Push, datetime]]:

@@ -8,14 +8,16 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Select, exists, insert, select, update
+from sqlalchemy import Connection, Select, and_, exists, insert, select, update
 from sqlalchemy.engine import Row
 
+from sync.domain.subjects import Subject
 from sync.store.chunks import chunks
 from sync.store.exceptions import open_exception, resolve_exceptions
 from sync.store.schema import exceptions, quarantine
 
 KIND = "quarantined_row"
+_OPEN = and_(exceptions.c.kind == KIND, exceptions.c.subject_type == "row", exceptions.c.resolved_at.is_(None))
 
 
 class Unreadable(Protocol):
@@ -93,10 +95,8 @@ def release_remote_ids(
         return 0
     released = 0
     for chunk in chunks(f"{source} {remote_id}" for remote_id in remote_ids if remote_id not in still):
-        query = select(exceptions.c.facts).where(
-            exceptions.c.kind == KIND, exceptions.c.resolved_at.is_(None), exceptions.c.subject.in_(chunk)
-        )
-        for facts, subject in conn.execute(query.add_columns(exceptions.c.subject)).all():
+        query = select(exceptions.c.facts, exceptions.c.subject).where(_OPEN, exceptions.c.subject.in_(chunk))
+        for facts, subject in conn.execute(query).all():
             released += _release_texts(conn, source, subject, facts, now)
     return released
 
@@ -139,7 +139,7 @@ def _report(
     open_exception(
         conn,
         KIND,
-        subject,
+        Subject.row(subject),
         detail=f"a row of {source}{where} could not be read: {row.reason}",
         hint="look at it in v_quarantine and correct it at the vendor: it is taken in when it reads well",
         now=now,
@@ -152,9 +152,7 @@ def _numbered(subject: str, number: int) -> str:
 
 
 def _open_facts(subject: str) -> Select[str]:
-    return select(exceptions.c.facts).where(
-        exceptions.c.kind == KIND, exceptions.c.subject == subject, exceptions.c.resolved_at.is_(None)
-    )
+    return select(exceptions.c.facts).where(_OPEN, exceptions.c.subject == subject)
 
 
 def _close(conn: Connection, source: str, digest: str, now: datetime) -> int:
@@ -164,8 +162,6 @@ def _close(conn: Connection, source: str, digest: str, now: datetime) -> int:
 
 def _settle(conn: Connection, source: str, digest: str, now: datetime) -> None:
     facts = json.dumps({"digest": digest, "source": source}, sort_keys=True)
-    query = select(exceptions.c.subject).where(
-        exceptions.c.kind == KIND, exceptions.c.resolved_at.is_(None), exceptions.c.facts == facts
-    )
+    query = select(exceptions.c.subject).where(_OPEN, exceptions.c.facts == facts)
     for subject in conn.execute(query).scalars().all():
-        resolve_exceptions(conn, KIND, subject, resolution="the row reads well now, or is gone", now=now)
+        resolve_exceptions(conn, KIND, Subject.row(subject), resolution="the row reads well now, or is gone", now=now)

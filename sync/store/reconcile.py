@@ -18,7 +18,9 @@ from sync.domain.items import ItemMapping
 from sync.domain.ledger import ISSUANCE, RECEIPT, TRANSFER
 from sync.domain.outbox import APPROVE, CREATE_PRODUCT, PATCH_STOCK, NewPush
 from sync.domain.reconcile import Event, Origin, Part, PushRow
+from sync.domain.subjects import Subject
 from sync.store.chunks import chunks, upsert
+from sync.store.exceptions import open_exceptions, subject_of
 from sync.store.items import load_map
 from sync.store.schema import (
     documents,
@@ -244,11 +246,9 @@ def save_absent(conn: Connection, pairs: Iterable[tuple[str, str]], *, now: date
     upsert(conn, inventories, rows, key=("warehouse", "part_number"), update=columns)
 
 
-def opened_at(conn: Connection, kind: str) -> dict[str, datetime]:
+def opened_at(conn: Connection, kind: str) -> dict[Subject, datetime]:
     """Return since when each open exception of a kind is open, by subject."""
-    query = select(exceptions.c.subject, exceptions.c.opened_at)
-    query = query.where(exceptions.c.kind == kind, exceptions.c.resolved_at.is_(None))
-    return dict(conn.execute(query).all())
+    return {subject_of(row): row.opened_at for row in open_exceptions(conn, kind=kind)}
 
 
 # --- what waits ---------------------------------------------------------------------------
@@ -407,9 +407,9 @@ def outdated_refusals(conn: Connection) -> list[int]:
 
 def _refused_patches(conn: Connection) -> list[int]:
     refused = select(exceptions.c.subject).where(
-        exceptions.c.kind == UNKNOWN_PRODUCT, exceptions.c.resolved_at.is_(None)
+        exceptions.c.kind == UNKNOWN_PRODUCT, exceptions.c.subject_type == "push", exceptions.c.resolved_at.is_(None)
     )
-    return [int(subject) for subject in conn.execute(refused).scalars() if subject.isdecimal()]
+    return [int(subject) for subject in conn.execute(refused).scalars()]
 
 
 def order_of(conn: Connection, number: str) -> Order | None:

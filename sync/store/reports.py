@@ -11,6 +11,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import OperationalError
 
+from sync.domain.inbox import COMMAND_TYPES, LEDGER_TYPES, VOID
+from sync.domain.ledger import ADJUSTMENT
 from sync.domain.money import fixed
 
 Record = dict[str, Any]
@@ -180,10 +182,20 @@ def event_story(conn: Connection, api_key: str) -> Record:
 
 
 def _exceptions_of(conn: Connection, api_key: str, pushes: Sequence[Record]) -> list[Record]:
-    subjects = {api_key, *(f"{push['kind']} {api_key}" for push in pushes if push.get("kind"))}
-    subjects |= {f"{kind} {api_key}" for kind in ("receipt", "issuance", "transfer", "adjustment")}
-    subjects |= {str(push["id"]) for push in pushes} | {f"push {push['id']}" for push in pushes}
-    return view(conn, "v_exceptions", where={"subject": sorted(subjects)})
+    """Return what is or was open about a key, about its pushes, and about the movement that it is a line of."""
+    named = {api_key, *(f"{kind} {api_key}" for kind in (*LEDGER_TYPES, ADJUSTMENT, *COMMAND_TYPES, VOID))}
+    moved = rows(conn, "select movement_id from movement_lines where api_key = :key", key=api_key)
+    about = {
+        "push": sorted(str(push["id"]) for push in pushes),
+        "event": sorted(named),
+        "row": sorted(named | {row["movement_id"] for row in moved}),
+    }
+    found = [
+        row
+        for type_, subjects in about.items()
+        for row in view(conn, "v_exceptions", where={"subject_type": type_, "subject": subjects})
+    ]
+    return sorted(found, key=lambda row: int(row["id"]))
 
 
 def needs_a_person(conn: Connection) -> list[str]:

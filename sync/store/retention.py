@@ -138,7 +138,13 @@ def _is_forgettable(before: datetime) -> ColumnElement[bool]:
     waiting = exists().where(echoes.c.outbox_id == outbox.c.id, echoes.c.closed_at.is_(None))
     asked = exists().where(
         exceptions.c.resolved_at.is_(None),
-        or_(exceptions.c.subject == cast(outbox.c.id, String), exceptions.c.subject == outbox.c.api_key),
+        or_(
+            and_(exceptions.c.subject_type == "push", exceptions.c.subject == cast(outbox.c.id, String)),
+            and_(
+                exceptions.c.subject_type == "event",
+                exceptions.c.subject.in_((outbox.c.api_key, outbox.c.kind + " " + outbox.c.api_key)),
+            ),
+        ),
     )
     return and_(
         outbox.c.state == "done",

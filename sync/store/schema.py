@@ -473,14 +473,31 @@ exceptions = Table(
     Column("resolved_at", Instant),
     Column("resolved_by", Text),
     Column("resolution", Text),
+    Column("subject_type", Text, nullable=False),
+    CheckConstraint(
+        "subject_type = 'push' or subject_type = 'order' or subject_type = 'item' or subject_type = 'event'"
+        " or subject_type = 'day' or subject_type = 'source' or subject_type = 'setting' or subject_type = 'row'",
+        name="subject_type",
+    ),
     Index(
         "uq_exceptions_open",
         "kind",
+        "subject_type",
         "subject",
         unique=True,
         sqlite_where=text("resolved_at is null"),
         postgresql_where=text("resolved_at is null"),
     ),
+)
+
+exception_items = Table(
+    "exception_items",
+    metadata,
+    # the items that an exception stops: asked for before every comparison, so that open ones are found by item
+    Column("external_id", Text, nullable=False),
+    Column("exception_id", Id, ForeignKey("exceptions.id"), nullable=False),
+    PrimaryKeyConstraint("external_id", "exception_id", name="pk_exception_items"),
+    Index("ix_exception_items_exception_id", "exception_id"),
 )
 
 parked = Table(
@@ -493,6 +510,19 @@ parked = Table(
     Column("due_at", Instant),  # null: only on a change of map or settings
     PrimaryKeyConstraint("kind", "api_key", name="pk_parked"),
     Index("ix_parked_due_at", "due_at"),
+)
+
+corrections = Table(
+    "corrections",
+    metadata,
+    # what is posted again in MPW after a correction: the n-th content of an event, under a key of its own
+    Column("kind", Text, nullable=False),
+    Column("api_key", Text, nullable=False),  # the event's
+    Column("n", Integer, nullable=False),
+    Column("pushed_key", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    PrimaryKeyConstraint("kind", "api_key", "n", name="pk_corrections"),
+    UniqueConstraint("pushed_key", "kind", name="uq_corrections_pushed_key"),
 )
 
 unpushed = Table(
@@ -568,9 +598,11 @@ pauses = Table(
 
 __all__ = [
     "attempts",
+    "corrections",
     "coverage",
     "documents",
     "echoes",
+    "exception_items",
     "exceptions",
     "facts",
     "feeds",

@@ -100,7 +100,7 @@ def read_status(conn: Connection, app: App) -> Status:
 
 
 def _keys(conn: Connection, exceptions: Sequence[Record]) -> dict[str, str]:
-    ids = [int(row["subject"]) for row in exceptions if row["subject"].isdecimal() and len(row["subject"]) < 19]
+    ids = [int(row["subject"]) for row in exceptions if row["subject_type"] == "push"]
     return {str(row["id"]): row["api_key"] for row in view(conn, "v_outbox", where={"id": ids})} if ids else {}
 
 
@@ -146,7 +146,7 @@ def _exceptions(status: Status) -> list[Html]:
 
 
 def _exception(row: Record, status: Status) -> Html:
-    key = status.keys.get(row["subject"])
+    key = status.keys.get(row["subject"]) if row["subject_type"] == "push" else None
     opened = ago((status.now - row["opened_at"]).total_seconds())
     return element(
         "article",

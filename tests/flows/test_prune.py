@@ -13,6 +13,7 @@ from sqlalchemy import event, insert, select, text, update
 
 from sync.domain.outbox import PATCH_STOCK
 from sync.domain.policy import Policy
+from sync.domain.subjects import Subject
 from sync.errors import LeaseLostError
 from sync.flows import prune
 from sync.flows.context import Context
@@ -194,7 +195,7 @@ def test_a_push_that_somebody_is_asked_about_stays_whole(store: Store, clock: Fa
     waiting = add(store, schema.outbox, **done("s-1", operation=PATCH_STOCK, item="E"))
     add(store, schema.outbox, **done("s-2", operation=PATCH_STOCK, item="E"))
     with store.write() as conn:
-        open_exception(conn, "order_changed", str(id_), detail="d", hint="h", now=NOON)
+        open_exception(conn, "order_changed", Subject.push(id_), detail="d", hint="h", now=NOON)
         echo = {"outbox_id": waiting, "external_id": "E", "new_stock": Decimal(1), "new_cost": Decimal(1)}
         conn.execute(insert(schema.echoes).values(**echo))
 

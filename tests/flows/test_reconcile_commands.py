@@ -8,13 +8,15 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import update
 
+from sync.domain.items import ItemMapping
+from sync.domain.subjects import Subject
 from sync.flows.operate import discard_pushes
 from sync.store.engine import Store
-from sync.store.exceptions import resolve_exceptions
-from sync.store.outbox import Which
-from sync.store.schema import exceptions
+from sync.store.exceptions import open_exception, open_exceptions, resolve_exceptions, subject_of
+from sync.store.outbox import Which, close_exceptions, discard, resolve, retry
+from sync.store.schema import exceptions, outbox
 from tests.clocks import START, FakeClock
-from tests.flows.reconcile_world import MAIN, World, fields, keys, make_world
+from tests.flows.reconcile_world import MAIN, RECEIPT, World, fields, keys, make_world
 
 APPROVAL = {"purchase_order_number": "1000", "approved_by": "ann", "expected_total": 585}
 PRODUCT = {"bar_code": "0001", "product_name": "Bolt", "product_unit": "Pieces", "external_id": "E-1"}
@@ -98,12 +100,78 @@ def test_a_person_who_settles_a_changed_order_has_the_last_word(world: World) ->
     world.erp("po_approval", "erp-1", APPROVAL)
     world.reconcile()
     with world.store.write() as conn:
-        resolve_exceptions(conn, "order_changed", "1000", resolution="never mind", now=world.clock.now(), by="ann")
+        resolve_exceptions(
+            conn, "order_changed", Subject.order("1000"), resolution="never mind", now=world.clock.now(), by="ann"
+        )
     world.clock.advance(minutes=16)
 
     world.reconcile()
 
     assert (world.pushes(), world.told(), world.waiting()) == ([], [], [])
+
+
+def _numbered_alike(world: World) -> int:
+    """Have a push in the outbox, and a changed order whose number is the push's id; return that."""
+    world.erp("receipt", "erp-r-1", RECEIPT)
+    world.reconcile()
+    push = world.push().id
+    world.order(str(push), total_cost=Decimal(600))
+    world.erp("po_approval", "erp-1", APPROVAL | {"purchase_order_number": str(push)})
+    world.reconcile()
+    return push
+
+
+@pytest.mark.parametrize("end", ["done", "discarded", "retried", "resolved"])
+def test_whatever_becomes_of_a_push_the_exception_of_the_order_of_its_number_stays(world: World, end: str) -> None:
+    push = _numbered_alike(world)
+    now = world.clock.now()
+
+    with world.store.write() as conn:
+        if end == "discarded":
+            assert discard(conn, Which(ids=[push]), now=now, by="ann") == 1
+        else:
+            conn.execute(
+                update(outbox).where(outbox.c.id == push).values(state="dead", tries=1, attempts=1, finalized_at=now)
+            )
+            if end == "retried":
+                assert retry(conn, Which(ids=[push]), now=now, by="ann") == 1
+            elif end == "resolved":
+                assert resolve(conn, push, done=True, why="it is there", now=now, by="ann")
+            else:
+                close_exceptions(conn, push, resolution="answered 201", now=now)
+    world.clock.advance(minutes=16)
+    world.reconcile()
+
+    assert world.told() == [("order_changed", str(push))]
+    assert world.approval(str(push)) == "exception"
+    assert [row.operation for row in world.pushes()] == ["post_receipt"]
+
+
+def test_an_exception_of_a_push_does_not_keep_the_order_of_its_number_from_being_settled(world: World) -> None:
+    push = _numbered_alike(world)
+    with world.store.write() as conn:
+        now = world.clock.now()
+        open_exception(conn, "order_changed", Subject.push(push), detail="d", hint="h", now=now)
+        resolve_exceptions(conn, "order_changed", Subject.order(str(push)), resolution="r", now=now, by="ann")
+    world.clock.advance(minutes=16)
+
+    world.reconcile()
+
+    with world.store.read() as conn:
+        assert [subject_of(row) for row in open_exceptions(conn)] == [Subject.push(push)]
+    assert (world.approval(str(push)), world.waiting()) == (None, [])
+
+
+def test_an_item_that_is_called_like_a_stock_of_mpservices_is_settled_as_any_other(world: World) -> None:
+    world.rules(warehouse=None)
+    world.move("Inbound", ("mps:x", "5", "1"))
+    world.reconcile()
+    before = world.told()
+    world.map(ItemMapping("mps:x", "P-1", (MAIN,), Decimal(1)))
+
+    world.reconcile()
+
+    assert (before, world.told()) == ([("unmapped_item", "mps:x")], [])
 
 
 def test_an_order_that_mpw_rejected_is_told(world: World) -> None:
@@ -289,7 +357,7 @@ def test_an_exception_that_was_opened_by_another_flow_is_not_ours_to_settle(worl
     world.move("Inbound", ("P-1", "1", "1"))
     world.reconcile()
     with world.store.write() as conn:
-        conn.execute(update(exceptions).values(subject="mps:P-1"))
+        conn.execute(update(exceptions).values(subject="mps:P-1", facts='{"external_id": "P-1"}'))
     world.mpw.parts.add((MAIN, "P-1"))
     world.clock.advance(hours=1)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from sync.domain.exception_kinds import KINDS
 from sync.domain.policy import Policy
+from sync.domain.subjects import Subject
 from sync.errors import ConfigError
 from sync.flows.context import CREDENTIALS, MPW, Context
 from sync.flows.resolve import resolve_by_person
@@ -24,7 +26,15 @@ def ctx(store: Store, clock: FakeClock) -> Context:
 
 def opened(ctx: Context, kind: str, subject: str, **facts: object) -> None:
     with ctx.store.write() as conn:
-        open_exception(conn, kind, subject, detail="d", hint="h", now=ctx.clock.now(), facts=facts)
+        open_exception(
+            conn,
+            kind,
+            Subject(KINDS[kind].subjects[0], subject),
+            detail="d",
+            hint="h",
+            now=ctx.clock.now(),
+            facts=facts,
+        )
 
 
 def resolve(ctx: Context, **chosen: object) -> int:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sync.errors import SchemaOutdatedError, StoreError
 from sync.store import migrate
 from sync.store.engine import Store
+from sync.store.exceptions import blocking
 from sync.store.migrate import SchemaState, check, migrations_folder, upgrade
 
 ROOT = Path(__file__).parents[2]
@@ -140,6 +141,53 @@ def test_a_ledger_written_under_older_rules_keeps_its_rows_its_rules_and_its_ref
         with pytest.raises(IntegrityError, match="append-only"):
             _execute(empty_database_url, original.replace("insert into", "insert or replace into"))
         assert _all_of(empty_database_url, "pragma_integrity_check") == [("ok",)]
+
+
+def test_old_exceptions_get_the_type_of_what_they_are_about_and_name_what_they_stop(empty_database_url: str) -> None:
+    _upgrade_to(empty_database_url, "0005")
+    at = "'2024-03-15T08:00:00.000000Z'"
+    old = [
+        ("order_changed", "1005", '{"api_key": "po-1005", "operation": "approve", "outbox_id": 1005}', "push"),
+        ("order_changed", "1006", "{}", "order"),
+        ("push_dead", "7", '{"outbox_id": 7}', "push"),
+        ("unmapped_item", "EXT-9", "{}", "item"),
+        ("stock_blocked", "mps:EXT-9", '{"external_id": "EXT-9"}', "item"),
+        ("deleted_in_mpw", "receipt k", "{}", "event"),
+        ("echo_undecided", "mpsync-stock-1", '{"external_id": "E-1", "outbox_id": 3}', "event"),
+        ("short_window", "mpservices.movements", "{}", "source"),
+        ("setting_missing", "MPSERVICES_CREATE_PRODUCT_PATH", "{}", "setting"),
+        ("movement_changed", "m-1", "{}", "row"),
+        ("quarantined_row", "mpw.receipts 9", "{}", "row"),
+    ]
+    insert = "insert into exceptions (kind, subject, facts, detail, hint, opened_at) values"
+    line = (
+        "insert into movement_lines (movement_id, n, api_key, digest, external_id, quantity, unit_cost, created_at,"
+        f" place, single, role) values ('m-1', 1, 'mps-m1-1', 'd', 'E-2', 1, 1, {at}, 0, {{single}}, 'event')"
+    )
+    single = "1" if empty_database_url.startswith("sqlite") else "true"
+    _execute(
+        empty_database_url,
+        *(f"{insert} ('{kind}', '{subject}', '{facts}', 'd', 'h', {at})" for kind, subject, facts, _ in old),
+        line.format(single=single),
+    )
+
+    upgrade(empty_database_url)
+
+    store = Store(empty_database_url)
+    with store.read() as conn:
+        shown = conn.execute(text("select kind, subject, subject_type from v_exceptions order by id")).all()
+        assert [tuple(row) for row in shown] == [(kind, subject, type_) for kind, subject, _, type_ in old]
+        assert {item: by.kind for item, by in blocking(conn, ["E-1", "E-2", "EXT-9"]).items()} == {
+            "E-1": "echo_undecided",
+            "E-2": "movement_changed",
+        }
+    store.close()
+    columns = "kind, subject, subject_type, detail, hint, opened_at"
+    again = f"insert into exceptions ({columns}) values ('order_changed', '1005', '{{}}', 'd', 'h', {at})"
+    _execute(empty_database_url, again.format("order"))
+    for refused in (again.format("push"), again.format("outbox")):
+        with pytest.raises(IntegrityError):
+            _execute(empty_database_url, refused)
 
 
 def test_what_somebody_else_built_on_our_tables_outlives_their_being_written_anew(tmp_path: Path) -> None:

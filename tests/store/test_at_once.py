@@ -8,11 +8,14 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Connection
 
+from sync.domain.subjects import Subject
 from sync.store.engine import Store
 from sync.store.exceptions import open_exception, open_exceptions
 from sync.store.facts import fact, set_fact
 from sync.store.pauses import pause_reason, pause_system
 from tests.clocks import START
+
+MPW = Subject.source("mpw")
 
 
 def _at_once(store: Store, write: Callable[[Connection, str], object]) -> list[BaseException]:
@@ -45,7 +48,8 @@ def test_a_fact_set_first_by_two_has_the_later_value(store: Store) -> None:
 
 def test_an_exception_opened_by_two_is_one(store: Store) -> None:
     failed = _at_once(
-        store, lambda conn, who: open_exception(conn, "credentials", "mpw", detail=who, hint="h", now=START)
+        store,
+        lambda conn, who: open_exception(conn, "credentials", MPW, detail=who, hint="h", now=START),
     )
 
     with store.read() as conn:

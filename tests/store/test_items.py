@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from sync.domain.items import ItemMapping, read_map
+from sync.domain.subjects import Subject
 from sync.store.engine import Store
 from sync.store.exceptions import open_exception, open_exceptions
 from sync.store.facts import fact
@@ -124,7 +125,7 @@ def test_no_warehouse_and_no_factor_mean_the_default_one_and_1() -> None:
 def test_an_item_that_only_the_map_named_is_left_alone_when_the_map_drops_it(store: Store, clock: FakeClock) -> None:
     replace_map(store, clock, A, B)
     with store.write() as conn:
-        open_exception(conn, "unknown_part", "mps:a", detail="d", hint="h", now=clock.now())
+        open_exception(conn, "unknown_part", Subject.stock_of("a"), detail="d", hint="h", now=clock.now())
 
     replace_map(store, clock, B)
 

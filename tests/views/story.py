@@ -114,6 +114,7 @@ def tell(conn: Connection) -> None:
         {
             "kind": "unmapped_item",
             "subject": "EXT-9",
+            "subject_type": "item",
             "detail": "no mapping names EXT-9",
             "hint": "add it to the item map: mpsync items import",
             "opened_at": NOON,

@@ -17,7 +17,7 @@ PROMISED = {
     "v_attempts": "outbox_id, n, started_at, ended_at, http_status, outcome, error",
     "v_coverage": "source, day, complete, rows, last_read_at, error",
     "v_gaps": "source, gap_from, gap_to, opened_at, closed_at, note",
-    "v_exceptions": "id, kind, subject, detail, hint, opened_at, resolved_at, resolution",
+    "v_exceptions": "id, kind, subject, detail, hint, opened_at, resolved_at, resolution, resolved_by, subject_type",
     "v_quarantine": "id, source, day, reason, raw, seen_at, resolved_at",
     "v_stock": "item, external_id, mpw_quantity, mpservices_quantity, difference, mpw_unit_cost, "
     "mpservices_unit_cost, mpw_read_at, last_patched_at, blocked_reason",

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert
 
+from sync.domain.subjects import Subject
 from sync.store import schema
 from sync.store.coverage import DAY_SOURCES, MOVEMENTS, PURCHASE_ORDERS, WORK_ORDERS
 from sync.store.exceptions import open_exception
@@ -102,7 +103,7 @@ def _trouble(conn: Connection, now: datetime) -> None:
     open_exception(
         conn,
         "push_dead",
-        str(ids["mps-9f31-1"]),
+        Subject.push(ids["mps-9f31-1"]),
         detail="post_receipt mps-9f31-1 of P-1: Part number was not found",
         hint=hint,
         now=now - timedelta(hours=29),
@@ -110,7 +111,7 @@ def _trouble(conn: Connection, now: datetime) -> None:
     open_exception(
         conn,
         "unmapped_item",
-        "EXT-77",
+        Subject.item("EXT-77"),
         detail=f"no part of MPW is known for EXT-77 {NASTY}",
         hint="mpsync items import FILE, or set MPW_WAREHOUSE",
         now=now - timedelta(minutes=50),
@@ -118,7 +119,7 @@ def _trouble(conn: Connection, now: datetime) -> None:
     open_exception(
         conn,
         "quarantined_row",
-        "mpw.receipts 2024-03-11",
+        Subject.row("mpw.receipts 2024-03-11"),
         detail="a row could not be read: quantity_received is no number",
         hint="look at it in v_quarantine and correct it at the vendor",
         now=now - timedelta(days=3),

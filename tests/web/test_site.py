@@ -9,10 +9,13 @@ from html import unescape
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
 
 from sync.app import App
+from sync.domain.subjects import Subject
+from sync.store import schema
+from sync.store.exceptions import open_exception
 from sync.store.facts import HEARTBEAT_AT, set_fact
 from sync.web.html import element, join
 from sync.web.site import Response, Site
@@ -81,6 +84,20 @@ def test_an_exception_of_a_push_leads_to_its_events_story(sqlite_app: App) -> No
         paint(conn, NOW)
 
     assert 'event <a href="/event?key=mps-9f31-1">mps-9f31-1</a>' in got(sqlite_app, "/").body.decode()
+
+
+def test_an_exception_of_an_order_does_not_lead_to_the_push_of_its_number(sqlite_app: App) -> None:
+    with sqlite_app.store.write() as conn:
+        tell(conn)
+        [push] = conn.execute(select(schema.outbox.c.id).where(schema.outbox.c.api_key == "mps-abc-1")).scalars()
+        open_exception(conn, "order_changed", Subject.order(str(push)), detail="d", hint="h", now=NOW)
+
+    page = got(sqlite_app, "/").body.decode()
+
+    assert f"order_changed: {push}" in page
+    assert "event?key=mps-abc-1" not in page
+    story = said(got(sqlite_app, "/event?key=mps-abc-1"))
+    assert "order_changed" not in story
 
 
 def test_an_events_story_is_told_by_its_key(app: App) -> None:
