@@ -173,18 +173,18 @@ class Causes:
 
     def _movement_changed(self, subject: str, facts: dict[str, Any]) -> bool:
         """Somebody corrected that very movement."""
-        return any(old and self._is_of(key, subject) for (_, key), old in self.world.mps.before.items())
+        return any(old and self.is_of(key, subject) for (_, key), old in self.world.mps.before.items())
 
     def _movement_deleted(self, subject: str, facts: dict[str, Any]) -> bool:
         """Somebody deleted that very movement."""
-        return any(self._is_of(key, subject) for _, key in self.world.mps.withdrawn)
+        return any(self.is_of(key, subject) for _, key in self.world.mps.withdrawn)
 
     def _short_window(self, subject: str, facts: dict[str, Any]) -> bool:
         """The feed lacks something that is younger than its window: somebody deleted it."""
         return bool(self.world.mps.withdrawn)
 
     @staticmethod
-    def _is_of(key: str, subject: str) -> bool:
+    def is_of(key: str, subject: str) -> bool:
         """Tell whether a key is that of a line of the movement that a subject names."""
         return any(key.startswith(movement_key(word, 1)[:-1]) for word in subject.split() if "-" in word)
 

@@ -302,8 +302,7 @@ class TrueMps(MpservicesModel):
         if product is None:
             return super().patch_stock(values)
         if self.sleeps(item):
-            self.did_nothing.add(sent)
-            self.reached["no-op patch"] += 1
+            self.note_no_op(values)
             return 200, {"external_id": item, "stock": values["new_stock"], "cost": values["new_cost"]}
         stock, cost = self.keeps_stock.of(sent[1]), self.keeps_cost.of(sent[2])
         for name, keeps, kept, of in (
@@ -316,6 +315,11 @@ class TrueMps(MpservicesModel):
         if answer[0] == 200:
             self.patched.add(sent)
         return answer
+
+    def note_no_op(self, values: Mapping[str, str]) -> None:
+        """Note a patch that was answered with success, and did nothing."""
+        self.did_nothing.add((values["external_id"], Decimal(values["new_stock"]), Decimal(values["new_cost"])))
+        self.reached["no-op patch"] += 1
 
     def keys_of(self, external_id: str, *, shown: Collection[str]) -> list[tuple[str, str]]:
         """Return the events of an item among the movements of these ids."""

@@ -36,6 +36,23 @@ CORRECTIONS = 0.25
 
 SLIPS_MAX = 40
 """Acts between two requests may make for more requests, and those for more acts: there is an end."""
+KEEPS = 0.4
+"""So often a person lets MPW stay as it is, where a movement was corrected or deleted in MPservices."""
+
+SEEN = (
+    "unknown_value",
+    "quarantined_row",
+    "short_window",
+    "stock_drift",
+    "patch_without_echo",
+    "patch_fuse",
+    "push_not_there",
+    "key_taken",
+    "clock_wrong",
+    "learned_contradicted",
+)
+"""What a person has seen to once he has looked, where no push of it waits."""
+
 NOT_MISSED = ("delete_receipt", "delete_issuance", "patch_stock")
 """What a person calls done once it is refused: a used receipt stays, and the next comparison patches anew."""
 
@@ -444,14 +461,35 @@ class People:
             self._resolve(ctx, row, "yes, that was me")
         elif kind == "order_changed" and "outbox_id" not in facts:
             self._resolve(ctx, row, "seen")
+        elif kind in ("movement_changed", "movement_deleted"):
+            self._decide_about_a_movement(ctx, row)
+        elif kind == "cost_is_wrong":
+            self.world.put_cost_right()
+            self._resolve(ctx, row, "a movement's cost is its total: the setting says so now")
+        elif kind in SEEN and "outbox_id" not in facts and not self.world.oracle.causes.may_stay(row):
+            self._resolve(ctx, row, "seen")
         elif "outbox_id" in facts:
             self._drop_strangers(str(facts.get("api_key")))
             self._settle_push(ctx, int(facts["outbox_id"]))
             if kind == "order_changed":
                 resolve_by_person(ctx, kind=kind, subject=row["subject"], why="seen", by="sim")
 
-    def _resolve(self, ctx: Context, row: Any, why: str) -> None:
-        resolve_by_person(ctx, ids=[row["id"]], why=why, by="sim")
+    def _resolve(self, ctx: Context, row: Any, why: str, **choice: Any) -> None:
+        self.resolutions += 1
+        resolve_by_person(ctx, ids=[row["id"]], why=why, by="sim", **choice)
+
+    def _decide_about_a_movement(self, ctx: Context, row: Any) -> None:
+        """Have done what is right about a movement that was corrected or deleted, or say that MPW stays as it is."""
+        mps, events = self.world.mps, [*self.world.mps.before, *self.world.mps.withdrawn]
+        meant = [one for one in events if self.world.oracle.causes.is_of(one[1], row["subject"])]
+        keep = Random(f"keep {self.world.seed} {row['subject']}").random() < KEEPS
+        if keep:
+            self.kept.update(meant)
+        for _, key in meant:
+            if line := mps.line_of(key):
+                self.world.mpw.chronicle.touched[str(line.product.external_id)] += 1
+        self.world.oracle.reached["a person keeps" if keep else "a person applies"] += 1
+        self._resolve(ctx, row, "looked", **({"keep": True} if keep else {"apply": True}))
 
     def _settle_push(self, ctx: Context, outbox_id: int) -> None:
         """A person looks at the vendor and says what is there."""
@@ -477,6 +515,8 @@ class People:
         if push["operation"] == "approve":
             order = self.world.mpw.orders[int(json.loads(push["payload"])["purchase_order_number"])]
             return order.status == "Rejected"
+        if self.taken.get(push["api_key"]) is False:
+            return True  # the key is another program's: the ERP has to choose one of its own
         return push["api_key"] in self.strangers and ("void", push["api_key"]) in self.docs
 
     def _drop_strangers(self, key: str) -> None:

@@ -8,7 +8,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -436,6 +436,12 @@ class World:
         self.tokens += 1
         self.mps.token = f"token-{self.tokens}"
         self.mpw.password = f"secret-{self.tokens}"
+        for process in self.processes:
+            process.die()
+
+    def put_cost_right(self) -> None:
+        """An operator sets what a movement's cost means, and restarts everything."""
+        self.policy = replace(self.policy, cost_is="total")
         for process in self.processes:
             process.die()
 
