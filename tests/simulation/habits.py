@@ -7,6 +7,7 @@ they are asked for (`--habits all`, or by name), and nowhere else.
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from random import Random
@@ -109,6 +110,20 @@ class Habits:
     def random(self, name: str) -> Random:
         """Return the numbers that a habit's particulars are drawn from."""
         return Random(f"particulars of {name} {self.seed}")
+
+
+def add_habits(parser: ArgumentParser) -> None:
+    """Let a command line ask for habits."""
+    told = "'all': draw those too whose rule is not in; or names with commas between, to have for certain"
+    parser.add_argument("--habits", help=told)
+
+
+def asked_for(text: str | None) -> tuple[str, ...] | None:
+    """Return the habits that a command line asks for; None, as the seeds draw them. ValueError for an unknown name."""
+    names = None if text is None else tuple(filter(None, text.split(",")))
+    if unknown := set(names or ()) - HABITS.keys() - {"all"}:
+        raise ValueError(f"no such habit: {', '.join(sorted(unknown))}; there are {', '.join(HABITS)}")
+    return names
 
 
 def must_be_met() -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from tests.simulation.counters import TRANSITIONS, VERDICTS, missing, transitions, verdicts
+from tests.simulation.habits import add_habits, asked_for
 from tests.simulation.kernel import Violation
 from tests.simulation.shrink import Case, line_of, shrink
 from tests.simulation.world import Result, World
@@ -73,7 +74,7 @@ def run_seeds(seeds: range, *, workers: int = 1, habits: Collection[str] | None 
         one = run_seed if habits is None else partial(run_seed, habits=habits)
         outcomes = map(one, seeds) if pool is None else pool.map(one, seeds, chunksize=4)
         for seed, outcome in zip(seeds, outcomes, strict=True):
-            _take(figures, seed, outcome)
+            _take(figures, seed, outcome, habits)
             progress.say(figures)
     return figures
 
@@ -95,14 +96,15 @@ class Progress:
             print(done, file=sys.stderr, flush=True)
 
 
-def _take(figures: Figures, seed: int, outcome: Result | str) -> None:
+def _take(figures: Figures, seed: int, outcome: Result | str, habits: Collection[str] | None) -> None:
     if isinstance(outcome, Result):
         figures.add(outcome)
     else:
         figures.seeds += 1
         figures.failures.append((seed, outcome))
-        print(f"python -m tests.simulation --seed {seed}  # {outcome}", flush=True)
-        print(f"python -m tests.simulation.shrink --seed {seed}  # what of it is needed", flush=True)
+        asked = "" if habits is None else f" --habits '{','.join(habits)}'"
+        print(f"python -m tests.simulation --seed {seed}{asked}  # {outcome}", flush=True)
+        print(f"python -m tests.simulation.shrink --seed {seed}{asked}  # what of it is needed", flush=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -113,26 +115,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="replay this one, with its trace")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--no-shrink", action="store_true", help="do not look for what the first failing seed needs")
-    parser.add_argument(
-        "--habits",
-        help="'all': draw those too whose rule is not in; or names, to have for certain, with commas between",
-    )
+    add_habits(parser)
     given = parser.parse_args(arguments)
-    habits = None if given.habits is None else tuple(filter(None, given.habits.split(",")))
+    habits = asked_for(given.habits)
     if given.seed is not None:
         return _replay(given.seed, habits)
     began = _cpu_seconds()
     figures = run_seeds(range(given.start, given.start + given.seeds), workers=given.workers, habits=habits)
     if figures.failures and not given.no_shrink:
-        _shrink(figures.failures[0][0])
+        _shrink(figures.failures[0][0], habits)
     print_figures(figures, _cpu_seconds() - began)
     enough = figures.seeds >= REACHES_ALL and missing(figures.hits, figures.reached)
     return 1 if figures.failures or enough else 0
 
 
-def _shrink(seed: int) -> None:
+def _shrink(seed: int, habits: Collection[str] | None) -> None:
     """Print the plan of a failing seed with what it does not take left out: a line that replays it."""
-    case = Case(seed)
+    case = Case(seed, habits=habits)
     try:
         found = shrink(case)
     except Exception as error:  # what the program raised itself is no violation, and is not looked for

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import shutil
 import sqlite3
 import tempfile
@@ -62,6 +63,7 @@ COMMIT_SECONDS = 0.002
 """A commit takes its time: what follows an answer begins after it, as a read of the feed right after a patch does."""
 
 # The fingerprint of credentials is slow on purpose; the same ones give the same.
+gc.set_threshold(50_000, 20, 50)  # much is made and dropped here, and hardly any of it refers to itself
 for _client in (mpw_client, mpservices_client):
     if not hasattr(_client.fingerprint, "cache_info"):
         _client.fingerprint = cache(_client.fingerprint)  # type: ignore[attr-defined]
@@ -278,7 +280,7 @@ class World:
             self.quiet_cycles = cycle + 1
             left = self.oracle.unsettled()
             self.kernel.log("quiet cycle", cycle, left)
-            if not left and cycle >= 1 and not self.people.corrects_a_cost():
+            if not left and not self.people.corrects_a_cost():
                 break
         else:
             raise Violation(f"did not converge within {QUIET_CYCLES} cycles: {'; '.join(left)}")
