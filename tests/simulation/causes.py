@@ -207,7 +207,8 @@ class Causes:
     def _key_taken(self, subject: str, facts: dict[str, Any]) -> bool:
         """Another program has something else under that very key."""
         key = str(facts["api_key"])
-        return self.world.people.taken.get(key) is False or key in self.world.people.strangers
+        found = self.world.people.taken.get(key) is False or key in self.world.people.strangers
+        return self._blame(facts, found) if "outbox_id" in facts else found
 
     def _patch_without_echo(self, subject: str, facts: dict[str, Any]) -> bool:
         """A patch of that very item did nothing."""
@@ -317,7 +318,7 @@ class Causes:
     def _item(self, facts: dict[str, Any]) -> str:
         """Return the item that a push is about."""
         key, docs, events = str(facts["api_key"]), self.world.people.docs, self.world.mps.events
-        for kind in ("receipt", "issuance", "transfer"):
+        for kind in ("receipt", "issuance", "transfer", "inventory"):
             if (kind, key) in docs:
                 return str(docs[kind, key]["part_number"])
             if (kind, key) in events:

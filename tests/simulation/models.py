@@ -35,6 +35,7 @@ class TrueMpw(MpwModel):
         self.chronicle = Chronicle()
         self.on_made: Callable[[str, str, Decimal], None] = lambda kind, key, quantity: None
         self.on_receipt: Callable[[str, Mapping[str, object]], None] = lambda key, values: None
+        self.on_forgotten: Callable[[], None] = lambda: None
         self.forgets: Callable[[str], bool] = lambda key: False
         """Whether a row that was answered for is not kept after all."""
 
@@ -105,6 +106,7 @@ class TrueMpw(MpwModel):
     def _forgot(self, kind: str, key: str) -> None:
         del self.made[kind, key]
         self.chronicle.vanished.add((kind, key))
+        self.on_forgotten()
 
     def transfer(self, values: Mapping[str, object]) -> tuple[int, object]:
         """Count what moved."""

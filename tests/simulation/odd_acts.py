@@ -23,6 +23,7 @@ LATE_MINUTES = (1, 30)
 AHEAD = {"2 h": 2 * 3600.0, "a day": 86400.0, "ten days": 864000.0}
 OFF = (-3600.0, -900.0, -300.0, 300.0, 900.0, 3600.0)
 SKEWED = {"MPservices": (-7200.0, -900.0, 900.0, 7200.0, 86400.0), "MPW": (-7200.0, -900.0, 900.0, 7200.0)}
+UNDONE_MAX = 6
 LONG_AGO = timedelta(days=60)
 
 
@@ -156,6 +157,12 @@ class OddActs:
         people.taken[key] = False
         people.document("inventory", key, {"part_number": number, "warehouse_name": "Main", "inventory_name": number})
         self.world.oracle.reached["inventory's key taken"] += 1
+
+    def undoes_at_once(self, random: Random) -> None:
+        """Undo what there is to undo just now."""
+        if self.people.deleted_rows < UNDONE_MAX:
+            self._undoes_row(random)
+            self._undoes_approval(random)
 
     def _undoes_row(self, random: Random) -> None:
         """Delete what we posted before we know that it is there: our own books have seen it under its key."""

@@ -75,6 +75,9 @@ WATCHED = (
 
 ZERO = Decimal(0)
 
+FAR = 600
+"""A vendor's clock that is off by so many seconds is off by far."""
+
 PATCHES_MORE, PATCHES_EACH = 4, 3
 """An item is patched at most so often, and so often again for each thing that people did: nothing feeds itself."""
 
@@ -111,6 +114,8 @@ class Oracle:
         self.reached["two daemons"] += len(world.processes) > 1
         self.reached["a hold"] += bool(world.held)
         self.reached["burst"] += world.people.bursts
+        if "skewed" in world.habits:
+            self.reached["MPservices' clock off" if abs(world.skew) > FAR else "MPW's clock off"] += 1
 
     # ------------------------------------------------------------------ at every request
 

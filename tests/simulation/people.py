@@ -36,6 +36,9 @@ CORRECTIONS = 0.25
 
 SLIPS_MAX = 40
 """Acts between two requests may make for more requests, and those for more acts: there is an end."""
+UNDONE = 0.3
+"""So often people look, before a request of ours, whether there is anything to undo, where that is their habit."""
+
 KEEPS = 0.4
 """So often a person lets MPW stay as it is, where a movement was corrected or deleted in MPservices."""
 
@@ -182,6 +185,8 @@ class People:
 
     def may_act(self, about: str) -> None:
         """Somebody may do something just now, between a read of ours and our write."""
+        if self.busy and "undo" in self.world.habits and self.world.plan.chance("undo", about, UNDONE):
+            self.odd.undoes_at_once(Random(f"{self.world.seed} undo {about}"))
         if (
             self.busy
             and self.interrupts

@@ -204,6 +204,7 @@ class World:
         self.people = People(self)
         self.oracle = Oracle(self)
         self.mps.reached = self.oracle.reached
+        self.mpw.on_forgotten = lambda: self.oracle.reached.update(("row vanished",))
         self.people.furnish()
         listen(self.oracle.reached)
         self.processes = [
