@@ -62,8 +62,12 @@ class App:
         observer = _telling(self.request_observers)
         return mpservices_of(self.settings, self.clock, self.mpservices_transport, observer)
 
-    def context(self, leadership: Leadership | None = None, *, reads_only: bool = False) -> Context:
-        """Return what flows work with; with `leadership`, every write asks whether we still lead."""
+    def context(self, leadership: Leadership | None = None) -> Context:
+        """Return what flows work with; with `leadership`, every write asks whether we still lead.
+
+        Who leads lifts the pauses of credentials that have changed. Nobody else does: what they were told may be other
+        than what the one who works here was told.
+        """
         from sync.flows.context import Context
 
         context = Context(
@@ -76,7 +80,7 @@ class App:
             owner=self.owner,
             alone=leadership is not None and self.store.is_sqlite,
         )
-        if not reads_only:
+        if leadership is not None and leadership.held:
             context.forget_old_pauses()
         return context
 
@@ -122,6 +126,7 @@ def open_app(
     if not reads_only:
         upgrade(settings.database_url)
     store = Store(settings.database_url)
+    clock = store.clock_for(clock)
     app = App(
         settings=settings,
         store=store,
@@ -147,6 +152,7 @@ def policy_of(settings: Settings, *, first_run_at: datetime) -> Policy:
         fractional_issuances=settings.mpw_fractional_issuances,
         description_marker=settings.mpw_description_marker,
         cost_is=settings.mpservices_cost_is,
+        cost_mark=settings.mpservices_cost_mark,
         window=timedelta(hours=settings.mpservices_window_hours),
         start_date=settings.sync_start_date or today - START_BEFORE_FIRST_RUN,
         push_from=settings.sync_push_from or first_run_at,
@@ -164,6 +170,7 @@ def policy_of(settings: Settings, *, first_run_at: datetime) -> Policy:
         request_timeout=timedelta(seconds=_request_timeout_seconds(settings)),
         retry_base=timedelta(seconds=settings.sync_retry_base_seconds),
         late_arrival=timedelta(seconds=settings.sync_late_arrival_seconds),
+        audit_every=timedelta(seconds=settings.sync_audit_seconds),
         concurrency=settings.mpw_concurrency or 16,
         push_concurrency=settings.mpw_concurrency or 16,
         work_orders_path=settings.mpservices_work_orders_path,

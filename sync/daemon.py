@@ -38,6 +38,7 @@ from sync.notify import Notifier
 from sync.store import engine
 from sync.store.coverage import ISSUANCES, RECEIPTS
 from sync.store.facts import beat
+from sync.store.outbox_work import call_time_max
 from sync.store.stuck import end_stuck_sessions
 from sync.store.trouble import trouble_of
 from sync.web.server import served
@@ -51,7 +52,20 @@ HEARTBEAT_SECONDS = 5.0
 """How often the heartbeat is written; `healthcheck` allows many of these to be missed."""
 
 HUNG_SECONDS = 300.0
-"""Work that takes longer from one call to the next is taken for hung: far more than any request and transaction."""
+"""Work that takes longer from one call to the next is taken for hung: far more than a call and a transaction take."""
+
+
+def hung_after(request_timeout: timedelta) -> float:
+    """Return how many seconds work may take from one call to the next before it is taken for hung.
+
+    A call may be a write and three reads that explain its answer, each as long as SYNC_REQUEST_TIMEOUT_SECONDS, and
+    waits for the database on top.
+    """
+    return max(HUNG_SECONDS, call_time_max(request_timeout).total_seconds() + 2 * engine.BUSY_TIMEOUT_SECONDS)
+
+
+LATE = timedelta(seconds=60)
+"""A job planned so much later than its interval was planned by a clock that has been set back since."""
 
 PRUNE_TICK_SECONDS = 3600.0
 """How often it is asked whether a day has passed since old rows were forgotten."""
@@ -84,7 +98,7 @@ class Daemon:
         On SQLite a second daemon is refused (LeaseHeldError); on PostgreSQL it stands by: it
         pushes, and leads when the leader is gone.
         """
-        self._led = self._leadership.take()
+        self._lead()
         if not self._led and self._app.store.is_sqlite:
             raise LeaseHeldError(
                 "another mpsync works on this database",
@@ -113,6 +127,7 @@ class Daemon:
     def _supervise(self) -> None:
         every = min(HEARTBEAT_SECONDS, self._notifier.watchdog_seconds or HEARTBEAT_SECONDS)
         while not self._clock.sleep(every, self._stop):
+            self._bring_jobs_forward()
             if not self._is_alive():
                 continue  # no heartbeat and no watchdog: whoever waits for them restarts us
             self._notifier.say("WATCHDOG=1", f"STATUS={'leading' if self._leadership.held else 'standing by'}")
@@ -123,7 +138,7 @@ class Daemon:
                 log.warning("heartbeat.failed", error=trouble_of(error).line)
 
     def _is_alive(self) -> bool:
-        return self._clock.monotonic() - self._worked_at <= HUNG_SECONDS
+        return self._clock.monotonic() - self._worked_at <= hung_after(self._app.policy.request_timeout)
 
     def _made_scheduler(self) -> BackgroundScheduler:
         """Return the in-memory clock. What is overdue at start runs at once; nothing is skipped for being late."""
@@ -175,6 +190,7 @@ class Daemon:
         if leads != led:
             log.info("leadership.taken" if leads else "leadership.lost", owner=self._app.owner)
         if leads and not trusted:
+            self._context.forget_old_pauses()  # not before: one that is refused here says nothing about another's
             self._poll_now()
 
     def _end_stuck_sessions(self) -> None:
@@ -187,6 +203,17 @@ class Daemon:
         for name, _, _ in self._polls():
             if self._scheduler is not None and self._scheduler.get_job(name) is not None:
                 self._scheduler.modify_job(name, next_run_time=datetime.now(UTC))  # noqa: TID251 - the scheduler's own
+
+    def _bring_jobs_forward(self) -> None:
+        """Have a job run now that is planned later than its interval: this machine's clock was set back.
+
+        The scheduler goes by it, and would else wait until it shows the time again that it had shown before.
+        """
+        now = datetime.now(UTC)  # noqa: TID251 - the scheduler's own clock
+        for job in self._scheduler.get_jobs() if self._scheduler is not None else ():
+            if job.next_run_time is not None and job.next_run_time - now > job.trigger.interval + LATE:
+                log.warning("clock.set_back", job=job.id, planned=job.next_run_time.isoformat())
+                job.modify(next_run_time=now)
 
     def _asked_to_stop(self) -> bool:
         """Tell the work whether to stop. It asks between any two calls, which shows that it does not hang."""

@@ -96,6 +96,9 @@ class Settings(BaseSettings):
         "", "path of 'Create product', which the document does not name; empty: off"
     )
     mpservices_cost_is: CostSetting = _text("unit", "what a movement's cost means: unit or total")
+    mpservices_cost_mark: SwitchSetting = _text(
+        "true", "give each stock patch a digit of its own in its cost's sixth decimal, to know its movement by"
+    )
     mpservices_window_hours: HoursSetting = _text("48", "how far back its feeds reach")
     mpservices_max_requests_per_second: RateSetting = _text("5", "politeness; 0: no limit")
 
@@ -129,7 +132,8 @@ class Settings(BaseSettings):
     sync_poll_deep_seconds: SecondsSetting = _text("86400", "how often the last 45 days are read")
     sync_poll_movements_seconds: SecondsSetting = _text("300", "how often MPservices' movements are read")
     sync_poll_orders_seconds: SecondsSetting = _text("900", "how often orders are read")
-    sync_request_timeout_seconds: SecondsSetting = _text("30", "for a whole request; 0: an hour")
+    sync_audit_seconds: SecondsSetting = _text("3600", "how often the stock of every mapped item is compared")
+    sync_request_timeout_seconds: SecondsSetting = _text("30", "for a request; a push takes up to four; 0: an hour")
     sync_retry_base_seconds: SecondsSetting = _text("15", "first back-off step")
     sync_late_arrival_seconds: SecondsSetting = _text("900", "how long a timed-out write may still land at the vendor")
     sync_http_address: AddressSetting = _text(

@@ -12,10 +12,12 @@ START = datetime(2024, 3, 15, 12, 0, tzinfo=UTC)
 class FakeClock:
     """Time that stands still until `advance`, `sleep` or a new `current` moves it. Safe to share between threads.
 
-    With a `tick` (seconds) every look at it moves it, as work takes time.
+    With a `tick` (seconds) every look at it moves it, as work takes time. With PostgreSQL, leases and due times go by
+    the clock that is given as the `server`'s, which moves on its own; None: they go by this one.
     """
 
-    def __init__(self, now: datetime = START, *, tick: float = 0.0) -> None:
+    def __init__(self, now: datetime = START, *, tick: float = 0.0, server: FakeClock | None = None) -> None:
+        self.server = server or self
         self._lock = threading.Lock()
         self._now = _aware(now)
         self._tick = tick

@@ -34,6 +34,7 @@ COMMANDS: dict[str, Entry] = {
     "import": Entry("import_", "Take in documents or movements from a file."),
     "items": Entry("items", "Import or export the item map."),
     "export": Entry("export", "Write the ledger to a file."),
+    "learned": Entry("learned", "List, set or forget what the vendors do that no document says."),
     "db": Entry("db", "Upgrade or check the database's schema."),
     "doctor": Entry("doctor", "Check settings, database, logins and clocks; say what to do."),
     "healthcheck": Entry("healthcheck", "Exit with 0 while the daemon works."),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -16,21 +16,25 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sync.app import mpservices_of, mpw_of
 from sync.clients.http import Answer
+from sync.clients.mpservices.client import MpservicesClient
 from sync.clients.mpservices.wire import read_movements
+from sync.clients.mpw.client import MpwClient
 from sync.clients.mpw.wire import read_issuances
-from sync.clock import Clock
+from sync.clock import Clock, SharedClock
+from sync.domain.clocks import DATABASE, WRONG, Verdict, judge, told
+from sync.domain.learned import FACTS, Fact, facts_named
 from sync.errors import AuthError, RemoteError, SyncError
-from sync.flows.context import MPSERVICES, MPW
+from sync.flows.context import MPSERVICES, MPW, TRY_AGAIN
 from sync.settings import Settings, unknown_variables
+from sync.store.clocks import known_skews
 from sync.store.engine import Store, shown
 from sync.store.facts import heartbeat_age
-from sync.store.migrate import check
+from sync.store.migrate import LOST, check, missing_of
 from sync.store.pauses import pause_reason
-from sync.store.reports import needs_a_person, rows
+from sync.store.reports import needs_a_person, rows, view
 from sync.store.trouble import trouble_of
 
-SKEW_MAX = timedelta(minutes=5)
-"""Beyond this our times and a vendor's can no longer be laid beside each other (edge case X1)."""
+NAMES = {MPW: "MPW", MPSERVICES: "MPservices"}
 
 FREE_BYTES_MIN = 1 << 30
 FRESH_SECONDS = 60.0
@@ -149,6 +153,10 @@ def of_database(settings: Settings, clock: Clock) -> Iterator[Finding]:
         return
     if url.get_backend_name() == "sqlite":
         yield from _disk(Path(url.database or "").absolute())
+    if state.lost:
+        do = "run `mpsync db upgrade`: it looks which schema the tables have, and writes it down again"
+        yield Finding("database", "wrong", f"{LOST}: nothing can start on it", do)
+        return
     if state.current is None:
         yield Finding("database", "note", f"{address} holds nothing yet", "`mpsync once` or `mpsync run` prepares it")
         return
@@ -157,9 +165,13 @@ def of_database(settings: Settings, clock: Clock) -> Iterator[Finding]:
             "database", "wrong", f"its schema is {state.current}, not {state.head}", "run `mpsync db upgrade`"
         )
         return
-    yield Finding("database", "ok", f"{address} has schema {state.current}")
+    if lacking := missing_of(settings.database_url):
+        yield from (Finding("database", "wrong", f"{one} is missing", one.do) for one in lacking)
+        return
+    yield Finding("database", "ok", f"{address} has schema {state.current}, whole")
     with closing(Store(settings.database_url)) as store:
         yield from _inside(store, settings, clock)
+        yield from _learnt(store, settings)
 
 
 def _disk(path: Path) -> Iterator[Finding]:
@@ -176,8 +188,11 @@ def _disk(path: Path) -> Iterator[Finding]:
 
 
 def _inside(store: Store, settings: Settings, clock: Clock) -> Iterator[Finding]:
+    shared = store.clock_for(clock)
+    if isinstance(shared, SharedClock):
+        yield _server(shared.ahead() or timedelta(0))
     with store.read() as conn:
-        age = heartbeat_age(conn, clock.now())
+        age = heartbeat_age(conn, shared.now())
         mapped = rows(conn, "select count(*) as n from items")[0]["n"]
         reasons = needs_a_person(conn)
     if age is not None and -FRESH_SECONDS <= age <= FRESH_SECONDS:
@@ -192,22 +207,67 @@ def _inside(store: Store, settings: Settings, clock: Clock) -> Iterator[Finding]
         yield Finding("work", "note", f"{len(reasons)} thing(s) need a person", "`mpsync status` names them")
 
 
+def _server(ahead: timedelta) -> Finding:
+    if abs(ahead) <= WRONG:
+        return Finding("clock", "ok", f"the clocks of {DATABASE} and this machine agree")
+    do = "set both by NTP (timedatectl set-ntp true); beyond ten minutes nothing is pushed from here"
+    return Finding("clock", "wrong", f"this machine's clock is {told(ahead)}, as {DATABASE} shows", do)
+
+
+def _learnt(store: Store, settings: Settings) -> Iterator[Finding]:
+    """Lay what was learnt of the vendors beside what docs/assumptions.md and the settings assume of them."""
+    with store.read() as conn:
+        known = {(row["system"], row["fact"]): row for row in view(conn, "v_learned", order="system, fact")}
+    for key, fact in FACTS.items():
+        if key not in known:
+            continue
+        row = known[key]
+        assumed = _assumed_of(fact, settings)
+        differs = assumed is not None and (assumed == "all" or not fact.same(row["value"], assumed))
+        whose = f"{row['set_by']} set it: " if row["set_by"] else ""
+        what = (
+            f"{fact.system} {fact.name}: {row['value']} ({whose}{row['evidence'][:300]}); "
+            f"{'differs from what is assumed' if differs else 'assumed'}: {fact.assumed}"
+        )
+        system = f" --system {fact.system}" if len(facts_named(fact.name)) > 1 else ""
+        setting = f" {fact.setting} may say so, too." if fact.setting is not None and differs else ""
+        do = (
+            f"nothing if it is so: {row['value']} decides {fact.used}.{setting} If it is not so: `mpsync learned set "
+            f"{fact.name} VALUE --why TEXT{system}`"
+        )
+        yield Finding("learnt", "note" if differs else "ok", what, do)
+    if unknown := [f"{fact.system} {fact.name}" for key, fact in FACTS.items() if key not in known]:
+        yield Finding("learnt", "ok", f"not known yet, so as docs/assumptions.md assumes: {', '.join(unknown)}")
+
+
+def _assumed_of(fact: Fact, settings: Settings) -> str | None:
+    """Return what is assumed as a value: what a setting says, else the fact's own; None: nothing to compare with."""
+    of_settings = {
+        "window_hours": f"{settings.mpservices_window_hours:g}",
+        "cost_is": settings.mpservices_cost_is,
+        "fractions_taken": "yes" if settings.mpw_fractional_issuances else "no",
+    }
+    return of_settings.get(fact.name, fact.assumed_value)
+
+
 # --- vendors ------------------------------------------------------------------------------
 
 
 def of_vendors(settings: Settings, clock: Clock) -> Iterator[Finding]:
-    """Log in to MPW, read once from each vendor, and compare its clock with ours."""
+    """Log in to MPW, read once from each vendor, and compare their clocks with ours."""
+    ahead: dict[str, timedelta | None] = {}
     if settings.mpw_on:
-        yield from _mpw(settings, clock)
+        yield from _mpw(settings, clock, ahead)
     else:
         yield Finding("MPW", "note", "it is off", "set MPW_EMAIL and MPW_PASSWORD to switch it on")
     if settings.mpservices_on:
-        yield from _mpservices(settings, clock)
+        yield from _mpservices(settings, clock, ahead)
     else:
         yield Finding("MPservices", "note", "it is off", "set MPSERVICES_TOKEN to switch it on")
+    yield from _clocks(settings, ahead)
 
 
-def _mpw(settings: Settings, clock: Clock) -> Iterator[Finding]:
+def _mpw(settings: Settings, clock: Clock, ahead: dict[str, timedelta | None]) -> Iterator[Finding]:
     client = mpw_of(settings, clock)
     assert client is not None
     today = clock.now().astimezone(settings.mpw_timezone).date()
@@ -219,10 +279,10 @@ def _mpw(settings: Settings, clock: Clock) -> Iterator[Finding]:
         return answer, f"the login works, and today has {len(parsed.rows)} issuances"
 
     with closing(client):
-        yield from _asked("MPW", MPW, client.fingerprint, settings, clock, read)
+        yield from _asked(MPW, client, settings, read, ahead)
 
 
-def _mpservices(settings: Settings, clock: Clock) -> Iterator[Finding]:
+def _mpservices(settings: Settings, clock: Clock, ahead: dict[str, timedelta | None]) -> Iterator[Finding]:
     client = mpservices_of(settings, clock)
     assert client is not None
 
@@ -232,24 +292,24 @@ def _mpservices(settings: Settings, clock: Clock) -> Iterator[Finding]:
         return answer, f"the token works, and the feed shows {len(parsed.rows)} movements"
 
     with closing(client):
-        yield from _asked("MPservices", MPSERVICES, client.fingerprint, settings, clock, read)
+        yield from _asked(MPSERVICES, client, settings, read, ahead)
 
 
 def _asked(
-    name: str,
     system: str,
-    fingerprint: str,
+    client: MpwClient | MpservicesClient,
     settings: Settings,
-    clock: Clock,
     read: Callable[[], tuple[Answer, str]],
+    ahead: dict[str, timedelta | None],
 ) -> Iterator[Finding]:
+    """Read once from a vendor; `ahead` takes how far its clock is ahead of ours."""
+    name = NAMES[system]
     variables = "MPW_EMAIL and MPW_PASSWORD" if system == MPW else "MPSERVICES_TOKEN"
-    refused = _refused_before(settings, system, fingerprint)
+    refused = _refused_before(settings, system, client.fingerprint)
     if refused is not None:
         what = f"these credentials were refused before ({refused}); they are not tried again, since that locks accounts"
         yield Finding(name, "wrong", what, f"correct {variables}, then restart the daemon")
         return
-    began = clock.now()
     try:
         answer, said = read()
     except AuthError as error:
@@ -260,10 +320,12 @@ def _asked(
         yield Finding(name, "wrong", error.message, error.hint or do)
         return
     yield Finding(name, "ok", said)
-    yield _skew(name, answer.answered_at, began, clock.now())
+    ahead[system] = client.clock_ahead() if answer.answered_at is not None else None
 
 
 def _refused_before(settings: Settings, system: str, fingerprint: str) -> str | None:
+    if system in TRY_AGAIN:  # no account is locked by asking once more
+        return None
     try:
         if not check(settings.database_url).up_to_date:
             return None
@@ -273,15 +335,37 @@ def _refused_before(settings: Settings, system: str, fingerprint: str) -> str | 
         return None  # of_database has said so
 
 
-def _skew(name: str, answered_at: datetime | None, began: datetime, ended: datetime) -> Finding:
-    if answered_at is None:
+def _clocks(settings: Settings, ahead: Mapping[str, timedelta | None]) -> Iterator[Finding]:
+    """Say of each vendor's clock how it is beside ours, and whose is wrong."""
+    asked = {system: one for system, one in ahead.items() if one is not None}
+    verdict = judge(asked, _known_skews(settings), vendors=[name for name, one in ahead.items() if one is not None])
+    for system, one in ahead.items():
+        yield _clock(NAMES[system], one, verdict, alone=len(asked) == 1)
+
+
+def _clock(name: str, ahead: timedelta | None, verdict: Verdict, *, alone: bool) -> Finding:
+    if ahead is None:
         do = "nothing: its times are then not compared with ours"
         return Finding("clock", "note", f"{name} does not tell its time (no Date header)", do)
-    skew = max(began - answered_at, answered_at - ended, timedelta(0))
-    if skew > SKEW_MAX:
-        direction = "behind" if answered_at > ended else "ahead of"
-        do = "set this machine's clock by NTP (timedatectl set-ntp true)"
-        return Finding("clock", "wrong", f"this machine is {skew.total_seconds():.0f} s {direction} {name}", do)
-    return Finding(
-        "clock", "ok", f"the clocks of {name} and this machine agree within {max(skew.total_seconds(), 1):.0f} s"
-    )
+    seconds = abs(ahead).total_seconds()
+    if seconds <= WRONG.total_seconds() and not verdict.wrong:
+        return Finding("clock", "ok", f"the clocks of {name} and this machine agree within {max(seconds, 1):.0f} s")
+    what = f"this machine is {seconds:.0f} s {'behind' if ahead > timedelta(0) else 'ahead of'} {name}"
+    ntp = "set this machine's clock by NTP (timedatectl set-ntp true)"
+    if verdict.wrong:
+        return Finding("clock", "wrong", what, ntp)
+    if alone:
+        do = f"{ntp}; if it is right already, {name}'s is not, and is allowed for"
+        return Finding("clock", "wrong", f"{what}, and no other clock tells which of the two is right", do)
+    other = f"{name}'s clock is {told(-ahead)}, and others agree with this machine's: it is allowed for"
+    return Finding("clock", "note", other, f"nothing, or tell {name}'s makers")
+
+
+def _known_skews(settings: Settings) -> Mapping[str, timedelta]:
+    try:
+        if not check(settings.database_url).up_to_date:
+            return {}
+        with closing(Store(settings.database_url)) as store, store.read() as conn:
+            return known_skews(conn)
+    except (SQLAlchemyError, SyncError):
+        return {}  # of_database has said so

@@ -27,7 +27,7 @@ def command(api_key: str, as_json: bool) -> None:
 
     with looked_at() as app, app.store.read() as conn:
         story = event_story(conn, api_key)
-        _say_why_not(conn, app.context(reads_only=True), story)
+        _say_why_not(conn, app.context(), story)
     emit(story, as_json, lambda out: _render(out, story))
     if not any(value for name, value in story.items() if name != "api_key"):
         attention([f"nothing is known of {api_key}; keys are exact: look with `mpsync outbox list` or in v_events"])

@@ -35,7 +35,8 @@ def command() -> None:
     trouble: list[str] = []
     try:
         with store.read() as conn:
-            age = heartbeat_age(conn, SystemClock().now(), host=socket.gethostname())
+            now = store.time(conn, store.clock_for(SystemClock()))  # the clock that the daemon's heartbeat goes by
+            age = heartbeat_age(conn, now, host=socket.gethostname())
     except SQLAlchemyError as error:
         reason = " ".join(str(getattr(error, "orig", None) or error).split())
         trouble.append(f"the database does not tell the heartbeat: {reason}; `mpsync doctor` says more")

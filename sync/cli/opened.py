@@ -49,9 +49,11 @@ def person() -> str:
 
 
 def _require_schema(settings: Settings) -> None:
-    from sync.store.migrate import check
+    from sync.store.migrate import LOST, check
 
     state = check(settings.database_url)
+    if state.lost:
+        raise ConfigError(LOST, hint="run `mpsync db upgrade`: it looks which schema the tables have")
     if state.current is None:
         raise ConfigError(
             "the database of DATABASE_URL holds nothing of mpsync yet",

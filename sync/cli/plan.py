@@ -19,7 +19,7 @@ def command(as_json: bool) -> None:
     from sync.flows.plan import plan_once
 
     with looked_at() as app:
-        planned = [push.as_dict() for push in plan_once(app.context(reads_only=True))]
+        planned = [push.as_dict() for push in plan_once(app.context())]
 
     def render(out: Output) -> None:
         out.table(

@@ -112,6 +112,8 @@ def _render(out: Output, data: dict[str, Any], *, well: bool) -> None:
 def _ago(seconds: int | None) -> str | None:
     if seconds is None:
         return None
+    if seconds < -120:
+        return "in the future: a clock was ahead"
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"

@@ -7,7 +7,7 @@ import ipaddress
 import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -40,6 +40,9 @@ TOO_LARGE_KEPT_BYTES = 1024 * 1024
 
 KEEPALIVE_SECONDS = 5.0
 """Servers close idle connections after 5 s or more; a write on one that just closed would be ambiguous."""
+
+TELLING_SECONDS_MAX = 60.0
+"""An answer that took longer tells what time it is at the vendor too roughly: its Date header may be of any of them."""
 
 _NEVER_SENT = (
     httpx.ConnectError,
@@ -119,6 +122,8 @@ class Http:
         self._pace = _Pace(clock, max_requests_per_second)
         self._rest = Rest(clock)
         self._deadline = Deadline(clock)
+        self._told: tuple[datetime, float] | None = None
+        self.tells_time = True
         self._client = httpx.Client(
             transport=transport,
             timeout=httpx.Timeout(timeout_seconds),
@@ -159,9 +164,36 @@ class Http:
             self._pace.wait()
             self._rest.check(self.system)
             with self._observed(method, endpoint, write) as seen:
+                asked = self._clock.monotonic()
                 received = self._exchange(method, url, write, content, headers)
                 seen.append(received)
-                return self._answer(received, write, accept)
+                answer = self._answer(received, write, accept)
+                self._note_time(answer, asked, self._clock.monotonic())
+                return answer
+
+    def clock_ahead(self) -> timedelta | None:
+        """Return how far the vendor's clock is ahead of ours at this moment; None where it has not told its time.
+
+        Reckoned by monotonic seconds from its last good answer: also where our clock was set since.
+        """
+        told = self._told
+        if told is None:
+            return None
+        return told[0] + timedelta(seconds=self._clock.monotonic() - told[1]) - self._clock.now()
+
+    def _note_time(self, answer: Answer, asked: float, answered: float) -> None:
+        """Remember what time it is there, known to half the time that the answer took.
+
+        An answer from a cache is as old as it says (Age; RFC 9111, 5.1); one that took long tells too little. Errors
+        may be of whatever stands in between.
+        """
+        if not 200 <= answer.status < 300 or answered - asked > TELLING_SECONDS_MAX:
+            return
+        self.tells_time = answer.answered_at is not None
+        if answer.answered_at is not None:
+            age = answer.headers.get("age", "0")
+            old = int(age) if age.isascii() and age.isdigit() and len(age) < 10 else 0
+            self._told = answer.answered_at + timedelta(seconds=0.5 + old), (asked + answered) / 2
 
     def error_of(self, answer: Answer, *, write: bool) -> RemoteError:
         """Return the error that an accepted answer outside 2xx stands for after all."""

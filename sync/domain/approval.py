@@ -14,7 +14,7 @@ from sync.domain.money import plain
 from sync.domain.orders import REQUISITION, folded
 from sync.domain.outbox import APPROVE, CREATE_PRODUCT, PATCH_STOCK, POST_INVENTORY, NewPush, rank_of
 from sync.domain.payloads import approval_payload, inventory_payload, product_payload, stock_payload
-from sync.domain.policy import Policy
+from sync.domain.policy import Rules
 from sync.domain.reconcile import ORDER_CHANGED, SETTING_MISSING, Derive, Leave, Park, waits_for
 from sync.domain.subjects import Subject
 
@@ -44,7 +44,7 @@ class Order:
 
 
 def decide_command(
-    document: ErpDocument, *, policy: Policy, now: datetime, order: Order | None, settled_by_person: bool = False
+    document: ErpDocument, *, policy: Rules, now: datetime, order: Order | None, settled_by_person: bool = False
 ) -> Derive | Leave | Park:
     """Decide what an accepted command of the ERP needs. Commands are never older than the go-live cut.
 
@@ -74,7 +74,7 @@ def missing_path() -> Park:
     )
 
 
-def covered(order: Order, *, policy: Policy, now: datetime) -> bool:
+def covered(order: Order, *, policy: Rules, now: datetime) -> bool:
     """Tell whether the policy approves an order by itself: small, complete, fresh, and unchanged for long enough."""
     return (
         policy.approve_up_to is not None
@@ -88,7 +88,7 @@ def covered(order: Order, *, policy: Policy, now: datetime) -> bool:
     )
 
 
-def policy_approval(order: Order, *, api_key: str, policy: Policy) -> NewPush:
+def policy_approval(order: Order, *, api_key: str, policy: Rules) -> NewPush:
     """Return the approval of an order that the policy covers."""
     limit = plain(policy.approve_up_to) if policy.approve_up_to is not None else "?"
     facts = _terms(order) | {"approved_by": "SYNC_APPROVE_UP_TO", "policy": True}
@@ -102,7 +102,7 @@ def policy_key(number: str, earlier: int) -> str:
 
 
 def _approval(
-    document: ErpDocument, order: Order | None, policy: Policy, now: datetime, settled_by_person: bool
+    document: ErpDocument, order: Order | None, policy: Rules, now: datetime, settled_by_person: bool
 ) -> Derive | Leave | Park:
     number = document.text("purchase_order_number")
     expected = document.fields.get("expected_total")
@@ -146,7 +146,7 @@ def _terms(order: Order) -> dict[str, Any]:
     }
 
 
-def _approve(number: str, api_key: str, facts: Mapping[str, Any], reason: str, policy: Policy) -> NewPush:
+def _approve(number: str, api_key: str, facts: Mapping[str, Any], reason: str, policy: Rules) -> NewPush:
     return NewPush(
         route="approvals",
         operation=APPROVE,
@@ -162,7 +162,7 @@ def _approve(number: str, api_key: str, facts: Mapping[str, Any], reason: str, p
     )
 
 
-def _command(document: ErpDocument, policy: Policy) -> NewPush:
+def _command(document: ErpDocument, policy: Rules) -> NewPush:
     operation, entity, item, payload = _effect(document)
     route = COMMAND_ROUTES[document.type]
     return NewPush(
@@ -200,5 +200,5 @@ def _effect(document: ErpDocument) -> tuple[str, str, str, str]:
     return PATCH_STOCK, f"mps:{external_id}", external_id, payload
 
 
-def _state(policy: Policy, route: str) -> str:
+def _state(policy: Rules, route: str) -> str:
     return "ready" if policy.route(route) == "push" else "held"

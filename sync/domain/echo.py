@@ -1,28 +1,53 @@
 """Which movement of MPservices did our own stock patch make? (Update product stock and cost: "creates a movement".)
 
-The document does not say how that movement looks, so it is known by what must hold of it: it has one
-line, at the patched cost, and after it the running balance equals the patched stock. Its type is not
-looked at: the sign of its quantity follows from the stock before, which somebody may just have changed.
+The document says nothing of that movement's type, sign, reference or cost, and has no call that reads a stock. What we
+believe of the stock is an opinion; what the vendor shows is evidence. So the rule is a table (ADR 0004). An attempt's
+*candidates* are the single-line movements first seen after its claim that show its marked cost; where it is not known
+that the mark survives, those too that were made while the call was under way. Of these:
+
+| branch | what there is | what follows |
+|---|---|---|
+| 1 | a candidate that moved nothing | it is the echo: the stock was the patched one already |
+| 2 | one whose quantity leads from a possible stock to the patched one | it is the echo |
+| 3 | a single one, no stock was believed, and the vendor makes a movement for every patch | it is the echo |
+| 4 | any other | undecided: a follow-up patch to the same stock asks the vendor (branch 8) |
+| 5 | none, it had to move stock, and three reads lack it | no movement: the patch is sent once more |
+| 6 | none, and two reads lack it | silent: it changed nothing |
+| 7 | none, or not all is known yet | wait |
+| 8 | the follow-up of a patch in question moved q | the candidate whose absence from people's movements explains q |
+| 9 | nothing explains q, or two follow-ups in a row are in question themselves | a person is asked |
+
+A possible stock is the believed one, with or without each movement that was shown late with an earlier createdAt.
+What is not a candidate is people's, and goes to MPW.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import combinations
 
-from sync.domain.money import QUANTUM, times
+from sync.domain.marks import decimals_of, mark_of, meaning_of, resembles
 
 DRAINS = 2
-"""Whole reads of the feed after the answer that must lack the echo before we say that there is none."""
+"""Whole reads of the feed after the answer that must lack a movement before we say that there is none."""
+
+DRAINS_DUE = 3
+"""The same, where the patch had to make one."""
+
+ASKING_MAX = 3
+"""Attempts in a row that may be in question, before a person is asked."""
+
+LATE_MAX = 6
+"""Late movements, and candidates, of which every combination is looked at; beyond, all of them or none."""
 
 DATE_RESOLUTION = timedelta(seconds=1)
 """A Date header names the second in which the answer was made."""
 
 PROMPT = timedelta(seconds=5)
-"""A read of the feed that begins so soon after the answer shows the echo, and hardly anything of people's
-made since: what it shows at the patched cost is the echo, whatever the vendor's clocks say."""
+"""A read of the feed that begins so soon after the answer shows hardly anything of people's made since."""
 
 REQUEST_TIMEOUT, BAD_GATEWAY = 408, 502
 
@@ -30,8 +55,7 @@ SYNCHRONOUS = timedelta(milliseconds=100)
 """How far two clocks may be apart that agree on the second, before the Date header alone must do."""
 
 SKEW_MAX = timedelta(minutes=10)
-"""Between our clock and a vendor's that sends no Date header; a lower bound needs no more: what the drain
-before the patch showed is no candidate anyway."""
+"""Between our clock and a vendor's that sends no Date header."""
 
 SLACK = timedelta(seconds=2)
 """Before the earliest moment at which the call can have arrived: stamps are cut to seconds or less."""
@@ -39,18 +63,27 @@ SLACK = timedelta(seconds=2)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A movement's line as the ledger holds it; the feed's order is (created_at, place)."""
+    """A movement's line as the ledger holds it; the feed's order is (created_at, place).
+
+    `shown`: its cost as it was shown, mark included. `seen`: the ledger's number at which it was first seen: a line is
+    newer than a call where that is larger than the call's. `signed`: its type is one that we know, so that the sign of
+    its quantity is the vendor's word. `asked`: the attempt in question that it may be the echo of. `ours`: it is one.
+    """
 
     movement_id: str
     n: int
     api_key: str
     quantity: Decimal
-    unit_cost: Decimal
+    shown: Decimal
     created_at: datetime
     place: int
     single: bool
     undecided: bool
+    seen: int
     entry_id: int | None = None
+    signed: bool = True
+    asked: int | None = None
+    ours: bool = False
 
     @property
     def position(self) -> tuple[datetime, int]:
@@ -60,12 +93,18 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A known stock at a position of the feed; `trusted`: an echo proved it and no gap in the feed came after."""
+    """A stock that was known when all up to a position of the feed was.
+
+    `trusted`: an echo proved it, and no gap in the feed came after. `seq`: the ledger's number at that time: a line
+    seen later at an earlier position was shown late. `cost`: what the patch that it rests on sent.
+    """
 
     quantity: Decimal
     at: datetime
     place: int
     trusted: bool
+    seq: int = 0
+    cost: Decimal | None = None
 
     @property
     def position(self) -> tuple[datetime, int]:
@@ -118,221 +157,450 @@ def window_unanswered(started_at: datetime, *, call_max: timedelta, ahead: timed
     return Window(begun - SLACK, begun + DATE_RESOLUTION + call_max + SLACK, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """What we expect of one patch.
+def may_land_later(status: int) -> bool:
+    """Tell whether a call that was answered so may take effect after the answer: a gateway gave up waiting for it."""
+    return status == REQUEST_TIMEOUT or status >= BAD_GATEWAY
 
-    `landed`: True, the vendor said so; False, it certainly did not; None, unclear. `over`: unclear, but the
-    vendor answered, so that nothing of it comes later. `waited`: unclear, and no call of ours can still
-    land. `drains`: whole reads of the feed begun since the answer, or since none came. `prompt`: the first
-    of them began at once (`PROMPT`). `base_quantity`: what MPservices had when it was sent, proved by an
-    echo (None: nothing was); `believed_quantity`: what we believed, proved or not.
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call of a patch whose own movement is not known.
+
+    `sent_cost` carries its mark, if any. `claimed`: the ledger's number at its claim. `landed`: True, the vendor said
+    so; None, unclear. `over`: unclear, but the vendor answered, so that nothing of it comes later. `reads`: whole
+    reads of the feed begun since the call ended; `prompt`: the first of them began at once. `asks`: it is in question,
+    and a follow-up is to tell. `closed`: it was taken for one without a movement; `absent`: and without an effect.
     """
 
+    id: int
     new_stock: Decimal
-    new_cost: Decimal
-    base_quantity: Decimal | None
+    sent_cost: Decimal
+    claimed: int
     landed: bool | None
-    waited: bool
-    drains: int
+    reads: int
     window: Window
     prompt: bool = False
-    believed_quantity: Decimal | None = None
     over: bool = False
+    asks: bool = False
+    closed: bool = False
+    absent: bool = False
+
+    @property
+    def marked(self) -> bool:
+        """Whether its cost carries a mark."""
+        return mark_of(self.sent_cost) != 0
 
     @property
     def ended(self) -> bool:
         """Whether the call is over: its effect, if it had one, is in the feed or never will be."""
         return bool(self.landed) or self.over
 
-    @property
-    def read_at_once(self) -> bool:
-        """Whether all that is known of the time after the call is what the read right after it showed."""
-        return self.prompt and self.drains == 1
+
+@dataclass(frozen=True, slots=True)
+class Knows:
+    """What has been learnt of the vendor; None: nothing yet.
+
+    `mark_survives`: the echo shows the sixth decimal. `zero_echo`: a patch that changes nothing makes a movement.
+    `stock_decimals`: of a stock, it keeps so many.
+    """
+
+    mark_survives: bool | None = None
+    zero_echo: bool | None = None
+    stock_decimals: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class StillOpen:
-    """Nothing can be said yet but that `foreign` are people's."""
+class Wait:
+    """Branch 7: nothing can be said yet, of `lines` neither."""
 
-    foreign: tuple[Line, ...] = ()
+    lines: tuple[Line, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`line` is the echo: the stock after it is the patched one. `foreign` are people's."""
+    """Branches 1 to 3, and 8: `line` is the echo.
+
+    `quantity`: what the patch moved, signed by what must hold. `stock`: what there is now, after all that is known.
+    `expected`: what it should have moved by what was believed (None: nothing was); `explained`: it did, or
+    the vendor's rounding or a late movement explains the difference, or there was nothing to differ from.
+    """
 
     line: Line
-    foreign: tuple[Line, ...]
+    quantity: Decimal
+    stock: Decimal
+    expected: Decimal | None
+    explained: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Silent:
-    """There is no echo; `foreign` are people's.
+    """Branch 6, and 8: it made no movement. `stock`: what there is now; None: what was believed stands, if anything."""
 
-    `base`: what becomes of the believed stock. 'kept': it stands. 'patched': it is the patched stock,
-    unverified. 'unknown': somebody moved stock just before or just after, nobody can say which.
-    """
+    stock: Decimal | None = None
 
-    foreign: tuple[Line, ...]
-    base: str = "kept"
+
+@dataclass(frozen=True, slots=True)
+class NoMovement:
+    """Branch 5: it had to make a movement, and there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Branch 4: `lines` may be the echo; the follow-up sets `stock`."""
+
+    lines: tuple[Line, ...]
+    stock: Decimal
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """One of `lines` may be the echo: a person decides, and none is forwarded. `foreign` are people's."""
+    """Branch 9: a person says which of `lines` is the echo."""
 
     lines: tuple[Line, ...]
-    foreign: tuple[Line, ...]
     reason: str
 
 
-Finding = StillOpen | Found | Silent | Doubt
+Finding = Wait | Found | Silent | NoMovement | Ask | Doubt
 
 
-def find_echo(expected: Expectation, base: Base | None, lines: Sequence[Line], *, cost_is: str) -> Finding:
-    """Decide which of the undecided lines of an item is the echo of its patch, if any.
+@dataclass(slots=True)
+class Told:
+    """What was found of each attempt, by its id, and the lines (api_keys) that are held back until more is known."""
 
-    `lines`: the item's, in the feed's order; at least all after the base, and all that are undecided.
+    findings: dict[int, Finding] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """All that is known of an item."""
+
+    base: Base | None
+    lines: tuple[Line, ...]
+    knows: Knows
+    doubted: bool  # what there is now is not believed: an attempt is in question
+
+    def after_base(self) -> list[Line]:
+        if self.base is None:
+            return []
+        return [line for line in self.lines if line.position > self.base.position]
+
+    def late(self) -> list[Line]:
+        """Return the movements that were shown late, with a createdAt before the base: they came before it or after."""
+        base = self.base
+        if base is None:
+            return []
+        return [line for line in self.lines if line.position <= base.position and line.seen > base.seq]
+
+
+def tell(attempts: Sequence[Attempt], base: Base | None, lines: Iterable[Line], knows: Knows) -> Told:
+    """Decide what can be decided of the attempts (oldest first) of one item.
+
+    `lines`: the item's, at least all after the base, all seen after the oldest attempt, and all that are undecided.
     """
-    undecided = [line for line in lines if line.undecided]
-    if expected.landed is False:
-        return Silent(tuple(undecided))
-    own_cost = [line for line in undecided if line.single and same_cost(line, expected.new_cost, cost_is=cost_is)]
-    if base is not None and base.trusted and expected.base_quantity is not None:
-        balances = running_balances(base, lines)
-        at_balance = [line for line in own_cost if balances.get(line.api_key) == expected.new_stock]
-        return _by_balance(expected, undecided, at_balance)
-    return _by_cost(expected, undecided, own_cost)
+    doubted = any(attempt.asks for attempt in attempts)
+    case, told = _Case(base, tuple(sorted(lines, key=lambda line: line.position)), knows, doubted), Told()
+    asking: list[Attempt] = []
+    for attempt in _as_they_landed(case, attempts):
+        candidates = _candidates(case, attempt)
+        before = asking[-1] if asking else None
+        finding: Finding
+        if attempt.asks:
+            finding = Ask(tuple(candidates), _followed(case, attempt, candidates))
+        else:
+            finding = _judge(case, attempt, before, candidates)
+        if isinstance(finding, Found | Silent) and asking:
+            finding = _answer(case, asking, attempt, finding, told)
+            asking = []
+        told.findings[attempt.id] = finding
+        if isinstance(finding, Ask):
+            asking.append(attempt)
+            if len(asking) > ASKING_MAX:
+                _give_up(case, asking, told, "the follow-up patches are in question themselves")
+                asking = []
+        if isinstance(finding, Wait | Ask):
+            told.held.update(line.api_key for line in finding.lines)
+    for one in told.findings.values():
+        if isinstance(one, Doubt):
+            told.held.update(line.api_key for line in one.lines)
+        elif isinstance(one, Found):
+            told.held.discard(one.line.api_key)
+    return told
 
 
-def may_land_later(status: int) -> bool:
-    """Tell whether a call that was answered so may take effect after the answer: a gateway gave up waiting for it."""
-    return status == REQUEST_TIMEOUT or status >= BAD_GATEWAY
+def _as_they_landed(case: _Case, attempts: Sequence[Attempt]) -> list[Attempt]:
+    """Return the attempts in the order in which they took effect: one that was taken for lost may have come later."""
+    order = list(attempts)
+    for late in [attempt for attempt in attempts if attempt.absent]:
+        mine = [line.position for line in _candidates(case, late) if _shows_mark(case, late, line)]
+        for other in attempts[attempts.index(late) + 1 :]:
+            theirs = [line.position for line in _candidates(case, other)]
+            if mine and theirs and max(theirs) < min(mine):
+                order.remove(late)
+                order.insert(order.index(other) + 1, late)
+    return order
 
 
-def late_echo(expected: Expectation, lines: Iterable[Line], *, cost_is: str) -> Line | None:
-    """Return the echo of a patch that was taken for silent, should the feed have shown it late.
+# --- candidates ---------------------------------------------------------------------------
 
-    The believed stock has been the patched one since, so only time and cost are left to know it by.
-    """
-    found = [
+
+def _candidates(case: _Case, attempt: Attempt) -> list[Line]:
+    """Return the undecided lines that can be the attempt's echo, in the feed's order."""
+    fresh = [
         line
-        for line in lines
-        if line.single
-        and expected.window.holds(line.created_at, sure=True)
-        and same_cost(line, expected.new_cost, cost_is=cost_is)
+        for line in case.lines
+        if line.undecided and line.single and line.seen > attempt.claimed and line.asked in (None, attempt.id)
     ]
-    return found[0] if len(found) == 1 else None
+    ours = [line for line in fresh if line.asked == attempt.id or _shows_mark(case, attempt, line)]
+    if attempt.asks:
+        return ours
+    if attempt.marked and case.knows.mark_survives:
+        if attempt.closed and attempt.landed:  # people move at the marked cost from then on
+            return [line for line in ours if attempt.window.holds(line.created_at, sure=False)]
+        return ours
+    return [line for line in fresh if line in ours or _timely(case, attempt, line)]
 
 
-def running_balances(base: Base, lines: Iterable[Line]) -> dict[str, Decimal]:
-    """Return the believed stock after each line that comes after the base, by the line's api_key."""
-    balance, balances = base.quantity, {}
-    for line in sorted(lines, key=lambda line: line.position):
-        if line.position > base.position:
-            balance += line.quantity
-            balances[line.api_key] = balance
-    return balances
-
-
-def same_cost(line: Line, new_cost: Decimal, *, cost_is: str) -> bool:
-    """Tell whether a line shows the patched cost, as far as its decimals (two at least) can show it.
-
-    Where the vendor gives totals, the unit cost was computed from one: the totals are compared.
-    """
-    if line.unit_cost == new_cost:
-        return True
-    if cost_is == "total" and line.quantity:
-        shown, ours = times(abs(line.quantity), line.unit_cost), times(abs(line.quantity), new_cost)
-        return abs(shown - ours) <= Decimal("0.005") + QUANTUM * abs(line.quantity)
-    decimals = max(-int(line.unit_cost.normalize().as_tuple().exponent), 2)
-    return decimals < 6 and abs(line.unit_cost - new_cost) <= Decimal(5).scaleb(-decimals - 1)
-
-
-def _by_balance(expected: Expectation, undecided: list[Line], at_balance: list[Line]) -> Finding:
-    """Decide where the stock before the patch is known: the balance after the echo is the patched stock."""
-    unclear = expected.landed is None
-    timely = [line for line in at_balance if unclear or expected.window.holds(line.created_at, sure=False)]
-    if timely:
-        return _only_one(timely, undecided)
-    several = tuple(line for line in undecided if not line.single)
-    if expected.landed is None:
-        return StillOpen(several)
-    if expected.base_quantity == expected.new_stock:  # a patch that changes nothing: no echo is due
-        if expected.drains >= DRAINS:
-            return Silent(tuple(undecided))
-        return StillOpen(tuple(line for line in undecided if not line.single or not _in_time(expected, line)))
-    if expected.drains < DRAINS:
-        return StillOpen(several)
-    if at_balance:  # the vendor's Date header and its movements' stamps are not of one clock
-        return _only_one(at_balance, undecided)
-    singles = tuple(line for line in undecided if line.single)
-    if singles:
-        return Doubt(singles, several, "the patch changed the stock, and none of these fits its balance and cost")
-    return Silent(several, "unknown" if several else "patched")
-
-
-def _by_cost(expected: Expectation, undecided: list[Line], own_cost: list[Line]) -> Finding:
-    """Decide where the stock before the patch is not proved.
-
-    What confirms the believed stock is the echo. Else the only movement at that cost that the read right
-    after the answer shows, or that was made in the window. Without an answer, and without such a read, it is the
-    only one at all: one that was made later is as likely a person's as of a call that was held up.
-    """
-    several = tuple(line for line in undecided if not line.single)
-    confirming = [line for line in own_cost if _confirms_belief(expected, line)]
-    seen = expected.drains > 0 and (expected.ended or expected.read_at_once)
-    if seen and len(confirming) == 1:
-        return _only_one(confirming, undecided)
-    timely = [line for line in own_cost if _in_time(expected, line)]
-    if (seen or expected.waited) and timely:
-        return _only_one(timely if seen or expected.ended else own_cost, undecided)
-    unsure = tuple(line for line in own_cost if _perhaps_in_time(expected, line))
-    if unsure and (seen or (expected.ended and expected.waited)):
-        reason = "no readable answer came, and what is there at its cost was made in the second in which it ended"
-        return Doubt(unsure, tuple(line for line in undecided if line not in unsure), reason)
-    if not expected.ended and expected.waited and own_cost:
-        reason = "no readable answer came, and what is there at its cost was made at another time"
-        return Doubt(tuple(own_cost), tuple(line for line in undecided if line not in own_cost), reason)
-    if not expected.ended or expected.drains == 0:
-        return StillOpen(several)
-    late = tuple(line for line in undecided if line.single and not _in_time(expected, line))
-    if expected.drains < DRAINS:
-        return StillOpen(several + late)
-    left = tuple(line for line in undecided if line.single and _in_time(expected, line))
-    if left:
-        return Doubt(left, several + late, "made while the patch was under way, none of them at its cost")
-    between = any(expected.window.holds(line.created_at, sure=False) for line in several)
-    return Silent(several + late, "unknown" if between else "patched")
-
-
-def _in_time(expected: Expectation, line: Line) -> bool:
-    """Tell whether a line can be the echo by its time.
-
-    What the read right after the call lacked must surely be in time; where the call may land later still,
-    nothing can be sure of that.
-    """
-    if expected.read_at_once:
-        return True
-    if expected.prompt and not expected.ended:
+def _shows_mark(case: _Case, attempt: Attempt, line: Line) -> bool:
+    if not attempt.marked or case.knows.mark_survives is False:
         return False
-    return expected.window.holds(line.created_at, sure=not expected.landed or expected.drains > 1)
+    return meaning_of(line.shown, line.quantity, attempt.sent_cost) is not None
 
 
-def _perhaps_in_time(expected: Expectation, line: Line) -> bool:
-    """Tell whether a line may have been made by a call without a readable answer, or just after it by a person."""
-    return not expected.landed and not expected.prompt and expected.window.holds(line.created_at, sure=False)
+def _timely(case: _Case, attempt: Attempt, line: Line) -> bool:
+    """Tell whether a line can be the echo by its time, where nothing else tells."""
+    if attempt.closed:  # shown late: then its quantity and its cost must fit as well
+        fits = _fitting(case, attempt, [line])
+        timely = attempt.window.holds(line.created_at, sure=True)
+        return bool(fits) and timely and resembles(line.shown, line.quantity, attempt.sent_cost)
+    if attempt.prompt and attempt.reads == 1:
+        return True
+    if attempt.prompt and not attempt.ended:
+        return False
+    return attempt.window.holds(line.created_at, sure=not attempt.landed or attempt.reads > 1)
 
 
-def _confirms_belief(expected: Expectation, line: Line) -> bool:
-    """Tell whether a line leads from the stock that we believed, though unproved, to the patched one."""
-    believed = expected.believed_quantity
-    return believed is not None and line.quantity != 0 and believed + line.quantity == expected.new_stock
+# --- the table ----------------------------------------------------------------------------
 
 
-def _only_one(candidates: list[Line], undecided: list[Line]) -> Finding:
-    if len(candidates) > 1:
-        others = tuple(line for line in undecided if line not in candidates)
-        return Doubt(tuple(candidates), others, f"{len(candidates)} movements fit the patch equally well")
-    return Found(candidates[0], tuple(line for line in undecided if line is not candidates[0]))
+def _judge(case: _Case, attempt: Attempt, asking: Attempt | None, candidates: list[Line]) -> Finding:
+    believed = case.base is not None and asking is None and not case.doubted
+    nothing = [line for line in candidates if line.quantity == 0]
+    if nothing:  # branch 1
+        return _found(case, attempt, nothing[0], Decimal(0), believed=believed)
+    fitting = _fitting(case, attempt, candidates) if believed else []
+    if len({quantity for _, quantity in fitting}) == 1:  # branch 2
+        return _found(case, attempt, *fitting[0], believed=believed)
+    proved = [line for line in candidates if _shows_mark(case, attempt, line)]
+    candidates = proved or candidates
+    if len(candidates) == 1 and not believed and case.knows.zero_echo and attempt.landed and attempt.reads:  # branch 3
+        return _found(case, attempt, candidates[0], candidates[0].quantity, believed=believed)
+    if candidates:  # branch 4
+        if proved or (attempt.ended and attempt.reads) or attempt.absent:
+            return Ask(tuple(candidates), _followed(case, attempt, candidates))
+        return Wait(tuple(candidates))
+    if attempt.closed or not attempt.landed:
+        return Wait()
+    if asking is not None:
+        must_move = not _explaining(case, asking, attempt, Decimal(0), without=None)
+    else:
+        must_move = believed and Decimal(0) not in _expectations(case, attempt, None)
+    if attempt.reads >= (DRAINS_DUE if must_move else DRAINS):  # branches 5 and 6
+        return NoMovement() if must_move else Silent(_stock_of_silent(case, attempt, asking))
+    return Wait()
+
+
+def _found(case: _Case, attempt: Attempt, line: Line, quantity: Decimal, *, believed: bool) -> Found:
+    balances = _balances(case, attempt, line) if believed else []
+    expected = attempt.new_stock - balances[0] if balances else None
+    explained = expected is None or any(
+        _equal(quantity, attempt.new_stock - one, case, attempt) for one in _with_late(case, balances)
+    )
+    return Found(line, quantity, _stock_now(case, attempt, line, quantity), expected, explained)
+
+
+def _fitting(case: _Case, attempt: Attempt, candidates: Sequence[Line]) -> list[tuple[Line, Decimal]]:
+    """Return the candidates that moved what the patch had to move, with what they moved.
+
+    A sign that nobody documents does not count where the quantity fits: of a type that we do not know there is none.
+    """
+    found = []
+    for line in candidates:
+        wanted = [one for one in _expectations(case, attempt, line) if one != 0]
+        if any(_equal(line.quantity, one, case, attempt) for one in wanted):
+            found.append((line, line.quantity))
+        elif not line.signed and (same := [one for one in wanted if _equal(-line.quantity, one, case, attempt)]):
+            found.append((line, -line.quantity if same else line.quantity))
+    return found
+
+
+def _expectations(case: _Case, attempt: Attempt, line: Line | None) -> list[Decimal]:
+    """Return what the patch may have had to move; empty where no stock is believed."""
+    return [attempt.new_stock - one for one in _with_late(case, _balances(case, attempt, line))]
+
+
+def _balances(case: _Case, attempt: Attempt, line: Line | None, candidates: Sequence[Line] = ()) -> list[Decimal]:
+    """Return the stock that there was just before the patch, by the feed's order; empty where none is believed.
+
+    What shows the attempt's own mark came after it, whatever its stamp.
+    """
+    if case.base is None:
+        return []
+    before = [
+        one
+        for one in case.after_base()
+        if one is not line
+        and one not in candidates
+        and not _shows_mark(case, attempt, one)
+        and (line is None or one.position < line.position)
+    ]
+    return [sum((one.quantity for one in before), case.base.quantity)]
+
+
+def _with_late(case: _Case, balances: Sequence[Decimal]) -> list[Decimal]:
+    late = [line.quantity for line in case.late()]
+    return list(dict.fromkeys(balance + some for some in _sums(late) for balance in balances))
+
+
+def _sums(quantities: Sequence[Decimal]) -> list[Decimal]:
+    """Return the sum of every selection, none first."""
+    if len(quantities) > LATE_MAX:
+        return [Decimal(0), sum(quantities, Decimal(0))]
+    picks = (pick for size in range(len(quantities) + 1) for pick in combinations(quantities, size))
+    return list(dict.fromkeys(sum(pick, Decimal(0)) for pick in picks))
+
+
+def _equal(moved: Decimal, wanted: Decimal, case: _Case, attempt: Attempt) -> bool:
+    """Tell whether a movement is the wanted one, as far as the decimals of stock that the vendor keeps can show."""
+    if moved == wanted:
+        return True
+    kept = case.knows.stock_decimals
+    kept = decimals_of(moved) if kept is None else kept
+    believed = Decimal(0) if case.base is None else case.base.quantity
+    finer = decimals_of(attempt.new_stock) > kept or decimals_of(believed) > kept
+    return finer and abs(moved - wanted) < Decimal(1).scaleb(-kept)
+
+
+def _stock_now(case: _Case, attempt: Attempt, line: Line, quantity: Decimal) -> Decimal:
+    """Return what there is now: the patched stock, and what came after the echo."""
+    others = [one for one in case.lines if one is not line and one.seen > attempt.claimed and not one.ours]
+    after = [one for one in others if _shows_mark(case, attempt, one)]
+    loose = [one for one in others if not _shows_mark(case, attempt, one) and one.position > line.position]
+    return sum((one.quantity for one in (*after, *loose)), attempt.new_stock)
+
+
+def _stock_of_silent(case: _Case, attempt: Attempt, asking: Attempt | None) -> Decimal | None:
+    """Return what there is after a patch without a movement; None: the belief stands, or nothing can be said."""
+    if case.base is not None and asking is None and attempt.new_stock in _balances(case, attempt, None):
+        return None
+    since = [line for line in case.lines if line.seen > attempt.claimed and not line.ours]
+    if any(not _shows_mark(case, attempt, line) for line in since) and asking is None:
+        return None
+    return sum((line.quantity for line in since if _shows_mark(case, attempt, line)), attempt.new_stock)
+
+
+# --- the follow-up ------------------------------------------------------------------------
+
+
+def _followed(case: _Case, attempt: Attempt, candidates: Sequence[Line]) -> Decimal:
+    """Return what the follow-up sets: the same stock, and what people are known to have moved since."""
+    last = max((line.position for line in candidates), default=None)
+    since = [
+        line
+        for line in case.lines
+        if line not in candidates
+        and not line.ours
+        and line.seen > attempt.claimed
+        and (last is None or line.position > last)
+    ]
+    return sum((line.quantity for line in since if not _shows_mark(case, attempt, line)), attempt.new_stock)
+
+
+def _explaining(
+    case: _Case, asked: Attempt, follow_up: Attempt, moved: Decimal, *, without: Line | None
+) -> list[Line | None]:
+    """Return the candidates, and None for no movement at all, of which each explains what the follow-up moved.
+
+    What people moved between the two at a cost of their own is taken in the feed's order, and where that explains
+    nothing, as before the first patch or as after it.
+    """
+    candidates = _candidates(case, asked)
+    first = min((line.position for line in candidates), default=None)
+    loose = [
+        line
+        for line in case.lines
+        if line not in candidates
+        and line is not without
+        and not line.ours
+        and line.seen > asked.claimed
+        and line.asked is None
+        and not _shows_mark(case, asked, line)
+        and not _shows_mark(case, follow_up, line)
+    ]
+    after = [line for line in loose if first is None or line.position > first]
+    marked = any(_shows_mark(case, asked, line) for line in candidates)
+    for between in (after, [], loose) if marked else (after,):
+        shift = _total(between)
+        found = [
+            echo
+            for echo, stock in _hypotheses(case, asked, candidates)
+            if _equal(moved, follow_up.new_stock - stock - shift, case, follow_up)
+        ]
+        if found:
+            return found
+    return []
+
+
+def _hypotheses(case: _Case, asked: Attempt, candidates: Sequence[Line]) -> list[tuple[Line | None, Decimal]]:
+    """Return for each candidate, and for none, the stock after all of them if that was the echo.
+
+    All that shows the mark came after the patch. Where there is no mark, the feed's order tells; and it may be that the
+    patch never took effect.
+    """
+    marked = bool(candidates) and all(_shows_mark(case, asked, line) for line in candidates)
+    found: list[tuple[Line | None, Decimal]] = []
+    for at, echo in enumerate(candidates):
+        after = [line for line in candidates if line is not echo] if marked else candidates[at + 1 :]
+        found.append((echo, asked.new_stock + _total(after)))
+    if asked.landed or marked:
+        found.append((None, asked.new_stock + _total(candidates)))
+    else:
+        found += [
+            (None, one + _total(candidates)) for one in _with_late(case, _balances(case, asked, None, candidates))
+        ]
+    return found
+
+
+def _total(lines: Iterable[Line]) -> Decimal:
+    return sum((line.quantity for line in lines), Decimal(0))
+
+
+def _answer(case: _Case, asking: Sequence[Attempt], follow_up: Attempt, finding: Found | Silent, told: Told) -> Finding:
+    """Settle the attempts in question, newest first, by what the follow-up moved (branch 8); else ask (branch 9)."""
+    moved = finding.quantity if isinstance(finding, Found) else Decimal(0)
+    later = follow_up
+    for asked in reversed(asking):
+        candidates = _candidates(case, asked)
+        line = finding.line if isinstance(finding, Found) else None
+        explaining = _explaining(case, asked, later, moved, without=line)
+        if len({None if one is None else one.quantity for one in explaining}) != 1:
+            _give_up(
+                case, asking, told, f"the follow-up patch moved {moved.normalize():f}, which explains none of them"
+            )
+            return finding
+        echo = explaining[0]
+        told.held.difference_update(one.api_key for one in candidates)
+        if echo is None:
+            told.findings[asked.id] = Silent()
+            moved = Decimal(0)
+        else:
+            believed = asked is asking[0]  # before the first of them, there was something to believe in
+            told.findings[asked.id] = _found(case, asked, echo, echo.quantity, believed=believed)
+            moved = echo.quantity
+        later = asked
+    return finding
+
+
+def _give_up(case: _Case, asking: Sequence[Attempt], told: Told, reason: str) -> None:
+    for asked in asking:
+        told.findings[asked.id] = Doubt(tuple(_candidates(case, asked)), reason)

@@ -48,7 +48,7 @@ _ALL = (
     ExceptionKind("unknown_value", ("source",)),
     ExceptionKind("orders_not_read", ("day", "source"), resolves_itself=True),
     ExceptionKind("clock_wrong", ("source", "setting"), resolves_itself=True),
-    ExceptionKind("learned_contradicted", ("setting", "source")),
+    ExceptionKind("learned_contradicted", ("setting",), resolves_itself=True),
     # what people do in MPservices
     ExceptionKind("movement_changed", ("row",), blocks_patch=True, choices=(APPLY, KEEP)),
     ExceptionKind("movement_deleted", ("row",), blocks_patch=True, resolves_itself=True, choices=(APPLY, KEEP)),

@@ -53,12 +53,18 @@ def marker(description: str | None) -> str | None:
     return found[-1] if found else None
 
 
-def with_marker(description: str | None, key: str) -> str:
-    """Return a description that ends in `[key]`: GET /issuances shows no api_key (Issuances - GET)."""
+def with_marker(description: str | None, key: str, *, longest: int | None = None) -> str:
+    """Return a description that ends in `[key]`: GET /issuances shows no api_key (Issuances - GET).
+
+    With `longest` the text before the marker is cut so that all of it has at most so many characters; the marker itself
+    is never cut. Room is left for the end of a part's key (`_s12`), which takes the marker's place.
+    """
     text = (description or "").strip()
     mark = f"[{key}]"
     if text.endswith(mark):
-        return text
+        text = text.removesuffix(mark).rstrip()
+    if longest is not None:
+        text = text[: max(0, longest - len(mark) - len(" _s100"))].rstrip()
     return f"{text} {mark}" if text else mark
 
 

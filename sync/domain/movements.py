@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Generic, TypeVar
 
 from sync.domain.ledger import ISSUANCE, RECEIPT
-from sync.domain.money import fixed
+from sync.domain.marks import per_unit, without_mark
 
 INBOUND = "inbound"
 OUTBOUND = "outbound"
@@ -20,7 +20,10 @@ N = TypeVar("N")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line as we file it: `quantity` signed (+ Inbound, - Outbound), `unit_cost` per unit."""
+    """A line as we file it: `quantity` signed (+ Inbound, - Outbound), `unit_cost` per unit, without our mark.
+
+    `shown_cost` is the cost as it came, rounded to six decimals.
+    """
 
     external_id: str
     quantity: Decimal
@@ -29,6 +32,7 @@ class Line:
     digest: str
     named: bool = True
     """Whether it gave an item_external_id: without one its item is known by MPservices' own id."""
+    shown_cost: Decimal = Decimal(0)
 
 
 @dataclass(slots=True)
@@ -58,13 +62,12 @@ def file_line(
 ) -> Line:
     """Return a line as the ledger has it; `cost_is` says whether `cost` is per unit or the line's total.
 
+    The mark of our patches is taken off here, before ledger, push or comparison: people move at the marked cost.
     Raises ValueError where the unit cost does not fit the ledger.
     """
     signed = quantity if kind == RECEIPT else -quantity
-    unit_cost = cost
-    if cost_is == "total" and quantity != 0:
-        unit_cost = fixed(cost / abs(quantity))
-    return Line(external_id, signed + 0, unit_cost, created_at, digest, named)
+    unit_cost = without_mark(per_unit(cost, quantity, cost_is=cost_is))
+    return Line(external_id, signed + 0, unit_cost, created_at, digest, named, cost)
 
 
 def match_lines(

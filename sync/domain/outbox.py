@@ -124,6 +124,13 @@ class Unclear(Told):
 
 
 @dataclass(frozen=True, slots=True)
+class Landed(Told):
+    """The vendor said yes, which proves nothing by itself: what it must have made is looked for, and found or not."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class More(Told):
     """A part of the effect is there or known, the rest goes in further calls: ready again at once."""
 
@@ -145,7 +152,7 @@ class BatchRefused(Told):
     reason: str
 
 
-Outcome = Delivered | Refused | Conflict | NotSent | Unclear | More | NoStock | BatchRefused
+Outcome = Delivered | Refused | Conflict | NotSent | Unclear | Landed | More | NoStock | BatchRefused
 """What one call did for one row."""
 
 
@@ -299,6 +306,10 @@ def after_answer(row: Standing, outcome: Outcome, *, now: datetime, retrying: Re
             return Transition(state, "batch_refused", outcome, due_at=now, counts=True, last_error=outcome.reason)
         case NotSent():
             return _not_sent(row, outcome, now=now, retrying=retrying)
+        case Landed():
+            return Transition(
+                "unknown", "landed", outcome, due_at=now, ambiguous=True, counts=True, last_error=outcome.reason
+            )
         case Unclear():
             due = now + backoff(row.failures, base=retrying.base, random=retrying.random)
             return Transition(

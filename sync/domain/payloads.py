@@ -81,13 +81,15 @@ def issuance_payload(
     api_key: str,
     description: str | None,
     marker: bool,
+    description_max: int | None = None,
     extras: Mapping[str, object] | None = None,
 ) -> str:
     """Return the object of POST /issuances (Issuances - POST).
 
-    With `marker` the description ends in `[api_key]`: GET /issuances shows no api_key.
+    With `marker` the description ends in `[api_key]`: GET /issuances shows no api_key. What MPW would cut off
+    (`description_max` characters are kept) is cut from the text before the marker.
     """
-    said = with_marker(description, api_key) if marker else description
+    said = with_marker(description, api_key, longest=description_max) if marker else description
     return _text(
         {
             "part_number": part_number,

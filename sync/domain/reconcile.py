@@ -25,7 +25,7 @@ from sync.domain.outbox import (
     rank_of,
 )
 from sync.domain.payloads import delete_payload, issuance_payload, receipt_payload, transfer_payload
-from sync.domain.policy import Policy
+from sync.domain.policy import Rules
 from sync.domain.subjects import Subject
 
 UNMAPPED_ITEM = "unmapped_item"
@@ -177,7 +177,7 @@ def waits_for(kind: str, subject: Subject) -> str:
 def decide(
     event: Event,
     *,
-    policy: Policy,
+    policy: Rules,
     now: datetime,
     mappings: Mapping[str, ItemMapping],
     parts: Mapping[tuple[str, str], Part],
@@ -205,13 +205,13 @@ def decide(
     return Derive(made, instead=row)
 
 
-def is_before_cut(origin: Origin, policy: Policy) -> bool:
+def is_before_cut(origin: Origin, policy: Rules) -> bool:
     """Tell whether an event is older than the go-live cut: recorded, never pushed.
 
     Movements carry an instant; ERP documents a day, and the cut's own day is not before it.
     """
     if origin.occurred_at is not None:
-        return origin.occurred_at < policy.push_from
+        return origin.occurred_at < policy.push_from_there
     return origin.occurred_on < policy.day(policy.push_from)
 
 
@@ -220,7 +220,7 @@ def _post_of(event: Event) -> PushRow | None:
     return next((row for row in event.pushes if row.operation == POSTS[event.kind]), None)
 
 
-def _not_pushed(event: Event, origin: Origin, row: PushRow | None, policy: Policy) -> str | None:
+def _not_pushed(event: Event, origin: Origin, row: PushRow | None, policy: Rules) -> str | None:
     """Return why an event with a live origin gets no push, or None."""
     if event.role not in (None, "event"):
         return f"its line is {event.role}"
@@ -238,7 +238,7 @@ def _not_pushed(event: Event, origin: Origin, row: PushRow | None, policy: Polic
     return None
 
 
-def _withdraws(event: Event, policy: Policy) -> bool:
+def _withdraws(event: Event, policy: Rules) -> bool:
     """A route that is off leaves what is held to the operator; every other reason takes it back."""
     return policy.route(ROUTES[event.kind]) != "off"
 
@@ -246,7 +246,7 @@ def _withdraws(event: Event, policy: Policy) -> bool:
 # --- voids --------------------------------------------------------------------------------
 
 
-def _void(event: Event, policy: Policy) -> Decision:
+def _void(event: Event, policy: Rules) -> Decision:
     """An origin that is gone, or that the ERP wants gone: what we posted for it is deleted."""
     row = _post_of(event)
     if row is not None and row.waiting:
@@ -298,7 +298,7 @@ def _build(
     event: Event,
     origin: Origin,
     *,
-    policy: Policy,
+    policy: Rules,
     now: datetime,
     mappings: Mapping[str, ItemMapping],
     parts: Mapping[tuple[str, str], Part],
@@ -381,11 +381,23 @@ def _unit_cost(event: Event, origin: Origin, target: ItemMapping) -> Decimal | P
         )
 
 
-def _fraction(event: Event, quantity: Decimal, policy: Policy) -> Park | None:
+def _fraction(event: Event, quantity: Decimal, policy: Rules) -> Park | None:
     whole = quantity == quantity.to_integral_value()
-    if event.kind == RECEIPT or whole or policy.fractional_issuances:
+    refused = event.kind == ISSUANCE and policy.fractions_refused
+    if event.kind == RECEIPT or whole or (policy.fractional_issuances and not refused):
         return None
     subject = Subject.event(event.api_key, event.kind)
+    if refused:
+        return Park(
+            waits_for(FRACTIONAL, subject),
+            None,
+            FRACTIONAL,
+            subject,
+            f"{event.kind} {event.api_key} is of {plain(quantity)}: MPW takes no issuance of a fraction, as "
+            "`mpsync learned list` shows (fractions_taken)",
+            "key this into MPW in whole pieces; if MPW takes fractions by now, "
+            "`mpsync learned set fractions_taken yes --why TEXT` and MPW_FRACTIONAL_ISSUANCES=true let it be sent",
+        )
     return Park(
         waits_for(FRACTIONAL, subject),
         None,
@@ -396,7 +408,7 @@ def _fraction(event: Event, quantity: Decimal, policy: Policy) -> Park | None:
     )
 
 
-def _unknown(part: Part, warehouse: str, part_number: str, policy: Policy, now: datetime) -> Park:
+def _unknown(part: Part, warehouse: str, part_number: str, policy: Rules, now: datetime) -> Park:
     if part.state == "failed":
         return Park(
             f"MPW could not be asked: {part.detail}" if part.detail else "MPW could not be asked",
@@ -417,7 +429,7 @@ def _unknown(part: Part, warehouse: str, part_number: str, policy: Policy, now: 
 
 
 def _push(
-    event: Event, origin: Origin, target: ItemMapping, quantity: Decimal, unit_cost: Decimal, policy: Policy
+    event: Event, origin: Origin, target: ItemMapping, quantity: Decimal, unit_cost: Decimal, policy: Rules
 ) -> NewPush:
     route, operation = ROUTES[event.kind], POSTS[event.kind]
     facts: dict[str, Any] = {"seq": origin.seq, "origin": origin.system}
@@ -440,7 +452,7 @@ def _push(
 
 
 def _payload(
-    event: Event, origin: Origin, target: ItemMapping, quantity: Decimal, unit_cost: Decimal, policy: Policy
+    event: Event, origin: Origin, target: ItemMapping, quantity: Decimal, unit_cost: Decimal, policy: Rules
 ) -> str:
     warehouse = target.warehouses[0]
     if event.kind == TRANSFER:
@@ -469,11 +481,12 @@ def _payload(
         api_key=event.api_key,
         description=str(description) if description else None,
         marker=policy.description_marker,
+        description_max=policy.description_max,
         extras=origin.fields,
     )
 
 
-def _state(policy: Policy, route: str) -> str:
+def _state(policy: Rules, route: str) -> str:
     return "ready" if policy.route(route) == "push" else "held"
 
 

@@ -27,6 +27,26 @@ _NEAR = re.compile(
 )
 
 
+_WHOLE = re.compile(r"\b(integers?|whole (numbers?|units?|quantit\w+)|fractions?|fractional|decimals?)\b", re.I)
+_KEPT_CHARACTERS_MAX = 200
+
+
+def wording(text: str, *, ignore: Iterable[str] = ()) -> str:
+    """Return a refusal without what differs from one to the next: the texts in `ignore`, and every number.
+
+    Two refusals of one kind have one wording; it can be kept (`v_learned`), and is no word that only we would write.
+    """
+    for known in sorted((word for word in ignore if word), key=len, reverse=True):
+        text = text.replace(known, "…")
+    text = re.sub(r"\d+(?:[.,]\d+)*", "#", text).replace("|", "/")
+    return " ".join(text.casefold().split())[:_KEPT_CHARACTERS_MAX].rstrip()
+
+
+def says_whole(text: str) -> bool:
+    """Tell whether a refusal says that the quantity must be a whole number (Issuances - POST: "quantity Integer")."""
+    return _WHOLE.search(text) is not None
+
+
 def says_exists(text: str, status: int | None = None) -> bool:
     """Tell whether a refusal says that the key is there ("If an issuance with an existing api_key is found …")."""
     return status == 409 or _EXISTS.search(_NOT_THERE.sub(" ", text)) is not None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal, localcontext
 
+from sync.domain.marks import without_mark
 from sync.domain.money import fixed, plain, times
 
 
@@ -67,6 +68,50 @@ class PatchRow:
     after_product: bool = False
 
 
+FOLLOWS = "follows"
+"""In a patch's facts: the expectation in question that it is the follow-up of."""
+
+UNFIT_MAX = 2
+"""The fuse: after so many patches in a row whose own movement surprised us, an item stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A patch of which nobody knows which movement it made; a follow-up to `stock` at `cost` is to tell."""
+
+    echo_id: int
+    stock: Decimal
+    cost: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How MPservices keeps what it is sent, as far as that is learnt: decimals, and whether the rest is cut off.
+
+    None: all six decimals.
+    """
+
+    stock_decimals: int | None = None
+    stock_cut: bool = False
+    cost_decimals: int | None = None
+    cost_cut: bool = False
+
+    def same_stock(self, one: Decimal, other: Decimal) -> bool:
+        """Tell whether two stocks cannot be told apart there."""
+        return _alike(one, other, self.stock_decimals, cut=self.stock_cut)
+
+    def same_cost(self, one: Decimal, other: Decimal) -> bool:
+        """Tell whether two costs cannot be told apart there."""
+        return _alike(one, other, self.cost_decimals, cut=self.cost_cut)
+
+
+def _alike(one: Decimal, other: Decimal, decimals: int | None, *, cut: bool) -> bool:
+    if one == other or decimals is None:
+        return one == other
+    unit = Decimal(1).scaleb(-decimals)
+    return abs(one - other) < unit if cut else abs(one - other) <= unit / 2
+
+
 @dataclass(frozen=True, slots=True)
 class ItemFacts:
     """What our tables say of one item; two equal ones mean that nothing of it changed in between.
@@ -95,6 +140,11 @@ class ItemFacts:
     read_unit_cost: Decimal | None
     lines_after_base: bool
     nameless: bool = False  # no movement gave its external id
+    blocker: str | None = None  # what an open exception says that makes a stock unknown
+    question: Question | None = None
+    unfit: int = 0
+    cost_contradicted: bool = False  # an echo showed that MPSERVICES_COST_IS is wrong
+    kept: Kept = field(default_factory=Kept)
     only_created: bool = False  # we created its product; no movement names it, and the map does not either
 
 
@@ -120,6 +170,8 @@ class MpwStock:
     missing: tuple[str, ...] = ()
 
 
+FUSE = "patch_fuse"
+
 OPEN = ("held", "ready", "sending", "unknown")
 """States in which a push may still take effect."""
 
@@ -137,8 +189,20 @@ def readiness(item: ItemFacts) -> Wait | Blocked | None:
             "stock_blocked",
             "give the product an external id in MPservices, and map that",
         )
+    if item.cost_contradicted:
+        return Blocked("MPSERVICES_COST_IS is not what MPservices' movements show", None)
     if item.doubtful:
         return Blocked("a person must say which movement our last patch made", None)
+    if item.unfit >= UNFIT_MAX:
+        return Blocked(
+            f"the last {item.unfit} patches made other movements than they had to: what MPservices has is not what"
+            " its movements say. Nothing is patched, and nothing of it went to MPW",
+            FUSE,
+            "`mpsync explain` of the patches shows the chain; find out what changes its stock without a movement, then"
+            " `mpsync exceptions resolve ID --why TEXT`: the next patch starts from an unknown stock",
+        )
+    if item.blocker is not None:
+        return Blocked(item.blocker, None)
     for state, operation, api_key in item.pushes:
         if state == "dead":
             return Blocked(
@@ -164,7 +228,7 @@ def _waiting(item: ItemFacts) -> Wait | Blocked | None:
     if item.pushes:
         state, operation, api_key = item.pushes[0]
         return Wait(f"{operation} {api_key} to MPW is {state}")
-    if item.undecided or item.echo_open:
+    if item.undecided or item.echo_open or item.question is not None:
         return Wait("the movement of its last patch is not known yet")
     if "dead" in item.products:
         return Blocked("its product could not be created in MPservices", None)
@@ -176,6 +240,20 @@ def _waiting(item: ItemFacts) -> Wait | Blocked | None:
     if patch is not None and patch.erp and patch.state in ("held", "ready"):
         return Wait("the ERP's own patch of it waits to be sent")
     return None
+
+
+def follow_up(item: ItemFacts) -> Patch | None:
+    """Return the patch that asks the vendor which movement was ours, or None: nothing is in question, or it is asked.
+
+    Nothing else stands against it: it sets what the patch in question set, and what people moved since.
+    """
+    asked, patch = item.question, item.patch
+    if asked is None or item.doubtful or item.echo_open:
+        return None
+    if (patch is not None and patch.state in ("sending", "unknown")) or item.target is None:
+        return None
+    reason = "it is not clear which movement the last patch made: the same stock again, at a cost of its own, tells"
+    return Patch(asked.stock, asked.cost, reason)
 
 
 def decide(item: ItemFacts, mpw: MpwStock, ledger: Ledger) -> Decision:
@@ -205,7 +283,7 @@ def decide(item: ItemFacts, mpw: MpwStock, ledger: Ledger) -> Decision:
             "unknown_cost",
             "set the part's unit cost in MPW, or receive some of it",
         )
-    stock, new_cost = in_units(mpw.quantity, factor), fixed(times(cost, factor))
+    stock, new_cost = in_units(mpw.quantity, factor), without_mark(fixed(times(cost, factor)))
     return _compared(item, mpw, stock, new_cost, caught_up=not ledger.unread)
 
 
@@ -238,9 +316,10 @@ def over(value: Decimal, divisor: Decimal) -> Decimal:
 
 
 def _compared(item: ItemFacts, mpw: MpwStock, stock: Decimal, cost: Decimal, *, caught_up: bool) -> Decision:
-    if item.believed == stock and item.cost == cost:
+    same_stock = item.believed is not None and item.kept.same_stock(item.believed, stock)
+    if same_stock and item.cost is not None and item.kept.same_cost(item.cost, cost):
         return Equal()
-    if item.believed == stock and not caught_up:
+    if same_stock and not caught_up:
         return Wait("its cost is taken when MPW's own record of our last pushes is read")
     patch = item.patch
     if patch is not None and _stands(item, patch, mpw):
@@ -265,7 +344,7 @@ def _reason(item: ItemFacts, mpw: MpwStock, stock: Decimal, cost: Decimal) -> st
     exact = "" if times(stock, factor) == mpw.quantity else f" (rounded: {plain(mpw.quantity)} ÷ {plain(factor)})"
     if item.believed is None:
         return f"what MPservices has of {item.external_id} is not known; MPW has {plain(mpw.quantity)} of {part}{exact}"
-    if item.believed != stock:
+    if not item.kept.same_stock(item.believed, stock):
         return f"MPservices has {plain(item.believed)}, MPW has {plain(mpw.quantity)} of {part}{exact}"
     was = "unknown" if item.cost is None else plain(item.cost)
     return f"the cost is {was} in MPservices and {plain(cost)} by MPW"

@@ -46,6 +46,8 @@ def is_due(day: date, state: DayState | None, policy: Policy, now: datetime) -> 
         return False
     if state is None or state.last_read_at is None or (day < today and not state.complete):
         return True
+    if state.last_read_at > now:  # a clock that was ahead has read it: nobody knows how long ago
+        return True
     interval = rescan_interval(day, today, policy)
     if state.unclean:
         soon = max(policy.void_after, policy.poll_recent)

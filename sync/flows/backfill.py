@@ -34,6 +34,7 @@ from sync.store.coverage import (
     complete_days,
     covered_days,
 )
+from sync.store.learned import reach_of
 from sync.store.runs import Counts
 
 SOURCES = (*DAY_SOURCES, PURCHASE_ORDERS, WORK_ORDERS, MOVEMENTS)
@@ -149,10 +150,12 @@ def _checked(ctx: Context, first: date, last: date, sources: Sequence[str] | Non
 
 def _movements_refusal(ctx: Context, first: date) -> str | None:
     """Say why a range cannot be read from MPservices, or None: it begins inside the feed's window."""
-    reaches = ctx.policy.day(ctx.clock.now() - ctx.policy.window)
+    with ctx.read() as conn:
+        reach = reach_of(conn, ctx.policy)
+    reaches = ctx.policy.day(ctx.clock.now() - reach)
     if first >= reaches:
         return None
-    hours = ctx.policy.window / timedelta(hours=1)
+    hours = reach / timedelta(hours=1)
     return f"MPservices shows the movements of the last {hours:g} hours only, from {reaches} on, and {first} is earlier"
 
 
@@ -337,11 +340,11 @@ def _backfill_ranges(
     spans = _plan_ranges(ctx, source, first, last, again)
     done.skipped_days += max(0, (last - first).days + 1 - sum((end - start).days + 1 for start, end in spans))
 
-    def work(_run_id: int) -> Outcome:
+    def work(run_id: int) -> Outcome:
         finished = (
-            read_ranges(ctx, order_source(client), spans, progress=progress)
+            read_ranges(ctx, order_source(client, ctx), spans, run_id, progress=progress)
             if source == PURCHASE_ORDERS
-            else read_ranges(ctx, work_order_source(client), spans, progress=progress)
+            else read_ranges(ctx, work_order_source(client, ctx), spans, run_id, progress=progress)
         )
         done.failed.extend(finished.failed)
         return finished.outcome()

@@ -106,7 +106,7 @@ class Clerk:
                 self._stop.set()
 
     def _stopped(self) -> bool:
-        return self._stop.is_set() or self._ctx.stopping()
+        return self._stop.is_set() or self._ctx.stopping() or not self._ctx.is_timely()
 
     # in the database
 

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+import socket
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from sqlalchemy import Connection
 
 from sync.clients.mpservices.client import MpservicesClient
 from sync.clients.mpw.client import MpwClient
-from sync.clock import Clock
+from sync.clock import Clock, SharedClock
+from sync.domain.clocks import Verdict, judge
 from sync.domain.policy import Policy
 from sync.domain.subjects import Subject
-from sync.errors import AuthError, LeaseLostError
+from sync.errors import AuthError
+from sync.flows.clocks import Clocks
+from sync.store.clocks import known_skews
 from sync.store.engine import Store
 from sync.store.exceptions import open_exception, resolve_exceptions
 from sync.store.leases import Lease, check_lease
-from sync.store.pauses import pause_reason, pause_system, unpause_system
+from sync.store.pauses import pause_reason, pause_system, tried_at, unpause_system
 from sync.store.reconcile import look_at_everything_parked
 
 MPW = "mpw"
 MPSERVICES = "mpservices"
 
 CREDENTIALS = "credentials"
+TRY_AGAIN = {MPSERVICES: timedelta(minutes=15)}
+"""When refused credentials are tried again. MPservices has a token and no account that could be locked, and one 401 may
+be a fault of its own; MPW has a login, whose account too many wrong ones lock: only a person lets it try again."""
+
 PAUSE_SETTLES_SECONDS = 60.0
 """A refused login is not tried again before that, should another flow ask before the pause is written down."""
 
@@ -45,6 +54,12 @@ class Context:
     stopping: Callable[[], bool] = lambda: False
     leads: Callable[[], bool] = lambda: True  # whether leader-only work may be done; a standby pushes the rest
     turns: dict[str, str] = field(default_factory=dict)  # by system: whose turn in the outbox was the last
+    clocks: Clocks = field(default_factory=Clocks)
+    host: str = field(default_factory=socket.gethostname)  # whose clock it is that may be wrong
+
+    def __post_init__(self) -> None:
+        """Go by the database server's clock where it has one."""
+        self.clock = self.store.clock_for(self.clock)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -63,10 +78,51 @@ class Context:
         """Check in this transaction that we still lead (a backfill or a pusher leads nothing: no check)."""
         if self.lease is None:
             return
-        lease = self.lease()
-        if lease.expires_at <= self.clock.now():
-            raise LeaseLostError(f"our {lease.name} lease ran out; this work is dropped")
-        check_lease(conn, lease)
+        check_lease(conn, self.lease())
+
+    def skews(self) -> Mapping[str, timedelta]:
+        """Return how far each vendor's clock is known to be ahead of the right time."""
+        if self.clocks.known is None:
+            with self.store.read() as conn:
+                self.clocks.known = known_skews(conn)
+        return self.clocks.known
+
+    def skew(self, system: str) -> timedelta:
+        """Return how far a vendor's clock is known to be ahead of the right time; negative: behind."""
+        return self.skews().get(system, timedelta(0))
+
+    def vendor_ahead(self, system: str) -> timedelta:
+        """Return how far a vendor's clock is ahead of ours: as it last told, else as it is known to be."""
+        client = self.mpw if system == MPW else self.mpservices
+        ahead = client.clock_ahead() if client is not None else None
+        return self.skew(system) if ahead is None else ahead
+
+    def clock_verdict(self) -> Verdict:
+        """Return what the clocks tell at this moment, also where ours was set since a vendor last answered."""
+        clients = {MPW: self.mpw, MPSERVICES: self.mpservices}
+        ahead = {name: client.clock_ahead() for name, client in clients.items() if client is not None}
+        asked = {name: one for name, one in ahead.items() if one is not None}
+        vendors = [name for name, client in clients.items() if client is not None and client.tells_time]
+        server = self.clock.ahead() if isinstance(self.clock, SharedClock) else None
+        if not asked and server is None:
+            return Verdict()
+        return judge(asked, self.skews() if asked else {}, vendors=vendors, server=server)
+
+    def is_timely(self) -> bool:
+        """Tell whether our clock is right enough for what rests on time; else reading goes on, and nothing more."""
+        return not self.clock_verdict().halts
+
+    def follow_clocks(self) -> None:
+        """Let the rules allow for MPservices' clock, whose instants they compare with ours, and for a set first run.
+
+        The go-live cut follows the instant of the first run, unless a setting says where it is.
+        """
+        moved = self.clocks.moved
+        if moved is not None and self.policy.push_from == moved[0]:
+            self.policy = replace(self.policy, push_from=moved[1])
+        skew = self.skew(MPSERVICES)
+        if skew != self.policy.mpservices_ahead:
+            self.policy = replace(self.policy, mpservices_ahead=skew)
 
     def client_for(self, system: str) -> MpwClient | MpservicesClient | None:
         """Return the system's client, or None where it is off or paused for wrong credentials."""
@@ -84,15 +140,36 @@ class Context:
         return self.mpservices if self.mpservices is not None and self.paused(MPSERVICES) is None else None
 
     def paused(self, system: str) -> str | None:
-        """Return why a system is paused, or None."""
+        """Return why a system is paused, or None: it may be called, if only to see whether it still refuses."""
         client = self.mpw if system == MPW else self.mpservices
         if client is None:
             return None
         with self.store.read() as conn:
-            return pause_reason(conn, system, fingerprint=client.fingerprint)
+            reason = pause_reason(conn, system, fingerprint=client.fingerprint)
+            if reason is None or system not in TRY_AGAIN:
+                return reason
+            tried = tried_at(conn, system, fingerprint=client.fingerprint)
+        waits = tried is not None and timedelta(0) <= self.clock.now() - tried < TRY_AGAIN[system]
+        return reason if waits else None
+
+    def resume(self, system: str) -> None:
+        """Lift the pause of a system that answered: its credentials are right after all."""
+        client = self.mpw if system == MPW else self.mpservices
+        if client is None:
+            return
+        with self.store.read() as conn:
+            if pause_reason(conn, system, fingerprint=client.fingerprint) is None:
+                return
+        with self.store.write() as conn:
+            now = self.clock.now()
+            unpause_system(conn, system)
+            resolve_exceptions(
+                conn, CREDENTIALS, Subject.source(system), resolution="its credentials are taken again", now=now
+            )
+            look_at_everything_parked(conn, now=now)
 
     def pause(self, system: str, error: AuthError) -> None:
-        """Stop calling a system until its credentials change, and say so once."""
+        """Stop calling a system until its credentials change, MPservices for a while only; say so once."""
         client = self.mpw if system == MPW else self.mpservices
         assert client is not None
         with self.store.write() as conn:
@@ -103,8 +180,12 @@ class Context:
                 CREDENTIALS,
                 Subject.source(system),
                 detail=error.message,
-                hint="correct the credentials in the settings and restart: nothing is sent until they change;"
-                " if they are right and the refusal was a fault, `mpsync exceptions resolve` lets it try again",
+                hint="correct the credentials in the settings and restart: nothing is sent meanwhile; "
+                + (
+                    "MPservices is asked again every 15 minutes, and this resolves itself when it takes them"
+                    if system in TRY_AGAIN
+                    else "if they are right and the refusal was a fault, `mpsync exceptions resolve` lets it try again"
+                ),
                 now=now,
             )
 

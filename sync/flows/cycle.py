@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sync.flows.clocks import note_clocks
 from sync.flows.context import Context
 from sync.flows.inbox import inbox_once
 from sync.flows.poll import poll_due_once
@@ -71,6 +72,7 @@ def _decided_late(ctx: Context) -> bool:
 
 def work_once(ctx: Context, report: CycleReport) -> bool:
     """One round of everything but polling; True when it found anything to do."""
+    note_clocks(ctx)
     inbox = inbox_once(ctx)
     reconciled = reconcile_once(ctx)
     stock = stock_once(ctx)

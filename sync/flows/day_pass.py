@@ -86,6 +86,7 @@ class DayPass:
         if not self._batch:
             return
         batch, self._batch, self._rows = self._batch, [], 0
+        timely = self._ctx.is_timely()
         with ExitStack() as asking:
             asking.enter_context(self._quiet)
             with self._ctx.write() as conn:
@@ -96,6 +97,7 @@ class DayPass:
                     now=self._ctx.clock.now(),
                     run_id=self._run_id,
                     asked=asking.close,
+                    timely=timely,
                 )
         self.counts.add(taken.counts)
         for source, ids in taken.due.items():
@@ -109,9 +111,9 @@ class DayPass:
                 self._progress(read.source, read.day, taken.by_day.get((read.source, read.day), Counts()))
 
     def finish(self) -> Outcome:
-        """Write what is left and void what is gone; return the counts and the first error."""
+        """Write what is left and void what is gone, if our clock is right; return the counts and the first error."""
         self.flush()
-        for source, days in self._days.items():
+        for source, days in self._days.items() if self._ctx.is_timely() else ():
             with self._ctx.write() as conn:
                 self.counts.voided += void_gone(
                     conn,

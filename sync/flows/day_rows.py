@@ -20,7 +20,8 @@ from sync.domain.policy import Policy
 from sync.flows.context import MPW
 from sync.flows.day_sources import DaySource
 from sync.flows.fresh import Ready, file_ready, look
-from sync.store.coverage import covered_days
+from sync.flows.marker_seen import learn_markers
+from sync.store.coverage import covered_days, is_outdated
 from sync.store.documents import documents_by_remote_id, update_documents
 from sync.store.ledger import append_entries, entries_by_id, reverse_entries
 from sync.store.packs import NewRows, append_packs, pack
@@ -37,6 +38,7 @@ class Arrival:
     rows: list[DayRow]
     bad: list[BadRow]
     ready: Ready | None = None
+    timely: bool = True  # our clock was right: what is lacking may be called missing
 
 
 @dataclass(slots=True)
@@ -99,7 +101,7 @@ def file_rows(
     known.update(
         documents_by_remote_id(conn, MPW, source.kind, (remote_id for remote_id in seen if remote_id not in known))
     )
-    _drop_outdated(conn, source, seen, known, filing)
+    _drop_outdated(conn, source, seen, known, filing, run_id)
     new = [(row, arrival.day, None) for row, arrival in seen.values() if row.remote_id not in known]
     differing = [
         (row, arrival.day, known[row.remote_id])
@@ -108,6 +110,7 @@ def file_rows(
     ]
     changes = _changes(conn, source, differing, seen)
     fresh = _fresh(conn, source, new, seen)
+    learn_markers(conn, source.kind, [row for row, _, _ in (*new, *differing)], now=now)
     _count(filing, seen, changes, fresh)
     _write(conn, source, changes, lock_date=policy.lock_date, now=now, run_id=run_id)
     _write_fresh(conn, source, fresh, lock_date=policy.lock_date, now=now, run_id=run_id)
@@ -142,9 +145,9 @@ def _latest(arrivals: Sequence[Arrival]) -> _Seen:
 
 
 def _drop_outdated(
-    conn: Connection, source: DaySource, seen: _Seen, known: Mapping[str, Row[Any]], filing: Filing
+    conn: Connection, source: DaySource, seen: _Seen, known: Mapping[str, Row[Any]], filing: Filing, run_id: int
 ) -> None:
-    """Leave out rows that a reading of another day, begun later, has shown there: this answer is older."""
+    """Leave out rows that a reading of another day has shown there, and that may be newer than this answer."""
     moved = {
         remote_id: known[remote_id].day
         for remote_id, (_, arrival) in seen.items()
@@ -155,8 +158,7 @@ def _drop_outdated(
     elsewhere = covered_days(conn, source.name, {day for day in moved.values() if day is not None})
     for remote_id, day in moved.items():
         arrival = seen[remote_id][1]
-        other = elsewhere.get(day)
-        newer = other is not None and other.fetch_began_at is not None and other.fetch_began_at > arrival.began_at
+        newer = is_outdated(elsewhere.get(day), run_id, arrival.began_at)
         if newer and known[remote_id].missing_since is None and known[remote_id].voided_at is None:
             del seen[remote_id]
             filing.unclean.add(arrival.day)
@@ -380,7 +382,7 @@ def _mark_missing(
     """Note which documents of these days the answers lack, and which have been lacking long enough.
 
     A row that could not be read is there; where even its id could not be read, nothing of the day counts
-    as missing.
+    as missing. What is missing since tomorrow was noted by a clock that was ahead, and is missing since now.
     """
     by_day = {arrival.day: arrival for arrival in arrivals}
     unreadable = {row.remote_id for arrival in arrivals for row in arrival.bad}
@@ -390,9 +392,9 @@ def _mark_missing(
         if document.voided_at is not None or document.remote_id in seen or document.remote_id in unreadable:
             continue
         filing.unclean.add(arrival.day)
-        if any(row.remote_id is None for row in arrival.bad):
+        if not arrival.timely or any(row.remote_id is None for row in arrival.bad):
             continue
-        if document.missing_since is None:
+        if document.missing_since is None or document.missing_since > arrival.began_at:
             marks.append({"id": document.id, "missing_since": arrival.began_at})
         elif arrival.began_at - document.missing_since >= policy.void_after:
             filing.due.append(document.id)

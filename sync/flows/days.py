@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -21,10 +21,13 @@ from sync.errors import AuthError, RemoteError
 from sync.flows.day_rows import Arrival, file_rows
 from sync.flows.day_sources import DAY_SOURCES
 from sync.flows.fresh import Ready, ready
-from sync.store.coverage import covered_days, record_day_error, save_days
+from sync.store.coverage import covered_days, is_outdated, record_day_error, save_days
 from sync.store.engine import lock_appends
 from sync.store.quarantine import quarantine_rows, raw_digest, release_day
-from sync.store.runs import Counts
+from sync.store.runs import Counts, newest_run
+
+DATE_RESOLUTION = timedelta(seconds=1)
+"""A Date header names the second that the answer was made in (RFC 9110, 6.6.1)."""
 
 PARSER = 1
 """Version of the reading: days that an older one read are read in full again. Raise it when a field counts anew."""
@@ -32,7 +35,10 @@ PARSER = 1
 
 @dataclass(slots=True)
 class DayRead:
-    """A day as MPW answered it. `parsed` is None while an equal body makes parsing needless; `error` excludes it."""
+    """A day as MPW answered it. `parsed` is None while an equal body makes parsing needless; `error` excludes it.
+
+    `answered_at` is MPW's own clock, from its Date header.
+    """
 
     source: str
     day: date
@@ -43,6 +49,7 @@ class DayRead:
     parsed: Parsed[DayRow] | None = None
     ready: Ready | None = None
     error: RemoteError | None = None
+    answered_at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -72,7 +79,7 @@ def fetch_day(client: MpwClient, source: str, day: date, *, clock: Clock) -> Day
     except RemoteError as error:
         return DayRead(source, day, began_at, clock.now(), error=error)
     digest = hashlib.sha256(answer.body).hexdigest()[:32]
-    return DayRead(source, day, began_at, clock.now(), answer.body, digest)
+    return DayRead(source, day, began_at, clock.now(), answer.body, digest, answered_at=answer.answered_at)
 
 
 def parse(read: DayRead) -> None:
@@ -104,21 +111,35 @@ def take_days(
     now: datetime,
     run_id: int,
     asked: Callable[[], object] | None = None,
+    timely: bool = True,
 ) -> Taken:
     """Take in whole days of one or both sources: entries, documents and coverage, in this transaction.
 
-    A read whose fetch began before the stored one's is dropped: it shows an older state. `asked` is called
-    when the short questions are over and rows are to be written.
+    `run_id` is the run that read them, whose number was drawn before it asked. A read is dropped where the stored one
+    may be newer (`is_outdated`). `asked` is called when the short questions are over and rows are to be written.
+    Where our clock is wrong (not `timely`), rows are taken in, and no day is called complete, no row missing.
     """
     lock_appends(conn)  # two readers of one day, a backfill beside the daemon, take it in one after the other
     taken = Taken()
+    work = _Taking(policy, now, run_id, max(run_id, newest_run(conn)), timely)
     for source in DAY_SOURCES:
         mine = sorted((read for read in reads if read.source == source), key=lambda read: read.began_at)
         if mine:
-            _take_source(conn, source, mine, taken, policy=policy, now=now, run_id=run_id, asked=asked)
+            _take_source(conn, source, mine, taken, work, asked=asked)
     for counts in taken.by_day.values():
         taken.counts.add(counts)
     return taken
+
+
+@dataclass(frozen=True, slots=True)
+class _Taking:
+    """What holds for all days of one transaction; `read_no`: the newest run, now that their answers are here."""
+
+    policy: Policy
+    now: datetime
+    run_id: int
+    read_no: int
+    timely: bool
 
 
 def _take_source(
@@ -126,10 +147,8 @@ def _take_source(
     source: str,
     reads: list[DayRead],
     taken: Taken,
+    work: _Taking,
     *,
-    policy: Policy,
-    now: datetime,
-    run_id: int,
     asked: Callable[[], object] | None,
 ) -> None:
     known = covered_days(conn, source, {read.day for read in reads})
@@ -137,21 +156,21 @@ def _take_source(
     same: list[DayRead] = []
     for read in reads:
         before = known.get(read.day)
-        if read.error is None and _is_older(read, before):
+        if read.error is None and is_outdated(before, work.run_id, read.began_at):
             continue
         if read.error is None and read.parsed is None and not is_unchanged(read, before):
             parse(read)
         if read.error is not None:
-            record_day_error(conn, source, [read.day], read.error.message, now=now)
+            record_day_error(conn, source, [read.day], read.error.message, now=work.now)
         elif read.parsed is None or is_unchanged(read, before):
             same.append(read)
         else:
             fresh.append(read)
-    save_days(conn, [_coverage_row(read, known, policy, known[read.day].rows) for read in same])
+    save_days(conn, [_coverage_row(read, known, work, known[read.day].rows) for read in same])
     for read in same:
         rows = known[read.day].rows
         taken.by_day[source, read.day] = Counts(seen=rows, unchanged=rows)
-    _take_fresh(conn, source, fresh, known, taken, policy=policy, now=now, run_id=run_id, asked=asked)
+    _take_fresh(conn, source, fresh, known, taken, work, asked=asked)
 
 
 def _take_fresh(
@@ -160,30 +179,30 @@ def _take_fresh(
     fresh: list[DayRead],
     known: Mapping[date, Row[Any]],
     taken: Taken,
+    work: _Taking,
     *,
-    policy: Policy,
-    now: datetime,
-    run_id: int,
     asked: Callable[[], object] | None,
 ) -> None:
     if not fresh:
         return
-    arrivals = [_arrival(read) for read in fresh]
-    filing = file_rows(conn, DAY_SOURCES[source], arrivals, policy=policy, now=now, run_id=run_id, asked=asked)
+    arrivals = [_arrival(read, work) for read in fresh]
+    filing = file_rows(
+        conn, DAY_SOURCES[source], arrivals, policy=work.policy, now=work.now, run_id=work.run_id, asked=asked
+    )
     rows = []
     for read, arrival in zip(fresh, arrivals, strict=True):
         counts = filing.counts[read.day]
-        counts.quarantined = _quarantine(conn, source, read.day, arrival.bad, known.get(read.day), now)
+        counts.quarantined = _quarantine(conn, source, read.day, arrival.bad, known.get(read.day), work.now)
         taken.by_day[source, read.day] = counts
         unclean = read.day in filing.unclean or bool(arrival.bad)
-        rows.append(_coverage_row(read, known, policy, len(arrival.rows), unclean=unclean))
+        rows.append(_coverage_row(read, known, work, len(arrival.rows), unclean=unclean))
     save_days(conn, rows)
     taken.due.setdefault(source, []).extend(filing.due)
 
 
-def _arrival(read: DayRead) -> Arrival:
+def _arrival(read: DayRead, work: _Taking) -> Arrival:
     assert read.parsed is not None
-    return Arrival(read.day, read.began_at, read.parsed.rows, list(read.parsed.bad), read.ready)
+    return Arrival(read.day, read.began_at, read.parsed.rows, list(read.parsed.bad), read.ready, work.timely)
 
 
 def _quarantine(
@@ -194,22 +213,26 @@ def _quarantine(
     return quarantine_rows(conn, source, day, bad, now=now)
 
 
-def _is_older(read: DayRead, before: Row[Any] | None) -> bool:
-    return before is not None and before.fetch_began_at is not None and before.fetch_began_at > read.began_at
-
-
 def _coverage_row(
-    read: DayRead, known: Mapping[date, Row[Any]], policy: Policy, rows: int, *, unclean: bool = False
+    read: DayRead, known: Mapping[date, Row[Any]], work: _Taking, rows: int, *, unclean: bool = False
 ) -> dict[str, Any]:
     before = known.get(read.day)
     return {
         "source": read.source,
         "day": read.day,
-        "complete": has_ended(read.day, read.began_at, policy) or (before is not None and before.complete),
+        "complete": (work.timely and _has_ended(read, work.policy)) or (before is not None and before.complete),
         "rows": rows,
         "last_read_at": read.read_at,
-        "fetch_began_at": read.began_at,
+        "fetch_began_at": read.began_at if work.timely else None,
+        "began_no": work.run_id,
+        "read_no": work.read_no,
         "digest": read.body_digest,
         "parser": PARSER,
         "unclean": unclean,
     }
+
+
+def _has_ended(read: DayRead, policy: Policy) -> bool:
+    """Tell whether a day was over when it was read, by our clock and by the one of whoever answered."""
+    at = read.began_at if read.answered_at is None else min(read.began_at, read.answered_at + DATE_RESOLUTION)
+    return has_ended(read.day, at, policy)

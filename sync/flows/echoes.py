@@ -2,221 +2,347 @@
 
 Called in the transaction that takes in movements, whenever a patch is recorded, and before items are
 compared: whatever is known then is enough, and a second call with the same facts changes nothing.
+The rule is `domain/echo.py`; this module loads what it asks for, and writes down what it says.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection
 
 from sync.domain.echo import (
-    DRAINS,
+    DRAINS_DUE,
     PROMPT,
+    Ask,
+    Attempt,
     Doubt,
-    Expectation,
     Found,
     Line,
+    NoMovement,
     Silent,
-    StillOpen,
+    Told,
+    Wait,
     Window,
-    find_echo,
-    late_echo,
     may_land_later,
+    tell,
     window_of,
     window_unanswered,
 )
 from sync.domain.ledger import ADJUSTMENT, NewEntry
+from sync.domain.marks import meaning_of
 from sync.domain.money import plain
 from sync.domain.outbox import WORKER_STOPPED
 from sync.domain.policy import Policy
 from sync.domain.subjects import Subject
+from sync.flows.echo_lessons import knows, learn_from_echo, learn_from_silence
 from sync.store.echoes import (
+    ABSENT,
+    FOUND,
+    NO_MOVEMENT,
+    SEVERAL,
+    SILENT,
     Expected,
+    ask_about,
     base_of,
     close_echo,
     doubtful_movements,
     doubts_decided_by_people,
     expectation,
-    first_whole_read_since,
+    expectations,
+    first_whole_read_after,
+    hold_for,
+    items_with_open_echoes,
+    last_position,
     lines_to_settle,
-    open_expectations,
+    open_doubts,
     park_late_decisions,
     set_role,
-    silent_expectations,
     undecided_lines,
-    unreconciled_events,
-    whole_reads_since,
+    whole_reads_after,
 )
-from sync.store.exceptions import open_exception
-from sync.store.facts import RECONCILED_SEQ, fact
-from sync.store.item_states import beliefs, mark_dirty, save_item_state
-from sync.store.ledger import append_entries, entries_by_id, reverse_entries
+from sync.store.exceptions import open_exception, resolve_exceptions
+from sync.store.item_states import beliefs, forget_base, mark_dirty, save_item_state, unfit_patches
+from sync.store.ledger import append_entries, entries_by_id, last_seq, reverse_entries
 from sync.store.outbox_watch import check_now
 from sync.store.stock_facts import ECHO_UNDECIDED
 
 DRAIN_FLOW = "poll.mpservices.movements"
 """The flow whose runs are the whole reads of the feed."""
 
+STOCK_DRIFT = "stock_drift"
+UNSENT = frozenset({"not_sent", "429", "401", "rejected", "given_back"})
+"""Outcomes of an attempt that provably did nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a transaction works with. `run_id`: the reading of the feed that it belongs to, if it does."""
+
+    policy: Policy
+    now: datetime
+    run_id: int | None = None
+
 
 def settle_echoes(
-    conn: Connection, external_ids: Iterable[str], *, policy: Policy, now: datetime, run_id: int | None
-) -> int:
-    """Decide what can be decided about these items' undecided movements; return how many expectations closed.
+    conn: Connection,
+    external_ids: Iterable[str],
+    *,
+    policy: Policy,
+    now: datetime,
+    run_id: int | None,
+    strange: Mapping[str, Sequence[Line]] | None = None,
+) -> dict[str, Found]:
+    """Decide what can be decided about these items' undecided movements.
 
     An echo is filed anew as an adjustment (reversal and original, same api_key) and fixes the item's
     base. A movement of people's becomes an event, which reconcile is told to look at (`parked`).
-    `run_id` is the reading of the feed that this transaction belongs to, if it does.
+    `strange`: by item, movements of a type that we do not know, which no table holds; returned are those that are
+    echoes, by their movement's id.
     """
+    means = Means(policy, now, run_id)
     ids = sorted(set(external_ids))
-    closed = 0
-    waiting: set[str] = set()
-    for expected in open_expectations(conn, ids):
-        settled = _settle(conn, expected, policy=policy, now=now, run_id=run_id)
-        closed += settled
-        if not settled:
-            waiting.add(expected.external_id)
-    free = [item for item in ids if item not in waiting]
-    for expected in silent_expectations(conn, free, since=now - policy.window):
-        closed += _settle_late(conn, expected, policy=policy, now=now, run_id=run_id)
-    _release_leftovers(conn, free, now=now)
-    return closed
+    found: dict[str, Found] = {}
+    known = expectations(conn, ids, since=now - policy.window)
+    for item in ids:
+        extra = (strange or {}).get(item, ())
+        found |= _settle_item(conn, item, known.get(item, []), extra, means)
+    return found
 
 
-def settle_all(conn: Connection, *, policy: Policy, now: datetime) -> int:
-    """Settle every open expectation, and the doubts that people have decided; return how many closed."""
-    closed = settle_echoes(
-        conn, [expected.external_id for expected in open_expectations(conn)], policy=policy, now=now, run_id=None
-    )
+def settle_all(conn: Connection, *, policy: Policy, now: datetime) -> None:
+    """Settle every open expectation, and the doubts that people have decided."""
+    settle_echoes(conn, items_with_open_echoes(conn), policy=policy, now=now, run_id=None)
     for row in doubts_decided_by_people(conn, ECHO_UNDECIDED):
-        closed += _settle_doubt(conn, json.loads(row.facts), row.resolution or "", policy=policy, now=now)
-    return closed
+        _settle_doubt(conn, json.loads(row.facts), Means(policy, now))
 
 
-def close_absent(conn: Connection, outbox_id: int, external_id: str, *, now: datetime) -> None:
-    """Close the expectation of a patch that provably had no effect: whatever moved, people moved."""
-    close_echo(conn, outbox_id, "none", now=now)
-    _release(conn, _not_in_doubt(conn, undecided_lines(conn, external_id)), now=now)
+def close_absent(conn: Connection, outbox_id: int, *, unsent: bool, policy: Policy, now: datetime) -> None:
+    """Close the expectation of a patch that provably had no effect, or of which none was found in time.
+
+    What may still be its echo goes on being held, and the next patch is its follow-up; the rest is people's.
+    """
+    expected = expectation(conn, outbox_id)
+    if expected is None or expected.outcome is not None:
+        return
+    means, item = Means(policy, now), expected.external_id
+    if not unsent:
+        told, _ = _tell(conn, item, [expected], (), means)
+        finding = told.findings.get(expected.id)
+        if isinstance(finding, Wait) and finding.lines:
+            ask_about(conn, expected.id, finding.lines, stock=expected.new_stock, now=now)
+            return
+    close_echo(conn, expected.id, ABSENT if not unsent else "unsent", now=now)
+    _settle_item(conn, item, expectations(conn, [item], since=now - policy.window).get(item, []), (), means)
 
 
-def _settle(conn: Connection, expected: Expected, *, policy: Policy, now: datetime, run_id: int | None) -> bool:
-    base = base_of(conn, expected.external_id)
-    lines = _settleable(conn, lines_to_settle(conn, expected.external_id, base))
-    asked = _expectation(conn, expected, policy=policy, now=now, run_id=run_id)
-    found = find_echo(asked, base, lines, cost_is=policy.cost_is)
-    if isinstance(found, Doubt):
-        _release(conn, found.foreign, now=now)
-        _ask(conn, expected, found, now=now)
-        return True
-    if isinstance(found, Found):
-        _file_echo(conn, expected, found.line, policy=policy, now=now, run_id=run_id)
-        _release(conn, found.foreign, now=now)
-        return True
-    _release(conn, found.foreign, now=now)
-    if isinstance(found, StillOpen):
-        return False
-    close_echo(conn, expected.outbox_id, "none", now=now)
-    _rebase_silent(conn, expected, found, lines, now=now)
-    return True
+# --- one item ------------------------------------------------------------------------------
 
 
-def _expectation(
-    conn: Connection, expected: Expected, *, policy: Policy, now: datetime, run_id: int | None
-) -> Expectation:
-    landed: bool | None = None
-    since: datetime | None = None
-    waited = over = False
-    if expected.state == "done":
-        landed, since = True, expected.ended_at or expected.finalized_at or now
-    elif expected.state in ("sending", "unknown"):
-        waited = expected.last_sent_at is not None and now >= expected.last_sent_at + policy.late_arrival
-        over = expected.http_status is not None and not may_land_later(expected.http_status)
-        since = _end_of_call(expected, policy=policy)
-    else:
-        landed = False
-    drains, prompt = 0, False
-    if since is not None:
-        drains = whole_reads_since(conn, DRAIN_FLOW, since, run_id=run_id, limit=DRAINS)
-        first = first_whole_read_since(conn, DRAIN_FLOW, since, run_id=run_id)
-        prompt = first is not None and first - since <= PROMPT
-    return Expectation(
+def _settle_item(
+    conn: Connection, item: str, known: Sequence[Expected], strange: Sequence[Line], means: Means
+) -> dict[str, Found]:
+    told, lines = _tell(conn, item, known, strange, means)
+    echoes: dict[str, Found] = {}
+    for expected in known:
+        finding = told.findings.get(expected.id)
+        if isinstance(finding, Found):
+            echoes[finding.line.movement_id] = finding
+        if finding is not None:
+            _write(conn, expected, finding, lines, means)
+    ours = {line.api_key for line in lines if line.movement_id in echoes}
+    free = [line for line in lines if line.undecided and line.api_key not in told.held | ours]
+    _release(conn, _not_in_doubt(conn, free), now=means.now)
+    if lines:
+        _take_late_ones(conn, item, lines, means)
+    return echoes
+
+
+def _tell(
+    conn: Connection, item: str, known: Sequence[Expected], strange: Sequence[Line], means: Means
+) -> tuple[Told, list[Line]]:
+    base = base_of(conn, item)
+    lines = [*lines_to_settle(conn, item, base, seen_after=min((one.claimed_seq for one in known), default=2**62))]
+    lines += strange
+    if not known:
+        return Told(), lines
+    attempts = [_attempt(conn, expected, means) for expected in known]
+    return tell([one for one in attempts if one is not None], base, lines, knows(conn)), lines
+
+
+def _attempt(conn: Connection, expected: Expected, means: Means) -> Attempt | None:
+    """Return an expectation as the rules know it; None: it provably had no effect."""
+    if expected.landed_as in UNSENT:
+        return None
+    landed: bool | None = True if expected.landed_as in ("done", "landed") else None
+    if landed is None and expected.is_last and expected.state == "done":
+        landed = True  # by a person's word, or by its own evidence
+    status = expected.http_status
+    over = landed is None and status is not None and not may_land_later(status)
+    reads, prompt = 0, False
+    if expected.read_after is not None:
+        reads = whole_reads_after(conn, DRAIN_FLOW, expected.read_after, run_id=means.run_id, limit=DRAINS_DUE)
+        first = first_whole_read_after(conn, DRAIN_FLOW, expected.read_after, run_id=means.run_id)
+        ended = _seen_to_end(expected, means.policy)
+        prompt = first is not None and ended is not None and abs(first - ended) <= PROMPT
+    return Attempt(
+        id=expected.id,
         new_stock=expected.new_stock,
-        new_cost=expected.new_cost,
-        base_quantity=expected.base_quantity,
+        sent_cost=expected.sent_cost,
+        claimed=expected.claimed_seq,
         landed=landed,
-        waited=waited,
-        drains=drains,
+        reads=reads,
+        window=_window(expected, means, landed=landed),
         prompt=prompt,
         over=over,
-        believed_quantity=expected.believed_quantity,
-        window=_window(expected, expected.started_at or now, policy=policy, landed=landed),
+        asks=expected.outcome == "asking",
+        closed=expected.outcome in (SILENT, NO_MOVEMENT, ABSENT),
+        absent=expected.outcome == ABSENT or (expected.outcome == "asking" and landed is None),
     )
 
 
-def _end_of_call(expected: Expected, *, policy: Policy) -> datetime | None:
-    """Return when a call of unclear outcome ended, if we saw it end: the sweep ends what a crash left open."""
+def _seen_to_end(expected: Expected, policy: Policy) -> datetime | None:
+    """Return when a call ended, if we saw it end: the sweep ends what a crash left open."""
     if expected.started_at is None or expected.ended_at is None or expected.error == WORKER_STOPPED:
         return None
     return expected.ended_at if expected.ended_at - expected.started_at <= policy.request_timeout else None
 
 
-def _window(expected: Expected, started_at: datetime, *, policy: Policy, landed: bool | None) -> Window:
+def _window(expected: Expected, means: Means, *, landed: bool | None) -> Window:
     """Return when the patch can have been made: up to its answer, where one came, were it unreadable."""
+    started = expected.started_at or means.now
     if landed or expected.answered_at is not None:
-        return window_of(started_at, expected.ended_at, expected.answered_at)
-    return window_unanswered(started_at, call_max=policy.request_timeout, ahead=expected.ahead)
+        return window_of(started, expected.ended_at, expected.answered_at)
+    return window_unanswered(started, call_max=means.policy.request_timeout, ahead=expected.ahead)
 
 
-def _settle_late(conn: Connection, expected: Expected, *, policy: Policy, now: datetime, run_id: int | None) -> bool:
-    """Recognise an echo that the feed shows after we said that there was none, before reconcile takes it for an event.
-
-    Not where the patch was expected to change nothing: then there is none, however late.
-    """
-    if expected.base_quantity == expected.new_stock:
-        return False
-    seq = int(fact(conn, RECONCILED_SEQ) or 0)
-    lines = unreconciled_events(conn, expected.external_id, after_seq=seq)
-    if not lines:
-        return False
-    asked = _expectation(conn, expected, policy=policy, now=now, run_id=run_id)
-    line = late_echo(asked, lines, cost_is=policy.cost_is)
-    if line is None:
-        return False
-    _file_echo(conn, expected, line, policy=policy, now=now, run_id=run_id)
-    return True
+# --- writing it down ------------------------------------------------------------------------
 
 
-def _file_echo(
-    conn: Connection, expected: Expected, line: Line, *, policy: Policy, now: datetime, run_id: int | None
+def _write(
+    conn: Connection,
+    expected: Expected,
+    finding: Found | Silent | NoMovement | Ask | Doubt | Wait,
+    lines: Sequence[Line],
+    means: Means,
 ) -> None:
-    entry_id = None
-    if line.entry_id is not None:
-        entry_id = _file_as_adjustment(conn, line.entry_id, policy=policy, now=now, run_id=run_id)
-    set_role(conn, line, "echo", entry_id=entry_id)
-    close_echo(conn, expected.outbox_id, "found", now=now, movement_id=line.movement_id, line_n=line.n)
-    save_item_state(
+    match finding:
+        case Found():
+            _write_found(conn, expected, finding, lines, means)
+        case Silent():
+            close_echo(conn, expected.id, SILENT, now=means.now)
+            learn_from_silence(conn, expected, now=means.now)
+            if finding.stock is not None:
+                _rebase(conn, expected, finding.stock, lines, means, proved=expected.outcome == "asking")
+            elif expected.believed_quantity != expected.new_stock:
+                forget_base(conn, expected.external_id, now=means.now)
+        case NoMovement():
+            close_echo(conn, expected.id, NO_MOVEMENT, now=means.now)
+        case Ask():
+            ask_about(conn, expected.id, finding.lines, stock=finding.stock, now=means.now)
+            mark_dirty(conn, [expected.external_id], now=means.now)
+        case Doubt():
+            _ask_people(conn, expected, finding, means)
+        case Wait():
+            hold_for(conn, expected.id, finding.lines)
+            return
+    check_now(conn, expected.outbox_id, now=means.now)
+
+
+def _write_found(conn: Connection, expected: Expected, finding: Found, lines: Sequence[Line], means: Means) -> None:
+    line = finding.line
+    drift = None if finding.expected is None else finding.expected - finding.quantity
+    close_echo(
         conn,
-        expected.external_id,
-        {
-            "base_quantity": expected.new_stock,
-            "base_at": line.created_at,
-            "base_place": line.place,
-            "base_verified": True,
-            "mps_unit_cost": expected.new_cost,
-            "last_patched_at": expected.finalized_at or expected.last_sent_at or now,
-        },
+        expected.id,
+        FOUND,
+        now=means.now,
+        movement_id=line.movement_id,
+        line_n=line.n,
+        quantity=finding.quantity,
+        drift=drift or None,
     )
-    _note_belief(conn, expected.external_id)
+    if line.entry_id is not None:
+        set_role(conn, line, "echo", entry_id=_file_as_adjustment(conn, line.entry_id, means))
+    learn_from_echo(conn, expected, finding, policy=means.policy, now=means.now)
+    base = base_of(conn, expected.external_id)
+    if expected.outcome != "asking" and (expected.is_last or base is None or line.position > base.position):
+        _rebase(conn, expected, finding.stock, lines, means, proved=True)
+    unfit = 0 if finding.explained else unfit_patches(conn, expected.external_id) + 1
+    save_item_state(conn, expected.external_id, {"unfit_patches": unfit})
+    if not finding.explained and drift:
+        _tell_drift(conn, expected, line, drift, means)
 
 
-def _file_as_adjustment(conn: Connection, entry_id: int, *, policy: Policy, now: datetime, run_id: int | None) -> int:
+def _rebase(
+    conn: Connection, expected: Expected, stock: Decimal, lines: Sequence[Line], means: Means, *, proved: bool
+) -> None:
+    """Believe in a stock from now on: all that is known so far is in it."""
+    item = expected.external_id
+    positions = [line.position for line in lines if line.entry_id is not None]
+    last = last_position(conn, item)
+    at, place = max([*positions, *([last] if last else [])], default=(expected.started_at or means.now, 0))
+    base = {
+        "base_quantity": stock,
+        "base_at": at,
+        "base_place": place,
+        "base_verified": proved,
+        "base_seq": last_seq(conn),
+        "base_cost": expected.sent_cost,
+        "mps_unit_cost": expected.new_cost,
+        "last_patched_at": expected.finalized_at or expected.last_sent_at or means.now,
+    }
+    save_item_state(conn, item, base)
+    _note_belief(conn, item)
+    mark_dirty(conn, [item], now=means.now)
+
+
+def _take_late_ones(conn: Connection, item: str, lines: Sequence[Line], means: Means) -> None:
+    """Count what was shown late and provably came after the patch: it shows the patch's own mark."""
+    base = base_of(conn, item)
+    if base is None:
+        return
+    late = [line for line in lines if line.entry_id is not None and line.seen > base.seq and not line.ours]
+    late = [line for line in late if line.position <= base.position]
+    if not late:
+        return
+    marked = [line for line in late if base.cost is not None and meaning_of(line.shown, line.quantity, base.cost)]
+    if marked:
+        moved = sum((line.quantity for line in marked), Decimal(0))
+        save_item_state(conn, item, {"base_quantity": base.quantity + moved, "base_seq": last_seq(conn)})
+        _note_belief(conn, item)
+    for facts in open_doubts(conn, STOCK_DRIFT, item):
+        if any(plain(line.quantity) == facts.get("drift") for line in late):
+            note = "a movement that the feed showed late explains it"
+            resolve_exceptions(conn, STOCK_DRIFT, Subject.stock_of(item), resolution=note, now=means.now)
+
+
+def _tell_drift(conn: Connection, expected: Expected, line: Line, drift: Decimal, means: Means) -> None:
+    item, more = expected.external_id, "more" if drift > 0 else "less"
+    open_exception(
+        conn,
+        STOCK_DRIFT,
+        Subject.stock_of(item),
+        detail=f"MPservices had {plain(abs(drift))} {more} of {item} than its movements say, when patch"
+        f" {expected.api_key} reached it: movement {line.movement_id} shows it. Nothing of it went to MPW, whose"
+        " stock stands in both systems now",
+        hint="find out who changed the stock of it without a movement, and count it; correct MPW if the count differs."
+        " Then `mpsync exceptions resolve ID --why TEXT`. It resolves itself if a movement of that size turns up",
+        now=means.now,
+        facts={"external_id": item, "drift": plain(drift), "movement": line.movement_id},
+    )
+
+
+def _file_as_adjustment(conn: Connection, entry_id: int, means: Means) -> int:
     """File a movement's entry anew as an adjustment under the same key; return the new entry's id."""
     old = entries_by_id(conn, [entry_id])[entry_id]
-    reverse_entries(conn, [entry_id], lock_date=policy.lock_date, now=now, run_id=run_id)
+    lock_date = means.policy.lock_date
+    reverse_entries(conn, [entry_id], lock_date=lock_date, now=means.now, run_id=means.run_id)
     entry = NewEntry(
         old.system,
         ADJUSTMENT,
@@ -230,38 +356,7 @@ def _file_as_adjustment(conn: Connection, entry_id: int, *, policy: Policy, now:
         old.occurred_on,
         old.occurred_at,
     )
-    return append_entries(conn, [entry], lock_date=policy.lock_date, now=now, run_id=run_id)[0]
-
-
-def _rebase_silent(conn: Connection, expected: Expected, found: Silent, lines: list[Line], *, now: datetime) -> None:
-    """Write what a patch without an echo leaves us to believe.
-
-    Where nothing was proved before, the patched stock was written when the answer came.
-    """
-    if found.base == "unknown":
-        _forget_base(conn, expected.external_id, now=now)
-    elif found.base == "patched" and expected.base_quantity is not None:
-        known = [line.position for line in lines if not line.undecided]
-        base = base_of(conn, expected.external_id)
-        if base is not None and base.trusted:
-            at, place = max([base.position, *known])
-            save_item_state(
-                conn,
-                expected.external_id,
-                {
-                    "base_quantity": expected.new_stock,
-                    "base_at": at,
-                    "base_place": place,
-                    "base_verified": False,
-                },
-            )
-    _note_belief(conn, expected.external_id)
-
-
-def _forget_base(conn: Connection, external_id: str, *, now: datetime) -> None:
-    values: dict[str, Any] = {"base_quantity": None, "base_at": None, "base_place": None, "base_verified": False}
-    save_item_state(conn, external_id, values)
-    mark_dirty(conn, [external_id], now=now)
+    return append_entries(conn, [entry], lock_date=lock_date, now=means.now, run_id=means.run_id)[0]
 
 
 def _note_belief(conn: Connection, external_id: str) -> None:
@@ -269,12 +364,19 @@ def _note_belief(conn: Connection, external_id: str) -> None:
     save_item_state(conn, external_id, {"mps_quantity": believed})
 
 
-def _ask(conn: Connection, expected: Expected, doubt: Doubt, *, now: datetime) -> None:
+# --- a person's choice -----------------------------------------------------------------------
+
+
+def _ask_people(conn: Connection, expected: Expected, doubt: Doubt, means: Means) -> None:
     """Leave the choice to a person: none of the movements is forwarded, and the item is not patched until then."""
-    close_echo(conn, expected.outbox_id, "several", now=now)
+    close_echo(conn, expected.id, SEVERAL, now=means.now)
+    hold_for(conn, expected.id, doubt.lines)
+    if not doubt.lines:
+        forget_base(conn, expected.external_id, now=means.now)
+        return
     told = "; ".join(
-        f"{line.movement_id} of {line.created_at:%Y-%m-%d %H:%M:%S} UTC, "
-        f"{plain(line.quantity)} at {plain(line.unit_cost)}"
+        f"{line.movement_id} of {line.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, "
+        f"{plain(line.quantity)} at {plain(line.shown)}"
         for line in doubt.lines
     )
     open_exception(
@@ -283,60 +385,54 @@ def _ask(conn: Connection, expected: Expected, doubt: Doubt, *, now: datetime) -
         Subject.event(expected.api_key),
         detail=f"our patch of {expected.external_id} to {plain(expected.new_stock)} at {plain(expected.new_cost)} made "
         f"a movement, and it is not clear which: {doubt.reason}. {told}",
-        hint="look in MPservices which one is the stock update, if any, then `mpsync exceptions resolve ID --why TEXT`:"
-        " the movement whose id stands in TEXT is filed as ours, the others go to MPW as people's",
-        now=now,
+        hint="look in MPservices which one is the stock update, then `mpsync exceptions resolve ID --echo MOVEMENT_ID"
+        " --why TEXT`; or `--none` if people made all of them. The others go to MPW as people's",
+        now=means.now,
         facts={
             "external_id": expected.external_id,
             "outbox_id": expected.outbox_id,
+            "echo_id": expected.id,
             "new_stock": plain(expected.new_stock),
             "movements": [line.movement_id for line in doubt.lines],
         },
     )
 
 
-def _settle_doubt(
-    conn: Connection, facts: Mapping[str, Any], resolution: str, *, policy: Policy, now: datetime
-) -> bool:
+def _settle_doubt(conn: Connection, facts: Mapping[str, Any], means: Means) -> None:
     """Act on a person's word: the movement it names is the echo, the others of the doubt are people's."""
     external_id, doubtful = str(facts["external_id"]), set(facts["movements"])
     lines = [line for line in undecided_lines(conn, external_id) if line.movement_id in doubtful]
     if not lines:
-        return False
-    named = [line for line in lines if line.movement_id in resolution]
-    expected = expectation(conn, int(facts["outbox_id"]))
-    if len(named) == 1 and expected is not None:
-        _file_echo(conn, expected, named[0], policy=policy, now=now, run_id=None)
-        lines.remove(named[0])
-    _release(conn, lines, now=now)
-    check_now(conn, int(facts["outbox_id"]), now=now)
-    mark_dirty(conn, [external_id], now=now)
-    return True
-
-
-def _release_leftovers(conn: Connection, external_ids: Iterable[str], *, now: datetime) -> None:
-    """Let go what is undecided though nothing is expected any more, unless a person is to decide it."""
-    for item in external_ids:
-        _release(conn, _not_in_doubt(conn, undecided_lines(conn, item)), now=now)
+        return
+    decision = facts.get("decision") or {}
+    named = [line for line in lines if line.movement_id == decision.get("echo")]
+    if named:
+        line = named.pop()
+        lines.remove(line)
+        if line.entry_id is not None:
+            set_role(conn, line, "echo", entry_id=_file_as_adjustment(conn, line.entry_id, means))
+        if "echo_id" in facts:
+            values = {"movement_id": line.movement_id, "line_n": line.n, "quantity": line.quantity}
+            close_echo(conn, int(facts["echo_id"]), FOUND, now=means.now, **values)
+    elif "echo_id" in facts:
+        close_echo(conn, int(facts["echo_id"]), SILENT, now=means.now)
+    _release(conn, lines, now=means.now)
+    forget_base(conn, external_id, now=means.now)  # what there is now, the next patch shows
+    save_item_state(conn, external_id, {"unfit_patches": 0})
+    check_now(conn, int(facts["outbox_id"]), now=means.now)
 
 
 def _not_in_doubt(conn: Connection, lines: list[Line]) -> list[Line]:
     """Return the lines that no person has been asked about."""
-    if not any(line.undecided for line in lines):
+    if not lines:
         return lines
     doubtful = doubtful_movements(conn, ECHO_UNDECIDED)
     return [line for line in lines if line.movement_id not in doubtful]
 
 
-def _settleable(conn: Connection, lines: list[Line]) -> list[Line]:
-    """Return all lines, those that a person is asked about as decided: no other patch may claim them."""
-    free = {line.api_key for line in _not_in_doubt(conn, lines)}
-    return [line if line.api_key in free else replace(line, undecided=False) for line in lines]
-
-
 def _release(conn: Connection, lines: Iterable[Line], *, now: datetime) -> None:
     """Take lines for people's: reconcile, which may have passed over them, is to look at them."""
-    released = list(lines)
+    released = [line for line in lines if line.entry_id is not None]
     entries = entries_by_id(conn, [line.entry_id for line in released if line.entry_id is not None])
     for line in released:
         set_role(conn, line, "event")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -10,11 +10,11 @@ from sync.clients.mpw.client import MpwClient
 from sync.clients.mpw.wire import Equipment, read_equipment
 from sync.flows.context import MPW, Context
 from sync.flows.observed import Outcome, observe
-from sync.store.coverage import EQUIPMENT, save_days
+from sync.store.coverage import EQUIPMENT, feed, is_feed_outdated, note_feed_read, save_days
 from sync.store.documents import documents_by_remote_id, insert_documents, update_documents
 from sync.store.engine import lock_appends
 from sync.store.quarantine import quarantine_rows, release_remote_ids
-from sync.store.runs import Counts
+from sync.store.runs import Counts, newest_run
 
 DAILY = timedelta(days=1)
 
@@ -25,11 +25,11 @@ def poll_equipment_once(ctx: Context) -> Counts:
     if client is None or not ctx.policy.gps_providers:
         return Counts()
     return observe(
-        ctx, "poll.mpw.equipment", source=EQUIPMENT, system=MPW, work=lambda _run_id: _poll(ctx, client)
+        ctx, "poll.mpw.equipment", source=EQUIPMENT, system=MPW, work=lambda run_id: _poll(ctx, client, run_id)
     ).counts
 
 
-def _poll(ctx: Context, client: MpwClient) -> Outcome:
+def _poll(ctx: Context, client: MpwClient, run_id: int) -> Outcome:
     began_at = ctx.clock.now()
     rows: dict[str, Equipment] = {}
     bad = []
@@ -41,17 +41,21 @@ def _poll(ctx: Context, client: MpwClient) -> Outcome:
     now = ctx.clock.now()
     with ctx.write() as conn:
         lock_appends(conn)
-        _take(conn, rows, counts, ctx)
+        if is_feed_outdated(feed(conn, EQUIPMENT), run_id):
+            return Outcome(dropped=True)
+        read_no = max(run_id, newest_run(conn))
+        note_feed_read(conn, EQUIPMENT, run_id=run_id, began_at=began_at, read_no=read_no)
+        _take(conn, rows, counts, now=now)
         counts.quarantined = quarantine_rows(conn, EQUIPMENT, None, bad, now=now)
         release_remote_ids(conn, EQUIPMENT, rows, bad=bad, now=now)
         day = ctx.policy.day(began_at)
-        read = {"source": EQUIPMENT, "day": day, "complete": True, "rows": len(rows)}
-        save_days(conn, [{**read, "last_read_at": now, "fetch_began_at": began_at}])
+        read = {"source": EQUIPMENT, "day": day, "complete": ctx.is_timely(), "rows": len(rows)}
+        numbers = {"began_no": run_id, "read_no": read_no}
+        save_days(conn, [{**read, **numbers, "last_read_at": now, "fetch_began_at": began_at}])
     return Outcome(counts)
 
 
-def _take(conn: Connection, rows: dict[str, Equipment], counts: Counts, ctx: Context) -> None:
-    now = ctx.clock.now()
+def _take(conn: Connection, rows: dict[str, Equipment], counts: Counts, *, now: datetime) -> None:
     known = documents_by_remote_id(conn, MPW, "equipment", rows)
     new, changed = [], []
     for row in rows.values():

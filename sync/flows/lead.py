@@ -11,7 +11,6 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -32,7 +31,10 @@ LASTS = timedelta(seconds=20)
 """How long a lease stands without renewal: a dead leader on PostgreSQL is followed within it."""
 
 TRUSTED = timedelta(seconds=14)
-"""How long its holder relies on it: shorter, so that two clocks that differ a little never overlap."""
+"""How long its holder relies on it, by its monotonic seconds from before it asked: shorter, so that it gives way first.
+
+The lease itself runs by the database server's clock, on SQLite by the machine's. What a holder's clock shows does not
+matter, and one that is set, or that was wrong when its holder died, neither prolongs a lease nor ends it."""
 
 RENEW_SECONDS = 4.0
 """How often it is renewed: three renewals may fail before the trust ends."""
@@ -43,20 +45,22 @@ class Leadership:
 
     def __init__(self, store: Store, clock: Clock, owner: str) -> None:
         self._store = store
-        self._clock = clock
+        self._clock = store.clock_for(clock)
         self._owner = owner
         self._lease: Lease | None = None
+        self._trusted_until = self._clock.monotonic()
         self._file: int | None = None
 
     def take(self) -> bool:
         """Become leader if nobody else is; True when we lead."""
         if not self._lock_file():
             return False
-        now = self._clock.now()
+        asked = self._clock.monotonic()
         with self._store.write() as conn:
+            now = self._store.time(conn, self._clock)
             lease = take_lease(conn, NAME, self._owner, now=now, lasts=LASTS, holder_is_gone=self._file is not None)
-        self._lease = None if lease is None else replace(lease, expires_at=now + TRUSTED)
-        return self._lease is not None
+        self._lease, self._trusted_until = lease, asked + TRUSTED.total_seconds()
+        return lease is not None
 
     def take_or_refuse(self) -> None:
         """Become leader, or raise LeaseHeldError (exit 75)."""
@@ -79,12 +83,14 @@ class Leadership:
     @property
     def held(self) -> bool:
         """Whether we lead, as far as we may trust it."""
-        return self._lease is not None and self._lease.expires_at > self._clock.now()
+        return self._lease is not None and self._clock.monotonic() < self._trusted_until
 
     def current(self) -> Lease:
-        """Return the lease we hold; raises LeaseLostError where we hold none."""
+        """Return the lease we hold; raises LeaseLostError where we hold none, or may not trust it any more."""
         if self._lease is None:
             raise LeaseLostError("this instance does not lead; this work is dropped")
+        if not self.held:
+            raise LeaseLostError(f"our {self._lease.name} lease ran out; this work is dropped")
         return self._lease
 
     @contextmanager
@@ -110,7 +116,7 @@ class Leadership:
         try:
             if self._lease is not None:
                 with self._store.write() as conn:
-                    release_lease(conn, self._lease, now=self._clock.now())
+                    release_lease(conn, self._lease, now=self._store.time(conn, self._clock))
         except SQLAlchemyError as error:
             log.warning("lease.left_to_run_out", error=trouble_of(error).line)
         finally:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,9 @@ from sqlalchemy.engine import Row
 
 from sync.clients.mpservices.wire import Movement
 from sync.clients.rows import BadRow
-from sync.domain.ledger import ADJUSTMENT, NewEntry, new_entry
+from sync.domain.echo import Found
+from sync.domain.echo import Line as EchoLine
+from sync.domain.ledger import ADJUSTMENT, RECEIPT, NewEntry, new_entry
 from sync.domain.movements import Line, file_line, kind_of, match_lines
 from sync.domain.policy import Policy
 from sync.domain.subjects import Subject
@@ -20,9 +22,10 @@ from sync.flows.context import MPSERVICES
 from sync.flows.echoes import settle_echoes
 from sync.store.coverage import MOVEMENTS
 from sync.store.documents import documents_by_remote_id, insert_documents, update_documents
+from sync.store.echoes import items_patched, items_with_open_echoes
 from sync.store.engine import lock_appends
-from sync.store.exceptions import open_exception
-from sync.store.ledger import append_entries, event_entries, reverse_entries
+from sync.store.exceptions import open_exception, resolve_exceptions
+from sync.store.ledger import append_entries, event_entries, reverse_entries, seq_before
 from sync.store.movements import (
     ECHO,
     EVENT,
@@ -30,14 +33,17 @@ from sync.store.movements import (
     EventKey,
     hold_from_push,
     insert_lines,
-    items_awaiting_echo,
     last_places,
     let_push,
     line_key,
     lines_of,
     update_line,
 )
+from sync.store.quarantine import first_seen
 from sync.store.runs import Counts
+
+NEWER_THAN_ALL = 2**62
+"""The number of what no table has held yet: it was seen after every call of ours."""
 
 FEED = "feed"
 IMPORT = "import"
@@ -63,6 +69,14 @@ class _Filed:
     lines: list[Line]
 
 
+@dataclass(frozen=True, slots=True)
+class _Strange:
+    """A movement of one line and of a type that no document names: nobody's, unless it is our own echo."""
+
+    movement: Movement
+    line: Line
+
+
 @dataclass(slots=True)
 class _Work:
     """What one call writes, gathered so that entries and lines go in together."""
@@ -73,6 +87,7 @@ class _Work:
     counts: Counts
     places: dict[datetime, int]
     awaiting: set[str]
+    strange: list[_Strange] = field(default_factory=list)
     entries: list[NewEntry] = field(default_factory=list)
     new_lines: list[dict[str, Any]] = field(default_factory=list)
     touched: set[str] = field(default_factory=set)
@@ -99,10 +114,11 @@ def ingest_movements(
     """
     lock_appends(conn)
     done = Ingested()
-    filed = _file_all(conn, movements, policy, done, now)
+    filed, strange = _file_all(movements, policy, done)
     if source == FEED:
         filed.reverse()  # older first: places among equal times follow the feed's order
-    known = documents_by_remote_id(conn, MPSERVICES, "movement", (item.movement.id for item in filed))
+    ids = [*(item.movement.id for item in filed), *(one.movement.id for one in strange)]
+    known = documents_by_remote_id(conn, MPSERVICES, "movement", ids)
     stored = lines_of(conn, (item.movement.id for item in filed))
     work = _Work(
         policy,
@@ -110,7 +126,10 @@ def ingest_movements(
         run_id,
         done.counts,
         places=last_places(conn, {item.movement.created_at for item in filed}),
-        awaiting=items_awaiting_echo(conn),
+        awaiting=items_patched(
+            conn, {line.external_id for item in filed for line in item.lines}, since=now - policy.window
+        ),
+        strange=strange,
     )
     for item in filed:
         _take(conn, item, known.get(item.movement.id), stored.get(item.movement.id, []), source, work)
@@ -120,28 +139,91 @@ def ingest_movements(
     else:
         reason = "the feed shows it" if source == FEED else "imported with --push"
         let_push(conn, work.seen_events, reason=reason, now=now)
-    items = work.touched | work.awaiting
-    if items:
-        settle_echoes(conn, sorted(items), policy=policy, now=now, run_id=run_id)
+    _settle(conn, work, done, known)
     return done
 
 
-def _file_all(
-    conn: Connection, movements: Sequence[Movement], policy: Policy, done: Ingested, now: datetime
-) -> list[_Filed]:
+def _settle(conn: Connection, work: _Work, done: Ingested, known: Mapping[str, Row[Any]]) -> None:
+    """Tell our own echoes from people's movements. One of an unknown type that is not ours is a bad row."""
+    candidates: dict[str, list[EchoLine]] = {}
+    for one in work.strange:
+        if one.movement.id not in known:
+            candidates.setdefault(one.line.external_id, []).append(_as_candidate(conn, one))
+    items = work.touched | items_with_open_echoes(conn) | set(candidates)
+    found = settle_echoes(conn, items, policy=work.policy, now=work.now, run_id=work.run_id, strange=candidates)
+    for one in work.strange:
+        if one.movement.id in known:
+            done.readable.append(one.movement.id)
+            work.counts.unchanged += 1
+        elif one.movement.id in found:
+            _take_echo(conn, one, found[one.movement.id], work)
+            done.readable.append(one.movement.id)
+        else:
+            _report_type(conn, one.movement, work.now)
+            done.bad.append(BadRow(one.movement.raw, _strange_type(one.movement), one.movement.id))
+
+
+def _as_candidate(conn: Connection, one: _Strange) -> EchoLine:
+    """Return a movement of an unknown type as the rules of the echo know a line: its sign says nothing."""
+    since = first_seen(conn, MOVEMENTS, one.movement.raw)
+    seen = NEWER_THAN_ALL if since is None else seq_before(conn, since)
+    line = one.line
+    return EchoLine(
+        movement_id=one.movement.id,
+        n=1,
+        api_key="",
+        quantity=line.quantity,
+        shown=line.shown_cost,
+        created_at=line.created_at,
+        place=0,
+        single=True,
+        undecided=True,
+        seen=seen,
+        signed=False,
+    )
+
+
+def _take_echo(conn: Connection, one: _Strange, found: Found, work: _Work) -> None:
+    """File a movement of an unknown type that our own patch made: an adjustment, as every echo is."""
+    line = replace(one.line, quantity=found.quantity)
+    item = _Filed(one.movement, ADJUSTMENT, [line])
+    _save_document(conn, item, None, FEED, work)
+    work.new_lines.clear()
+    work.entries.clear()
+    _add(conn, item, [], [line], work)
+    work.new_lines[0]["role"] = ECHO
+    _write_new(conn, work)
+    resolve_exceptions(
+        conn, "unknown_value", _type_subject(one.movement), resolution="it is our own stock update's", now=work.now
+    )
+
+
+def _strange_type(movement: Movement) -> str:
+    return f"movement type {movement.type!r} is neither Inbound nor Outbound"
+
+
+def _type_subject(movement: Movement) -> Subject:
+    return Subject.source(MOVEMENTS, f"type {movement.type[:80]}")
+
+
+def _file_all(movements: Sequence[Movement], policy: Policy, done: Ingested) -> tuple[list[_Filed], list[_Strange]]:
     filed: list[_Filed] = []
+    strange: list[_Strange] = []
     for movement in movements:
         done.counts.seen += max(1, len(movement.lines))
         kind = kind_of(movement.type)
         try:
-            if kind is None:
-                _report_type(conn, movement, now)
-                raise ValueError(f"movement type {movement.type!r} is neither Inbound nor Outbound")
-            filed.append(_Filed(movement, kind, _lines(movement, kind, policy)))
-            done.readable.append(movement.id)
+            lines = _lines(movement, kind or RECEIPT, policy)
+            if kind is not None:
+                filed.append(_Filed(movement, kind, lines))
+                done.readable.append(movement.id)
+            elif len(lines) == 1:
+                strange.append(_Strange(movement, lines[0]))
+            else:
+                raise ValueError(_strange_type(movement))
         except ValueError as error:
             done.bad.append(BadRow(movement.raw, str(error), movement.id))
-    return filed
+    return filed, strange
 
 
 def _lines(movement: Movement, kind: str, policy: Policy) -> list[Line]:
@@ -169,7 +251,7 @@ def _report_type(conn: Connection, movement: Movement, now: datetime) -> None:
     open_exception(
         conn,
         "unknown_value",
-        Subject.source(MOVEMENTS, f"type {movement.type[:80]}"),
+        _type_subject(movement),
         detail=f"movement {movement.id} is of type {movement.type[:80]!r}, which is neither Inbound nor Outbound",
         hint="find out what it does to the stock; the movement is in v_quarantine and reaches nobody until then",
         now=now,
@@ -272,6 +354,7 @@ def _add(conn: Connection, item: _Filed, stored: list[Row[Any]], lines: Sequence
                 "named": line.named,
                 "quantity": line.quantity,
                 "unit_cost": line.unit_cost,
+                "shown_cost": line.shown_cost,
                 "created_at": line.created_at,
                 "place": place,
                 "single": len(item.lines) == 1 and not stored,
@@ -286,7 +369,8 @@ def _add(conn: Connection, item: _Filed, stored: list[Row[Any]], lines: Sequence
 def _write_new(conn: Connection, work: _Work) -> None:
     lock_date = work.policy.lock_date
     ids = append_entries(conn, work.entries, lock_date=lock_date, now=work.now, run_id=work.run_id)
-    insert_lines(conn, [{**line, "entry_id": entry_id} for line, entry_id in zip(work.new_lines, ids, strict=True)])
+    rows = zip(work.new_lines, ids, strict=True)
+    insert_lines(conn, [{**line, "entry_id": entry_id, "seen_seq": entry_id} for line, entry_id in rows])
 
 
 def _change(conn: Connection, item: _Filed, old: Row[Any], new: Line, work: _Work) -> None:
@@ -312,6 +396,7 @@ def _change(conn: Connection, item: _Filed, old: Row[Any], new: Line, work: _Wor
         named=new.named,
         quantity=new.quantity,
         unit_cost=new.unit_cost,
+        shown_cost=new.shown_cost,
         created_at=new.created_at,
         entry_id=entry_id,
         **place,

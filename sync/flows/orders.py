@@ -17,6 +17,7 @@ from sync.domain.windows import DEEP_DAYS, days_between, grouped
 from sync.flows.context import MPW, Context
 from sync.flows.observed import Outcome, observe
 from sync.flows.pages import Pager
+from sync.flows.paging import Paging
 from sync.flows.ranges import RangeSource, Span, read_ranges
 from sync.store.coverage import PURCHASE_ORDERS, complete_days, days_by_last_read
 from sync.store.exceptions import open_exception
@@ -41,19 +42,20 @@ def poll_orders_once(ctx: Context) -> Counts:
         "poll.mpw.purchase_orders",
         source=PURCHASE_ORDERS,
         system=MPW,
-        work=lambda _run_id: _poll(ctx, client),
+        work=lambda run_id: _poll(ctx, client, run_id),
     ).counts
 
 
-def order_source(client: MpwClient) -> RangeSource[PurchaseOrder]:
-    """Return how purchase orders are read and stored. One per pass: it learns whether pages can be asked for."""
+def order_source(client: MpwClient, ctx: Context | None = None) -> RangeSource[PurchaseOrder]:
+    """Return how purchase orders are read and stored. One per pass; with `ctx` what it learns of pages is kept."""
 
     def fetch(first: date, last: date, page: int) -> tuple[Parsed[PurchaseOrder], Page | None]:
         return read_purchase_orders(client.purchase_orders("created_on", first, last, page=page).body)
 
+    paging = None if ctx is None else Paging(ctx, "purchase orders")
     return RangeSource(
         PURCHASE_ORDERS,
-        read=Pager(fetch, lambda row: row.number).read,
+        read=Pager(fetch, lambda row: row.number, paging).read,
         save=take_orders,
         identity=lambda row: row.number,
         day_of=lambda row: row.created_on,
@@ -97,8 +99,8 @@ def order_terms(order: PurchaseOrder) -> str:
     return terms_digest(order.total_cost, ((line.part_number, line.quantity, line.unit_cost) for line in order.items))
 
 
-def _poll(ctx: Context, client: MpwClient) -> Outcome:
-    return read_ranges(ctx, order_source(client), due_spans(ctx)).outcome()
+def _poll(ctx: Context, client: MpwClient, run_id: int) -> Outcome:
+    return read_ranges(ctx, order_source(client, ctx), due_spans(ctx), run_id).outcome()
 
 
 def due_spans(ctx: Context) -> list[Span]:

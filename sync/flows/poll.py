@@ -114,7 +114,7 @@ def due_windows(
         first = min(rules.start_date, year)
         rows = coverage_since(conn, source, first)
         states = {day: DayState(row.complete, row.last_read_at, row.unclean) for day, row in rows.items()}
-        began = {day: row.fetch_began_at for day, row in rows.items()}
+        began = {day: (row.began_no, row.fetch_began_at) for day, row in rows.items()}
         pushed = days_awaiting_readback(conn, source, began, now=now)
         last = policy.day(now) + timedelta(days=1)
         days = {*due_days(states, rules, now), *(day for day in pushed if day <= last)}
@@ -126,7 +126,7 @@ def _rests(conn: Connection, source: str, policy: Policy, now: datetime) -> bool
     known, failed_at = feed(conn, source), last_error_at(conn, source)
     if known is None or known.failing_since is None or failed_at is None:
         return False
-    return bool(now - failed_at < min(policy.poll_recent, failed_at - known.failing_since))
+    return bool(timedelta(0) <= now - failed_at < min(policy.poll_recent, failed_at - known.failing_since))
 
 
 def _recent_days(ctx: Context) -> list[date]:
@@ -153,4 +153,5 @@ def _feed_is_due(conn: Connection, source: str, policy: Policy, now: datetime) -
     known = feed(conn, source)
     if known is None or known.last_read_at is None:
         return True
-    return bool(now - known.last_read_at >= _INTERVALS[source](policy))
+    # One that lies in the future was written by a clock that was ahead: it says nothing, and the feed is due.
+    return bool(known.last_read_at > now or now - known.last_read_at >= _INTERVALS[source](policy))

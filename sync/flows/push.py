@@ -28,10 +28,13 @@ def push_once(ctx: Context, *, limit: int = 200, concurrency: int | None = None)
 
     A system that is off or paused, or that asked to be left alone for a while, is passed over, and so
     is a route that is off: its rows stay ready, without attempts. What only the leader may send waits for it.
+    Nothing is sent while our clock is wrong.
     `concurrency`: calls to MPW under way at once, else as the policy has it.
     """
     sweep_once(ctx)
     counts = PushCounts()
+    if not ctx.is_timely():  # what is due, and whether a lost call can still land, is asked of the clock
+        return counts
     widths = {MPW: ctx.policy.push_concurrency if concurrency is None else concurrency, MPSERVICES: MPSERVICES_WIDTH}
     for system, width in widths.items():
         if not ctx.stopping():

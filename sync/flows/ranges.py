@@ -12,13 +12,13 @@ from sqlalchemy import Connection
 from sync.clients.rows import Parsed
 from sync.domain.windows import days_between, has_ended
 from sync.errors import AuthError, RemoteError, RetryableError
-from sync.flows.context import Context
+from sync.flows.context import MPW, Context
 from sync.flows.day_pass import FAILURES_MAX, error_text
 from sync.flows.observed import Outcome
-from sync.store.coverage import covered_days, record_day_error, save_days
+from sync.store.coverage import covered_days, is_outdated, record_day_error, save_days
 from sync.store.engine import lock_appends
 from sync.store.quarantine import quarantine_rows, release_remote_ids
-from sync.store.runs import Counts
+from sync.store.runs import Counts, newest_run
 
 T = TypeVar("T")
 Span = tuple[date, date]
@@ -53,9 +53,12 @@ class RangePass:
 
 
 def read_ranges(
-    ctx: Context, source: RangeSource[T], spans: Sequence[Span], *, progress: Progress | None = None
+    ctx: Context, source: RangeSource[T], spans: Sequence[Span], run_id: int, *, progress: Progress | None = None
 ) -> RangePass:
-    """Read spans one after the other and take each in; stops early when the vendor cannot be reached."""
+    """Read spans one after the other and take each in; stops early when the vendor cannot be reached.
+
+    `run_id` is the run that reads them, whose number was drawn before.
+    """
     done = RangePass()
     failures = 0
     for first, last in spans:
@@ -74,38 +77,46 @@ def read_ranges(
                 record_day_error(conn, source.name, days, error.message, now=ctx.clock.now())
             continue
         failures = 0
-        counts = _take(ctx, source, (first, last), parsed, began_at)
+        counts = _take(ctx, source, (first, last), parsed, began_at, run_id)
         done.counts.add(counts)
         if progress is not None:
             progress(source.name, first, counts)
     return done
 
 
-def _take(ctx: Context, source: RangeSource[T], span: Span, parsed: Parsed[T], began_at: datetime) -> Counts:
+def _take(
+    ctx: Context, source: RangeSource[T], span: Span, parsed: Parsed[T], began_at: datetime, run_id: int
+) -> Counts:
     now = ctx.clock.now()
     counts = Counts(seen=len(parsed.rows) + len(parsed.bad))
     with ctx.write() as conn:
         lock_appends(conn)
         days = _noted_days(ctx, span)
         known = covered_days(conn, source.name, days)
-        if any(row.fetch_began_at is not None and row.fetch_began_at > began_at for row in known.values()):
+        timely = ctx.is_timely()
+        if any(is_outdated(row, run_id, began_at) for row in known.values()):
             return Counts()
+        read_no = max(run_id, newest_run(conn))
         counts.added, counts.changed = source.save(conn, parsed.rows, now)
         counts.unchanged = len(parsed.rows) - counts.added - counts.changed
         counts.quarantined = quarantine_rows(conn, source.name, None, parsed.bad, now=now)
         read_well = [source.identity(row) for row in parsed.rows]
         release_remote_ids(conn, source.name, read_well, bad=parsed.bad, now=now)
         per_day = _per_day(source, parsed.rows)
+        ended_by = min(began_at, began_at + ctx.vendor_ahead(MPW))  # a day is over when it is, by either clock
         save_days(
             conn,
             [
                 {
                     "source": source.name,
                     "day": day,
-                    "complete": has_ended(day, began_at, ctx.policy) or (day in known and known[day].complete),
+                    "complete": (timely and has_ended(day, ended_by, ctx.policy))
+                    or (day in known and known[day].complete),
                     "rows": per_day.get(day, 0),
                     "last_read_at": now,
-                    "fetch_began_at": began_at,
+                    "fetch_began_at": began_at if timely else None,
+                    "began_no": run_id,
+                    "read_no": read_no,
                 }
                 for day in days
             ],

@@ -16,7 +16,7 @@ from sync.domain.approval import covered, decide_command, policy_approval, polic
 from sync.domain.inbox import COMMAND_TYPES, PO_APPROVAL
 from sync.domain.items import ItemMapping
 from sync.domain.outbox import APPROVE, NewPush
-from sync.domain.policy import Policy
+from sync.domain.policy import Policy, Rules
 from sync.domain.reconcile import (
     ORDER_CHANGED,
     OUR_EXCEPTIONS,
@@ -33,13 +33,15 @@ from sync.domain.reconcile import (
     waits_for,
 )
 from sync.domain.subjects import Subject
-from sync.flows.context import Context
+from sync.flows.context import MPW, Context
 from sync.flows.known_parts import Pair, ask_parts
+from sync.flows.observed import run_ends
 from sync.flows.products import wanted_products
 from sync.store.exceptions import open_exception, open_exceptions, resolve_exceptions, subject_of
 from sync.store.facts import RECONCILED_SEQ, RULES_FINGERPRINT, fact, set_fact
 from sync.store.inbox import park_now
 from sync.store.items import ITEMS_VERSION, resolve_items
+from sync.store.learned import all_learned
 from sync.store.outbox import Which, add_push, discard
 from sync.store.reconcile import (
     MISSING_PRODUCT,
@@ -82,6 +84,7 @@ NOT_ASKED_WAIT = timedelta(minutes=1)
 class Known:
     """What the rules are told about a batch of events."""
 
+    rules: Rules
     events: dict[Key, Event]
     mappings: dict[str, ItemMapping]
     parts: dict[Pair, Part]
@@ -102,12 +105,13 @@ def reconcile_once(ctx: Context) -> Counts:
     `quarantined` events that wait for something. A second pass gives none.
     """
     work = _Pass()
-    notice_rules(ctx)
-    _reconcile_entries(ctx, work)
-    _reconcile_parked(ctx, work)
-    _approve_by_policy(ctx, work)
-    _create_products(ctx, work)
-    _settle_exceptions(ctx)
+    with run_ends(ctx, lambda: work.run_id):
+        notice_rules(ctx)
+        _reconcile_entries(ctx, work)
+        _reconcile_parked(ctx, work)
+        _approve_by_policy(ctx, work)
+        _create_products(ctx, work)
+        _settle_exceptions(ctx)
     if work.run_id is not None:
         with ctx.write() as conn:
             end_run(conn, work.run_id, now=ctx.clock.now(), counts=work.counts)
@@ -121,22 +125,27 @@ def reconcile_once(ctx: Context) -> Counts:
 
 
 def rules_of(ctx: Context, conn: Connection) -> dict[str, Any]:
-    """Return what decides besides the events themselves."""
-    policy = ctx.policy
+    """Return what decides besides the events themselves: all that the rules can read, MPW, and the item map."""
     return {
-        "routes": dict(sorted(policy.routes.items())),
-        "warehouse": policy.warehouse,
-        "create_parts": policy.create_parts,
-        "fractional_issuances": policy.fractional_issuances,
-        "push_from": policy.push_from.isoformat(),
-        "product_path": bool(policy.create_product_path),
+        **in_force(conn, ctx.policy).fingerprint(),
         "mpw": ctx.mpw is not None,
         "items": int(fact(conn, ITEMS_VERSION) or 0),
     }
 
 
+def in_force(conn: Connection, policy: Policy) -> Policy:
+    """Return the settings with what has been learnt of MPW since: together they are what the rules go by."""
+    known = all_learned(conn)
+    longest = known.get((MPW, "description_max"))
+    return replace(
+        policy,
+        description_max=None if longest is None else int(longest),
+        fractions_refused=known.get((MPW, "fractions_taken")) == "no",
+    )
+
+
 def notice_rules(ctx: Context) -> bool:
-    """Look at everything since the go-live again when a route, a setting or the item map has changed."""
+    """Look at everything since the go-live again when a setting, a learnt fact or the item map has changed."""
     with ctx.read() as conn:
         rules = rules_of(ctx, conn)
         before = json.loads(fact(conn, RULES_FINGERPRINT) or "null")
@@ -226,7 +235,9 @@ def known_of(conn: Connection, ctx: Context, events: dict[Key, Event]) -> Known:
     pairs |= {(origin.warehouse or "", origin.item) for origin in origins if origin.system == "erp"}
     ages = opened_at(conn, UNKNOWN_PART)
     parts = known_parts(conn, pairs, now=ctx.clock.now())
-    return Known(events, mappings, {pair: _aged(pair, part, ages) for pair, part in parts.items()})
+    return Known(
+        in_force(conn, ctx.policy), events, mappings, {pair: _aged(pair, part, ages) for pair, part in parts.items()}
+    )
 
 
 def needed_parts(ctx: Context, known: Known) -> set[Pair]:
@@ -250,7 +261,7 @@ def decide_all(ctx: Context, known: Known) -> dict[Key, Decision]:
     """Ask the rules about every event of a batch."""
     now = ctx.clock.now()
     return {
-        key: decide(event, policy=ctx.policy, now=now, mappings=known.mappings, parts=known.parts)
+        key: decide(event, policy=known.rules, now=now, mappings=known.mappings, parts=known.parts)
         for key, event in known.events.items()
     }
 
@@ -360,8 +371,8 @@ def _approve_by_policy(ctx: Context, work: _Pass) -> None:
 def approvals_by_policy(conn: Connection, ctx: Context) -> list[NewPush]:
     """Return the approvals that SYNC_APPROVE_UP_TO makes of orders that nobody has given an approval yet."""
     policy, now = ctx.policy, ctx.clock.now()
-    if policy.approve_up_to is None or policy.route("approvals") == "off":
-        return []
+    if policy.approve_up_to is None or policy.route("approvals") == "off" or not ctx.is_timely():
+        return []  # how long an order has been unchanged is told by the clock, and an approval cannot be undone
     orders = small_open_orders(
         conn,
         up_to=policy.approve_up_to,

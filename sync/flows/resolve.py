@@ -11,11 +11,14 @@ from sqlalchemy import Connection, select, update
 from sqlalchemy.engine import Row
 
 from sync.domain.reconcile import OUR_EXCEPTIONS, waits_for
+from sync.domain.stock import FUSE
 from sync.errors import ConfigError
 from sync.flows.context import CREDENTIALS, Context
 from sync.flows.voids import MASS_DISAPPEARANCE, void_disappeared
 from sync.store.coverage import close_gap
 from sync.store.exceptions import subject_of
+from sync.store.item_states import forget_base, save_item_state
+from sync.store.learned import CONTRADICTED, overrule
 from sync.store.pauses import unpause_system
 from sync.store.reconcile import look_at_parked
 from sync.store.schema import exceptions, quarantine
@@ -51,9 +54,10 @@ def resolve_by_person(
                 hint="resolve it without --void",
             )
         if not dry_run:
+            now = ctx.clock.now()
             for row in found:
-                _act(conn, ctx, row, why=why, void=void)
-                _close(conn, row, why=why, by=by, now=ctx.clock.now())
+                _act(conn, ctx, row, why=why, void=void, now=now)
+                _close(conn, row, why=why, by=by, now=now)
     return len(found)
 
 
@@ -68,21 +72,26 @@ def _meant(conn: Connection, *, ids: Sequence[int], kind: str | None, subject: s
     return list(conn.execute(query))
 
 
-def _act(conn: Connection, ctx: Context, row: Row[Any], *, why: str, void: bool) -> None:
+def _act(conn: Connection, ctx: Context, row: Row[Any], *, why: str, void: bool, now: datetime) -> None:
     facts = json.loads(row.facts)
     if row.kind == MASS_DISAPPEARANCE and void:
-        void_disappeared(conn, row, lock_date=ctx.policy.lock_date, now=ctx.clock.now())
+        void_disappeared(conn, row, lock_date=ctx.policy.lock_date, now=now)
     elif row.kind == GAP and "gap_id" in facts:
-        close_gap(conn, int(facts["gap_id"]), note=why, now=ctx.clock.now())
+        close_gap(conn, int(facts["gap_id"]), note=why, now=now)
+    elif row.kind == FUSE:
+        save_item_state(conn, str(facts["external_id"]), {"unfit_patches": 0})
+        forget_base(conn, str(facts["external_id"]), now=now)
     elif row.kind == CREDENTIALS:
         unpause_system(conn, row.subject)
+    elif row.kind == CONTRADICTED and "fact" in facts:
+        overrule(conn, facts["system"], facts["fact"])
     elif row.kind in OUR_EXCEPTIONS:
-        look_at_parked(conn, waits_for(row.kind, subject_of(row)), now=ctx.clock.now())
+        look_at_parked(conn, waits_for(row.kind, subject_of(row)), now=now)
     elif row.kind == QUARANTINED_ROW and "digest" in facts:
         conn.execute(
             update(quarantine)
             .where(quarantine.c.digest == facts["digest"], quarantine.c.resolved_at.is_(None))
-            .values(resolved_at=ctx.clock.now())
+            .values(resolved_at=now)
         )
 
 

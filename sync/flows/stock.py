@@ -18,12 +18,27 @@ from sqlalchemy import Connection
 
 from sync.clients.mpw.client import MpwClient
 from sync.domain.money import plain
-from sync.domain.outbox import PATCH_STOCK, NewPush
+from sync.domain.outbox import PATCH_STOCK, RANK_OTHERS, NewPush
 from sync.domain.policy import Policy
-from sync.domain.stock import Blocked, Decision, Equal, ItemFacts, Ledger, MpwStock, Patch, Wait, decide, readiness
+from sync.domain.stock import (
+    FOLLOWS,
+    FUSE,
+    Blocked,
+    Decision,
+    Equal,
+    ItemFacts,
+    Ledger,
+    MpwStock,
+    Patch,
+    Wait,
+    decide,
+    follow_up,
+    readiness,
+)
 from sync.domain.subjects import Subject
 from sync.errors import AuthError, MalformedResponseError, RejectedError, RemoteError
-from sync.flows.context import MPW, Context
+from sync.flows.context import MPSERVICES, MPW, Context
+from sync.flows.echo_lessons import COST_IS, COST_IS_WRONG
 from sync.flows.echoes import settle_all
 from sync.flows.mpw_stock import StockRead, read_stock, save_stock_reads, summed
 from sync.flows.poll import poll_days_once
@@ -31,6 +46,7 @@ from sync.store.coverage import ISSUANCES, MOVEMENTS, RECEIPTS, caught_up, open_
 from sync.store.exceptions import open_exception, resolve_exceptions
 from sync.store.facts import fact, set_fact
 from sync.store.item_states import dirty_items, mark_dirty, mark_for_audit, save_item_state
+from sync.store.learned import learned
 from sync.store.ledger import last_seq
 from sync.store.outbox import add_push
 from sync.store.runs import Counts
@@ -42,10 +58,9 @@ log = structlog.get_logger("mpsync.stock")
 STOCK_SEQ = "stock_seq"
 """The fact that holds up to which ledger entry items were made dirty."""
 
-AUDIT_EVERY = timedelta(hours=20)
-"""Each item is compared at least once a day, also by a cron job that is not always on the minute."""
+AUDITS_AT_ONCE = 50
+"""Items of which nothing is new that one pass compares: a few at a time, so that an audit holds nothing else up."""
 
-AUDITS_AT_ONCE = 200
 CHUNK = 300
 READS_AT_ONCE = 25
 """Items whose stock is read before they are written down, in one transaction."""
@@ -62,7 +77,7 @@ UNREAD_MAX = timedelta(days=2)
 """How long after a push its row may still turn up in MPW's lists, where these cannot be read clean; by then a person
 has deleted it."""
 
-KINDS = ("stock_blocked", "unknown_part", "negative_stock", "unknown_cost")
+KINDS = ("stock_blocked", "unknown_part", "negative_stock", "unknown_cost", FUSE)
 """The exceptions that this flow opens, and resolves itself when their cause is gone."""
 
 
@@ -124,7 +139,10 @@ def note_changes(ctx: Context) -> None:
     with ctx.write() as conn:
         now = ctx.clock.now()
         settle_all(conn, policy=ctx.policy, now=now)
-        mark_for_audit(conn, before=now - AUDIT_EVERY, now=now, limit=AUDITS_AT_ONCE)
+        if learned(conn, MPSERVICES, COST_IS) in (None, ctx.policy.cost_is):
+            told = "MPSERVICES_COST_IS is what the movements show"
+            resolve_exceptions(conn, COST_IS_WRONG, Subject.setting("MPSERVICES_COST_IS"), resolution=told, now=now)
+        mark_for_audit(conn, before=now - ctx.policy.audit_every, now=now, limit=AUDITS_AT_ONCE)
         seq, last = int(fact(conn, STOCK_SEQ) or 0), last_seq(conn)
         if last <= seq:
             return
@@ -198,6 +216,7 @@ def _dirty(ctx: Context) -> Iterator[list[str]]:
 def _compare(ctx: Context, ids: Sequence[str], work: _Pass) -> None:
     with ctx.read() as conn:
         facts = item_facts(conn, ids, policy=ctx.policy)
+    _ask(ctx, [item for item in facts.values() if follow_up(item) is not None], work)
     against = {item: readiness(facts[item]) for item in ids}
     _note_unready(ctx, facts, against)
     ready = [facts[item] for item in ids if against[item] is None]
@@ -207,6 +226,22 @@ def _compare(ctx: Context, ids: Sequence[str], work: _Pass) -> None:
             return
         looked = [_look(ctx, client, item, work) for item in ready[at : at + READS_AT_ONCE]]
         _write(ctx, [found for found in looked if found is not None], work)
+
+
+def _ask(ctx: Context, items: Sequence[ItemFacts], work: _Pass) -> None:
+    """Derive the follow-ups of patches in question; MPW is not asked about them."""
+    if not items:
+        return
+    with ctx.write() as conn:
+        now = ctx.clock.now()
+        current = item_facts(conn, [item.external_id for item in items], policy=ctx.policy)
+        for item in current.values():
+            patch = follow_up(item)
+            if patch is None or _is_unsent(item, patch):
+                continue
+            values: dict[str, Any] = {}
+            work.counts.added += _derive(conn, item, patch, values, ctx.policy, now=now)
+            save_item_state(conn, item.external_id, values)
 
 
 def _note_unready(ctx: Context, facts: dict[str, ItemFacts], against: dict[str, Any]) -> None:
@@ -322,6 +357,10 @@ def _push(item: ItemFacts, patch: Patch, n: int, policy: Policy) -> NewPush:
         "new_stock": plain(patch.new_stock),
         "new_cost": plain(patch.new_cost),
     }
+    asks = item.question is not None
+    facts: dict[str, Any] = {"seen": item.seen}
+    if item.question is not None:
+        facts[FOLLOWS] = item.question.echo_id
     return NewPush(
         route="stock_cost",
         operation=PATCH_STOCK,
@@ -332,7 +371,8 @@ def _push(item: ItemFacts, patch: Patch, n: int, policy: Policy) -> NewPush:
         payload=json.dumps(fields, ensure_ascii=False),
         reason=patch.reason,
         state="ready" if policy.route("stock_cost") == "push" else "held",
-        facts={"seen": item.seen},
+        rank=0 if asks else RANK_OTHERS,
+        facts=facts,
     )
 
 

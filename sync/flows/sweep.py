@@ -52,7 +52,7 @@ def sweep_once(ctx: Context) -> SweepCounts:
     if fed:
         with ctx.store.write() as conn:
             counts.woken = make_due(conn, fed, now=now)
-    if old or hungry:
+    if (old or hungry) and ctx.is_timely():
         counts.told = _tell(ctx, old, hungry, now)
     if counts.rescued or counts.told:
         log.warning("outbox.swept", rescued=counts.rescued, told=counts.told)

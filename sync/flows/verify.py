@@ -35,7 +35,7 @@ class VerifyCounts:
 def verify_once(ctx: Context, *, limit: int = 200) -> VerifyCounts:
     """Look at the unknown rows that are due; one whose check fails stays unknown, and is due later."""
     counts = VerifyCounts()
-    if not ctx.leads():
+    if not ctx.leads() or not ctx.is_timely():  # absence counts only once no call can still land
         return counts
     for system in (MPW, MPSERVICES):
         if not ctx.stopping() and ctx.client_for(system) is not None and resting_until(ctx, system) is None:

@@ -54,7 +54,7 @@ def void_gone(
     if not gone:
         return 0
     since = min(row.missing_since for row in gone)
-    for span in (days, sorted({*days, *days_read_since(conn, source, since)})):
+    for span in (days, sorted({*days, *days_read_since(conn, source, since, now=now)})):
         found = presence_by_warehouse(conn, source, span)
         by_warehouse = {warehouse: Presence(known, missing) for warehouse, (known, missing) in found.items()}
         why = suspicion(by_warehouse, policy.void_max_ratio)

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Row
 
 from sync.domain.policy import Policy
 from sync.store.chunks import chunks, upsert
+from sync.store.learned import reach_of
 from sync.store.schema import coverage, documents, feeds, gaps
 
 ISSUANCES = "mpw.issuances"
@@ -22,6 +23,9 @@ MOVEMENTS = "mpservices.movements"
 MPSERVICES_WORK_ORDERS = "mpservices.work_orders"
 DAY_SOURCES = (ISSUANCES, RECEIPTS)
 """The sources that are read one calendar day at a time, and that the ledger rests on."""
+
+AHEAD_MAX = timedelta(minutes=2)
+"""How far in the future a time in our tables may lie, as two machines' clocks differ."""
 
 
 def covered_days(conn: Connection, source: str, days: Iterable[date]) -> dict[date, Row[Any]]:
@@ -55,10 +59,32 @@ def lacks_none(conn: Connection, source: str, first: date, last: date) -> bool:
     return int(conn.execute(query).scalar_one()) > (last - first).days
 
 
-def days_read_since(conn: Connection, source: str, instant: datetime) -> list[date]:
-    """Return the days whose last reading began at or after an instant."""
-    query = select(coverage.c.day).where(coverage.c.source == source, coverage.c.fetch_began_at >= instant)
+def days_read_since(conn: Connection, source: str, instant: datetime, *, now: datetime) -> list[date]:
+    """Return the days whose last reading began at or after an instant; one that claims to begin after `now` did not."""
+    query = select(coverage.c.day).where(
+        coverage.c.source == source, coverage.c.fetch_began_at >= instant, coverage.c.fetch_began_at <= now
+    )
     return list(conn.execute(query).scalars())
+
+
+def is_outdated(row: Row[Any] | None, run_id: int, began_at: datetime) -> bool:
+    """Tell whether the answer that a run has got is to be dropped for the one that is stored of that day.
+
+    A run draws its number before it asks. An answer that another run gave, and that was taken in since, may be the
+    newer one; only where it was taken in before the number was drawn is it certainly the older one. So a newer answer
+    may be dropped (the day is read again soon), and an older one never replaces a newer one. Within a run, which is one
+    process, `began_at` tells.
+    """
+    if row is None or row.read_no is None:
+        return False
+    if row.began_no == run_id:
+        return bool(row.fetch_began_at is not None and row.fetch_began_at > began_at)
+    return bool(row.read_no >= run_id)
+
+
+def is_feed_outdated(known: Row[Any] | None, run_id: int) -> bool:
+    """Tell the same of a feed that is read as a whole."""
+    return known is not None and known.read_no is not None and known.read_no >= run_id
 
 
 def days_by_last_read(conn: Connection, source: str, days: Iterable[date]) -> list[date]:
@@ -97,9 +123,10 @@ def caught_up(conn: Connection, policy: Policy, now: datetime) -> bool:
     if not all(lacks_none(conn, source, policy.start_date, yesterday) for source in DAY_SOURCES):
         return False
     movements = feed(conn, MOVEMENTS)
-    return (
-        movements is not None and movements.last_read_at is not None and (now - movements.last_read_at < policy.window)
-    )
+    if movements is None or movements.last_read_at is None:
+        return False
+    # A reading of tomorrow was made by a clock that was ahead: when it really was, nobody knows.
+    return bool(-AHEAD_MAX <= now - movements.last_read_at < reach_of(conn, policy))
 
 
 def feed(conn: Connection, source: str) -> Row[Any] | None:
@@ -107,18 +134,32 @@ def feed(conn: Connection, source: str) -> Row[Any] | None:
     return conn.execute(select(feeds).where(feeds.c.source == source)).first()
 
 
-def note_feed_read(conn: Connection, source: str, *, began_at: datetime, covered_from: datetime | None = None) -> bool:
-    """Record a good reading that began at an instant; True when the source was failing until now."""
+def note_feed_read(
+    conn: Connection,
+    source: str,
+    *,
+    run_id: int,
+    began_at: datetime,
+    covered_from: datetime | None = None,
+    vendor_read_at: datetime | None = None,
+    read_no: int | None = None,
+) -> bool:
+    """Record a run's good reading that began at an instant; True when the source was failing until now.
+
+    Of two that overlap, the later taken in (`read_no`, else the larger number) says when the source was last read: no
+    clock does, so that a reading of one that was ahead does not outlive the next.
+    """
     known = feed(conn, source)
+    values: dict[str, Any] = {"first_read_at": began_at, "last_read_at": began_at, "read_no": read_no or run_id}
+    values |= {"covered_from": covered_from, "vendor_read_at": vendor_read_at}
     if known is None:
-        values = {"first_read_at": began_at, "last_read_at": began_at, "covered_from": covered_from}
         conn.execute(insert(feeds).values(source=source, **values))
         return False
-    values = {
-        "first_read_at": known.first_read_at or began_at,
-        "last_read_at": max(began_at, known.last_read_at or began_at),
-        "covered_from": covered_from or known.covered_from,
-    }
+    values["first_read_at"] = min(known.first_read_at or began_at, began_at)
+    values["covered_from"] = covered_from or known.covered_from
+    values["vendor_read_at"] = vendor_read_at or known.vendor_read_at
+    if read_no is None and known.read_no is not None and known.read_no >= run_id:
+        values = {}
     conn.execute(update(feeds).where(feeds.c.source == source).values(error=None, failing_since=None, **values))
     return known.error is not None
 

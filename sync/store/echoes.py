@@ -1,43 +1,64 @@
-"""What we expect of our stock patches, and the movements that may be theirs."""
+"""What we expect of our stock patches, attempt by attempt, and the movements that may be theirs."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, or_, select, update
+from sqlalchemy import Connection, and_, func, insert, or_, select, update
 from sqlalchemy.engine import Row
 
 from sync.domain.echo import Base, Line
-from sync.domain.outbox import PATCH_STOCK
+from sync.domain.marks import mark_of, meaning_of
 from sync.store.chunks import chunks, upsert
-from sync.store.schema import attempts, echoes, exceptions, gaps, item_states, movement_lines, outbox, parked, runs
+from sync.store.schema import (
+    attempts,
+    documents,
+    echoes,
+    exceptions,
+    gaps,
+    item_states,
+    movement_lines,
+    outbox,
+    parked,
+    runs,
+)
 
 CLOCK_AHEAD = "clock_ahead_seconds"
 """In what an attempt knew before its call: by how much the vendor's clock was ahead of ours, or up to a second more."""
 
+FOUND, SILENT, ASKING, NO_MOVEMENT, ABSENT, SEVERAL = "found", "none", "asking", "no_movement", "absent", "several"
+"""What became of an expectation; None: it is open. `asking`: in question, a follow-up patch is to tell."""
+
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """An expectation with its push and the push's last attempt."""
+    """An expectation with its attempt and its push. `landed_as`: the attempt's outcome; None: nobody recorded one."""
 
+    id: int
     outbox_id: int
+    n: int
     external_id: str
     new_stock: Decimal
     new_cost: Decimal
-    base_quantity: Decimal | None
+    sent_cost: Decimal
     believed_quantity: Decimal | None
+    claimed_seq: int
+    read_after: int | None
+    follow_stock: Decimal | None
     outcome: str | None
     movement_id: str | None
+    closed_at: datetime | None
     api_key: str
     state: str
-    ambiguous: bool
+    tries: int
     last_sent_at: datetime | None
     finalized_at: datetime | None
+    landed_as: str | None
     started_at: datetime | None
     ended_at: datetime | None
     answered_at: datetime | None
@@ -51,91 +72,128 @@ class Expected:
         seconds = json.loads(self.before or "{}").get(CLOCK_AHEAD)
         return None if seconds is None else timedelta(seconds=float(seconds))
 
+    @property
+    def is_last(self) -> bool:
+        """Whether its push was not tried again since."""
+        return self.n == self.tries
+
 
 def expect_echo(
     conn: Connection,
     outbox_id: int,
+    n: int,
     external_id: str,
     *,
     new_stock: Decimal,
     new_cost: Decimal,
-    base_quantity: Decimal | None,
+    sent_cost: Decimal,
     believed_quantity: Decimal | None,
-    window_from: datetime,
+    claimed_seq: int,
 ) -> None:
-    """Open the expectation of a patch that is about to be sent, anew if an earlier call proved without effect."""
+    """Open the expectation of an attempt that is about to be sent; what a claim that was given back left goes."""
     row = {
         "outbox_id": outbox_id,
+        "n": n,
         "external_id": external_id,
         "new_stock": new_stock,
         "new_cost": new_cost,
-        "base_quantity": base_quantity,
+        "sent_cost": sent_cost,
         "believed_quantity": believed_quantity,
-        "window_from": window_from,
-        "window_to": None,
-        "movement_id": None,
-        "line_n": None,
-        "outcome": None,
-        "closed_at": None,
+        "claimed_seq": claimed_seq,
     }
-    columns = [name for name in row if name != "outbox_id"]
-    upsert(conn, echoes, [row], key=["outbox_id"], update=columns)
+    anew = {"read_after": None, "follow_stock": None, "movement_id": None, "line_n": None, "quantity": None}
+    anew |= {"drift": None, "outcome": None, "closed_at": None}
+    same = echoes.c.outbox_id == outbox_id, echoes.c.n == n
+    if conn.execute(update(echoes).where(*same).values({**row, **anew})).rowcount == 0:
+        conn.execute(insert(echoes).values(row))
 
 
-def set_window(conn: Connection, outbox_id: int, *, first: datetime, last: datetime | None) -> None:
-    """Record when, by the vendor's clock, a patch can have taken effect."""
-    conn.execute(update(echoes).where(echoes.c.outbox_id == outbox_id).values(window_from=first, window_to=last))
+def call_ended(conn: Connection, outbox_id: int, n: int) -> None:
+    """Note that a call has ended: the reads of the feed that begin from now on show its effect, if it had one."""
+    last = select(func.coalesce(func.max(runs.c.id), 0)).scalar_subquery()
+    mine = echoes.c.outbox_id == outbox_id, echoes.c.n == n, echoes.c.read_after.is_(None)
+    conn.execute(update(echoes).where(*mine).values(read_after=last))
 
 
-def close_echo(
-    conn: Connection,
-    outbox_id: int,
-    outcome: str,
-    *,
-    now: datetime,
-    movement_id: str | None = None,
-    line_n: int | None = None,
-) -> None:
-    """Close an expectation: `found`, `none` or `several`."""
-    conn.execute(
-        update(echoes)
-        .where(echoes.c.outbox_id == outbox_id)
-        .values(outcome=outcome, closed_at=now, movement_id=movement_id, line_n=line_n)
-    )
+def close_echo(conn: Connection, echo_id: int, outcome: str, *, now: datetime, **values: Any) -> None:
+    """Say what became of an expectation, and with it what its movement was."""
+    conn.execute(update(echoes).where(echoes.c.id == echo_id).values(outcome=outcome, closed_at=now, **values))
+
+
+def ask_about(conn: Connection, echo_id: int, lines: Iterable[Line], *, stock: Decimal, now: datetime) -> None:
+    """Put an attempt in question: `lines` may be its echo, and a follow-up to `stock` is to tell."""
+    close_echo(conn, echo_id, ASKING, now=now, follow_stock=stock)
+    hold_for(conn, echo_id, lines)
+
+
+def hold_for(conn: Connection, echo_id: int, lines: Iterable[Line]) -> None:
+    """Remember that these lines may be an attempt's echo, whatever the time says later."""
+    for line in lines:
+        if line.asked != echo_id and line.entry_id is not None:
+            _update_line(conn, line, asked_of=echo_id)
 
 
 def expectation(conn: Connection, outbox_id: int) -> Expected | None:
-    """Return a push's expectation, or None."""
-    row = conn.execute(_EXPECTED.where(echoes.c.outbox_id == outbox_id)).first()
+    """Return the expectation of a push's last attempt, or None."""
+    query = _EXPECTED.where(echoes.c.outbox_id == outbox_id).order_by(echoes.c.n.desc()).limit(1)
+    row = conn.execute(query).first()
     return None if row is None else Expected(**row._mapping)
 
 
-def open_expectations(conn: Connection, external_ids: Iterable[str] | None = None) -> list[Expected]:
-    """Return the open expectations (of these items, or all), oldest first."""
-    query = _EXPECTED.where(echoes.c.closed_at.is_(None)).order_by(echoes.c.outbox_id)
-    if external_ids is None:
-        return [Expected(**row._mapping) for row in conn.execute(query)]
-    found: list[Expected] = []
+def outcomes(conn: Connection, outbox_id: int) -> list[str | None]:
+    """Return what became of every attempt of a push, first to last."""
+    query = select(echoes.c.outcome).where(echoes.c.outbox_id == outbox_id).order_by(echoes.c.n)
+    return list(conn.execute(query).scalars())
+
+
+def expectations(conn: Connection, external_ids: Iterable[str], *, since: datetime) -> dict[str, list[Expected]]:
+    """Return the attempts of items whose echo is not known, oldest first: open, in question, or closed since then.
+
+    An echo may come late: of an attempt that was taken for lost, or for one that changed nothing.
+    """
+    known = or_(
+        echoes.c.outcome.is_(None),
+        echoes.c.outcome == ASKING,
+        and_(echoes.c.outcome.in_((SILENT, NO_MOVEMENT, ABSENT)), echoes.c.closed_at >= since),
+    )
+    found: dict[str, list[Expected]] = {}
     for chunk in chunks(sorted(set(external_ids))):
-        rows = conn.execute(query.where(echoes.c.external_id.in_(chunk)))
-        found.extend(Expected(**row._mapping) for row in rows)
+        query = _EXPECTED.where(echoes.c.external_id.in_(chunk), known).order_by(echoes.c.id)
+        for row in conn.execute(query):
+            found.setdefault(row.external_id, []).append(Expected(**row._mapping))
     return found
 
 
-def silent_expectations(conn: Connection, external_ids: Iterable[str], *, since: datetime) -> list[Expected]:
-    """Return the newest patches of these items, done since then, whose echo was not seen."""
-    found: list[Expected] = []
-    for chunk in chunks(sorted(set(external_ids))):
-        newest = (
-            select(func.max(outbox.c.id))
-            .where(outbox.c.item.in_(chunk), outbox.c.state == "done", outbox.c.operation == PATCH_STOCK)
-            .group_by(outbox.c.item)
-        )
-        query = _EXPECTED.where(
-            echoes.c.outbox_id.in_(newest), echoes.c.outcome == "none", outbox.c.finalized_at >= since
-        )
-        found.extend(Expected(**row._mapping) for row in conn.execute(query))
-    return found
+def shows_mark(conn: Connection, expected: Expected) -> bool:
+    """Tell whether a movement that may be the attempt's own shows the very cost that it sent: then it took effect."""
+    query = select(movement_lines).where(movement_lines.c.asked_of == expected.id)
+    if mark_of(expected.sent_cost) == 0:
+        return False
+    return any(meaning_of(row.shown_cost, row.quantity, expected.sent_cost) for row in conn.execute(query))
+
+
+def items_with_open_echoes(conn: Connection) -> set[str]:
+    """Return the items with a patch whose own movement is expected, or in question."""
+    waiting = or_(echoes.c.closed_at.is_(None), echoes.c.outcome == ASKING)
+    return set(conn.execute(select(echoes.c.external_id).where(waiting).distinct()).scalars())
+
+
+def items_patched(conn: Connection, external_ids: Iterable[str], *, since: datetime) -> set[str]:
+    """Return those of these items with an attempt whose echo is not known (`expectations`)."""
+    return set(expectations(conn, external_ids, since=since))
+
+
+def costs_sent(conn: Connection, external_id: str, *, limit: int) -> list[Decimal]:
+    """Return what an item's last attempts sent, oldest first."""
+    query = select(echoes.c.sent_cost).where(echoes.c.external_id == external_id).order_by(echoes.c.id.desc())
+    return list(conn.execute(query.limit(limit)).scalars())[::-1]
+
+
+def costs_shown(conn: Connection, external_id: str, *, since: datetime) -> list[tuple[Decimal, Decimal]]:
+    """Return (cost as shown, quantity) of an item's movements since an instant."""
+    lines = movement_lines.c
+    query = select(lines.shown_cost, lines.quantity).where(lines.external_id == external_id, lines.created_at >= since)
+    return [(row.shown_cost, row.quantity) for row in conn.execute(query)]
 
 
 def base_of(conn: Connection, external_id: str) -> Base | None:
@@ -145,21 +203,18 @@ def base_of(conn: Connection, external_id: str) -> Base | None:
         return None
     gap_to = conn.execute(select(func.max(gaps.c.gap_to))).scalar_one_or_none()
     trusted = row.base_verified and (gap_to is None or gap_to <= row.base_at)
-    return Base(row.base_quantity, row.base_at, row.base_place or 0, trusted)
+    return Base(row.base_quantity, row.base_at, row.base_place or 0, trusted, row.base_seq, row.base_cost)
 
 
-def lines_to_settle(conn: Connection, external_id: str, base: Base | None) -> list[Line]:
-    """Return an item's undecided lines and those after its base, in the feed's order."""
-    wanted = movement_lines.c.role == "undecided"
+def lines_to_settle(conn: Connection, external_id: str, base: Base | None, *, seen_after: int) -> list[Line]:
+    """Return an item's lines that are undecided, come after its base, or were seen since, in the feed's order."""
+    wanted = [movement_lines.c.role == "undecided", movement_lines.c.seen_seq > seen_after]
     if base is not None:
-        later = or_(
-            movement_lines.c.created_at > base.at,
-            and_(movement_lines.c.created_at == base.at, movement_lines.c.place > base.place),
-        )
-        wanted = or_(wanted, later)
+        later = and_(movement_lines.c.created_at == base.at, movement_lines.c.place > base.place)
+        wanted += [movement_lines.c.created_at > base.at, later, movement_lines.c.seen_seq > base.seq]
     query = (
         select(movement_lines)
-        .where(movement_lines.c.external_id == external_id, wanted)
+        .where(movement_lines.c.external_id == external_id, or_(*wanted))
         .order_by(movement_lines.c.created_at, movement_lines.c.place, movement_lines.c.n)
     )
     return [line_of(row) for row in conn.execute(query)]
@@ -173,21 +228,11 @@ def undecided_lines(conn: Connection, external_id: str) -> list[Line]:
     return sorted((line_of(row) for row in conn.execute(query)), key=lambda line: line.position)
 
 
-def unreconciled_events(conn: Connection, external_id: str, *, after_seq: int) -> list[Line]:
-    """Return an item's lines that are taken for people's, and that no push can have been derived from yet."""
-    query = select(movement_lines).where(
-        movement_lines.c.external_id == external_id,
-        movement_lines.c.role == "event",
-        movement_lines.c.entry_id > after_seq,
-    )
-    return [line_of(row) for row in conn.execute(query)]
-
-
-def last_decided_position(conn: Connection, external_id: str) -> tuple[datetime, int] | None:
-    """Return the feed's position of an item's last line that is no candidate for an echo."""
+def last_position(conn: Connection, external_id: str) -> tuple[datetime, int] | None:
+    """Return the feed's position of an item's last line."""
     query = (
         select(movement_lines.c.created_at, movement_lines.c.place)
-        .where(movement_lines.c.external_id == external_id, movement_lines.c.role != "undecided")
+        .where(movement_lines.c.external_id == external_id)
         .order_by(movement_lines.c.created_at.desc(), movement_lines.c.place.desc())
         .limit(1)
     )
@@ -197,12 +242,18 @@ def last_decided_position(conn: Connection, external_id: str) -> tuple[datetime,
 
 def set_role(conn: Connection, line: Line, role: str, *, entry_id: int | None = None) -> None:
     """Say what a line is: event or echo, and with `entry_id` which ledger entry stands for it now."""
-    values: dict[str, Any] = {"role": role} if entry_id is None else {"role": role, "entry_id": entry_id}
-    conn.execute(
-        update(movement_lines)
-        .where(movement_lines.c.movement_id == line.movement_id, movement_lines.c.n == line.n)
-        .values(**values)
-    )
+    _update_line(conn, line, role=role, **({} if entry_id is None else {"entry_id": entry_id}))
+
+
+def _update_line(conn: Connection, line: Line, **values: Any) -> None:
+    same = movement_lines.c.movement_id == line.movement_id, movement_lines.c.n == line.n
+    conn.execute(update(movement_lines).where(*same).values(**values))
+
+
+def raw_movement(conn: Connection, movement_id: str) -> str | None:
+    """Return a movement as it came, or None where that was forgotten."""
+    same = documents.c.system == "mpservices", documents.c.type == "movement", documents.c.remote_id == movement_id
+    return conn.execute(select(documents.c.raw).where(*same)).scalar_one_or_none()
 
 
 def park_late_decisions(conn: Connection, events: Iterable[tuple[str, str]], *, now: datetime) -> None:
@@ -211,27 +262,26 @@ def park_late_decisions(conn: Connection, events: Iterable[tuple[str, str]], *, 
     upsert(conn, parked, rows, key=["kind", "api_key"], update=["reason", "due_at"])
 
 
-def whole_reads_since(conn: Connection, flow: str, instant: datetime, *, run_id: int | None, limit: int) -> int:
-    """Count the flow's successful runs begun after an instant, the running one (`run_id`) included, up to `limit`."""
+def whole_reads_after(conn: Connection, flow: str, after: int, *, run_id: int | None, limit: int) -> int:
+    """Count the flow's successful runs with a higher number, the running one (`run_id`) included, up to `limit`.
+
+    A run's number is drawn before it asks the vendor, and does not depend on anybody's clock.
+    """
     ended = runs.c.outcome == "ok"
     query = (
         select(runs.c.id)
-        .where(
-            runs.c.flow == flow,
-            ended if run_id is None else or_(ended, runs.c.id == run_id),
-            runs.c.started_at > instant,  # a clock that stands still proves nothing
-        )
+        .where(runs.c.flow == flow, ended if run_id is None else or_(ended, runs.c.id == run_id), runs.c.id > after)
         .order_by(runs.c.id.desc())
         .limit(limit)
     )
     return len(list(conn.execute(query)))
 
 
-def first_whole_read_since(conn: Connection, flow: str, instant: datetime, *, run_id: int | None) -> datetime | None:
-    """Return when the flow's first run after an instant began; None where it failed, or none did."""
+def first_whole_read_after(conn: Connection, flow: str, after: int, *, run_id: int | None) -> datetime | None:
+    """Return when the flow's first run with a higher number began; None where it failed, or there is none."""
     query = (
         select(runs.c.id, runs.c.started_at, runs.c.outcome)
-        .where(runs.c.flow == flow, runs.c.started_at > instant)
+        .where(runs.c.flow == flow, runs.c.id > after)
         .order_by(runs.c.id)
         .limit(1)
     )
@@ -248,47 +298,61 @@ def doubts_decided_by_people(conn: Connection, kind: str) -> list[Row[Any]]:
 
 
 def doubtful_movements(conn: Connection, kind: str) -> set[str]:
-    """Return the ids of the movements that exceptions of a kind ask people about."""
+    """Return the ids of the movements that exceptions of a kind ask, or asked, people about."""
     found: set[str] = set()
     for facts in conn.execute(select(exceptions.c.facts).where(exceptions.c.kind == kind)).scalars():
         found.update(json.loads(facts).get("movements", ()))
     return found
 
 
+def open_doubts(conn: Connection, kind: str, external_id: str) -> list[dict[str, Any]]:
+    """Return what the open exceptions of a kind know, those about an item."""
+    query = select(exceptions.c.facts).where(exceptions.c.kind == kind, exceptions.c.resolved_at.is_(None))
+    known: Sequence[dict[str, Any]] = [json.loads(facts) for facts in conn.execute(query).scalars()]
+    return [facts for facts in known if facts.get("external_id") == external_id]
+
+
 def line_of(row: Row[Any]) -> Line:
     """Return a row of movement_lines as the rules know it."""
     return Line(
-        row.movement_id,
-        row.n,
-        row.api_key,
-        row.quantity,
-        row.unit_cost,
-        row.created_at,
-        row.place,
-        row.single,
-        row.role == "undecided",
-        row.entry_id,
+        movement_id=row.movement_id,
+        n=row.n,
+        api_key=row.api_key,
+        quantity=row.quantity,
+        shown=row.shown_cost,
+        created_at=row.created_at,
+        place=row.place,
+        single=row.single,
+        undecided=row.role == "undecided",
+        seen=row.seen_seq,
+        entry_id=row.entry_id,
+        asked=row.asked_of,
+        ours=row.role == "echo",
     )
 
 
-_LAST_ATTEMPT = (
-    select(func.max(attempts.c.n)).where(attempts.c.outbox_id == outbox.c.id).correlate(outbox).scalar_subquery()
-)
 _EXPECTED = (
     select(
+        echoes.c.id,
         echoes.c.outbox_id,
+        echoes.c.n,
         echoes.c.external_id,
         echoes.c.new_stock,
         echoes.c.new_cost,
-        echoes.c.base_quantity,
+        echoes.c.sent_cost,
         echoes.c.believed_quantity,
+        echoes.c.claimed_seq,
+        echoes.c.read_after,
+        echoes.c.follow_stock,
         echoes.c.outcome,
         echoes.c.movement_id,
+        echoes.c.closed_at,
         outbox.c.api_key,
         outbox.c.state,
-        outbox.c.ambiguous,
+        outbox.c.tries,
         outbox.c.last_sent_at,
         outbox.c.finalized_at,
+        attempts.c.outcome.label("landed_as"),
         attempts.c.started_at,
         attempts.c.ended_at,
         attempts.c.answered_at,
@@ -297,5 +361,5 @@ _EXPECTED = (
         attempts.c.before,
     )
     .join(outbox, outbox.c.id == echoes.c.outbox_id)
-    .outerjoin(attempts, and_(attempts.c.outbox_id == outbox.c.id, attempts.c.n == _LAST_ATTEMPT))
+    .outerjoin(attempts, and_(attempts.c.outbox_id == echoes.c.outbox_id, attempts.c.n == echoes.c.n))
 )

@@ -6,13 +6,14 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
 
-from sync.clock import SystemClock
+from sync.clock import Clock, SharedClock, SystemClock, stands_for_itself
 
 BUSY_TIMEOUT_SECONDS = 30
 """How long a writer waits for another before it gives up: longer than our longest transaction."""
@@ -83,6 +84,31 @@ class Store:
         """Open a transaction that commits on leaving the block and rolls back on an exception."""
         with self.engine.connect().execution_options(mpsync_write=True) as conn, conn.begin():
             yield conn
+
+    def clock_for(self, machine: Clock) -> Clock:
+        """Return the clock that leases, due times and heartbeats go by: on PostgreSQL the server's.
+
+        On SQLite all who share the file share the machine, and its clock. A clock of a world of its own (tests, the
+        simulation) is returned as it is; one that names a `server` there is set by that.
+        """
+        if self.is_sqlite or isinstance(machine, SharedClock) or stands_for_itself(machine):
+            return machine
+        shared = SharedClock(machine)
+        with self.read() as conn:
+            self.time(conn, shared)
+        return shared
+
+    def time(self, conn: Connection, clock: Clock) -> datetime:
+        """Return the time that leases go by: the server's where the clock is its, which is then set by it."""
+        if not isinstance(clock, SharedClock):
+            return clock.now()
+        asked = clock.monotonic()
+        if clock.server is not None:
+            server = clock.server.now()
+        else:
+            server = conn.execute(text("select clock_timestamp()")).scalar_one().astimezone(UTC)
+        clock.set(server, asked=asked, answered=clock.monotonic())
+        return server
 
     def close(self) -> None:
         """Give every connection back to the database."""

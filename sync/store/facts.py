@@ -61,7 +61,8 @@ def beat(conn: Connection, host: str, *, now: datetime) -> None:
 def heartbeat_age(conn: Connection, now: datetime, *, host: str | None = None) -> float | None:
     """Return how many seconds ago a daemon on this database last said that it works; None: never.
 
-    With `host`, that host's daemon is meant, so that of two replicas none answers for the other; any daemon's where
+    Negative: it lies in the future, and was written by a clock that was ahead. With `host`, that host's daemon is
+    meant, so that of two replicas none answers for the other; any daemon's where
     the host never had one.
     """
     known = fact(conn, _of_host(host)) if host is not None else None

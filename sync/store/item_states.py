@@ -89,6 +89,19 @@ def save_item_state(conn: Connection, external_id: str, values: Mapping[str, Any
         )
 
 
+def forget_base(conn: Connection, external_id: str, *, now: datetime) -> None:
+    """Believe in no stock of an item any more, until a patch has shown it."""
+    values: dict[str, Any] = {"base_quantity": None, "base_at": None, "base_place": None, "base_verified": False}
+    save_item_state(conn, external_id, values | {"base_cost": None})
+    mark_dirty(conn, [external_id], now=now)
+
+
+def unfit_patches(conn: Connection, external_id: str) -> int:
+    """Return how many of an item's patches in a row made a movement that was not the expected one."""
+    query = select(item_states.c.unfit_patches).where(item_states.c.external_id == external_id)
+    return conn.execute(query).scalar_one_or_none() or 0
+
+
 def dirty_items(conn: Connection, *, now: datetime, after: str, limit: int) -> list[str]:
     """Return the next managed items, in the order of their names, that are to be compared now."""
     query = (
@@ -112,7 +125,7 @@ def mark_for_audit(conn: Connection, *, before: datetime, now: datetime, limit: 
         .where(
             item_states.c.managed,
             item_states.c.dirty_at.is_(None),
-            or_(item_states.c.audited_at.is_(None), item_states.c.audited_at < before),
+            or_(item_states.c.audited_at.is_(None), item_states.c.audited_at < before, item_states.c.audited_at > now),
         )
         .order_by(item_states.c.audited_at, item_states.c.external_id)
         .limit(limit)

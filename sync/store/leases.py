@@ -14,7 +14,7 @@ from sync.store.schema import leases
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A held lease: trust it only while `now < expires_at` and the row still has `token`."""
+    """A held lease, while the row has its `token`. `expires_at` is of the clock that all who want it go by."""
 
     name: str
     owner: str
@@ -27,8 +27,9 @@ def take_lease(
 ) -> Lease | None:
     """Take a lease that is free, run out or already ours; None while another holds it.
 
-    Compare-and-set on the token: of two that try at once, one gets it. `holder_is_gone` says
-    that something stronger than the clock (a file lock) proves the holder dead.
+    `now` is of the database server's clock where there is one (`Store.time`). Compare-and-set on the token: of two
+    that try at once, one gets it. `holder_is_gone` says that something stronger than the clock (a file lock) proves
+    the holder dead.
     """
     row = conn.execute(select(leases).where(leases.c.name == name)).first()
     expires_at = now + lasts

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Row
 
 from sync.domain.keys import movement_key
 from sync.store.chunks import chunks, upsert
-from sync.store.schema import documents, echoes, movement_lines, parked, unpushed
+from sync.store.schema import documents, movement_lines, parked, unpushed
 
 EVENT = "event"
 ECHO = "echo"
@@ -71,9 +71,20 @@ def line_key(conn: Connection, movement_id: str, n: int, *, about_to: Collection
     return movement_key(movement_id, n, hashed=True)
 
 
-def items_awaiting_echo(conn: Connection) -> set[str]:
-    """Return the items with a stock patch whose own movement is still expected."""
-    return set(conn.execute(select(echoes.c.external_id).where(echoes.c.closed_at.is_(None))).scalars())
+def recent_movements(conn: Connection, source: str, since: datetime) -> dict[str, datetime]:
+    """Return the movements that a feed has shown and that were created after an instant, with their createdAt."""
+    query = (
+        select(movement_lines.c.movement_id, func.max(movement_lines.c.created_at))
+        .join(
+            documents,
+            (documents.c.remote_id == movement_lines.c.movement_id)
+            & (documents.c.system == "mpservices")
+            & (documents.c.type == "movement"),
+        )
+        .where(movement_lines.c.created_at > since, documents.c.source == source)
+        .group_by(movement_lines.c.movement_id)
+    )
+    return dict(conn.execute(query).all())
 
 
 def young_movements(conn: Connection, source: str, since: datetime) -> set[str]:

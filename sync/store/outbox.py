@@ -62,6 +62,7 @@ class Push:
     created_at: datetime
     finalized_at: datetime | None
     stock_awaited_since: datetime | None = None
+    settled_no: int | None = None
 
 
 _COLUMNS = tuple(column.name for column in outbox.c)

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Connection,
     Select,
     and_,
+    bindparam,
     exists,
     or_,
     select,
@@ -18,6 +19,7 @@ from sqlalchemy import (
 )
 
 from sync.domain.subjects import Subject
+from sync.store.coverage import AHEAD_MAX
 from sync.store.exceptions import is_open
 from sync.store.outbox import Push, push_of
 from sync.store.outbox_queue import NOW, READY
@@ -76,7 +78,10 @@ def stock_grew_for(conn: Connection, *, now: datetime) -> list[int]:
     That is: a receipt of the part in MPW's ledger, a receipt or a deleted issuance that we sent, or
     a reading of the part's inventory that shows some.
     """
-    return list(conn.execute(_STOCK_GREW, {"now_": now}).scalars())
+    return list(conn.execute(_STOCK_GREW, {"now_": now, "soon_": now + AHEAD_MAX}).scalars())
+
+
+_SOON = bindparam("soon_", type_=outbox.c.due_at.type)
 
 
 def _stock_grew() -> Select[Any]:
@@ -90,18 +95,20 @@ def _stock_grew() -> Select[Any]:
         .scalar_subquery()
     )
     grew = or_(
-        newest > tried,
+        and_(newest > tried, newest <= _SOON),  # what claims to come was written by a clock that was ahead
         exists().where(
             mate.c.entity_key == outbox.c.entity_key,
             mate.c.item == outbox.c.item,
             mate.c.state == "done",
             mate.c.operation.in_(("post_receipt", "delete_issuance", "post_transfer")),
             mate.c.finalized_at > tried,
+            mate.c.finalized_at <= _SOON,
         ),
         exists().where(
             inventories.c.part_number == outbox.c.item,
             inventories.c.quantity > Decimal(0),
             inventories.c.read_at > tried,
+            inventories.c.read_at <= _SOON,
         ),
     )
     last_try = and_(attempts.c.outbox_id == outbox.c.id, attempts.c.n == outbox.c.tries)

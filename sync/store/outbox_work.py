@@ -28,7 +28,7 @@ from sync.domain.outbox import FINAL, Outcome, Standing, Transition, is_legal, s
 from sync.errors import InvariantError
 from sync.store.outbox import RETRIED_AT, Push, push_of
 from sync.store.outbox_queue import READY, due_and_free, head_of
-from sync.store.schema import attempts, outbox
+from sync.store.schema import attempts, outbox, runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +247,7 @@ _MOVE = (
         first_sent_at=bindparam("new_first_sent_at"),
         last_sent_at=bindparam("new_last_sent_at"),
         stock_awaited_since=bindparam("new_stock_awaited_since"),
+        settled_no=select(func.coalesce(func.max(runs.c.id), 0)).scalar_subquery(),
     )
 )
 

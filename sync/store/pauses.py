@@ -1,10 +1,10 @@
-"""Systems whose credentials were refused: left alone until the credentials change."""
+"""Systems whose credentials were refused: left alone until they change; one that cannot lock an account less long."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sync.store.schema import pauses
@@ -14,20 +14,27 @@ def pause_system(conn: Connection, system: str, *, fingerprint: str, reason: str
     """Remember that these credentials were refused; the first refusal's time stays. Safe to do twice at once."""
     known = conn.execute(select(pauses.c.fingerprint).where(pauses.c.system == system)).scalar_one_or_none()
     if known == fingerprint:
+        conn.execute(update(pauses).where(pauses.c.system == system).values(reason=reason, tried_at=now))
         return
-    values = {"fingerprint": fingerprint, "reason": reason, "since": now}
+    values = {"fingerprint": fingerprint, "reason": reason, "since": now, "tried_at": now}
     upsert = sqlite.insert(pauses) if conn.dialect.name == "sqlite" else postgresql.insert(pauses)
     statement = upsert.values(system=system, **values)
     conn.execute(statement.on_conflict_do_update(index_elements=["system"], set_=values))
 
 
-_PAUSE = select(pauses.c.reason, pauses.c.fingerprint).where(pauses.c.system == bindparam("system"))
+_PAUSE = select(pauses).where(pauses.c.system == bindparam("system"))
 
 
 def pause_reason(conn: Connection, system: str, *, fingerprint: str) -> str | None:
     """Return why a system is paused for these credentials, or None: it may be called."""
     row = conn.execute(_PAUSE, {"system": system}).first()
     return row.reason if row is not None and row.fingerprint == fingerprint else None
+
+
+def tried_at(conn: Connection, system: str, *, fingerprint: str) -> datetime | None:
+    """Return when a paused system last refused these credentials, None where it is not paused for them."""
+    row = conn.execute(_PAUSE, {"system": system}).first()
+    return (row.tried_at or row.since) if row is not None and row.fingerprint == fingerprint else None
 
 
 def unpause_system(conn: Connection, system: str) -> int:

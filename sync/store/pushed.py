@@ -29,6 +29,18 @@ def keys_of_pushed_rows(conn: Connection, type_: str, remote_ids: Iterable[str])
     return {row.remote_id: row.api_key for row in conn.execute(query)}
 
 
+def payloads_of_pushed_rows(conn: Connection, type_: str, remote_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return, of the remote rows that were shown to be ours, the event's key and the payload that was sent."""
+    if not conn.execute(select(any_pushed(type_))).scalar_one():
+        return {}
+    query = (
+        select(pushed_rows.c.remote_id, pushed_rows.c.api_key, outbox.c.payload)
+        .join(outbox, outbox.c.id == pushed_rows.c.outbox_id)
+        .where(pushed_rows.c.type == type_, among(conn, pushed_rows.c.remote_id, remote_ids))
+    )
+    return {row.remote_id: (row.api_key, row.payload) for row in conn.execute(query)}
+
+
 def any_pushed(type_: str) -> ColumnElement[bool]:
     """Return a condition: a remote row of this type was shown to be ours."""
     return exists().where(pushed_rows.c.type == type_)
@@ -83,18 +95,28 @@ def sent_and_not_deleted(conn: Connection, post: str, delete: str, keys: Collect
 
 
 def days_awaiting_readback(
-    conn: Connection, source: str, read_began: Mapping[date, datetime | None], *, now: datetime
+    conn: Connection, source: str, read_by: Mapping[date, tuple[int | None, datetime | None]], *, now: datetime
 ) -> set[date]:
-    """Return the days that a finished push of ours is dated to and that were not read since it was sent."""
+    """Return the days that a finished push of ours is dated to and that were not read since it was done.
+
+    `read_by`: by which run each day was read, and when. A run that began after the push was done has a larger number
+    than the newest one then; of pushes and readings from before there were numbers the time tells.
+    """
     operation = {ISSUANCES: "post_issuance", RECEIPTS: "post_receipt"}[source]
-    query = select(outbox.c.payload, outbox.c.last_sent_at).where(
+    query = select(outbox.c.payload, outbox.c.settled_no, outbox.c.last_sent_at).where(
         outbox.c.state == "done", outbox.c.due_at >= now - READBACK_LASTS, outbox.c.operation == operation
     )
     days: set[date] = set()
-    for payload, sent_at in conn.execute(query):
+    for payload, settled_no, sent_at in conn.execute(query):
         day = _created_on(payload)
-        began = read_began.get(day) if day is not None else None
-        if day is not None and sent_at is not None and (began is None or began < sent_at):
+        if day is None or sent_at is None:
+            continue
+        run, began_at = read_by.get(day, (None, None))
+        if run is not None and settled_no is not None:
+            shown = run > settled_no
+        else:
+            shown = began_at is not None and began_at >= sent_at
+        if not shown:
             days.add(day)
     return days
 

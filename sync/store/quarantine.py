@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Select, and_, exists, insert, select, update
+from sqlalchemy import Connection, Select, and_, exists, func, insert, select, update
 from sqlalchemy.engine import Row
 
 from sync.domain.subjects import Subject
@@ -64,6 +64,12 @@ def quarantine_rows(
         values = {"source": source, "day": day, "digest": digest, "reason": row.reason, "raw": row.raw}
         conn.execute(insert(quarantine).values(**values, seen_at=now))
     return new
+
+
+def first_seen(conn: Connection, source: str, raw: str) -> datetime | None:
+    """Return when a row was first kept here, or None where it never was."""
+    same = quarantine.c.source == source, quarantine.c.digest == raw_digest(raw)
+    return conn.execute(select(func.min(quarantine.c.seen_at)).where(*same)).scalar_one_or_none()
 
 
 def open_rows(conn: Connection, source: str, day: date | None) -> list[Row[Any]]:

@@ -20,6 +20,7 @@ from sync.domain.outbox import APPROVE, CREATE_PRODUCT, PATCH_STOCK, NewPush
 from sync.domain.reconcile import Event, Origin, Part, PushRow
 from sync.domain.subjects import Subject
 from sync.store.chunks import chunks, upsert
+from sync.store.coverage import AHEAD_MAX
 from sync.store.exceptions import open_exceptions, subject_of
 from sync.store.items import load_map
 from sync.store.schema import (
@@ -224,7 +225,7 @@ def known_parts(conn: Connection, pairs: Iterable[tuple[str, str]], *, now: date
         for row in conn.execute(select(inventories).where(inventories.c.part_number.in_(chunk))):
             trusted = FOUND_IS_TRUSTED if row.found else ABSENT_IS_TRUSTED
             pair = (row.warehouse, row.part_number)
-            if pair in wanted and row.read_at > now - trusted:
+            if pair in wanted and now - trusted < row.read_at <= now + AHEAD_MAX:
                 found[pair] = Part("found" if row.found else "absent")
     return found
 

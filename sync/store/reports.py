@@ -212,7 +212,8 @@ def needs_a_person(conn: Connection) -> list[str]:
         next_step = "" if row["source"].partition(".")[0] in paused else f" {TRIED_AGAIN}"
         lines.append(f"{row['source']}: the last read failed: {row['error']}{next_step}")
     for row in rows(conn, "select system, reason from pauses order by system"):
-        lines.append(f"{row['system']} is paused: {row['reason']} (mpsync exceptions list)")
+        again = "asked again every 15 minutes; " if row["system"] == "mpservices" else ""
+        lines.append(f"{row['system']} is paused: {row['reason']} ({again}mpsync exceptions list)")
     for row in rows(
         conn,
         "select state, count(*) as pushes from v_outbox where state in ('dead', 'unknown')"

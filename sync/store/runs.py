@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from sync.store.schema import runs
+
+LOOK_BACK_RUNS = 20
+"""How many of a flow's runs are looked at for one that was cut off: they end in turn, so it is among the last few."""
 
 
 @dataclass(slots=True)
@@ -38,10 +41,30 @@ def start_run(conn: Connection, flow: str, *, now: datetime) -> int:
     return int(key[0])
 
 
-def end_run(conn: Connection, run_id: int, *, now: datetime, counts: Counts, error: str | None = None) -> None:
-    """Record how a flow ended; `error` None means it went well."""
+def newest_run(conn: Connection) -> int:
+    """Return the number of the newest run, 0 where there was none: whatever begins later has a larger one.
+
+    A run that another process is just beginning may be committed after this look. It has then not asked anybody
+    anything yet, so that what it reads is newer than all that is known now, as its larger number says.
+    """
+    return int(conn.execute(_NEWEST).scalar_one())
+
+
+_NEWEST = select(func.coalesce(func.max(runs.c.id), 0))
+
+
+def end_run(
+    conn: Connection, run_id: int, *, now: datetime, counts: Counts, error: str | None = None, dropped: bool = False
+) -> None:
+    """Record how a flow ended; `error` None means it went well; `dropped`: its answer was older than what is stored."""
+    outcome = "failed" if error is not None else "dropped" if dropped else "ok"
     conn.execute(
-        update(runs)
-        .where(runs.c.id == run_id)
-        .values(ended_at=now, outcome="ok" if error is None else "failed", error=error, **counts.as_dict())
+        update(runs).where(runs.c.id == run_id).values(ended_at=now, outcome=outcome, error=error, **counts.as_dict())
     )
+
+
+def end_cut_off_runs(conn: Connection, flow: str, *, before: int, now: datetime) -> int:
+    """End a flow's earlier runs that are still open: a kill or a lost database cut them off; return how many."""
+    earlier = select(runs.c.id).where(runs.c.flow == flow, runs.c.id < before).order_by(runs.c.id.desc())
+    cut_off = update(runs).where(runs.c.id.in_(earlier.limit(LOOK_BACK_RUNS)), runs.c.ended_at.is_(None))
+    return conn.execute(cut_off.values(ended_at=now, outcome="failed", error="it was cut off before its end")).rowcount

@@ -118,12 +118,15 @@ movement_lines = Table(
     Column("external_id", Text, nullable=False),  # item_external_id, else item_id
     Column("named", Boolean, nullable=False, server_default=true()),  # it gave an item_external_id
     Column("quantity", Fixed, nullable=False),  # signed: + Inbound, - Outbound
-    Column("unit_cost", Fixed, nullable=False),
+    Column("unit_cost", Fixed, nullable=False),  # without the mark of our patches
     Column("created_at", Instant, nullable=False),
     Column("place", Integer, nullable=False),  # order among equal created_at, older first
     Column("single", Boolean, nullable=False),  # its movement has one line
     Column("role", Text, nullable=False),  # event, echo, undecided
     Column("entry_id", Id),
+    Column("shown_cost", Fixed, nullable=False, server_default="0"),  # as it was shown, per unit or in total
+    Column("seen_seq", Id, nullable=False, server_default="0"),  # the ledger's number at which it was first seen
+    Column("asked_of", Id),  # the expectation in question that it may be the echo of
     PrimaryKeyConstraint("movement_id", "n", name="pk_movement_lines"),
     UniqueConstraint("api_key", name="uq_movement_lines_api_key"),
     CheckConstraint("role in ('event', 'echo', 'undecided')", name="role"),
@@ -139,12 +142,14 @@ coverage = Table(
     Column("complete", Boolean, nullable=False, server_default=false()),
     Column("rows", Integer, nullable=False, server_default="0"),
     Column("last_read_at", Instant),  # last successful read
-    Column("fetch_began_at", Instant),  # when the stored read's fetch began: an older one is dropped
+    Column("fetch_began_at", Instant),  # when the stored read's fetch began; null: our clock was wrong then
     Column("digest", Text),  # of the body; null: always read in full
     Column("parser", Integer, nullable=False, server_default="0"),
     Column("unclean", Boolean, nullable=False, server_default=false()),  # holds missing or quarantined rows
     Column("error", Text),
     Column("error_at", Instant),
+    Column("began_no", Id),  # the run that made the stored read: drawn before its fetch began
+    Column("read_no", Id),  # the newest run when it was taken in: reads of runs up to it are dropped
     PrimaryKeyConstraint("source", "day", name="pk_coverage"),
     Index("ix_coverage_day", "day"),
 )
@@ -158,6 +163,8 @@ feeds = Table(
     Column("covered_from", Instant),  # start of the unbroken stretch that ends at last_read_at
     Column("error", Text),
     Column("failing_since", Instant),
+    Column("read_no", Id),  # the newest run when the last complete read was taken in
+    Column("vendor_read_at", Instant),  # the vendor's clock at the last complete read, from its Date header
 )
 
 gaps = Table(
@@ -285,6 +292,9 @@ item_states = Table(
     Column("last_patched_at", Instant),
     Column("audited_at", Instant),
     Column("blocked_reason", Text),
+    Column("base_seq", Id, nullable=False, server_default="0"),  # what the ledger knew then
+    Column("base_cost", Fixed),  # what the patch that it rests on sent
+    Column("unfit_patches", Integer, nullable=False, server_default="0"),  # in a row, whose own movement surprised us
     Index(
         "ix_item_states_dirty",
         "dirty_at",
@@ -337,6 +347,7 @@ outbox = Table(
     Column("created_at", Instant, nullable=False),
     Column("finalized_at", Instant),
     Column("stock_awaited_since", Instant),  # start of its tries in a row that found no stock
+    Column("settled_no", Id),  # the newest run when it last changed its state: later ones show what it did
     UniqueConstraint("operation", "api_key", name="uq_outbox_operation"),
     CheckConstraint(
         "state in ('held', 'ready', 'sending', 'unknown', 'done', 'dead', 'superseded', 'discarded')", name="state"
@@ -420,19 +431,28 @@ pushed_rows = Table(
 echoes = Table(
     "echoes",
     metadata,
-    # one expectation per stock patch: the movement that the patch itself makes
-    Column("outbox_id", Id, ForeignKey("outbox.id"), primary_key=True),
+    # one expectation per attempt of a stock patch: the movement that the attempt itself makes. Ids follow time.
+    Column("id", Id, primary_key=True),
+    Column("outbox_id", Id, ForeignKey("outbox.id"), nullable=False),
+    Column("n", Integer, nullable=False),  # the attempt
     Column("external_id", Text, nullable=False),
     Column("new_stock", Fixed, nullable=False),
-    Column("new_cost", Fixed, nullable=False),
-    Column("base_quantity", Fixed),  # proved stock when it was sent; null: none was
-    Column("believed_quantity", Fixed),  # believed stock when it was sent, proved or not; null: unknown
-    Column("window_from", Instant),  # bounds of the attempts by the vendor's clock
-    Column("window_to", Instant),
+    Column("new_cost", Fixed, nullable=False),  # wanted
+    Column("sent_cost", Fixed, nullable=False),  # with the attempt's mark
+    Column("believed_quantity", Fixed),  # believed stock when it was sent; null: unknown
+    Column("claimed_seq", Id, nullable=False),  # the ledger's number at its claim: what has a higher one was seen later
+    Column("read_after", Id),  # the last run's id when the call had ended; null: it has not, or nobody saw it
+    Column("follow_stock", Fixed),  # what a follow-up patch sets, while it is in question
     Column("movement_id", Text),  # the echo, once found
     Column("line_n", Integer),
-    Column("outcome", Text),  # found, none, several; null: open
+    Column("quantity", Fixed),  # what it moved
+    Column("drift", Fixed),  # by how much the real stock was above the believed one
+    # found; none: changed nothing; asking: a follow-up is to tell; no_movement: it had to make one;
+    # absent: without an effect; several: a person is to say; null: open
+    Column("outcome", Text),
     Column("closed_at", Instant),
+    UniqueConstraint("outbox_id", "n", name="uq_echoes_attempt"),
+    Index("ix_echoes_item", "external_id", "id"),
     Index(
         "ix_echoes_open",
         "external_id",
@@ -583,6 +603,7 @@ learned = Table(
     Column("evidence", Text, nullable=False),  # the row or answer that showed it
     Column("seen_at", Instant, nullable=False),
     Column("set_by", Text),  # the person whose word it is; null: learnt
+    Column("contrary", Text, nullable=False, server_default="{}"),  # JSON: the rows that have said otherwise since
     PrimaryKeyConstraint("system", "fact", name="pk_learned"),
 )
 
@@ -594,6 +615,7 @@ pauses = Table(
     Column("fingerprint", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("since", Instant, nullable=False),
+    Column("tried_at", Instant),  # when they were last refused
 )
 
 __all__ = [

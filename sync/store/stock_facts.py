@@ -22,11 +22,12 @@ from sync.domain.outbox import (
     POST_RECEIPT,
 )
 from sync.domain.policy import Policy
-from sync.domain.stock import OPEN, ItemFacts, Ledger, PatchRow, Target
+from sync.domain.stock import OPEN, ItemFacts, Kept, Ledger, PatchRow, Question, Target
 from sync.store.coverage import ISSUANCES, RECEIPTS
-from sync.store.exceptions import open_exceptions
+from sync.store.exceptions import blocking, open_exceptions
 from sync.store.facts import RECONCILED_SEQ, fact
 from sync.store.item_states import Belief, beliefs
+from sync.store.learned import learned
 from sync.store.retention import PRUNED_ON
 from sync.store.schema import (
     coverage,
@@ -81,7 +82,9 @@ def item_facts(conn: Connection, external_ids: Iterable[str], *, policy: Policy)
     pushes, last_push = _open_pushes(conn, chunk), _last_pushes(conn, chunk)
     unreconciled, parked_ = _unreconciled(conn, chunk), _parked(conn, chunk)
     off, undecided = _unmatched_where_off(conn, chunk, policy), _undecided(conn, ids)
-    doubtful, waiting = _doubtful(conn), _open_echoes(conn, ids)
+    doubtful, waiting, questions = _doubtful(conn), _open_echoes(conn, ids), _questions(conn, ids)
+    blockers = blocking(conn, ids)
+    kept, contradicted = kept_by(conn), learned(conn, MPS_SYSTEM, "cost_is") not in (None, policy.cost_is)
     products, patches, nameless = _products(conn, ids), _patches(conn, ids), _nameless(conn, ids)
     return {
         item: _facts(
@@ -98,6 +101,10 @@ def item_facts(conn: Connection, external_ids: Iterable[str], *, policy: Policy)
             undecided=item in undecided,
             doubtful=item in doubtful,
             echo_open=item in waiting,
+            question=questions.get(item),
+            blocker=blockers[item].detail if item in blockers else None,
+            kept=kept,
+            cost_contradicted=contradicted,
             nameless=item in nameless,
             patch=patches.get(item),
         )
@@ -120,6 +127,7 @@ def _facts(
         read_quantity=state.mpw_quantity if state is not None else None,
         read_unit_cost=state.mpw_unit_cost if state is not None else None,
         lines_after_base=belief.lines_after_base > 0,
+        unfit=state.unfit_patches if state is not None else 0,
         only_created=belief.last_position is None and target is not None and not target.mapped,
         **others,
     )
@@ -346,7 +354,7 @@ def _unmatched_where_off(conn: Connection, chunk: _Chunk, policy: Policy) -> dic
     entries, other = ledger_entries, ledger_entries.alias("other")
     same = (other.c.api_key == entries.c.api_key, other.c.kind == entries.c.kind)
     fresh = or_(
-        entries.c.occurred_at >= policy.push_from,
+        entries.c.occurred_at >= policy.push_from_there,
         and_(entries.c.occurred_at.is_(None), entries.c.occurred_on >= policy.day(policy.push_from)),
     )
     query = (
@@ -390,6 +398,30 @@ def _doubtful(conn: Connection) -> set[str]:
 def _open_echoes(conn: Connection, ids: list[str]) -> set[str]:
     query = select(echoes.c.external_id).where(echoes.c.external_id.in_(ids), echoes.c.closed_at.is_(None))
     return set(conn.execute(query).scalars())
+
+
+def _questions(conn: Connection, ids: list[str]) -> dict[str, Question]:
+    """Return each item's newest patch in question."""
+    query = select(echoes).where(echoes.c.external_id.in_(ids), echoes.c.outcome == "asking").order_by(echoes.c.id)
+    return {
+        row.external_id: Question(row.id, row.new_stock if row.follow_stock is None else row.follow_stock, row.new_cost)
+        for row in conn.execute(query)
+    }
+
+
+def kept_by(conn: Connection) -> Kept:
+    """Return what has been learnt of how MPservices keeps stocks and costs."""
+
+    def number(fact_: str) -> int | None:
+        value = learned(conn, MPS_SYSTEM, fact_)
+        return None if value is None else int(value)
+
+    return Kept(
+        stock_decimals=number("stock_decimals"),
+        stock_cut=learned(conn, MPS_SYSTEM, "stock_cut") == "cut",
+        cost_decimals=number("cost_decimals"),
+        cost_cut=learned(conn, MPS_SYSTEM, "cost_cut") == "cut",
+    )
 
 
 def _products(conn: Connection, ids: list[str]) -> dict[str, list[str]]:

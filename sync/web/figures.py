@@ -69,7 +69,7 @@ def lags(conn: Connection, app: App, now: datetime) -> dict[str, tuple[float, bo
     for source in sources_of(app):
         row = known.get(source)
         read = row.last_read_at if row is not None and row.last_read_at is not None else since
-        found[source] = (max((now - read).total_seconds(), 0.0), row is not None and row.error is not None)
+        found[source] = (abs((now - read).total_seconds()), row is not None and row.error is not None)
     return found
 
 

@@ -17,6 +17,7 @@ from sync.app import App
 from sync.clients.http import RequestSeen
 from sync.store.coverage import MOVEMENTS
 from sync.store.facts import heartbeat_age
+from sync.store.learned import reach_of
 from sync.web import figures
 from sync.web.sources import systems_of
 
@@ -102,12 +103,16 @@ def _process(conn: Connection, app: App, now: datetime) -> Iterator[Metric]:
     yield _gauge("mpsync_leader", "1 while this process leads: polls, reconciles and verifies.", leads)
     age = heartbeat_age(conn, now)
     if age is not None:
-        yield _gauge("mpsync_heartbeat_age_seconds", "Since a daemon on this database last said that it works.", age)
+        yield _gauge(
+            "mpsync_heartbeat_age_seconds", "Since a daemon on this database last said that it works.", abs(age)
+        )
 
 
 def _runs(conn: Connection) -> Iterator[Metric]:
     ran, seen = figures.run_counts(conn)
-    total = CounterMetricFamily("mpsync_runs", "Runs of flows by outcome: ok, failed.", labels=["flow", "outcome"])
+    total = CounterMetricFamily(
+        "mpsync_runs", "Runs of flows by outcome: ok, failed, dropped.", labels=["flow", "outcome"]
+    )
     for labels, number in sorted(ran.items()):
         total.add_metric(labels, number)
     yield total
@@ -128,8 +133,8 @@ def _sources(conn: Connection, app: App, now: datetime) -> Iterator[Metric]:
     failing = {source: float(fails) for source, (_, fails) in known.items()}
     yield _gauges("mpsync_source_failing", "1 while the last reading of a source failed.", "source", failing)
     if MOVEMENTS in known:
-        window = app.policy.window.total_seconds()
-        yield _gauge("mpsync_feed_window_seconds", "How far back MPservices' feeds reach, as set.", window)
+        window = reach_of(conn, app.policy).total_seconds()
+        yield _gauge("mpsync_feed_window_seconds", "How far back MPservices' feeds reach, as set or learnt.", window)
     if app.settings.mpw_on:
         ages = figures.coverage_ages(conn, app.policy, now)
         help_ = "Since the end of the last day up to which all days since the start date are complete."

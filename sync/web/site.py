@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sync.app import App
 from sync.clients.http import RequestSeen
 from sync.errors import SchemaOutdatedError
-from sync.store.migrate import state_of
+from sync.store.migrate import LOST, state_of
 from sync.web.event import event_page
 from sync.web.metrics import CONTENT_TYPE, Metrics
 from sync.web.page import plain_page
@@ -120,6 +120,8 @@ class Site:
             return _json(503, {"status": "the database does not answer"})
         except SchemaOutdatedError as error:
             return _json(503, {"status": error.message})
+        if schema.lost:
+            return _json(503, {"status": LOST, "hint": "run `mpsync db upgrade`"})
         if not schema.up_to_date:
             return _json(503, {"status": f"the schema is {schema.current}, this program wants {schema.head}"})
         return _json(200, {"status": "ready"})

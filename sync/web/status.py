@@ -116,7 +116,8 @@ def _days(conn: Connection, today: date) -> dict[str, dict[date, Record]]:
 
 
 def _reasons(status: Status) -> list[str]:
-    silent = status.heartbeat_age is None or status.heartbeat_age > FRESH_HEARTBEAT_SECONDS
+    # One that lies in the future was written by a clock that was ahead: whether a daemon works, it does not tell.
+    silent = status.heartbeat_age is None or abs(status.heartbeat_age) > FRESH_HEARTBEAT_SECONDS
     return [*(["no daemon is at work: start `mpsync run`, or look at its log"] if silent else []), *status.reasons]
 
 

@@ -17,6 +17,7 @@ from sync.sandbox.server import Sandbox
 from sync.settings import load_settings
 from sync.store.engine import Store
 from sync.store.facts import HEARTBEAT_AT, set_fact
+from sync.store.learned import learn
 from sync.store.migrate import upgrade
 from sync.store.pauses import pause_system
 from tests.clocks import FakeClock
@@ -289,3 +290,41 @@ def test_a_vendor_whose_page_is_no_api_is_wrong(
         sandbox.faults.clear()
 
     assert [check for check, _ in wrong(findings)] == ["MPservices"]
+
+
+def learnt(findings: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {" ".join(one["what"].split()[:2]).rstrip(":"): one for one in findings if one["check"] == "learnt"}
+
+
+def test_what_was_learnt_stands_beside_what_is_assumed_and_is_marked_where_it_differs(
+    environment: dict[str, str], clock: FakeClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(environment["DATABASE_URL"])
+    with store.write() as conn:
+        for system, fact, value in (
+            ("mpw", "page_honoured", "no"),
+            ("mpw", "marker_survives", "yes"),
+            ("mpw", "description_max", "255"),
+            ("mpw", "exists_words", "is taken"),
+            ("mpw", "clock_skew_seconds", "30"),
+            ("mpservices", "clock_skew_seconds", "-3600"),
+            ("mpservices", "window_hours", "24"),
+        ):
+            learn(conn, system, fact, value, evidence="a certain row", now=clock.now())
+    store.close()
+
+    code, findings = examined(capsys)
+
+    found = learnt(findings)
+    assert code == 0
+    assert {name for name, one in found.items() if one["level"] == "note"} == {
+        "mpw page_honoured",
+        "mpw description_max",
+        "mpservices clock_skew_seconds",
+        "mpservices window_hours",
+    }
+    assert all("a certain row" in one["what"] for name, one in found.items() if name != "not known")
+    assert "differs from what is assumed: what MPSERVICES_WINDOW_HOURS says" in found["mpservices window_hours"]["what"]
+    assert "--system mpservices" in found["mpservices clock_skew_seconds"]["do"]
+    assert "cost_decimals" in found["not known"]["what"]
+    assert "page_honoured" not in found["not known"]["what"]

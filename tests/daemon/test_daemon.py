@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import sync.daemon
-from sync.app import App, open_app
-from sync.daemon import HUNG_SECONDS, Daemon
+from sync.app import App, open_app, policy_of
+from sync.daemon import HUNG_SECONDS, Daemon, hung_after
+from sync.errors import AuthError, LeaseHeldError
 from sync.flows.context import Context
 from sync.flows.cycle import CycleReport
 from sync.settings import load_settings
+from sync.store.outbox_work import call_time_max
 from tests.clocks import FakeClock
 
 
@@ -72,3 +74,54 @@ def test_who_takes_over_polls_at_once_and_not_only_after_the_interval(app: App) 
     finally:
         scheduler.shutdown(wait=False)
         daemon._leadership.release()
+
+
+def test_a_refused_second_daemon_lifts_no_pause_of_the_first(
+    sqlite_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/")
+    settings = {"DATABASE_URL": sqlite_url, "MPW_EMAIL": "u@example.com", "MPW_PASSWORD": "old"}
+    with (
+        open_app(load_settings(settings, None), clock=clock) as first,
+        open_app(load_settings(settings | {"MPW_PASSWORD": "new"}, None), clock=clock) as second,
+    ):
+        leader = Daemon(first)
+        assert leader._leadership.take()
+        leader._context.pause("mpw", AuthError("Unauthorized"))
+
+        with pytest.raises(LeaseHeldError):
+            Daemon(second).run()
+
+        assert leader._context.paused("mpw") == "Unauthorized"
+        leader._leadership.release()
+        successor = Daemon(second)
+        successor._lead()
+        assert leader._context.paused("mpw") is None
+        successor._leadership.release()
+
+
+@pytest.mark.parametrize(("timeout", "seconds"), [(30, 300), (60, 300), (75, 360), (0, 4 * 3600 + 60)])
+def test_what_counts_as_hung_is_longer_than_the_longest_call(timeout: int, seconds: float) -> None:
+    settings = load_settings({"SYNC_REQUEST_TIMEOUT_SECONDS": str(timeout)}, None)
+    policy = policy_of(settings, first_run_at=datetime(2024, 3, 1, tzinfo=UTC))
+
+    assert hung_after(policy.request_timeout) == seconds
+    assert hung_after(policy.request_timeout) > call_time_max(policy.request_timeout).total_seconds()
+
+
+def test_jobs_that_a_clock_that_was_ahead_planned_run_when_it_is_set_back(app: App) -> None:
+    daemon = Daemon(app)
+    scheduler = daemon._scheduler = daemon._made_scheduler()
+    scheduler.start(paused=True)
+    try:
+        soon = {job.id: job.next_run_time for job in scheduler.get_jobs()}
+        scheduler.modify_job("lead", next_run_time=datetime.now(UTC) + timedelta(days=10))
+
+        daemon._bring_jobs_forward()
+
+        now = datetime.now(UTC)
+        assert scheduler.get_job("lead").next_run_time <= now
+        others = {job.id: job.next_run_time for job in scheduler.get_jobs() if job.id != "lead"}
+        assert others == {name: at for name, at in soon.items() if name != "lead"}
+    finally:
+        scheduler.shutdown(wait=False)

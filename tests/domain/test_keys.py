@@ -75,3 +75,16 @@ def test_a_split_issuance_has_children_named_after_it() -> None:
     assert is_child_key("mps-1-1_s2")
     for key in ("mps-1-1", "_s2", "a_s", "a_s0", "a_s2b"):
         assert not is_child_key(key)
+
+
+def test_a_description_that_is_too_long_is_cut_before_the_marker_never_in_it() -> None:
+    said = with_marker("Oil filter for the loader", "erp-1", longest=24)
+
+    assert said == "Oil filter [erp-1]"
+    assert len(said.replace("erp-1", "erp-1_s100")) <= 24
+    assert with_marker("Oil filter", "erp-1", longest=5) == "[erp-1]"
+    assert with_marker("Oil filter [erp-1]", "erp-1", longest=100) == "Oil filter [erp-1]"
+
+
+def test_a_description_without_a_limit_is_kept_whole() -> None:
+    assert with_marker("x" * 5000, "erp-1") == "x" * 5000 + " [erp-1]"

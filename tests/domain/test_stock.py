@@ -122,7 +122,7 @@ def test_a_part_that_one_warehouse_does_not_know_is_never_told() -> None:
 @pytest.mark.parametrize(
     ("ledger", "unit_cost", "cost"),
     [
-        (Ledger(Decimal(15), Decimal(100), Decimal(7)), "8", "6.666667"),
+        (Ledger(Decimal(15), Decimal(100), Decimal(7)), "8", "6.66666"),
         (Ledger(Decimal(14), Decimal(100), Decimal(7)), "8", "8"),
         (Ledger(Decimal(14), Decimal(100), Decimal(7)), "0", "7"),
         (Ledger(Decimal(14), Decimal(100), Decimal(7)), None, "7"),

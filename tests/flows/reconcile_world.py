@@ -16,6 +16,7 @@ from sync.clients.mpservices.wire import read_movements
 from sync.clients.mpw.client import MpwClient
 from sync.domain.inbox import ErpDocument
 from sync.domain.items import ItemMapping
+from sync.domain.learned import FACTS
 from sync.domain.ledger import new_entry
 from sync.domain.policy import ROUTES, Policy
 from sync.flows.context import Context
@@ -25,6 +26,7 @@ from sync.flows.reconcile import reconcile_once
 from sync.store.engine import Store
 from sync.store.exceptions import open_exceptions
 from sync.store.items import import_items
+from sync.store.learned import learn, set_learned
 from sync.store.ledger import append_entries
 from sync.store.outbox import Push, push_of
 from sync.store.runs import Counts
@@ -185,6 +187,16 @@ class World:
         """Take in the inbox, then derive."""
         inbox_once(self.ctx)
         return reconcile_once(self.ctx)
+
+    def learn(self, fact: str, value: str) -> None:
+        """Ordinary work has shown what MPW does."""
+        with self.store.write() as conn:
+            learn(conn, "mpw", fact, value, evidence="a row", now=self.clock.now())
+
+    def set_learned(self, fact: str, value: str) -> None:
+        """A person says what MPW does."""
+        with self.store.write() as conn:
+            set_learned(conn, FACTS["mpw", fact], value, why="seen", by="ann", now=self.clock.now())
 
     def pushes(self) -> list[Push]:
         """Return the outbox."""

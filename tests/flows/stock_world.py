@@ -14,11 +14,13 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import parse_qsl
 
 from sqlalchemy import delete, select, text
 
 from sync.clients.mpservices.client import MpservicesClient
 from sync.clients.mpw.client import MpwClient
+from sync.domain.marks import without_mark
 from sync.domain.money import plain
 from sync.domain.outbox import PATCH_STOCK, POST_ISSUANCE, POST_RECEIPT, NewPush, rank_of
 from sync.domain.policy import ROUTES, Policy
@@ -158,10 +160,13 @@ class StockWorld:
         return self.sandbox.mpw.stock(part, MAIN), self.sandbox.mpservices.stock(part)
 
     def patches(self) -> list[dict[str, str]]:
-        """Return the bodies of the patches that reached MPservices."""
-        from urllib.parse import parse_qsl
+        """Return the bodies of the patches that reached MPservices, their costs without the mark."""
+        bodies = [dict(parse_qsl(seen.body)) for seen in self.sandbox.requests.of(PATCHES)]
+        return [body | {"new_cost": plain(without_mark(Decimal(body["new_cost"])))} for body in bodies]
 
-        return [dict(parse_qsl(seen.body)) for seen in self.sandbox.requests.of(PATCHES)]
+    def cost(self, part: str = PART) -> Decimal:
+        """Return what a product costs in MPservices, without the mark."""
+        return without_mark(self.sandbox.mpservices.product(part).cost)
 
     def writes(self) -> list[str]:
         """Return the endpoints of all writes so far."""
@@ -181,7 +186,7 @@ class StockWorld:
     def echoes(self) -> list[Any]:
         """Return the expectations."""
         with self.store.read() as conn:
-            return list(conn.execute(select(echoes).order_by(echoes.c.outbox_id)))
+            return list(conn.execute(select(echoes).order_by(echoes.c.id)))
 
     def lines(self, part: str = PART) -> list[Any]:
         """Return an item's lines in the feed's order."""

@@ -64,7 +64,7 @@ def _fill(world: PollWorld) -> None:
 def _contents(store: Store) -> dict[str, list[Any]]:
     """Return what the tables hold, without ids and instants."""
     aside = {"id", "run_id", "entry_id", "recorded_at", "first_seen_at", "last_seen_at", "last_read_at"}
-    aside |= {"fetch_began_at", "seen_at"}
+    aside |= {"fetch_began_at", "seen_at", "began_no", "read_no"}
     found: dict[str, list[Any]] = {}
     with store.read() as conn:
         for table in (documents, ledger_entries, coverage, quarantine):

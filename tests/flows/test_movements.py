@@ -9,9 +9,11 @@ import pytest
 from sqlalchemy import insert
 
 from sync.clients.mpservices.wire import Movement, read_movements
+from sync.domain.learned import FACTS
 from sync.flows.movements import ingest_movements, poll_movements_once
 from sync.store.coverage import MOVEMENTS, caught_up, close_gap, open_gaps
 from sync.store.engine import Store
+from sync.store.learned import learned, set_learned
 from sync.store.runs import Counts
 from sync.store.schema import echoes
 from tests.clocks import FakeClock
@@ -279,7 +281,11 @@ def test_a_young_movement_that_the_answer_lacks_shows_that_the_feed_reaches_less
 
     _feed(world)
 
-    assert [(row.kind, row.subject) for row in world.exceptions()] == [("short_window", MOVEMENTS)]
+    gap, short = world.exceptions()
+    assert (gap.kind, (short.kind, short.subject)) == ("gap", ("short_window", MOVEMENTS))
+    with world.store.read() as conn:
+        (found,) = open_gaps(conn, MOVEMENTS)  # whatever came in these five hours may have gone, too
+    assert (found.gap_from, found.gap_to) == (NOON, NOON + timedelta(hours=5))
     assert len(world.entries()) == 1
 
 
@@ -388,3 +394,74 @@ def test_imported_movements_are_not_missed_in_the_feed(world: PollWorld) -> None
     _feed(world)
 
     assert world.exceptions() == []
+
+
+# --- what the window is, as its readings show ---------------------------------------------
+
+
+def _known(world: PollWorld, fact: str) -> str | None:
+    with world.store.read() as conn:
+        return learned(conn, "mpservices", fact)
+
+
+def _days(world: PollWorld, days: float, *, hours: float) -> None:
+    """Poll every half hour a feed with a movement every hour that shows the last `hours`."""
+    begins = world.clock.now()
+    made: dict[str, datetime] = {}
+    while world.clock.now() < begins + timedelta(days=days):
+        now = world.clock.now()
+        if (now - begins) % timedelta(hours=1) == timedelta(0):
+            made[f"m{len(made)}"] = now
+        shown = [movement(id_, created_at=at) for id_, at in made.items() if at > now - timedelta(hours=hours)]
+        _feed(world, *shown)
+        world.clock.advance(minutes=30)
+
+
+def test_a_window_shorter_than_set_is_learnt_with_the_row_that_shows_it_and_decides_what_is_a_gap(
+    world: PollWorld,
+) -> None:
+    _days(world, 1.3, hours=20)
+    hours = float(_known(world, "window_hours") or "nan")
+    last_read = world.clock.now() - timedelta(minutes=30)
+
+    world.clock.advance(hours=25)
+    _feed(world, movement("after", created_at=world.clock.now()))
+
+    assert 18.5 <= hours <= 20
+    with world.store.read() as conn:
+        [found] = open_gaps(conn, MOVEMENTS)
+    assert found.gap_from == last_read
+    assert found.gap_to == world.clock.now() - timedelta(hours=hours)
+
+
+def test_once_the_reach_is_known_rows_beyond_it_are_no_short_window(world: PollWorld) -> None:
+    _days(world, 1.5, hours=20)
+
+    assert [row for row in world.exceptions() if row.kind == "short_window" and row.resolved_at is None] == []
+
+
+def test_a_row_of_the_last_reading_that_is_shown_again_is_no_gap_however_long_the_silence(world: PollWorld) -> None:
+    world.set_policy(window=timedelta(hours=24))
+    row = movement(ID, created_at=NOON - timedelta(hours=1))
+    _feed(world, row)
+    world.clock.advance(hours=30)
+
+    _feed(world, row)
+
+    with world.store.read() as conn:
+        assert open_gaps(conn, MOVEMENTS) == []
+
+
+def test_a_person_s_word_on_the_reach_decides(world: PollWorld) -> None:
+    _feed(world)
+    with world.store.write() as conn:
+        fact = FACTS["mpservices", "window_hours"]
+        set_learned(conn, fact, "10", why="their support said so", by="ann", now=world.clock.now())
+    world.clock.advance(hours=11)
+
+    _feed(world)
+
+    with world.store.read() as conn:
+        [found] = open_gaps(conn, MOVEMENTS)
+        assert not caught_up(conn, world.ctx.policy, world.clock.now() + timedelta(hours=10.5))
+    assert found.gap_to == world.clock.now() - timedelta(hours=10)

@@ -5,12 +5,21 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
+from sqlalchemy import text
 
 from sync.clients.mpw.wire import Page
 from sync.clients.rows import Parsed
+from sync.domain.learned import FACTS
+from sync.domain.policy import Policy
 from sync.errors import MalformedResponseError
 from sync.flows import pages
+from sync.flows.context import Context
 from sync.flows.pages import PAGES_MAX, Pager
+from sync.flows.paging import Paging
+from sync.store.engine import Store
+from sync.store.exceptions import open_exceptions
+from sync.store.learned import set_learned
+from tests.clocks import FakeClock
 
 FIRST, LAST = date(2024, 3, 1), date(2024, 3, 4)
 
@@ -64,3 +73,60 @@ def test_pages_with_more_rows_than_can_be_end_before_the_last(monkeypatch: pytes
         Pager(answers, str).read(FIRST, LAST)
 
     assert [number for _, _, number in answers.asked] == [1, 2, 3, 4, 5]
+
+
+# --- what one pass learns, the next knows -------------------------------------------------
+
+
+@pytest.fixture
+def paging(store: Store, clock: FakeClock) -> Paging:
+    return Paging(Context(store=store, clock=clock, policy=Policy()), "purchase orders")
+
+
+def _value(paging: Paging) -> tuple[str, str] | None:
+    with paging.ctx.read() as conn:
+        row = conn.execute(text("select value, evidence from v_learned where fact = 'page_honoured'")).first()
+    return None if row is None else (row.value, row.evidence)
+
+
+def test_that_pages_come_is_learnt_with_the_answer_that_shows_it(paging: Paging) -> None:
+    Pager(Answers(per_day=5, size=3), str, paging).read(FIRST, LAST)
+
+    assert _value(paging) == (
+        "yes",
+        "all pages of the purchase orders from 2024-03-01 to 2024-03-04, which have 7 pages, are different",
+    )
+
+
+def test_a_page_that_never_comes_is_asked_for_once_and_not_by_any_later_pass(paging: Paging) -> None:
+    first, second = Answers(per_day=2, size=3, works=False), Answers(per_day=2, size=3, works=False)
+
+    Pager(first, str, paging).read(FIRST, LAST)
+    read = Pager(second, str, paging).read(FIRST, LAST)
+
+    assert sum(number > 1 for _, _, number in first.asked) == 1
+    assert [number for _, _, number in second.asked if number > 1] == []
+    assert len(set(read.rows)) == len(read.rows) == 8
+    assert (_value(paging) or ("",))[0] == "no"
+
+
+def test_a_day_that_does_not_fit_is_asked_for_page_by_page_before_it_is_given_up(paging: Paging) -> None:
+    Pager(Answers(per_day=2, size=3, works=False), str, paging).read(FIRST, LAST)
+    better = Answers(per_day=4, size=3)
+
+    read = Pager(better, str, paging).read(FIRST, FIRST)
+
+    assert len(read.rows) == 4
+    assert (_value(paging) or ("",))[0] == "no"  # one answer does not turn it over
+    with paging.ctx.read() as conn:
+        assert [row.subject for row in open_exceptions(conn, kind="learned_contradicted")] == ["mpw page_honoured"]
+
+
+def test_what_a_person_set_decides_whether_pages_are_asked_for(paging: Paging) -> None:
+    with paging.ctx.store.write() as conn:
+        set_learned(conn, FACTS["mpw", "page_honoured"], "no", why="x", by="ann", now=paging.ctx.clock.now())
+    answers = Answers(per_day=2, size=3)
+
+    Pager(answers, str, paging).read(FIRST, LAST)
+
+    assert {number for _, _, number in answers.asked} == {1}

@@ -63,6 +63,30 @@ def test_without_the_marker_the_description_is_the_reference_alone(world: World)
     assert fields(world.push())["description"] == "Folio-198"
 
 
+def test_a_push_that_was_never_sent_follows_the_marker_s_setting(world: World) -> None:
+    world.move("Outbound", ("P-1", "2", "25"))
+    world.reconcile()
+
+    world.rules(description_marker=False)
+    world.reconcile()
+    without = fields(world.push())["description"]
+    world.rules(description_marker=True)
+    world.reconcile()
+
+    assert without == "Folio-198"
+    assert fields(world.push())["description"] == "Folio-198 [mps-m1-1]"
+
+
+def test_a_description_is_cut_so_that_its_marker_survives_where_mpw_keeps_little(world: World) -> None:
+    world.erp("issuance", "erp-1", ISSUANCE | {"description": "Filter for the loader in the north yard"})
+    world.reconcile()
+    world.learn("description_max", "30")
+
+    world.reconcile()
+
+    assert fields(world.push())["description"] == "Filter for the lo [erp-1]"
+
+
 def test_a_second_pass_derives_nothing_and_leaves_no_run(world: World) -> None:
     world.move("Inbound", ("P-1", "2", "25"))
     world.reconcile()
@@ -497,6 +521,30 @@ def test_a_fractional_issuance_waits_for_the_flag_and_is_never_rounded(world: Wo
     assert before == ([], [("fractional_issuance", "issuance mps-m1-1")])
     assert fields(world.push())["quantity"] == Decimal("1.5")
     assert world.told() == []
+
+
+def test_a_fraction_waits_once_mpw_has_refused_one_whatever_the_setting(world: World) -> None:
+    world.rules(fractional_issuances=True)
+    world.learn("fractions_taken", "no")
+    world.move("Outbound", ("P-1", "1.5", "1"))
+
+    world.reconcile()
+    before = (world.pushes(), world.told())
+    world.set_learned("fractions_taken", "yes")
+    world.reconcile()
+
+    assert before == ([], [("fractional_issuance", "issuance mps-m1-1")])
+    assert fields(world.push())["quantity"] == Decimal("1.5")
+    assert world.told() == []
+
+
+def test_that_mpw_takes_fractions_sends_none_where_the_setting_says_no(world: World) -> None:
+    world.learn("fractions_taken", "yes")
+    world.move("Outbound", ("P-1", "1.5", "1"))
+
+    world.reconcile()
+
+    assert (world.pushes(), world.told()) == ([], [("fractional_issuance", "issuance mps-m1-1")])
 
 
 def test_a_factor_that_makes_it_whole_is_no_fraction(world: World) -> None:

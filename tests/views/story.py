@@ -204,6 +204,17 @@ def tell(conn: Connection) -> None:
     )
     add(
         conn,
+        schema.learned,
+        {
+            "system": "mpw",
+            "fact": "page_honoured",
+            "value": "no",
+            "evidence": "the second page of the orders of 2024-03-01 to 2024-03-31 was the first again",
+            "seen_at": NOON,
+        },
+    )
+    add(
+        conn,
         schema.runs,
         {"flow": "poll", "started_at": NOON, "ended_at": NOON, "outcome": "ok", "seen": 12, "added": 12},
         {"flow": "push", "started_at": NOON, "ended_at": NOON, "outcome": "failed", "error": "MPW is paused"},

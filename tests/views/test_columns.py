@@ -25,6 +25,7 @@ PROMISED = {
     "approval",
     "v_work_orders": "system, number, title, status, scheduled_on, completed_on, parts_cost, total_cost, last_read_at",
     "v_inbox": "id, document_type, api_key, state, error, payload, received_at, decided_at",
+    "v_learned": "system, fact, value, evidence, seen_at, set_by",
     "v_runs": "id, flow, started_at, ended_at, outcome, seen, added, changed, voided, unchanged, quarantined, error",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from urllib.parse import urlencode
 
@@ -62,6 +63,15 @@ class MpservicesClient:
         self._work_orders_path = self._path(work_orders_path, "MPSERVICES_WORK_ORDERS_PATH")
         self._create_product_path = self._path(create_product_path, "MPSERVICES_CREATE_PRODUCT_PATH")
         self.fingerprint = fingerprint(self._http.base_url, self._token)
+
+    @property
+    def tells_time(self) -> bool:
+        """Whether the vendor says in its answers what time it is, as far as is known."""
+        return self._http.tells_time
+
+    def clock_ahead(self) -> timedelta | None:
+        """Return how far the vendor's clock is ahead of ours at this moment; None where it has not told its time."""
+        return self._http.clock_ahead()
 
     def close(self) -> None:
         """Close the idle connections."""

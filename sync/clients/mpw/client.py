@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Literal
 
 import httpx
@@ -71,6 +71,15 @@ class MpwClient:
         )
         self.fingerprint = fingerprint(self._http.base_url, email, password)
         self._session = Session(self._http, email=email, password=password, clock=clock)
+
+    @property
+    def tells_time(self) -> bool:
+        """Whether the vendor says in its answers what time it is, as far as is known."""
+        return self._http.tells_time
+
+    def clock_ahead(self) -> timedelta | None:
+        """Return how far the vendor's clock is ahead of ours at this moment; None where it has not told its time."""
+        return self._http.clock_ahead()
 
     def close(self) -> None:
         """Close the idle connections."""

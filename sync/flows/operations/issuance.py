@@ -29,12 +29,13 @@ from sync.domain.outbox import (
     absence_counts_at,
 )
 from sync.domain.policy import Policy
-from sync.domain.refusals import maximum_in, says_exists, says_short
+from sync.domain.refusals import maximum_in
 from sync.errors import InvariantError, RejectedError, RemoteError
 from sync.flows.context import MPW, Context
 from sync.flows.operations.base import AlreadyDone, GiveUp, Go, Operation, Preparation
 from sync.flows.operations.frozen import fields_of, frozen, number, text
 from sync.flows.operations.issuance_day import DaySeen, Wanted, judged, look, parts_there
+from sync.flows.operations.issuance_learnt import Refusal, learn_fraction, shows_markers
 from sync.flows.operations.ours import claim_rows, ids_in, mpw
 from sync.store.issuance_parts import Part, finish_part, oldest_remaining, parts, plan_part
 from sync.store.outbox import DENIED_TRIES, Push, attempts_of
@@ -118,6 +119,8 @@ class PostIssuance(Operation):
             return found
         sure_at = absence_counts_at(row.last_sent_at or row.created_at, ctx.policy.late_arrival)
         if ctx.clock.now() >= sure_at:
+            if not shows_markers(ctx):
+                return Absent("its day shows no key of ours: sent again under its key, MPW says whether that exists")
             return Absent(f"its day does not have {part.api_key}")
         return Later(sure_at, "not there yet; a late call may still land")
 
@@ -209,6 +212,7 @@ def _accepted(ctx: Context, row: Push, part: Part, wanted: Wanted, written: Writ
     quantities = [value for answered in written.rows if (value := answered.get("quantity")) is not None]
     if len(quantities) == len(written.rows):
         total = sum((fixed(value) for value in quantities), Decimal(0))
+        learn_fraction(ctx, wanted, total, ids)
         if total != wanted.quantity:
             return Conflict(
                 f"MPW answered {plain(total)} issued (id {', '.join(ids)}), not {plain(wanted.quantity)} as sent",
@@ -223,8 +227,9 @@ def _accepted(ctx: Context, row: Push, part: Part, wanted: Wanted, written: Writ
 
 def _explained(ctx: Context, row: Push, part: Part, wanted: Wanted, error: RejectedError) -> Outcome:
     """Find out what a refusal means: it is there already, it is too much, or it is wrong."""
-    exists = says_exists(error.message, error.status)
-    short = not exists and says_short(error.message)
+    refusal = Refusal(ctx, row.api_key, part, wanted, error)
+    exists = refusal.says_exists()
+    short = not exists and refusal.says_short()
     ambiguous = _was_ambiguous(ctx, row, part)
     if not short or ambiguous:
         try:
@@ -238,17 +243,21 @@ def _explained(ctx: Context, row: Push, part: Part, wanted: Wanted, error: Rejec
             )
         found = judged(seen, wanted)
         if isinstance(found, Delivered):
+            if not short:
+                refusal.meant_exists(found.evidence)
             return _progress(ctx, row, part, found)
         if found is not None:
             return found
         if exists:
-            marked = not _is_unmarked(row)
+            marked = not _is_unmarked(ctx, row)
             stands = _exists_unmarked(part, wanted, seen, error, marked=marked, ambiguous=ambiguous)
             return _progress(ctx, row, part, stands) if isinstance(stands, Delivered) else stands
-        if ambiguous and _is_unmarked(row) and seen.unclaimed_twins:
+        if ambiguous and _is_unmarked(ctx, row) and seen.unclaimed_twins:
             return _perhaps_ours(part, error, seen, short=short)
     if short:
+        refusal.named_the_maximum()
         return _too_much(ctx, row, part, wanted, error)
+    refusal.was_neither()
     return Refused(error.message, hint=error.hint, **_told(part, error))
 
 
@@ -328,5 +337,6 @@ def _was_ambiguous(ctx: Context, row: Push, part: Part) -> bool:
     return any(one.outcome == "unknown" and one.sent_key == part.api_key and one.n > denied for one in tries)
 
 
-def _is_unmarked(row: Push) -> bool:
-    return f"[{row.api_key}]" not in text(fields_of(row.payload).get("description"))
+def _is_unmarked(ctx: Context, row: Push) -> bool:
+    """Tell whether MPW shows no key of this push: none was sent, or MPW keeps none."""
+    return f"[{row.api_key}]" not in text(fields_of(row.payload).get("description")) or not shows_markers(ctx)

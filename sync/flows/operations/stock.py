@@ -16,12 +16,17 @@ from typing import ClassVar
 
 from sqlalchemy import Connection
 
-from sync.domain.echo import SKEW_MAX, window_of
+from sync.domain.echo import SKEW_MAX
+from sync.domain.marks import marked, next_mark, per_unit, without_mark
+from sync.domain.money import plain
 from sync.domain.outbox import (
     PATCH_STOCK,
     Absent,
+    Conflict,
     Delivered,
+    Landed,
     Later,
+    NotSent,
     Obsolete,
     Outcome,
     Refused,
@@ -31,7 +36,7 @@ from sync.domain.outbox import (
     absence_counts_at,
 )
 from sync.domain.policy import Policy
-from sync.domain.stock import ItemFacts
+from sync.domain.stock import FOLLOWS, ItemFacts
 from sync.errors import RejectedError, RetryableError
 from sync.flows.context import MPSERVICES, Context
 from sync.flows.echoes import close_absent
@@ -39,16 +44,27 @@ from sync.flows.movements import drain_movements
 from sync.flows.operations.base import Go, NotNow, Operation, Preparation, Withdraw
 from sync.store.echoes import (
     CLOCK_AHEAD,
+    NO_MOVEMENT,
     Expected,
-    base_of,
+    call_ended,
+    costs_sent,
+    costs_shown,
     expect_echo,
     expectation,
-    last_decided_position,
-    set_window,
+    outcomes,
+    shows_mark,
 )
-from sync.store.item_states import mark_dirty, save_item_state
+from sync.store.item_states import forget_base, mark_dirty, save_item_state
+from sync.store.ledger import last_seq
 from sync.store.outbox import Push, unsettled_for_entity
 from sync.store.stock_facts import item_facts
+
+LANDED = "landed"
+NO_MOVEMENTS_MAX = 2
+"""Attempts of a patch that may make no movement though they had to, before a person is asked."""
+
+SENT_LOOKED_AT = 20
+"""How many of an item's last attempts the next mark must differ from, where it can."""
 
 ECHO_WAIT = timedelta(seconds=5)
 """How soon to look again for the echo of an item's previous patch: every look is a whole read of the feed."""
@@ -89,34 +105,44 @@ class PatchStock(Operation):
             return {row.id: _judge(conn, row, policy=ctx.policy, now=now, ahead=drained.ahead) for row in rows}
 
     def claimed(self, conn: Connection, row: Push, *, policy: Policy, now: datetime) -> None:
-        """Expect the echo before the call can have made it."""
+        """Expect the echo before the call can have made it, and give the attempt its mark."""
         wanted = Wanted.of(row)
-        base = base_of(conn, wanted.external_id)
         believed = item_facts(conn, [wanted.external_id], policy=policy)[wanted.external_id].believed
         expect_echo(
             conn,
             row.id,
+            row.tries,
             wanted.external_id,
             new_stock=wanted.new_stock,
             new_cost=wanted.new_cost,
-            base_quantity=believed if base is not None and base.trusted else None,
+            sent_cost=_marked(conn, wanted, policy=policy, now=now),
             believed_quantity=believed,
-            window_from=now - SKEW_MAX,
+            claimed_seq=last_seq(conn),
         )
 
     def send(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Outcome]:
-        """Send one patch. Its answer is not documented: any 2xx that is no error counts, the echo proves it."""
+        """Send one patch. Its answer is not documented: any 2xx that is no error has landed, the echo proves it.
+
+        One that changes nothing needs no proof: there may be no movement of it.
+        """
         (row,) = rows
         client = ctx.mpservices_client()
         if client is None:
             raise RetryableError("MPservices is off or paused")
+        with ctx.read() as conn:
+            expected = expectation(conn, row.id)
+        assert expected is not None
         try:
-            written = client.update_stock_cost(row.payload)
+            written = client.update_stock_cost(_body(row, expected))
         except RejectedError as error:
             return {row.id: _refused(row, error)}
         answer = written.answer
         evidence = f"MPservices answered {answer.status}"
-        return {row.id: Delivered(evidence, status=answer.status, answered_at=answer.answered_at)}
+        if expected.believed_quantity == expected.new_stock:
+            told = f"{evidence} to a patch that leaves the stock as it is believed to be"
+            return {row.id: Delivered(told, status=answer.status, answered_at=answer.answered_at)}
+        reason = f"{evidence}; its own movement is to prove it"
+        return {row.id: Landed(reason, status=answer.status, answered_at=answer.answered_at)}
 
     def settled(self, ctx: Context, rows: Sequence[Push]) -> None:
         """Read the feed at once: the sooner, the less of people's can stand beside the echo. Failing, a poll does."""
@@ -124,52 +150,126 @@ class PatchStock(Operation):
 
     def verify(self, ctx: Context, row: Push) -> Verdict:
         """Look for the echo in the feed; its absence counts once no call of ours can still land."""
+        with ctx.read() as conn:
+            verdict = _known(conn, row, policy=ctx.policy)
+        if verdict is not None:
+            return verdict
         began_at = ctx.clock.now()
         drained = drain_movements(ctx)
         if drained.error is not None:
             return Later(ctx.clock.now() + ctx.policy.retry_base, f"movements could not be read: {drained.error}")
         with ctx.read() as conn:
+            verdict = _known(conn, row, policy=ctx.policy)
+            if verdict is not None:
+                return verdict
             expected = expectation(conn, row.id)
-            if expected is not None and expected.outcome == "found":
-                evidence = f"its movement {expected.movement_id} is in the feed"
-                return Delivered(evidence, remote_ids=(str(expected.movement_id),))
-            if expected is not None and expected.outcome == "several" and _in_doubt(conn, row, policy=ctx.policy):
-                return Undecidable(
-                    "more than one movement may be its echo", "resolve the exception echo_undecided of it"
-                )
+            if expected is not None and expected.landed_as == LANDED:
+                return Later(ctx.clock.now() + ECHO_WAIT, "its movement is not in the feed yet")
             certain_at = absence_counts_at(row.last_sent_at or row.created_at, ctx.policy.late_arrival)
             if began_at < certain_at:
                 return Later(certain_at, "no movement of it is in the feed yet")
-            newer = _what_changed(conn, row, policy=ctx.policy)
-        return (
-            Absent("no movement of it is in the feed") if newer is None else Obsolete(f"it had no effect, and {newer}")
-        )
+            return _absent(conn, row, "no movement of it is in the feed", policy=ctx.policy)
 
     def after(self, conn: Connection, row: Push, to: Transition, *, policy: Policy, now: datetime) -> None:
         """Let the item's state follow what became of its patch."""
+        wanted = Wanted.of(row)
+        call_ended(conn, row.id, row.tries)
         if to.state == "unknown":
+            if to.outcome == LANDED:
+                save_item_state(conn, wanted.external_id, {"last_patched_at": now})
             return
-        wanted, expected = Wanted.of(row), expectation(conn, row.id)
         if to.state == "done":
-            _landed(conn, wanted, expected, now=now)
+            save_item_state(conn, wanted.external_id, {"mps_unit_cost": wanted.new_cost, "last_patched_at": now})
             return
-        if expected is not None and expected.outcome is None:
-            close_absent(conn, row.id, wanted.external_id, now=now)
+        provably = isinstance(to.cause, NotSent | Refused) or to.outcome == "given_back"
+        close_absent(conn, row.id, unsent=provably, policy=policy, now=now)
+        if isinstance(to.cause, Conflict):  # it was taken twice and did nothing: what stock there is, nobody knows
+            forget_base(conn, wanted.external_id, now=now)
         if to.state != "ready":
             mark_dirty(conn, [wanted.external_id], now=now)
+
+
+def _marked(conn: Connection, wanted: Wanted, *, policy: Policy, now: datetime) -> Decimal:
+    """Return the cost that the next attempt of an item sends: the wanted one, with a digit that nothing else shows."""
+    if not policy.cost_mark:
+        return without_mark(wanted.new_cost)
+    window = now - policy.window - SKEW_MAX
+    shown = [
+        per_unit(cost, quantity, cost_is=policy.cost_is)
+        for cost, quantity in costs_shown(conn, wanted.external_id, since=window)
+    ]
+    return marked(wanted.new_cost, next_mark(shown, costs_sent(conn, wanted.external_id, limit=SENT_LOOKED_AT)))
+
+
+def _body(row: Push, expected: Expected) -> str:
+    """Return what is sent: the frozen payload, its cost with the attempt's mark."""
+    return json.dumps({**json.loads(row.payload), "new_cost": plain(expected.sent_cost)}, ensure_ascii=False)
+
+
+def _known(conn: Connection, row: Push, *, policy: Policy) -> Verdict | None:
+    """Say what our own tables tell of a patch; None: nothing yet."""
+    expected = expectation(conn, row.id)
+    if expected is None:
+        return None
+    landed = expected.landed_as == LANDED
+    match expected.outcome:
+        case "found":
+            evidence = f"its movement {expected.movement_id} is in the feed"
+            return Delivered(evidence, remote_ids=(str(expected.movement_id),))
+        case "none" if landed:
+            return Delivered("MPservices took it, and it changed nothing")
+        case "asking" | "several" if landed or shows_mark(conn, expected):
+            return Delivered("its cost is in the feed; a follow-up patch tells which movement is its own")
+        case "several" if _in_doubt(conn, row, policy=policy):
+            return Undecidable("more than one movement may be its echo", "resolve the exception echo_undecided of it")
+        case "no_movement":
+            return _without_movement(conn, row, policy=policy)
+        case _:
+            return None
+
+
+def _without_movement(conn: Connection, row: Push, *, policy: Policy) -> Verdict:
+    """A patch that had to move stock and did not is sent once more; then a person is asked."""
+    wanted = Wanted.of(row)
+    if outcomes(conn, row.id).count(NO_MOVEMENT) < NO_MOVEMENTS_MAX:
+        return _absent(conn, row, "MPservices took it, and three reads of the feed lack its movement", policy=policy)
+    detail = (
+        f"MPservices took the stock of {wanted.external_id} ({plain(wanted.new_stock)}) twice, and made no movement of"
+        " it: what it has is not known, and nothing is patched"
+    )
+    hint = (
+        f"look up the stock of {wanted.external_id} in MPservices. If it is not {plain(wanted.new_stock)},"
+        f" find out why its stock update does nothing, then `mpsync outbox retry {row.id}`; if it is,"
+        f" `mpsync outbox resolve {row.id} --done --why TEXT`"
+    )
+    return Conflict(detail, "patch_without_echo", hint)
+
+
+def _absent(conn: Connection, row: Push, why: str, *, policy: Policy) -> Verdict:
+    newer = _what_changed(conn, row, policy=policy)
+    return Absent(why) if newer is None else Obsolete(f"it had no effect, and {newer}")
 
 
 def _judge(conn: Connection, row: Push, *, policy: Policy, now: datetime, ahead: timedelta | None) -> Preparation:
     wanted = Wanted.of(row)
     item = item_facts(conn, [wanted.external_id], policy=policy)[wanted.external_id]
+    go = Go({"seen": item.seen} if ahead is None else {"seen": item.seen, CLOCK_AHEAD: ahead.total_seconds()})
     if item.doubtful:
         return NotNow(now + DOUBT_WAIT, "a person must say which movement the item's previous patch made")
-    if item.echo_open or item.undecided:
+    if item.echo_open:
+        return NotNow(now + ECHO_WAIT, "the movement of the item's previous patch is not known yet")
+    asked = item.question
+    if FOLLOWS in row.facts:
+        same = asked is not None and (asked.echo_id, asked.stock) == (row.facts[FOLLOWS], wanted.new_stock)
+        return go if same else Withdraw("what it was to find out is known, or has changed")
+    if asked is not None and row.tries == 0:
+        return NotNow(now + ECHO_WAIT, "a follow-up patch is to tell which movement the item's previous patch made")
+    if item.undecided and asked is None:
         return NotNow(now + ECHO_WAIT, "the movement of the item's previous patch is not known yet")
     changed = _what_changed(conn, row, policy=policy, item=item)
     if changed is not None:
         return Withdraw(changed)
-    return Go({"seen": item.seen} if ahead is None else {"seen": item.seen, CLOCK_AHEAD: ahead.total_seconds()})
+    return go
 
 
 def _what_changed(conn: Connection, row: Push, *, policy: Policy, item: ItemFacts | None = None) -> str | None:
@@ -178,7 +278,7 @@ def _what_changed(conn: Connection, row: Push, *, policy: Policy, item: ItemFact
         other.id > row.id and other.operation == PATCH_STOCK for other in unsettled_for_entity(conn, row.entity_key)
     ):
         return "a newer patch of the item is waiting"
-    if row.facts.get("erp"):
+    if row.facts.get("erp") or FOLLOWS in row.facts:
         return None
     if item is None:
         external_id = Wanted.of(row).external_id
@@ -210,22 +310,3 @@ def _refused(row: Push, error: RejectedError) -> Refused:
 def _names_no_product(message: str) -> bool:
     text = message.casefold()
     return any(words in text for words in ("not found", "not exist", "no product", "unknown product"))
-
-
-def _landed(conn: Connection, wanted: Wanted, expected: Expected | None, *, now: datetime) -> None:
-    """Write what a patch that took effect leaves us to believe until its echo is seen, and when it was made."""
-    values: dict[str, object] = {"mps_unit_cost": wanted.new_cost, "last_patched_at": now}
-    if expected is not None and expected.outcome is None:
-        window = window_of(expected.started_at or now, expected.ended_at or now, expected.answered_at)
-        set_window(conn, expected.outbox_id, first=window.first, last=window.last)
-        values["mps_quantity"] = wanted.new_stock
-        base = base_of(conn, wanted.external_id)
-        if base is None or not base.trusted or expected.base_quantity is None:
-            at, place = last_decided_position(conn, wanted.external_id) or (window.first, 0)
-            values |= {
-                "base_quantity": wanted.new_stock,
-                "base_at": at,
-                "base_place": place,
-                "base_verified": False,
-            }
-    save_item_state(conn, wanted.external_id, values)

@@ -1,0 +1,149 @@
+"""What proven echoes teach of MPservices: its decimals, the mark, its movements of nothing, what a cost means."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
+
+from sqlalchemy import Connection
+
+from sync.domain.echo import Found, Knows
+from sync.domain.marks import decimals_of, mark_of, meaning_of, resembles
+from sync.domain.money import plain, times
+from sync.domain.policy import Policy
+from sync.domain.subjects import Subject
+from sync.flows.context import MPSERVICES
+from sync.store.echoes import Expected, raw_movement
+from sync.store.exceptions import open_exception
+from sync.store.learned import learn, learned
+
+MARK_SURVIVES, ZERO_ECHO = "mark_survives", "zero_echo"
+STOCK_DECIMALS, STOCK_CUT = "stock_decimals", "stock_cut"
+COST_DECIMALS, COST_CUT = "cost_decimals", "cost_cut"
+ECHO_TYPE, ECHO_REFERENCE, COST_IS = "echo_type", "echo_reference", "cost_is"
+YES, NO = "yes", "no"
+CUT, ROUNDED = "cut", "rounded"
+COST_IS_WRONG = "cost_is_wrong"
+
+Note = Callable[[str, str], None]
+"""Writes a fact and its value down."""
+
+
+def knows(conn: Connection) -> Knows:
+    """Return what the echo's rules ask of it."""
+    decimals = learned(conn, MPSERVICES, STOCK_DECIMALS)
+    return Knows(
+        mark_survives=_flag(learned(conn, MPSERVICES, MARK_SURVIVES)),
+        zero_echo=_flag(learned(conn, MPSERVICES, ZERO_ECHO)),
+        stock_decimals=None if decimals is None else int(decimals),
+    )
+
+
+def learn_from_echo(conn: Connection, expected: Expected, found: Found, *, policy: Policy, now: datetime) -> None:
+    """Write down what an echo shows that is known by more than its mark: it moved what it had to, or nothing."""
+    moved, shown, sent = found.quantity, found.line.shown, expected.sent_cost
+    proved = moved == 0 or (found.expected is not None and found.explained)
+    meaning = meaning_of(shown, moved, sent)
+    evidence = f"movement {found.line.movement_id}, made by {expected.api_key}"
+
+    def note(fact: str, value: str) -> None:
+        learn(conn, MPSERVICES, fact, value, evidence=evidence, now=now)
+
+    if moved == 0:
+        note(ZERO_ECHO, YES)
+    if not proved and meaning is None:
+        return
+    if mark_of(sent) and not (moved == 0 and shown == 0) and proved:
+        note(MARK_SURVIVES, YES if meaning is not None else NO)
+    _learn_stock(conn, expected, found, note)
+    if proved and meaning is None and resembles(shown, moved, sent):
+        _learn_cost(conn, shown, moved, sent, note)
+    _learn_looks(conn, found, note)
+    if moved not in (0, 1, -1):
+        _learn_meaning(conn, shown, moved, sent, meaning, policy, note, now=now)
+
+
+def learn_from_silence(conn: Connection, expected: Expected, *, now: datetime) -> None:
+    """Write down that a patch which changed nothing made no movement."""
+    if expected.believed_quantity == expected.new_stock and learned(conn, MPSERVICES, ZERO_ECHO) is None:
+        evidence = f"no movement of {expected.api_key} in two reads of the feed"
+        learn(conn, MPSERVICES, ZERO_ECHO, NO, evidence=evidence, now=now)
+
+
+def _learn_stock(conn: Connection, expected: Expected, found: Found, note: Note) -> None:
+    """A stock with more decimals than its movement shows was rounded or cut."""
+    kept = decimals_of(found.quantity)
+    wanted = expected.new_stock
+    known = learned(conn, MPSERVICES, STOCK_DECIMALS)
+    off = found.expected is not None and found.explained and found.quantity != found.expected
+    if not off or decimals_of(wanted) <= kept or (known is not None and int(known) >= kept):
+        return
+    note(STOCK_DECIMALS, str(kept))
+    quantum = Decimal(1).scaleb(-kept)
+    cut, rounded = wanted.quantize(quantum, ROUND_DOWN), wanted.quantize(quantum, ROUND_HALF_EVEN)
+    if cut != rounded and expected.believed_quantity is not None and decimals_of(expected.believed_quantity) <= kept:
+        was = wanted - (found.expected or Decimal(0))
+        note(STOCK_CUT, CUT if found.quantity == cut - was else ROUNDED)
+
+
+def _learn_cost(conn: Connection, shown: Decimal, moved: Decimal, sent: Decimal, note: Note) -> None:
+    kept = decimals_of(shown)
+    known = learned(conn, MPSERVICES, COST_DECIMALS)
+    if known is not None and int(known) > kept:
+        return
+    note(COST_DECIMALS, str(kept))
+    quantum = Decimal(1).scaleb(-kept)
+    for ours in (sent, times(abs(moved), sent)):
+        cut, rounded = ours.quantize(quantum, ROUND_DOWN), ours.quantize(quantum, ROUND_HALF_EVEN)
+        if cut != rounded and shown in (cut, rounded):
+            note(COST_CUT, CUT if shown == cut else ROUNDED)
+
+
+def _learn_looks(conn: Connection, found: Found, note: Note) -> None:
+    """Its type and its reference, as far as it has any: further evidence for people, in no document."""
+    raw = raw_movement(conn, found.line.movement_id)
+    if raw is None:
+        return
+    fields = {str(key).lower(): value for key, value in json.loads(raw).items()}
+    for fact, name in ((ECHO_TYPE, "type"), (ECHO_REFERENCE, "reference")):
+        value = fields.get(name)
+        if isinstance(value, str) and value:
+            note(fact, value[:80])
+
+
+def _learn_meaning(
+    conn: Connection,
+    shown: Decimal,
+    moved: Decimal,
+    sent: Decimal,
+    meaning: str | None,
+    policy: Policy,
+    note: Note,
+    *,
+    now: datetime,
+) -> None:
+    """Tell a unit's cost from a total, which only a quantity other than 0 and 1 can tell apart."""
+    unit, total = resembles(shown, Decimal(1), sent), resembles(shown, Decimal(1), times(abs(moved), sent))
+    if meaning is None and unit != total:
+        meaning = "unit" if unit else "total"
+    if meaning is None:
+        return
+    note(COST_IS, meaning)
+    if meaning != policy.cost_is:
+        open_exception(
+            conn,
+            COST_IS_WRONG,
+            Subject.setting("MPSERVICES_COST_IS"),
+            detail=f"MPservices shows {plain(shown)} for a movement of {plain(abs(moved))} at a cost of {plain(sent)}:"
+            f" a movement's cost is the {meaning}'s, and MPSERVICES_COST_IS says {policy.cost_is}. Nothing is patched"
+            " until that is right; receipts that were posted from movements carry a wrong cost",
+            hint=f"set MPSERVICES_COST_IS={meaning}, restart, and correct the costs of receipts in MPW that came from"
+            " MPservices; the exception resolves itself with the setting",
+            now=now,
+        )
+
+
+def _flag(value: str | None) -> bool | None:
+    return None if value is None else value == YES
