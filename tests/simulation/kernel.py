@@ -200,6 +200,8 @@ class SimClock:
 
     def __init__(self, kernel: Kernel, owner: Process | None = None, offset: float = 0.0) -> None:
         self._kernel, self._owner, self._offset = kernel, owner, offset
+        self.server: SimClock | None = None
+        """The database server's, where several daemons share one."""
 
     def now(self) -> datetime:
         """Return the instant it shows, to the millisecond."""

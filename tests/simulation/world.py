@@ -24,6 +24,7 @@ from sync.clients.mpservices import client as mpservices_client
 from sync.clients.mpservices.client import MpservicesClient
 from sync.clients.mpw import client as mpw_client
 from sync.clients.mpw.client import MpwClient
+from sync.clock import Clock, SharedClock
 from sync.domain.items import ItemMapping
 from sync.domain.policy import ROUTES, Policy
 from sync.errors import LeaseLostError, StoreError
@@ -95,6 +96,14 @@ class SimStore(Store):
         self.url, self.engine = inner.url, inner.engine
         self._world, self._actor = world, actor
 
+    def clock_for(self, machine: Clock) -> Clock:
+        """Return the server's clock where there is one, as on PostgreSQL."""
+        if isinstance(machine, SharedClock) or getattr(machine, "server", None) is None:
+            return machine
+        shared = SharedClock(machine)
+        shared.set(machine.server.now(), asked=machine.monotonic(), answered=machine.monotonic())  # type: ignore[attr-defined]
+        return shared
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Look at the database, as long as the process lives."""
@@ -138,8 +147,11 @@ class SimLeadership(Leadership):
     """The lease alone decides, as on PostgreSQL: two daemons on one SQLite file would be refused."""
 
     renewed_at = -1e9
+    alone = False
 
     def _lock_file(self) -> bool:
+        if self.alone:
+            self._file = -1  # the file's lock proves that whoever held the lease is gone
         return True
 
 
@@ -326,10 +338,13 @@ class World:
     def _context(self, actor: Actor) -> tuple[Context, SimLeadership]:
         store = SimStore(self.inner, self, actor)
         clock = SimClock(self.kernel, actor.process)
+        if len(self.processes) > 1:  # as on PostgreSQL: two daemons go by one server's clock
+            clock.server = SimClock(self.kernel)
         owner = f"{actor.process.name}:{actor.process.epoch}"
         leadership = actor.process.state.get("lead")
         if leadership is None:
             leadership = SimLeadership(store, clock, owner)
+            leadership.alone = len(self.processes) == 1
             actor.process.state["lead"] = leadership
         ctx = Context(
             store=store,
