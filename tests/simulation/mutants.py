@@ -16,11 +16,12 @@ from datetime import timedelta
 from typing import Any
 
 from sync.domain.policy import ROUTES
-from tests.simulation import planted, planted_told
+from tests.simulation import planted, planted_echo, planted_told
 from tests.simulation.kernel import Process, Violation
 from tests.simulation.plan import Key
 from tests.simulation.world import World
 
+DRIFTS = {"mps_drifts": 2, "mpw_issues": 2, "mpw_receives": 2, "mps_out": 1}
 LOST = {"lost_answer": 0.25, "lost_request": 0.1, "error_after": 0.1}
 
 
@@ -191,27 +192,97 @@ MUTANTS: tuple[Mutant, ...] = (
         Setting({"lost_answer": 0.4, "error_after": 0.2}, {"erp_issuance": 2, "erp_void": 2}, 24, 2.0),
         seed=3,
     ),
-    Mutant(planted.no_echo_rule, "flows/echoes.py", "an echo was forwarded", Setting(acts={"mpw_issues": 1}), seed=3),
     Mutant(
-        planted.echo_by_delta,
+        planted_echo.no_echo_rule, "flows/echoes.py", "an echo was forwarded", Setting(acts={"mpw_issues": 1}), seed=3
+    ),
+    Mutant(
+        planted_echo.echo_by_delta,
         "domain/echo.py",
         "an echo was forwarded|is taken for an echo",
         Setting(acts={"mpw_issues": 2, "mps_out": 1, "mpw_receives": 1}, interrupts=0.2),
         seed=11,
     ),
     Mutant(
-        planted.echo_matched_twice,
-        "flows/echoes.py",
-        "is taken for an echo|reached MPW|is patched though",
-        Setting(acts={"mpw_issues": 1, "mps_returns": 2}),
-        seed=10,
+        planted_echo.first_at_the_mark_is_ours,
+        "domain/echo.py",
+        "an echo was forwarded|is taken for an echo|is patched though|its effect is not there",
+        Setting(
+            {"dies_after": 0.3, "lost_answer": 0.3},
+            {"mps_out": 2, "mpw_issues": 1, "mpw_receives": 1},
+            16,
+            strikes="mpservices.patch",
+            interrupts=0.3,
+            same_cost=1.0,
+            rest_minutes=4,
+        ),
     ),
     Mutant(
-        planted.echo_at_any_time,
+        planted_echo.mark_left_on,
+        "domain/movements.py",
+        "a mark reached MPW",
+        Setting(acts={"mpw_issues": 2, "mps_in": 2, "mpw_receives": 1}, same_cost=1.0, rest_minutes=4),
+    ),
+    Mutant(
+        planted_echo.cost_rounded,
+        "domain/marks.py",
+        "a mark reached MPW|its cost in MPservices|does not rest",
+        Setting(acts={"mpw_issues": 2, "mps_in": 2, "mpw_receives": 1}, count=16, same_cost=1.0, rest_minutes=4),
+    ),
+    Mutant(
+        planted_echo.no_follow_up,
+        "flows/stock.py",
+        "did not converge",
+        Setting(acts=DRIFTS, count=16, habits=("drift",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_echo.no_fuse,
+        "domain/stock.py",
+        "patched though its fuse has blown",
+        Setting(acts=DRIFTS | {"mps_drifts": 4}, count=24, habits=("drift",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_echo.no_op_believed,
         "flows/echoes.py",
-        "is taken for an echo|is patched though|its effect is not there",
-        Setting({"dies_before": 0.9}, {"mps_out": 1}, 12, strikes="mpservices.patch", same_cost=1.0),
-        seed=4,
+        "did not converge.*(MPservices|patch)|is patched though",
+        Setting(acts={"mpw_issues": 2, "mps_out": 1, "mpw_receives": 1}, count=16, habits=("no_op",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_echo.belief_outranks_evidence,
+        "domain/echo.py",
+        "did not converge|feeds itself|an echo was forwarded|does not rest|without a cause",
+        Setting(acts=DRIFTS, count=16, habits=("drift",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_echo.mark_always_survives,
+        "flows/echo_lessons.py",
+        "an echo was forwarded|did not converge",
+        Setting(
+            acts={"mpw_issues": 2, "mpw_receives": 1, "mps_out": 1}, count=16, habits=("old_cost",), rest_minutes=4
+        ),
+    ),
+    Mutant(
+        planted_echo.strange_type_is_unreadable,
+        "flows/movement_lines.py",
+        "without a cause|did not converge",
+        Setting(acts={"mpw_issues": 2, "mps_out": 1}, habits=("odd_echo",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_echo.closed_is_closed,
+        "flows/echoes.py",
+        "an echo was forwarded",
+        Setting(
+            {"late": 0.5},
+            {"mpw_issues": 2, "mps_out": 1, "mpw_receives": 1},
+            16,
+            strikes="mpservices.patch",
+            rest_minutes=4,
+        ),
+    ),
+    Mutant(
+        planted_echo.undecided_is_peoples,
+        "flows/echoes.py",
+        "an echo was forwarded",
+        Setting(acts=DRIFTS, count=16, habits=("drift",), rest_minutes=4),
     ),
     Mutant(
         planted.patch_without_drain,

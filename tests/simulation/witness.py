@@ -51,6 +51,9 @@ class Witness:
         """A patch follows a reading of the feed by the same hand, and rests on all that this showed."""
         if new_stock < 0:
             raise Violation(f"MPservices is told a stock below zero: {new_stock} of {external_id}")
+        unfit = "select 1 from item_states where external_id = ? and unfit_patches >= 2"
+        if self.world.raw.execute(unfit, (external_id,)).fetchone():
+            raise Violation(f"{external_id} is patched though its fuse has blown")
         shown = self._drained.pop(actor.name, None)
         if shown is None:
             raise Violation(f"{external_id} is patched without a drain of the feed just before")
