@@ -50,9 +50,8 @@ class Actor:
         try:
             if self.alive:
                 self._body(self)
-        except Killed as death:
-            if isinstance(death, Crash) and self.alive:
-                self.process.die()
+        except Killed:
+            pass
         except BaseException as error:  # whatever went wrong, the seed has failed
             self.kernel.failure = self.kernel.failure or error
         finally:
@@ -66,6 +65,11 @@ class Actor:
         while self.alive and kernel.failure is None and self.process.frozen_until > kernel.time:
             kernel.until(self, self.process.frozen_until)
         self.check()
+
+    def crash(self) -> None:
+        """Kill its process here and now: not even what it does on its way out is written any more."""
+        self.process.die()
+        raise Crash
 
     def check(self) -> None:
         """Stop here if the process is gone, or the seed has failed."""

@@ -16,7 +16,7 @@ from sync.clock import Clock
 from sync.sandbox.answers import Refusal
 from sync.sandbox.app import LOGIN_PAGE, Call, Handler, mpservices_endpoints, mpw_endpoints
 from sync.sandbox.forms import to_json
-from tests.simulation.kernel import Crash, Violation
+from tests.simulation.kernel import Violation
 
 if TYPE_CHECKING:
     from tests.simulation.kernel import Actor
@@ -158,11 +158,11 @@ class Network(httpx.BaseTransport):
                 headers = {k: v for k, v in whole.headers.items() if k.lower() != "content-length"}
                 return httpx.Response(whole.status_code, headers=headers, stream=_Cut(whole.content))
             case "dies_before":
-                raise Crash
+                actor.crash()
             case "dies_after":
                 actor.wait(0.1)
                 effect()
-                raise Crash
+                actor.crash()
             case "freezes_before":
                 world.freeze(actor.process, plan.number("freeze", about, 1, 8) * 60)
                 actor.wait(0.1)

@@ -31,6 +31,7 @@ from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+from sync.domain.money import plain
 from sync.sandbox.app import Call
 from sync.store.types import instant_text
 from tests.simulation.causes import Causes
@@ -154,14 +155,22 @@ class Oracle:
 
     def _sending(self, operation: str, name: str, key: str, call: Call) -> sqlite3.Row | None:
         query = (
-            "select o.*, a.n, a.outcome, a.sent_key from outbox o left join attempts a on a.outbox_id = o.id "
-            "and a.n = o.tries where o.operation = ? and o.state in ('sending', 'unknown')"
+            "select o.*, a.n, a.outcome, a.sent_key, e.sent_cost from outbox o "
+            "left join attempts a on a.outbox_id = o.id and a.n = o.tries "
+            "left join echoes e on e.outbox_id = o.id and e.n = o.tries "
+            "where o.operation = ? and o.state in ('sending', 'unknown')"
         )
         for row in self.world.raw.execute(query, (operation,)):
             if operation == "patch_stock":
-                fields = json.loads(row["payload"])
+                fields = {k: str(v) for k, v in json.loads(row["payload"]).items()}
                 sent = {k: v[0] for k, v in parse_qs(call.body.decode()).items()}
-                if sent == {k: str(v) for k, v in fields.items()}:
+                cost = Decimal(sent["new_cost"])
+                marked = row["sent_cost"] is not None and cost == Decimal(row["sent_cost"]).scaleb(-6)
+                if (
+                    marked
+                    and cut(cost) == cut(Decimal(fields["new_cost"]))
+                    and sent == fields | {"new_cost": plain(cost)}
+                ):
                     return row  # type: ignore[no-any-return]
             elif operation == "approve":
                 if json.loads(row["payload"])["purchase_order_number"] == key:
@@ -359,7 +368,8 @@ class Oracle:
         raw = self.world.raw
         polls = tuple(
             raw.execute(
-                "select (select coalesce(max(id), 0) from runs), (select count(ended_at) from runs), "
+                "select (select coalesce(max(id), 0) from runs), "
+                "(select count(ended_at) from runs where error is null), "
                 "(select max(last_read_at) from coverage)"
             ).fetchone()
         )
@@ -408,9 +418,9 @@ class Oracle:
             return not self._alive(operation.removeprefix("delete_"), key)
         if operation == "patch_stock":
             fields = json.loads(push["payload"])
-            values = Decimal(fields["new_stock"]), Decimal(fields["new_cost"])
-            sent = (fields["external_id"], *values)
-            return sent in self.world.mps.patched or sent in self.world.mps.did_nothing
+            wanted = fields["external_id"], Decimal(fields["new_stock"]), cut(Decimal(fields["new_cost"]))
+            sent = self.world.mps.patched | self.world.mps.did_nothing
+            return any((item, stock, cut(cost)) == wanted for item, stock, cost in sent)
         return True
 
     # ------------------------------------------------------------------ at the end

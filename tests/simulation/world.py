@@ -40,7 +40,7 @@ from sync.store.items import import_items
 from tests.databases import migrated_sqlite
 from tests.simulation.counters import listen
 from tests.simulation.habits import Habits
-from tests.simulation.kernel import RENEW_SECONDS, START, Actor, Crash, Kernel, Killed, Process, SimClock, Violation
+from tests.simulation.kernel import RENEW_SECONDS, START, Actor, Kernel, Killed, Process, SimClock, Violation
 from tests.simulation.models import TrueMps, TrueMpw
 from tests.simulation.network import TIMEOUT_SECONDS, Network, Vendors
 from tests.simulation.odd_acts import SKEWED
@@ -129,11 +129,13 @@ class SimStore(Store):
             yield conn
             if crash == "before":
                 world.plan.hits["crash_before_commit"] += 1
-                raise Crash
+                assert actor is not None
+                actor.crash()
         world.oracle.after_commit(actor)
         if crash == "after":
             world.plan.hits["crash_after_commit"] += 1
-            raise Crash
+            assert actor is not None
+            actor.crash()
         if actor is not None:
             actor.wait(COMMIT_SECONDS)
 
