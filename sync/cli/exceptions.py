@@ -50,6 +50,10 @@ def list_(everything: bool, kind: str | None, as_json: bool) -> None:
 @click.option("--subject", help="The open one of this subject.")
 @click.option("--why", required=True, help="What was found or done: kept with the exception.")
 @click.option("--void", is_flag=True, help="mass_disappearance: the rows really are gone, reverse them.")
+@click.option("--apply", is_flag=True, help="movement_changed, movement_deleted: have MPW corrected.")
+@click.option("--keep", is_flag=True, help="movement_changed, movement_deleted: leave MPW as it is and go on.")
+@click.option("--echo", metavar="MOVEMENT_ID", help="echo_undecided: this one is our patch's.")
+@click.option("--none", is_flag=True, help="echo_undecided: none of the movements is our patch's.")
 @click.option("--dry-run", is_flag=True, help="Only count.")
 @json_option
 def resolve(
@@ -58,17 +62,26 @@ def resolve(
     subject: str | None,
     why: str,
     void: bool,
+    apply: bool,
+    keep: bool,
+    echo: str | None,
+    none: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
     """Resolve exceptions by id, --kind or --subject. A cause that still holds opens it again."""
-    from sync.flows.resolve import resolve_by_person
+    from sync.flows.resolve import Choice, resolve_by_person
 
+    options = {"--void": void, "--apply": apply, "--keep": keep, "--echo": echo is not None, "--none": none}
+    given = [option for option, is_given in options.items() if is_given]
+    if len(given) > 1:
+        raise click.UsageError(f"{' and '.join(given)} exclude each other: say one")
+    choice = Choice(given[0], echo) if given else None
     if not ids and kind is None and subject is None:
         raise click.UsageError("name exceptions by id, --kind or --subject")
     with opened() as app:
         count = resolve_by_person(
-            app.context(), ids=ids, kind=kind, subject=subject, why=why, void=void, by=person(), dry_run=dry_run
+            app.context(), ids=ids, kind=kind, subject=subject, why=why, choice=choice, by=person(), dry_run=dry_run
         )
     if count < len(set(ids)):
         open_ids = "`mpsync exceptions list` shows those that are open"

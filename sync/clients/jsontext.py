@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal, InvalidOperation
 
 import msgspec
@@ -43,6 +44,49 @@ def complaint(value: object) -> str | None:
     fields = lower_keys(value)
     said = [text for key in ERROR_KEYS if (text := flat(fields.get(key)))]
     return "; ".join(dict.fromkeys(said)) or None
+
+
+_FAILED_WORDS = frozenset(
+    {"error", "errors", "fail", "failed", "failure", "rejected", "refused", "denied", "invalid", "unauthorized"}
+)
+_TROUBLE = re.compile(
+    r"\b(errors?|fail(s|ed|ure)?|cannot|can ?not|can['’]?t|could ?n[o'’]t|unable|not|invalid|denied|refused|rejected"
+    r"|forbidden|unauthori[sz]ed|missing|required|must|already|duplicated?|exists|exceed(s|ed|ing)?|maximum|insufficient"
+    r"|unknown|wrong|exception|timed? ?out|unavailable)\b",
+    re.IGNORECASE,
+)
+
+
+def failure_in(value: object) -> str | None:
+    """Return what says, in a 2xx answer, that it did not succeed after all; None where nothing does.
+
+    That is a success flag that says false, a status word (or number) of a failure, `error` or `errors` that hold
+    anything, or a `message` that reads like an error. Neither document says how an error looks; MPW shows
+    `"message":"Receipt found but cannot be updated…"` (Receipts - POST). A message of success is not one.
+    """
+    if not isinstance(value, dict):
+        return None
+    fields = lower_keys(value)
+    if any(_says_no(fields.get(name)) for name in ("success", "succeeded", "successful", "ok")):
+        return complaint(fields) or "it says that it did not succeed"
+    for name in ("status", "result", "state", "outcome", "code"):
+        word = fields.get(name)
+        if isinstance(word, str) and word.strip().lower() in _FAILED_WORDS:
+            return complaint(fields) or f"it says {name} {word.strip()}"
+        if name in ("status", "code") and type(word) in (int, Decimal) and 400 <= word < 600:  # type: ignore[operator]
+            return complaint(fields) or f"it says {name} {word}"
+    if (said := "; ".join(text for name in ("error", "errors") if (text := _told(fields.get(name))))) != "":
+        return complaint(fields) or said
+    message = flat(fields.get("message"))
+    return message if _TROUBLE.search(message) else None
+
+
+def _says_no(value: object) -> bool:
+    return value is False or (type(value) is int and value == 0) or str(value).strip().lower() in ("false", "no")
+
+
+def _told(value: object) -> str:
+    return "" if value in (0, "0", True) or str(value).strip().lower() in ("none", "null", "false") else flat(value)
 
 
 def flat(value: object, depth: int = 4) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sync.clients.http import Answer
-from sync.clients.jsontext import complaint, decode, flat, lower_keys
+from sync.clients.jsontext import complaint, decode, failure_in, lower_keys
 from sync.clients.redact import Redactor
 from sync.errors import OutcomeUnknownError, RejectedError
 
 _ENVELOPES = ("receipt", "issuance", "issuances", "inventory", "inventories", "inventory_transfer", "data", "results")
+
+PLAIN_WORDS_MAX = 80
+"""Characters of an answer that is not JSON and yet says that all is well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,46 +24,65 @@ class Written:
 
 
 def read_written(answer: Answer, redactor: Redactor, *, id_names: tuple[str, ...], empty_is_fine: bool) -> Written:
-    """Read the 2xx answer to a write: an object or an array of objects.
+    """Read the 2xx answer to a write: an object or an array of objects. Whether they prove it says `domain.evidence`.
 
-    Raises RejectedError for an object without any of `id_names` that carries message, error or errors
-    (a refusal, whatever its status), and OutcomeUnknownError for everything that does not say what happened.
+    Raises RejectedError for an object without any of `id_names` that says why it failed (`failure_in`: a refusal,
+    whatever its status), and OutcomeUnknownError for everything that does not say what happened: one that shows a row
+    and a failure, a flag without a reason, nothing at all.
     """
     if empty_is_fine and not answer.body.strip():
         return Written(answer, [])
     try:
-        value = _unwrapped(decode(answer.body), id_names)
+        whole = decode(answer.body)
     except ValueError as error:
         raise _unreadable(answer, redactor, f"no JSON ({error})") from None
-    if isinstance(value, dict):
-        said = complaint(value)
-        if said and not _has_id(value, id_names):
-            raise refused(answer, redactor, said)
-        return Written(answer, [lower_keys(value)])
-    rows = [lower_keys(row) for row in value if isinstance(row, dict)] if isinstance(value, list) else []
-    if not rows or not isinstance(value, list) or len(rows) != len(value):
+    value = _unwrapped(whole, id_names)
+    elements = value if isinstance(value, list) else [value]
+    rows = [lower_keys(row) for row in elements if isinstance(row, dict)]
+    failure = next((said for part in (whole, *rows) if (said := failure_in(part)) is not None), None)
+    if failure is not None:
+        if any(_has_id(row, id_names) for row in rows) or complaint(whole) is None:
+            raise _unreadable(answer, redactor, f"a failure ({redactor.text(failure)})")
+        raise refused(answer, redactor, failure)
+    if not rows or len(rows) != len(elements):
         raise _unreadable(answer, redactor, "neither an object nor an array of objects")
+    if isinstance(value, dict) and not _has_id(value, id_names) and (said := complaint(value)) is not None:
+        raise _unreadable(answer, redactor, f"no row but the words: {redactor.text(said)}")
     return Written(answer, rows)
 
 
 def read_accepted(answer: Answer, redactor: Redactor) -> Written:
-    """Read the 2xx answer to a write whose answer is not documented: any JSON or nothing at all is fine.
+    """Read the 2xx answer to a write whose answer is not documented: any JSON, words or nothing at all are fine.
 
-    Raises RejectedError where it carries error or errors, or says that it did not succeed, and
-    OutcomeUnknownError for what is no JSON.
+    Raises RejectedError where it says that it failed (`failure_in`), and OutcomeUnknownError for a page of HTML and
+    for words that read like an error.
     """
     if not answer.body.strip():
         return Written(answer, [])
     try:
         value = decode(answer.body)
     except ValueError as error:
+        if _is_plain_word(answer.body):
+            return Written(answer, [])
         raise _unreadable(answer, redactor, f"no JSON ({error})") from None
     rows = [lower_keys(row) for row in (value if isinstance(value, list) else [value]) if isinstance(row, dict)]
-    for row in rows:
-        failed = row.get("success") is False or str(row.get("status")).lower() in ("error", "fail", "failed")
-        if failed or flat(row.get("error")) or flat(row.get("errors")):
-            raise refused(answer, redactor, complaint(row) or "refused without a reason")
+    inner = [inside for row in rows for name in _ENVELOPES if isinstance(inside := row.get(name), dict)]
+    for row in (*rows, *inner):
+        failure = failure_in(row)
+        if failure is not None:
+            raise refused(answer, redactor, failure)
     return Written(answer, rows)
+
+
+def _is_plain_word(body: bytes) -> bool:
+    """Tell whether a body is a short text such as OK, and not a page, a cut JSON text or an error."""
+    text = body.strip()
+    if len(text) > PLAIN_WORDS_MAX or text[:1] in (b"<", b"{", b"[", b'"'):
+        return False
+    try:
+        return failure_in({"message": text.decode()}) is None and text.decode().isprintable()
+    except UnicodeDecodeError:
+        return False
 
 
 def refused(answer: Answer, redactor: Redactor, said: str) -> RejectedError:

@@ -201,12 +201,13 @@ class Knows:
     """What has been learnt of the vendor; None: nothing yet.
 
     `mark_survives`: the echo shows the sixth decimal. `zero_echo`: a patch that changes nothing makes a movement.
-    `stock_decimals`: of a stock, it keeps so many.
+    `stock_decimals`: of a stock, it keeps so many. `signed`: its echo's type says whether it came in or went out.
     """
 
     mark_survives: bool | None = None
     zero_echo: bool | None = None
     stock_decimals: int | None = None
+    signed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,15 +423,17 @@ def _found(case: _Case, attempt: Attempt, line: Line, quantity: Decimal, *, beli
 def _fitting(case: _Case, attempt: Attempt, candidates: Sequence[Line]) -> list[tuple[Line, Decimal]]:
     """Return the candidates that moved what the patch had to move, with what they moved.
 
-    A sign that nobody documents does not count where the quantity fits: of a type that we do not know there is none.
+    Nobody documents the sign of an echo. Where its type is one that we do not know, or the vendor has been seen to show
+    echoes with the other sign, only the quantity must fit.
     """
     found = []
+    lonely = len(candidates) == 1 and case.knows.signed is False
     for line in candidates:
         wanted = [one for one in _expectations(case, attempt, line) if one != 0]
         if any(_equal(line.quantity, one, case, attempt) for one in wanted):
             found.append((line, line.quantity))
-        elif not line.signed and (same := [one for one in wanted if _equal(-line.quantity, one, case, attempt)]):
-            found.append((line, -line.quantity if same else line.quantity))
+        elif (lonely or not line.signed) and any(_equal(-line.quantity, one, case, attempt) for one in wanted):
+            found.append((line, -line.quantity))
     return found
 
 
@@ -595,10 +598,18 @@ def _answer(case: _Case, asking: Sequence[Attempt], follow_up: Attempt, finding:
             moved = Decimal(0)
         else:
             believed = asked is asking[0]  # before the first of them, there was something to believe in
-            told.findings[asked.id] = _found(case, asked, echo, echo.quantity, believed=believed)
-            moved = echo.quantity
+            moved = _as_it_must(case, asked, echo) if believed else echo.quantity
+            told.findings[asked.id] = _found(case, asked, echo, moved, believed=believed)
         later = asked
     return finding
+
+
+def _as_it_must(case: _Case, attempt: Attempt, echo: Line) -> Decimal:
+    """Return what an echo moved: with the other sign than it is shown with, where only that fits what was believed."""
+    wanted = _expectations(case, attempt, echo)
+    if any(_equal(echo.quantity, one, case, attempt) for one in wanted):
+        return echo.quantity
+    return -echo.quantity if any(_equal(-echo.quantity, one, case, attempt) for one in wanted) else echo.quantity
 
 
 def _give_up(case: _Case, asking: Sequence[Attempt], told: Told, reason: str) -> None:

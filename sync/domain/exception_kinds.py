@@ -46,7 +46,7 @@ _ALL = (
     ExceptionKind("deleted_in_mpw", ("event",)),
     ExceptionKind("quarantined_row", ("row",), blocks_patch=True, resolves_itself=True),
     ExceptionKind("unknown_value", ("source",)),
-    ExceptionKind("orders_not_read", ("day", "source"), resolves_itself=True),
+    ExceptionKind("rows_not_shown", ("day",), resolves_itself=True),
     ExceptionKind("clock_wrong", ("source", "setting"), resolves_itself=True),
     ExceptionKind("learned_contradicted", ("setting",), resolves_itself=True),
     # what people do in MPservices
@@ -67,7 +67,7 @@ _ALL = (
     ExceptionKind("push_undecidable", ("push",), resolves_itself=True),
     ExceptionKind("push_other_quantity", ("push",), resolves_itself=True),
     ExceptionKind("push_not_there", ("push", "event"), blocks_patch=True, resolves_itself=True),
-    ExceptionKind("key_taken", ("push", "event"), resolves_itself=True),
+    ExceptionKind("key_taken", ("push",), blocks_patch=True, resolves_itself=True),
     ExceptionKind("issuance_without_stock", ("push",), resolves_itself=True),
     ExceptionKind("order_changed", ("push", "order"), resolves_itself=True),
     ExceptionKind("order_unknown", ("push",), resolves_itself=True),

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import msgspec
 
-from sync.domain.keys import is_child_key, is_key
+from sync.domain.keys import is_child_key, is_correction_key, is_key
 from sync.domain.ledger import ISSUANCE, RECEIPT, TRANSFER
 from sync.domain.money import fixed, plain, times
 from sync.domain.payloads import PRODUCT_FIELDS
@@ -143,6 +143,8 @@ def _key(type_: str, column: str | None, inside: object) -> tuple[str | None, li
         return _void_key(key)
     if is_child_key(key):
         return None, ["api_key ends in _s and a number, as the parts of a split issuance do"]
+    if is_correction_key(key):
+        return None, ["api_key ends in _c and a number, as what is posted again for a corrected movement does"]
     prefix = next((prefix for prefix in OUR_PREFIXES if key.lower().startswith(prefix)), None)
     if prefix is not None:
         return None, [f"api_key begins with {prefix}, which marks keys that mpsync makes"]

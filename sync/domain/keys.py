@@ -13,6 +13,7 @@ KEY_CHARACTERS_MAX = 100
 _KEY = re.compile(rf"[A-Za-z0-9_-]{{1,{KEY_CHARACTERS_MAX}}}", re.ASCII)
 _MARKER = re.compile(rf"\[([A-Za-z0-9_-]{{1,{KEY_CHARACTERS_MAX}}})\]", re.ASCII)
 _CHILD = re.compile(r"(.+)_s([1-9][0-9]*)", re.ASCII)
+_CORRECTION = re.compile(r".+_c[1-9][0-9]*", re.ASCII)
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _PLAIN_ID_CHARACTERS_MAX = 34
 """With `mps-` and a one-digit line number: the 40 characters that ours keep to (edge case M21)."""
@@ -82,6 +83,16 @@ def is_child_of(key: str, parent: str) -> bool:
     """Tell whether a key is that of a part of the issuance with the other key."""
     found = _CHILD.fullmatch(key)
     return found is not None and found[1] == parent
+
+
+def correction_key(key: str, n: int) -> str:
+    """Return the key under which the n-th content of a corrected movement's event is posted: `key_c2`."""
+    return f"{key}_c{n}"
+
+
+def is_correction_key(key: str) -> bool:
+    """Tell whether a key ends as those of corrected movements do."""
+    return _CORRECTION.fullmatch(key) is not None
 
 
 def _safe(remote_id: str, *, hashed: bool = False) -> str:

@@ -193,6 +193,15 @@ def _facts() -> Sequence[Fact]:
         ),
         Fact(
             mps,
+            "echo_sign",
+            "whether the type of the movement that our patch makes says if stock came in or went out",
+            _one_of("signed", "unsigned"),
+            assumed="signed: Inbound came in, Outbound went out",
+            used=echo,
+            assumed_value="signed",
+        ),
+        Fact(
+            mps,
             "echo_reference",
             "the reference of the movements that our patches make",
             TEXTS,

@@ -1,6 +1,6 @@
 """The outbox: its rows, its states, and the only decisions that move a row from one to another.
 
-held ──release──► ready
+held ──release──► ready                    (held, ready ── key taken ──► dead; done ── never there ──► dead)
         supersede (never sent)                        dead ──operator: retry, or resolve with evidence
           ┌───────► superseded                         ▲ rejected · conflict · too old
 ready ──claim + attempt row (tx 1)──► sending ──answer (tx 2)──┼──► done
@@ -79,10 +79,14 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Delivered(Told):
-    """The effect is there: `evidence` says how we know, `remote_ids` what it became at the vendor."""
+    """The effect is there: `evidence` says how we know, `remote_ids` what it became at the vendor.
+
+    `answered`: we know it from the vendor's answer alone; nobody has read it there yet.
+    """
 
     evidence: str
     remote_ids: tuple[str, ...] = ()
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,16 +200,18 @@ FINAL = frozenset({"done", "dead", "superseded", "discarded"})
 IN_FLIGHT = frozenset({"sending", "unknown"})
 
 LEGAL: Mapping[str, frozenset[str]] = {
-    "held": frozenset({"ready", "superseded", "discarded"}),
+    "held": frozenset({"ready", "dead", "superseded", "discarded"}),
     "ready": frozenset({"ready", "sending", "done", "dead", "superseded", "discarded"}),
     "sending": frozenset({"ready", "unknown", "done", "dead"}),
     "unknown": frozenset({"unknown", "ready", "done", "dead", "discarded"}),
     "dead": frozenset({"ready", "unknown", "done", "discarded"}),
-    "done": frozenset(),
+    "done": frozenset({"dead"}),
     "superseded": frozenset(),
     "discarded": frozenset(),
 }
-"""Every move there is. ready → done, dead, discarded: `prepare` found it done, wrong, or unwanted."""
+"""Every move there is. ready → done, dead, discarded: `prepare` found it done, wrong, or unwanted. held, ready → dead
+also where the ledger shows that somebody else's row has the key. done → dead: its answer was perfect, and MPW does
+not have it (`push_not_there`); nothing else is ever undone."""
 
 TOO_OLD = timedelta(days=7)
 """After a week of calls that came to nothing a person should look. Counted from the first unclear call, so

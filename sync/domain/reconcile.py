@@ -6,12 +6,14 @@ had a row for it: what a person deletes in MPW is not posted again.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
+from sync.domain.evidence import COMPARED, differences
 from sync.domain.items import ItemMapping
 from sync.domain.ledger import ISSUANCE, RECEIPT, TRANSFER
 from sync.domain.money import fixed, plain
@@ -38,11 +40,16 @@ ORDER_CHANGED = "order_changed"
 OUR_EXCEPTIONS = (UNMAPPED_ITEM, UNKNOWN_PART, FRACTIONAL, ODD_QUANTITY, SETTING_MISSING, PRODUCT_INCOMPLETE)
 """Kinds that are open exactly while an event waits for them, and resolve themselves after."""
 
+MPW_HAS_IT = "MPW has it"
+
 UNREACHABLE_STEPS = 20
 """First back-off steps (15 s each by default) until an event is looked at again that MPW could not be asked about."""
 
 WAIT_MIN = timedelta(seconds=5)
 """Whatever the settings say: what waits is looked at once in a pass, or a pass would not end."""
+
+LOOK_AGAIN = timedelta(minutes=1)
+"""When a corrected event is looked at again whose delete is not done; the delete itself calls it earlier."""
 
 UNKNOWN_WAIT_MAX = timedelta(hours=6)
 """A part that MPW does not know is asked for at the pace of the frequent polls, then ever more seldom, until this."""
@@ -50,6 +57,8 @@ UNKNOWN_WAIT_MAX = timedelta(hours=6)
 ROUTES: Mapping[str, str] = {RECEIPT: "receipts", ISSUANCE: "issuances", TRANSFER: "transfers"}
 POSTS: Mapping[str, str] = {RECEIPT: POST_RECEIPT, ISSUANCE: POST_ISSUANCE, TRANSFER: POST_TRANSFER}
 DELETES: Mapping[str, str] = {RECEIPT: DELETE_RECEIPT, ISSUANCE: DELETE_ISSUANCE}
+
+_POSTS_AND_DELETES: Mapping[str, tuple[str, str]] = {kind: (POSTS[kind], delete) for kind, delete in DELETES.items()}
 
 PartState = Literal["found", "absent", "failed"]
 
@@ -83,6 +92,14 @@ class PushRow:
     payload: str
     entity_key: str
     item: str | None
+    api_key: str = ""
+
+    @property
+    def may_be_there(self) -> bool:
+        """Whether a vendor may have what it says: not where no call was ever made for it, nor after a plain refusal."""
+        if self.state in ("superseded", "dead"):
+            return False
+        return self.tries > 0 and (self.state != "discarded" or self.attempts > 0)
 
     @property
     def unsent(self) -> bool:
@@ -96,6 +113,19 @@ class PushRow:
 
 
 @dataclass(frozen=True, slots=True)
+class MpwRow:
+    """A row that MPW has, or had, under an event's key, as it was last seen. `quantity` is above zero."""
+
+    remote_id: str
+    item: str
+    warehouse: str | None
+    quantity: Decimal
+    unit_cost: Decimal
+    occurred_on: date
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """What all systems, and the outbox, know under one (kind, api_key)."""
 
@@ -106,11 +136,18 @@ class Event:
     mpw_ever: bool
     mpw_live: bool
     mpw_item: str | None = None
+    mpw_rows: tuple[MpwRow, ...] = ()
     role: str | None = None  # of the movement's line: event, echo, undecided
     unpushed: bool = False
     void_wanted: bool = False
     pushes: tuple[PushRow, ...] = ()
     parked: str | None = None  # the reason it waits for, if it does
+    corrections: tuple[str, ...] = ()  # keys that corrected contents of it are posted under, the oldest first
+
+    @property
+    def pushed_key(self) -> str:
+        """The key that it stands under in MPW, or is to stand under."""
+        return self.corrections[-1] if self.corrections else self.api_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +183,15 @@ class Supersede:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """Its key has something else in MPW: the push is given up before anything is sent, and a person is told."""
+
+    push: NewPush
+    detail: str
+    instead: PushRow | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NeedsPart:
     """MPW must be asked whether it knows the part before anything can be said."""
 
@@ -166,7 +212,7 @@ class Park:
     withdraw: PushRow | None = None
 
 
-Decision = Leave | Derive | Supersede | NeedsPart | Park
+Decision = Leave | Derive | Supersede | Taken | NeedsPart | Park
 
 
 def waits_for(kind: str, subject: Subject) -> str:
@@ -190,8 +236,13 @@ def decide(
     if event.origin is None:
         return Leave("no origin that we push")
     row = _post_of(event)
+    if event.corrections and not event.unpushed:
+        waits = _replaced(event, policy, now)
+        if waits is not None:
+            return waits
     reason = _not_pushed(event, event.origin, row, policy)
-    if reason is not None:
+    taken = _taken(event, event.origin, policy) if reason == MPW_HAS_IT else None
+    if reason is not None and taken is None:
         return (
             Supersede(row, reason) if row is not None and row.waiting and _withdraws(event, policy) else Leave(reason)
         )
@@ -200,6 +251,8 @@ def decide(
         return Park(made.reason, made.due_at, made.kind, made.subject, made.detail, made.hint, withdraw=row)
     if not isinstance(made, NewPush):
         return made
+    if taken is not None:
+        return Taken(made, taken, instead=row)
     if row is not None and row.waiting and (row.payload, row.entity_key) == (made.payload, made.entity_key):
         return Leave("derived already")
     return Derive(made, instead=row)
@@ -217,7 +270,65 @@ def is_before_cut(origin: Origin, policy: Rules) -> bool:
 
 def _post_of(event: Event) -> PushRow | None:
     """Return the row that posts the event, whatever its state."""
-    return next((row for row in event.pushes if row.operation == POSTS[event.kind]), None)
+    return _row_of(event, POSTS[event.kind], event.pushed_key)
+
+
+def _row_of(event: Event, operation: str, key: str) -> PushRow | None:
+    named = (row for row in event.pushes if row.operation == operation and (row.api_key or event.api_key) == key)
+    return next(named, None)
+
+
+def standing(event: Event) -> PushRow | None:
+    """Return the row whose effect may stand in MPW and that nothing takes back: of a correction, or of the original."""
+    for key in (event.api_key, *event.corrections):
+        row = _row_of(event, POSTS[event.kind], key)
+        if row is not None and row.may_be_there and _row_of(event, DELETES[event.kind], key) is None:
+            return row
+    return None
+
+
+def differs_from_posted(event: Event, posted: PushRow, *, policy: Rules, mappings: Mapping[str, ItemMapping]) -> bool:
+    """Tell whether MPW, which has what a row posted, lacks what the event says now.
+
+    The cost of an issuance is MPW's own, so that one of another cost alone does not differ. What cannot be built
+    now, or was posted so long ago that its content is forgotten, differs.
+    """
+    if event.origin is None:
+        return True
+    target = _target(event, event.origin, mappings)
+    if not isinstance(target, ItemMapping):
+        return True
+    quantity, unit_cost = _quantity(event, event.origin, target), _unit_cost(event, event.origin, target)
+    if not isinstance(quantity, Decimal) or not isinstance(unit_cost, Decimal):
+        return True
+    wanted = json.loads(_payload(event, event.origin, target, quantity, unit_cost, policy), parse_float=Decimal)
+    was = json.loads(posted.payload, parse_float=Decimal)
+    return any(wanted.get(name) != was.get(name) for name in _COMPARED[event.kind])
+
+
+_COMPARED: Mapping[str, tuple[str, ...]] = {
+    RECEIPT: ("part_number", "warehouse_name", "quantity_received", "unit_cost", "created_on"),
+    ISSUANCE: ("part_number", "warehouse_name", "quantity", "created_on"),
+}
+
+
+def _replaced(event: Event, policy: Rules, now: datetime) -> Decision | None:
+    """Say what a corrected event waits for: nothing is posted before what it replaces has been taken back."""
+    row = standing(event)
+    if event.mpw_live and all(_row_of(event, name, event.api_key) is None for name in _POSTS_AND_DELETES[event.kind]):
+        return _taken_back(event, None, event.api_key, "a person had it corrected", policy)  # a lost outbox posted it
+    if row is not None and (row.api_key or event.api_key) != event.pushed_key:
+        return _taken_back(event, row, row.api_key or event.api_key, "a person had it corrected", policy)
+    for key in (event.api_key, *event.corrections[:-1]):
+        delete = _row_of(event, DELETES[event.kind], key)
+        if delete is None or delete.state == "done":
+            continue
+        if delete.state in ("discarded", "superseded"):
+            return Leave(f"what it corrects stays: its delete {delete.id} is {delete.state}")
+        return Park(
+            f"what it corrects is not taken back yet: its delete {delete.id} is {delete.state}", now + LOOK_AGAIN
+        )
+    return None
 
 
 def _not_pushed(event: Event, origin: Origin, row: PushRow | None, policy: Rules) -> str | None:
@@ -226,15 +337,52 @@ def _not_pushed(event: Event, origin: Origin, row: PushRow | None, policy: Rules
         return f"its line is {event.role}"
     if event.unpushed:
         return "imported without --push"
-    if any(push is not row or not push.unsent for push in event.pushes):
+    now_ = [push for push in event.pushes if not event.corrections or push.api_key == event.pushed_key]
+    if any(push is not row or not push.unsent for push in now_):
         return "given to the outbox already"
-    if event.mpw_ever:
-        return "MPW has it"
+    if event.mpw_ever and not event.corrections:
+        return MPW_HAS_IT
     # A transfer has no date of its own that people would have keyed in by hand: it is a fresh command.
     if event.kind != TRANSFER and is_before_cut(origin, policy):
         return "older than SYNC_PUSH_FROM"
     if policy.route(ROUTES[event.kind]) == "off":
         return f"route {ROUTES[event.kind]} is off"
+    return None
+
+
+def _taken(event: Event, origin: Origin, policy: Rules) -> str | None:
+    """Return how an ERP document differs from what MPW has, or had, under its key; None: it is that.
+
+    A document that says something else is not in MPW, whatever has its key there; and its POST would overwrite that.
+    Movements have keys that nobody else uses: where MPW's row differs, a person corrected it.
+    """
+    if origin.system != "erp" or is_before_cut(origin, policy) or policy.route(ROUTES[event.kind]) == "off":
+        return None
+    operation = POSTS[event.kind]
+    rows = [row for row in event.mpw_rows if row.live] or list(event.mpw_rows)
+    if operation not in COMPARED or not rows:
+        return None
+    quantity = "quantity_received" if event.kind == RECEIPT else "quantity"
+    total = sum((row.quantity for row in rows), Decimal(0)) if event.kind == ISSUANCE else None
+    sent = {
+        "part_number": origin.item,
+        "warehouse_name": origin.warehouse,
+        quantity: abs(origin.quantity),
+        "unit_cost": origin.unit_cost,
+        "created_on": origin.occurred_on if "created_on" in origin.fields else None,
+    }
+    for row in rows:
+        shown = {
+            "part_number": row.item,
+            "warehouse_name": row.warehouse,
+            quantity: row.quantity if total is None else total,
+            "unit_cost": row.unit_cost,
+            "created_on": row.occurred_on,
+        }
+        different = differences(operation, sent, shown)
+        if different:
+            there = "has" if row.live else "had"
+            return f"MPW {there} another {event.kind} under it (id {row.remote_id}): " + "; ".join(different)
     return None
 
 
@@ -251,29 +399,44 @@ def _void(event: Event, policy: Rules) -> Decision:
     row = _post_of(event)
     if row is not None and row.waiting:
         return Supersede(row, "its origin was voided before it was sent")
+    if event.unpushed and not event.void_wanted:
+        return Leave("a person is asked about it, or left it as it is")
     operation = DELETES.get(event.kind)
-    if operation is None or any(push.operation == operation for push in event.pushes):
+    if operation is None:
+        return Leave("voided")
+    why = "the ERP voided it" if event.void_wanted else "its origin was voided"
+    if event.corrections:
+        there = standing(event)
+        if there is None:
+            return Leave("voided, and nothing of it is in MPW")
+        return _taken_back(event, there, there.api_key or event.api_key, why, policy)
+    if any(push.operation == operation for push in event.pushes):
         return Leave("voided")
     if not _to_delete(event, row):
         return Leave("voided, and nothing of it is in MPW")
+    return _taken_back(event, row, event.api_key, why, policy)
+
+
+def _taken_back(event: Event, row: PushRow | None, key: str, why: str, policy: Rules) -> Decision:
+    """Derive the delete of what stands in MPW under a key."""
+    operation = DELETES[event.kind]
     if policy.route("voids") == "off":
-        why = "route voids is off"
+        off = "route voids is off"
         # the ERP's word leaves no entry where it names a row of MPW's only: nothing else would bring it back
-        return Park(why, None) if event.void_wanted else Leave(why)
+        return Park(off, None) if event.void_wanted or event.corrections else Leave(off)
     item = row.item if row is not None else event.mpw_item
     entity = row.entity_key if row is not None else f"item:{item}" if item else f"{event.kind}:{event.api_key}"
-    why = "the ERP voided it" if event.void_wanted else "its origin was voided"
     return Derive(
         NewPush(
             route="voids",
             operation=operation,
             kind=event.kind,
-            api_key=event.api_key,
+            api_key=key,
             entity_key=entity,
             item=item,
             rank=rank_of(operation),
-            payload=delete_payload(event.api_key),
-            reason=f"{event.kind} {event.api_key}: {why}",
+            payload=delete_payload(key),
+            reason=f"{event.kind} {key}: {why}",
             state=_state(policy, "voids"),
             facts={},
         )
@@ -439,7 +602,7 @@ def _push(
         route=route,
         operation=operation,
         kind=event.kind,
-        api_key=event.api_key,
+        api_key=event.pushed_key,
         entity_key=f"item:{target.part_number}",
         item=target.part_number,
         rank=rank_of(operation),
@@ -469,7 +632,7 @@ def _payload(
             quantity=quantity,
             unit_cost=unit_cost,
             created_on=origin.occurred_on,
-            api_key=event.api_key,
+            api_key=event.pushed_key,
             extras=origin.fields,
         )
     description = origin.fields.get("description") or origin.reference
@@ -478,7 +641,7 @@ def _payload(
         warehouse=warehouse,
         quantity=quantity,
         created_on=origin.occurred_on,
-        api_key=event.api_key,
+        api_key=event.pushed_key,
         description=str(description) if description else None,
         marker=policy.description_marker,
         description_max=policy.description_max,

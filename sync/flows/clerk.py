@@ -256,7 +256,9 @@ def _settle_unsent(
 def _unsent(row: Push, decision: Preparation) -> Transition:
     match decision:
         case AlreadyDone():
-            return Transition("done", "already_done", decision, evidence=decision.evidence)
+            return Transition(
+                "done", "already_done", decision, evidence=decision.evidence, remote_ids=decision.remote_ids
+            )
         case GiveUp():
             return Transition("dead", "given_up", decision, last_error=decision.reason)
         case Withdraw():

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Row
 
 from sync.clients.mpw.day_rows import DayRow
 from sync.clients.rows import BadRow
+from sync.domain.evidence import same_key
 from sync.domain.keys import is_key, markers
 from sync.domain.ledger import NewEntry, new_entry
 from sync.domain.money import from_micros, times_micros, to_micros
@@ -23,6 +24,7 @@ from sync.flows.fresh import Ready, file_ready, look
 from sync.flows.marker_seen import learn_markers
 from sync.store.coverage import covered_days, is_outdated
 from sync.store.documents import documents_by_remote_id, update_documents
+from sync.store.engine import lock_appends
 from sync.store.ledger import append_entries, entries_by_id, reverse_entries
 from sync.store.packs import NewRows, append_packs, pack
 from sync.store.pushed import events_of_keys, keys_of_pushed_rows
@@ -116,6 +118,27 @@ def file_rows(
     _write_fresh(conn, source, fresh, lock_date=policy.lock_date, now=now, run_id=run_id)
     _mark_missing(conn, arrivals, of_days, seen, filing, policy)
     return filing
+
+
+def file_found(conn: Connection, source: DaySource, rows: Sequence[DayRow], *, policy: Policy, now: datetime) -> int:
+    """File rows that something else than a poll of their day has read; return how many were not known.
+
+    Each is filed under the day it is dated to, and what is known of it already stays: its day's reading tells more.
+    """
+    if not rows:
+        return 0
+    lock_appends(conn)
+    known = documents_by_remote_id(conn, MPW, source.kind, [row.remote_id for row in rows])
+    new = [(row, row.created_on, None) for row in rows if row.remote_id not in known]
+    keys = _keys(conn, source, new)
+    fresh = []
+    for row, day, _ in new:
+        try:
+            fresh.append((row, day, keys[row.remote_id], times_micros(row.quantity, row.unit_cost)))
+        except ValueError:
+            continue  # too large for the ledger: its day's reading puts it into quarantine
+    _write_fresh(conn, source, fresh, lock_date=policy.lock_date, now=now, run_id=None)
+    return len(fresh)
 
 
 def _others(arrivals: Sequence[Arrival], filed: Sequence[Ready], filing: Filing) -> list[Arrival]:
@@ -240,7 +263,9 @@ def _keys(conn: Connection, source: DaySource, rows: Sequence[tuple[DayRow, date
     events = events_of_keys(conn, source.post, asked) if asked else {}
     keys: dict[str, str] = {}
     for row, _, document in rows:
-        if row.own_key is not None and is_key(row.own_key):
+        if row.remote_id in pushed and same_key(pushed[row.remote_id], row.own_key):
+            keys[row.remote_id] = pushed[row.remote_id]  # MPW may show a key as somebody once spelt it
+        elif row.own_key is not None and is_key(row.own_key):
             keys[row.remote_id] = events.get(row.own_key, row.own_key)
         elif row.remote_id in pushed:
             keys[row.remote_id] = pushed[row.remote_id]
@@ -331,7 +356,7 @@ def _write_fresh(
     *,
     lock_date: date | None,
     now: datetime,
-    run_id: int,
+    run_id: int | None,
 ) -> None:
     if not fresh:
         return

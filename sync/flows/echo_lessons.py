@@ -22,6 +22,7 @@ from sync.store.learned import learn, learned
 MARK_SURVIVES, ZERO_ECHO = "mark_survives", "zero_echo"
 STOCK_DECIMALS, STOCK_CUT = "stock_decimals", "stock_cut"
 COST_DECIMALS, COST_CUT = "cost_decimals", "cost_cut"
+ECHO_SIGN, SIGNED, UNSIGNED = "echo_sign", "signed", "unsigned"
 ECHO_TYPE, ECHO_REFERENCE, COST_IS = "echo_type", "echo_reference", "cost_is"
 YES, NO = "yes", "no"
 CUT, ROUNDED = "cut", "rounded"
@@ -38,6 +39,7 @@ def knows(conn: Connection) -> Knows:
         mark_survives=_flag(learned(conn, MPSERVICES, MARK_SURVIVES)),
         zero_echo=_flag(learned(conn, MPSERVICES, ZERO_ECHO)),
         stock_decimals=None if decimals is None else int(decimals),
+        signed=None if (sign := learned(conn, MPSERVICES, ECHO_SIGN)) is None else sign == SIGNED,
     )
 
 
@@ -57,6 +59,8 @@ def learn_from_echo(conn: Connection, expected: Expected, found: Found, *, polic
         return
     if mark_of(sent) and not (moved == 0 and shown == 0) and proved:
         note(MARK_SURVIVES, YES if meaning is not None else NO)
+    if moved != 0 and found.line.signed and proved:
+        note(ECHO_SIGN, SIGNED if moved == found.line.quantity else UNSIGNED)
     _learn_stock(conn, expected, found, note)
     if proved and meaning is None and resembles(shown, moved, sent):
         _learn_cost(conn, shown, moved, sent, note)

@@ -36,7 +36,7 @@ from sync.domain.echo import (
 )
 from sync.domain.ledger import ADJUSTMENT, NewEntry
 from sync.domain.marks import meaning_of
-from sync.domain.money import plain
+from sync.domain.money import plain, times
 from sync.domain.outbox import WORKER_STOPPED
 from sync.domain.policy import Policy
 from sync.domain.subjects import Subject
@@ -268,7 +268,7 @@ def _write_found(conn: Connection, expected: Expected, finding: Found, lines: Se
         drift=drift or None,
     )
     if line.entry_id is not None:
-        set_role(conn, line, "echo", entry_id=_file_as_adjustment(conn, line.entry_id, means))
+        set_role(conn, line, "echo", entry_id=_file_as_adjustment(conn, line.entry_id, means, finding.quantity))
     learn_from_echo(conn, expected, finding, policy=means.policy, now=means.now)
     base = base_of(conn, expected.external_id)
     if expected.outcome != "asking" and (expected.is_last or base is None or line.position > base.position):
@@ -338,8 +338,11 @@ def _tell_drift(conn: Connection, expected: Expected, line: Line, drift: Decimal
     )
 
 
-def _file_as_adjustment(conn: Connection, entry_id: int, means: Means) -> int:
-    """File a movement's entry anew as an adjustment under the same key; return the new entry's id."""
+def _file_as_adjustment(conn: Connection, entry_id: int, means: Means, quantity: Decimal) -> int:
+    """File a movement's entry anew as an adjustment under the same key; return the new entry's id.
+
+    `quantity`: what it moved, signed by what must hold.
+    """
     old = entries_by_id(conn, [entry_id])[entry_id]
     lock_date = means.policy.lock_date
     reverse_entries(conn, [entry_id], lock_date=lock_date, now=means.now, run_id=means.run_id)
@@ -350,9 +353,9 @@ def _file_as_adjustment(conn: Connection, entry_id: int, means: Means) -> int:
         old.remote_id,
         old.item,
         old.warehouse,
-        old.quantity,
+        quantity,
         old.unit_cost,
-        old.amount,
+        times(quantity, old.unit_cost),
         old.occurred_on,
         old.occurred_at,
     )
@@ -410,7 +413,7 @@ def _settle_doubt(conn: Connection, facts: Mapping[str, Any], means: Means) -> N
         line = named.pop()
         lines.remove(line)
         if line.entry_id is not None:
-            set_role(conn, line, "echo", entry_id=_file_as_adjustment(conn, line.entry_id, means))
+            set_role(conn, line, "echo", entry_id=_file_as_adjustment(conn, line.entry_id, means, line.quantity))
         if "echo_id" in facts:
             values = {"movement_id": line.movement_id, "line_n": line.n, "quantity": line.quantity}
             close_echo(conn, int(facts["echo_id"]), FOUND, now=means.now, **values)

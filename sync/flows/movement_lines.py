@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,11 +15,12 @@ from sync.clients.mpservices.wire import Movement
 from sync.clients.rows import BadRow
 from sync.domain.echo import Found
 from sync.domain.echo import Line as EchoLine
-from sync.domain.ledger import ADJUSTMENT, RECEIPT, NewEntry, new_entry
+from sync.domain.ledger import ADJUSTMENT, ISSUANCE, RECEIPT, NewEntry, new_entry
 from sync.domain.movements import Line, file_line, kind_of, match_lines
 from sync.domain.policy import Policy
 from sync.domain.subjects import Subject
 from sync.flows.context import MPSERVICES
+from sync.flows.corrections import note_correction
 from sync.flows.echoes import settle_echoes
 from sync.store.coverage import MOVEMENTS
 from sync.store.documents import documents_by_remote_id, insert_documents, update_documents
@@ -232,11 +234,13 @@ def _lines(movement: Movement, kind: str, policy: Policy) -> list[Line]:
         item = line.item_external_id or line.item_id
         if item is None:
             raise ValueError(f"line {number} names no item")
+        if line.cost is None and kind != ISSUANCE:
+            raise ValueError(f"line {number} has no cost")
         filed = file_line(
             kind,
             item,
             line.quantity,
-            line.cost,
+            line.cost or Decimal(0),  # what an issuance costs is MPW's to say
             cost_is=policy.cost_is,
             created_at=movement.created_at,
             digest=line.digest,
@@ -286,17 +290,30 @@ def _take(
         ),
     )
     changed = [pair for pair in matches.pairs if _material(pair[0]) != _material_line(pair[1])]
+    gone = [line for line in matches.gone if line.entry_id is not None and source == FEED]
+    if changed or gone or (from_feed and matches.new):
+        n = max((line.n for line in stored), default=0)
+        keys = [line_key(conn, movement.id, n + place, about_to=work.keys) for place in range(1, len(matches.new) + 1)]
+        decided = note_correction(
+            conn,
+            movement.id,
+            changed=changed,
+            gone=gone,
+            added=dict(zip(keys, matches.new, strict=True)),
+            stored=stored,
+            created_at=movement.created_at,
+            policy=work.policy,
+            now=work.now,
+        )
+        work.seen_events = [event for event in work.seen_events if event.api_key not in decided]
     for old, new in matches.pairs:
         if (old, new) not in changed and old.digest != new.digest:
             update_line(conn, movement.id, old.n, digest=new.digest)
     work.counts.unchanged += len(matches.pairs) - len(changed)
     for old, new in changed:
         _change(conn, item, old, new, work)
-    gone = [line for line in matches.gone if line.entry_id is not None and source == FEED]
     for old in gone:
         _remove(conn, old, work)
-    if changed or gone or (from_feed and matches.new):
-        _report_change(conn, movement, work.now)
     if stored and matches.new:
         for old in stored:
             update_line(conn, movement.id, old.n, single=False)
@@ -411,18 +428,6 @@ def _remove(conn: Connection, old: Row[Any], work: _Work) -> None:
     update_line(conn, old.movement_id, old.n, entry_id=None, quantity=old.quantity - old.quantity, digest="")
     work.touched.add(old.external_id)
     work.counts.changed += 1
-
-
-def _report_change(conn: Connection, movement: Movement, now: datetime) -> None:
-    open_exception(
-        conn,
-        "movement_changed",
-        Subject.row(movement.id),
-        detail=f"movement {movement.id} of {movement.created_at:%Y-%m-%d %H:%M} UTC is no longer what it was "
-        "when it was first read",
-        hint="what was pushed for it before may be wrong: compare with `mpsync explain`, correct it in MPW by hand",
-        now=now,
-    )
 
 
 def _entry(kind: str, key: str, movement: Movement, line: Line, policy: Policy) -> NewEntry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
 from sync.clients.mpservices.client import MpservicesClient
+from sync.clients.mpservices.named_items import named_items
 from sync.clients.mpservices.wire import Movement, read_movements
 from sync.clients.rows import BadRow
 from sync.domain.policy import Policy
@@ -18,6 +19,7 @@ from sync.domain.reach import gap_after
 from sync.domain.subjects import Subject
 from sync.domain.windows import days_between, has_ended
 from sync.flows.context import MPSERVICES, Context
+from sync.flows.corrections import MOVEMENT_DELETED, note_deleted, note_returned
 from sync.flows.movement_lines import Ingested, ingest_movements
 from sync.flows.observed import Outcome, observe
 from sync.flows.reach import LOOK_BACK, learn_reach
@@ -30,14 +32,18 @@ from sync.store.coverage import (
     rows_by_day,
     save_days,
 )
+from sync.store.documents import documents_by_remote_id, update_documents
 from sync.store.engine import lock_appends
-from sync.store.exceptions import open_exception
+from sync.store.exceptions import open_exception, open_facts, resolve_exceptions
+from sync.store.item_states import forget_bases
 from sync.store.learned import reach_of
-from sync.store.movements import recent_movements, young_movements
+from sync.store.movements import lines_of, recent_movements, young_movements
 from sync.store.quarantine import quarantine_rows, release_remote_ids
 from sync.store.runs import Counts, newest_run
 
 __all__ = ["FeedRead", "Ingested", "ingest_movements", "poll_movements_once", "take_movements"]
+
+SHORT_WINDOW = "short_window"
 
 SKEW = timedelta(minutes=5)
 """By how much the feed's end may lie off its setting before we say that it reaches less far."""
@@ -121,7 +127,10 @@ def take_movements(
     done = ingest_movements(conn, movements, source="feed", push=True, policy=policy, now=now, run_id=read.run_id)
     unreadable = [*bad, *done.bad]
     done.counts.seen += len(bad)
-    done.counts.quarantined = quarantine_rows(conn, MOVEMENTS, None, unreadable, now=now)
+    about = _items_of_unreadable(conn, unreadable)
+    done.counts.quarantined = quarantine_rows(
+        conn, MOVEMENTS, None, unreadable, now=now, items=lambda row: about.get(row.raw, set())
+    )
     release_remote_ids(conn, MOVEMENTS, done.readable, bad=unreadable, now=now)
     last = _last_read_there(known) if known is not None else None
     if not read.timely:
@@ -136,7 +145,7 @@ def take_movements(
         )
         return done.counts
     covered_from = _covered_from(conn, known, read, shown, before, reach, now)
-    _check_reach(conn, movements, unreadable, read=read, reach=reach, now=now)
+    _check_presence(conn, movements, unreadable, read=read, reach=reach, now=now)
     if not unreadable:  # a row that cannot be read is there, and may be the oldest
         learn_reach(conn, shown, before, at=read.there, policy=policy, now=now)
     note_feed_read(
@@ -189,7 +198,16 @@ def _covered_from(
     return reaches
 
 
-def _check_reach(
+def _items_of_unreadable(conn: Connection, unreadable: Sequence[BadRow]) -> dict[str, set[str]]:
+    """Return which items movements are about that cannot be read, by their text: as they say now, and said before."""
+    known = lines_of(conn, (row.remote_id for row in unreadable if row.remote_id is not None))
+    return {
+        row.raw: named_items(row.raw) | {line.external_id for line in known.get(row.remote_id or "", ())}
+        for row in unreadable
+    }
+
+
+def _check_presence(
     conn: Connection,
     movements: Sequence[Movement],
     unreadable: Sequence[BadRow],
@@ -198,21 +216,74 @@ def _check_reach(
     reach: timedelta,
     now: datetime,
 ) -> None:
-    """Report stored movements younger than the window that the answer lacks (edge case S2)."""
-    shown = {movement.id for movement in movements} | {row.remote_id for row in unreadable}
-    lacking = sorted(young_movements(conn, MOVEMENTS, read.there - reach + SKEW) - shown)
+    """Report stored movements younger than the window that the answer lacks, and take back what is shown again.
+
+    Where the feed shows older ones, somebody deleted the movement; else the feed reaches less far than is believed
+    (edge case S2). Each is reported once: what a person has decided of it stands while it stays away.
+    """
+    shown = {movement.id for movement in movements} | {row.remote_id for row in unreadable if row.remote_id}
+    _take_back(conn, shown, now=now)
+    lacking = young_movements(conn, MOVEMENTS, read.there - reach + SKEW)
+    lacking = {movement_id: at for movement_id, at in lacking.items() if movement_id not in shown}
     if not lacking:
         return
+    oldest = min((movement.created_at for movement in movements), default=None)
+    known = documents_by_remote_id(conn, MPSERVICES, "movement", lacking)
+    short: list[str] = []
+    for movement_id, created_at in sorted(lacking.items()):
+        document = known[movement_id]
+        if document.voided_at is not None:
+            continue  # taken for deleted before, and reported then
+        deleted = oldest is not None and oldest < created_at
+        marks = {"missing_since": document.missing_since or read.began_at, "voided_at": now if deleted else None}
+        update_documents(conn, [{"id": document.id, **marks}])
+        if deleted:
+            note_deleted(conn, movement_id, now=now)
+        else:
+            short.append(movement_id)
+    if short:
+        _report_short_window(conn, short, reach, now)
+
+
+def _take_back(conn: Connection, shown: Collection[str], *, now: datetime) -> None:
+    """End what was said of movements that the feed lacked and shows again."""
+    found = documents_by_remote_id(conn, MPSERVICES, "movement", shown)
+    back = [row for row in found.values() if row.missing_since is not None]
+    for row in back:
+        update_documents(conn, [{"id": row.id, "missing_since": None, "voided_at": None}])
+        again = "the feed shows it again"
+        resolve_exceptions(conn, MOVEMENT_DELETED, Subject.row(row.remote_id), resolution=again, now=now)
+        if row.voided_at is not None:
+            note_returned(conn, row.remote_id, now=now)
+    told = open_facts(conn, SHORT_WINDOW, Subject.source(MOVEMENTS)).get("movement_ids", ())
+    if back and told and set(told) <= set(shown):
+        again = "the feed shows them again"
+        resolve_exceptions(conn, SHORT_WINDOW, Subject.source(MOVEMENTS), resolution=again, now=now)
+
+
+def _report_short_window(conn: Connection, short: Sequence[str], reach: timedelta, now: datetime) -> None:
+    known = open_facts(conn, SHORT_WINDOW, Subject.source(MOVEMENTS))
+    fresh = set(short) - set(known.get("movement_ids", ()))
+    if known and not fresh:
+        return
+    lines = [line for found in lines_of(conn, short).values() for line in found]
+    items = {line.external_id for line in lines}
+    forget_bases(conn, {line.external_id for line in lines if line.movement_id in fresh}, now=now)
     open_exception(
         conn,
-        "short_window",
+        SHORT_WINDOW,
         Subject.source(MOVEMENTS),
-        detail=f"the feed no longer shows {len(lacking)} movements that are younger than "
-        f"{reach / timedelta(hours=1):g} hours, {lacking[0]} among them: it reaches less far than is believed",
+        detail=f"the feed no longer shows {len(short)} movements that are younger than "
+        f"{reach / timedelta(hours=1):g} hours, {short[0]} among them, nor older ones: it reaches less far than is "
+        "believed. Their items get no stock patch until a person has looked",
         hint="say how far it really reaches: `mpsync learned set window_hours HOURS --why TEXT`, or set "
-        "MPSERVICES_WINDOW_HOURS; a shorter outage than is believed may lose movements",
+        "MPSERVICES_WINDOW_HOURS and restart, since a shorter outage than is believed may lose movements; then resolve "
+        "this",
         now=now,
-        facts={"movement_ids": lacking[:100]},
+        facts={
+            "movement_ids": sorted({*short, *known.get("movement_ids", ())}),
+            "external_ids": sorted({*items, *known.get("external_ids", ())}),
+        },
     )
 
 

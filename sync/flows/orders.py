@@ -16,7 +16,7 @@ from sync.domain.subjects import Subject
 from sync.domain.windows import DEEP_DAYS, days_between, grouped
 from sync.flows.context import MPW, Context
 from sync.flows.observed import Outcome, observe
-from sync.flows.pages import Pager
+from sync.flows.pages import Narrow, Pager, Splits
 from sync.flows.paging import Paging
 from sync.flows.ranges import RangeSource, Span, read_ranges
 from sync.store.coverage import PURCHASE_ORDERS, complete_days, days_by_last_read
@@ -48,21 +48,60 @@ def poll_orders_once(ctx: Context) -> Counts:
 
 def order_source(client: MpwClient, ctx: Context | None = None) -> RangeSource[PurchaseOrder]:
     """Return how purchase orders are read and stored. One per pass; with `ctx` what it learns of pages is kept."""
-
-    def fetch(first: date, last: date, page: int) -> tuple[Parsed[PurchaseOrder], Page | None]:
-        return read_purchase_orders(client.purchase_orders("created_on", first, last, page=page).body)
-
-    paging = None if ctx is None else Paging(ctx, "purchase orders")
     return RangeSource(
         PURCHASE_ORDERS,
-        read=Pager(fetch, lambda row: row.number, paging).read,
+        read=order_pager(client, ctx).read,
         save=take_orders,
         identity=lambda row: row.number,
         day_of=lambda row: row.created_on,
     )
 
 
-def take_orders(conn: Connection, orders: Sequence[PurchaseOrder], now: datetime) -> tuple[int, int]:
+STATUSES = (
+    "requisition",
+    "Ordered",
+    "Received",
+    "Partially Received",
+    "Approved",
+    "Pending",
+    "On Hold",
+    "Draft",
+    "Rejected",
+    "Cancelled",
+    "Completed",
+    "Closed",
+)
+"""Spellings that are tried where a day does not fit a page ("Must be an exact match", Purchase Orders - GET); the
+document shows the first two."""
+
+
+def order_pager(client: MpwClient, ctx: Context | None = None) -> Pager[PurchaseOrder]:
+    """Return what reads purchase orders by the days they were created on: the one pager of polls and approvals.
+
+    With `ctx` what it learns of pages is kept.
+    """
+
+    def fetch(first: date, last: date, page: int) -> tuple[Parsed[PurchaseOrder], Page | None]:
+        return read_purchase_orders(client.purchase_orders("created_on", first, last, page=page).body)
+
+    def part(day: date, narrow: Narrow) -> tuple[Parsed[PurchaseOrder], Page | None]:
+        answer = client.purchase_orders("created_on", day, day, status=narrow.status, also=narrow.other)
+        return read_purchase_orders(answer.body)
+
+    splits = Splits(
+        part,
+        belongs=lambda row, day: row.created_on == day,
+        status_of=lambda row: row.status,
+        statuses=STATUSES,
+        dates=("required_on", "completed_on"),
+    )
+    paging = None if ctx is None else Paging(ctx, "purchase orders")
+    return Pager(fetch, lambda row: row.number, paging, splits)
+
+
+def take_orders(
+    conn: Connection, orders: Sequence[PurchaseOrder], now: datetime, began_at: datetime
+) -> tuple[int, int]:
     """Store orders; return how many are new and how many changed. A status we do not know keeps an order open."""
     for status in sorted({order.status for order in orders if not is_known_status(order.status)}):
         example = next(order.number for order in orders if order.status == status)
@@ -74,7 +113,7 @@ def take_orders(conn: Connection, orders: Sequence[PurchaseOrder], now: datetime
             hint="such orders are taken for open and read again on every poll; tell the maintainers what it means",
             now=now,
         )
-    return save_orders(conn, [order_values(order) for order in orders], now=now)
+    return save_orders(conn, [order_values(order) for order in orders], now=now, began_at=began_at)
 
 
 def order_values(order: PurchaseOrder) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sync.domain.approval import decide_command
 from sync.domain.inbox import COMMAND_TYPES, PO_APPROVAL, VOID, ErpDocument, read_document
 from sync.domain.outbox import NewPush
-from sync.domain.reconcile import Derive, Event, Origin, Park, Supersede
+from sync.domain.reconcile import Derive, Event, Origin, Park, Supersede, Taken
 from sync.flows.context import Context
 from sync.flows.inbox import Judge
 from sync.flows.known_parts import ask_parts
@@ -28,6 +28,7 @@ from sync.flows.reconcile import (
     rules_of,
     with_ages,
 )
+from sync.flows.settle import key_taken_reason
 from sync.flows.stock import plan_stock
 from sync.store.facts import RECONCILED_SEQ, RULES_FINGERPRINT, fact
 from sync.store.inbox import entries_of, received_rows
@@ -166,6 +167,9 @@ def _decided(ctx: Context, known: Known) -> Iterator[Planned]:
                 yield _new(decision.push)
             case Park():
                 yield Planned("waiting", True, None, None, key[0], key[1], None, decision.detail or decision.reason)
+            case Taken():
+                push, why = decision.push, key_taken_reason(decision.detail)
+                yield Planned("dead", True, push.route, push.operation, push.kind, push.api_key, push.item, why)
             case Supersede():
                 yield Planned("withdrawn", False, None, decision.row.operation, *key, decision.row.item, decision.why)
             case _:

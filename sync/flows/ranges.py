@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Generic, TypeVar
 
 from sqlalchemy import Connection
 
-from sync.clients.rows import Parsed
+from sync.domain.subjects import Subject
 from sync.domain.windows import days_between, has_ended
 from sync.errors import AuthError, RemoteError, RetryableError
 from sync.flows.context import MPW, Context
 from sync.flows.day_pass import FAILURES_MAX, error_text
 from sync.flows.observed import Outcome
+from sync.flows.pages import Left, Read
 from sync.store.coverage import covered_days, is_outdated, record_day_error, save_days
 from sync.store.engine import lock_appends
+from sync.store.exceptions import open_exception, open_exceptions, resolve_exceptions, subject_of
 from sync.store.quarantine import quarantine_rows, release_remote_ids
 from sync.store.runs import Counts, newest_run
+
+ROWS_NOT_SHOWN = "rows_not_shown"
 
 T = TypeVar("T")
 Span = tuple[date, date]
@@ -29,13 +33,14 @@ Progress = Callable[[str, date, Counts], None]
 class RangeSource(Generic[T]):
     """A list that is read by spans of days: how to read one whole, and how to store its rows.
 
-    `save` returns how many rows are new and how many changed; `day_of` says on which day a row counts
+    `save` is told when the rows are stored and when their reading began, and returns how many are new and how many
+    changed; `day_of` says on which day a row counts
     (None: rows have no day of their own, and a day counts what its span held).
     """
 
     name: str
-    read: Callable[[date, date], Parsed[T]]
-    save: Callable[[Connection, Sequence[T], datetime], tuple[int, int]]
+    read: Callable[[date, date], Read[T]]
+    save: Callable[[Connection, Sequence[T], datetime, datetime], tuple[int, int]]
     identity: Callable[[T], str]
     day_of: Callable[[T], date | None]
 
@@ -79,14 +84,13 @@ def read_ranges(
         failures = 0
         counts = _take(ctx, source, (first, last), parsed, began_at, run_id)
         done.counts.add(counts)
+        done.failed.extend((source.name, one.day, str(one)) for one in parsed.left)
         if progress is not None:
             progress(source.name, first, counts)
     return done
 
 
-def _take(
-    ctx: Context, source: RangeSource[T], span: Span, parsed: Parsed[T], began_at: datetime, run_id: int
-) -> Counts:
+def _take(ctx: Context, source: RangeSource[T], span: Span, parsed: Read[T], began_at: datetime, run_id: int) -> Counts:
     now = ctx.clock.now()
     counts = Counts(seen=len(parsed.rows) + len(parsed.bad))
     with ctx.write() as conn:
@@ -97,21 +101,22 @@ def _take(
         if any(is_outdated(row, run_id, began_at) for row in known.values()):
             return Counts()
         read_no = max(run_id, newest_run(conn))
-        counts.added, counts.changed = source.save(conn, parsed.rows, now)
+        counts.added, counts.changed = source.save(conn, parsed.rows, now, began_at)
         counts.unchanged = len(parsed.rows) - counts.added - counts.changed
         counts.quarantined = quarantine_rows(conn, source.name, None, parsed.bad, now=now)
         read_well = [source.identity(row) for row in parsed.rows]
         release_remote_ids(conn, source.name, read_well, bad=parsed.bad, now=now)
         per_day = _per_day(source, parsed.rows)
         ended_by = min(began_at, began_at + ctx.vendor_ahead(MPW))  # a day is over when it is, by either clock
+        left = {one.day: one for one in parsed.left}
         save_days(
             conn,
             [
                 {
                     "source": source.name,
                     "day": day,
-                    "complete": (timely and has_ended(day, ended_by, ctx.policy))
-                    or (day in known and known[day].complete),
+                    "complete": day not in left
+                    and ((timely and has_ended(day, ended_by, ctx.policy)) or (day in known and known[day].complete)),
                     "rows": per_day.get(day, 0),
                     "last_read_at": now,
                     "fetch_began_at": began_at if timely else None,
@@ -121,7 +126,30 @@ def _take(
                 for day in days
             ],
         )
+        _tell_of_left(conn, source.name, days, left, now=now)
     return counts
+
+
+def _tell_of_left(
+    conn: Connection, source: str, days: Sequence[date], left: Mapping[date, Left], *, now: datetime
+) -> None:
+    """Open an exception for each day that the vendor does not show whole; resolve those of days that it does."""
+    for day, one in left.items():
+        record_day_error(conn, source, [day], str(one), now=now)
+        open_exception(
+            conn,
+            ROWS_NOT_SHOWN,
+            Subject.day(source, day),
+            detail=f"{source} {one}, not by status and not by its other dates either; what was read is stored, the "
+            "rest is unknown to the program: it is neither approved nor shown",
+            hint="ask MPW's support how to read further pages; until then look at the orders of that day in MPW, and "
+            "then `mpsync exceptions resolve`",
+            now=now,
+        )
+    open_ones = {subject_of(row) for row in open_exceptions(conn, kind=ROWS_NOT_SHOWN)}
+    for day in days:
+        if day not in left and (subject := Subject.day(source, day)) in open_ones:
+            resolve_exceptions(conn, ROWS_NOT_SHOWN, subject, resolution="all its rows could be read", now=now)
 
 
 def _noted_days(ctx: Context, span: Span) -> list[date]:

@@ -29,6 +29,7 @@ from sync.domain.reconcile import (
     Park,
     Part,
     Supersede,
+    Taken,
     decide,
     waits_for,
 )
@@ -37,12 +38,13 @@ from sync.flows.context import MPW, Context
 from sync.flows.known_parts import Pair, ask_parts
 from sync.flows.observed import run_ends
 from sync.flows.products import wanted_products
+from sync.flows.settle import KEY_TAKEN, key_taken_hint, key_taken_reason, open_about
 from sync.store.exceptions import open_exception, open_exceptions, resolve_exceptions, subject_of
 from sync.store.facts import RECONCILED_SEQ, RULES_FINGERPRINT, fact, set_fact
 from sync.store.inbox import park_now
 from sync.store.items import ITEMS_VERSION, resolve_items
 from sync.store.learned import all_learned
-from sync.store.outbox import Which, add_push, discard
+from sync.store.outbox import Which, add_push, discard, push_by_id
 from sync.store.reconcile import (
     MISSING_PRODUCT,
     Key,
@@ -50,6 +52,7 @@ from sync.store.reconcile import (
     command,
     due_parked,
     first_pushable_seq,
+    give_up_unsent,
     hold_again,
     known_parts,
     load_events,
@@ -284,6 +287,8 @@ def _write(conn: Connection, ctx: Context, event: Event, decision: Decision, wor
     match decision:
         case Derive():
             _derive(conn, decision, work, now=now)
+        case Taken():
+            work.counts.added += _key_taken(conn, decision, now=now)
         case Supersede():
             work.counts.voided += supersede(conn, decision.row, why=decision.why, now=now)
         case NeedsPart():
@@ -304,6 +309,17 @@ def _derive(conn: Connection, decision: Derive, work: _Pass, *, now: Any) -> Non
         work.counts.changed += replace_unsent(conn, decision.instead, decision.push, now=now)
     elif add_push(conn, decision.push, now=now) is not None:
         work.counts.added += 1
+
+
+def _key_taken(conn: Connection, decision: Taken, *, now: Any) -> int:
+    """Give up a document whose key has something else in MPW; return 1 where it is new in the outbox."""
+    reason = key_taken_reason(decision.detail)
+    outbox_id = give_up_unsent(conn, decision.push, decision.instead, reason=reason, now=now)
+    row = push_by_id(conn, outbox_id) if outbox_id is not None else None
+    if row is None:
+        return 0
+    open_about(conn, row, KEY_TAKEN, reason, now=now, hint=key_taken_hint(row.id))
+    return int(decision.instead is None)
 
 
 def _wait(conn: Connection, key: Key, decision: Park, work: _Pass, *, now: Any) -> None:

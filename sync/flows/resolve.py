@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, select, update
 from sqlalchemy.engine import Row
 
+from sync.domain.exception_kinds import APPLY, ECHO, KEEP, KINDS, NONE, VOID
 from sync.domain.reconcile import OUR_EXCEPTIONS, waits_for
 from sync.domain.stock import FUSE
 from sync.errors import ConfigError
 from sync.flows.context import CREDENTIALS, Context
+from sync.flows.corrections import (
+    MOVEMENT_CHANGED,
+    MOVEMENT_DELETED,
+    apply_correction,
+    apply_deletion,
+    items_of,
+    keep_both,
+)
+from sync.flows.movements import SHORT_WINDOW
 from sync.flows.voids import MASS_DISAPPEARANCE, void_disappeared
 from sync.store.coverage import close_gap
 from sync.store.exceptions import subject_of
-from sync.store.item_states import forget_base, save_item_state
+from sync.store.item_states import forget_base, forget_bases, save_item_state
 from sync.store.learned import CONTRADICTED, overrule
 from sync.store.pauses import unpause_system
 from sync.store.reconcile import look_at_parked
@@ -25,6 +36,22 @@ from sync.store.schema import exceptions, quarantine
 
 GAP = "gap"
 QUARANTINED_ROW = "quarantined_row"
+MUST_CHOOSE = {APPLY, KEEP, ECHO, NONE}
+"""Of a kind that takes one of these, a person must say one: what stands behind it does not end with a word alone."""
+
+UNKNOWN_STOCK = (MOVEMENT_CHANGED, MOVEMENT_DELETED, QUARANTINED_ROW, SHORT_WINDOW)
+"""Kinds after which the stock of their items in MPservices is not known: the next patch finds it out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a person wants done beside closing an exception: one of `exception_kinds`' options.
+
+    `movement_id`: the echo, where the option is `--echo`.
+    """
+
+    option: str
+    movement_id: str | None = None
 
 
 def resolve_by_person(
@@ -35,29 +62,25 @@ def resolve_by_person(
     subject: str | None = None,
     why: str,
     by: str,
-    void: bool = False,
+    choice: Choice | None = None,
     dry_run: bool = False,
 ) -> int:
     """Resolve the open exceptions that are meant; return how many.
 
     A gap is closed with `why` as its note, a quarantined row is taken for dealt with, a system that
-    was paused for its credentials is tried again, and with `void` what a mass_disappearance holds
-    back is reversed. Raises ConfigError for `void` on anything else. A cause that still holds opens
-    its exception again.
+    was paused for its credentials is tried again, and `choice` says what is to be done where a kind has
+    one: it is refused for any other kind, and asked for where a person must choose. Raises ConfigError for
+    that, and then resolves nothing. A cause that still holds opens its exception again.
     """
     with ctx.store.write() as conn:
         found = _meant(conn, ids=ids, kind=kind, subject=subject)
-        other = [row for row in found if row.kind != MASS_DISAPPEARANCE]
-        if void and other:
-            raise ConfigError(
-                f"--void is for {MASS_DISAPPEARANCE}, exception {other[0].id} is {other[0].kind}",
-                hint="resolve it without --void",
-            )
+        for row in found:
+            _check(row, choice, alone=len(found) == 1)
         if not dry_run:
             now = ctx.clock.now()
             for row in found:
-                _act(conn, ctx, row, why=why, void=void, now=now)
-                _close(conn, row, why=why, by=by, now=now)
+                _act(conn, ctx, row, why=why, by=by, choice=choice, now=now)
+                _close(conn, row, why=why, by=by, now=now, choice=choice)
     return len(found)
 
 
@@ -72,9 +95,46 @@ def _meant(conn: Connection, *, ids: Sequence[int], kind: str | None, subject: s
     return list(conn.execute(query))
 
 
-def _act(conn: Connection, ctx: Context, row: Row[Any], *, why: str, void: bool, now: datetime) -> None:
+def _check(row: Row[Any], choice: Choice | None, *, alone: bool) -> None:
+    """Refuse a choice that an exception does not have, and none where it needs one."""
+    kind = KINDS.get(row.kind)
+    has = kind.choices if kind is not None else ()
+    if choice is not None and choice.option not in has:
+        kinds = ", ".join(one.name for one in KINDS.values() if choice.option in one.choices)
+        raise ConfigError(
+            f"{choice.option} is for {kinds}, exception {row.id} is {row.kind}",
+            hint=f"resolve it with {' or '.join(has)}" if has else f"resolve it without {choice.option}",
+        )
+    if choice is None and set(has) & MUST_CHOOSE:
+        raise ConfigError(
+            f"exception {row.id} ({row.kind}: {row.subject}) has to be told what to do",
+            hint=f"resolve it with {' or '.join(has)}: {row.hint}",
+        )
+    if choice is not None and choice.option == ECHO:
+        movements = json.loads(row.facts).get("movements", [])
+        if not alone or choice.movement_id not in movements:
+            raise ConfigError(
+                f"{choice.movement_id!r} is not one of the movements that exception {row.id} is about"
+                if alone
+                else "--echo names one movement, and so settles one exception at a time",
+                hint=f"name one of {', '.join(movements)}, or resolve it with {NONE}",
+            )
+
+
+def _act(
+    conn: Connection, ctx: Context, row: Row[Any], *, why: str, by: str, choice: Choice | None, now: datetime
+) -> None:
     facts = json.loads(row.facts)
-    if row.kind == MASS_DISAPPEARANCE and void:
+    option = choice.option if choice is not None else None
+    if row.kind == MOVEMENT_CHANGED and option == APPLY:
+        apply_correction(conn, facts, policy=ctx.policy, now=now)
+    elif row.kind == MOVEMENT_DELETED and option == APPLY:
+        apply_deletion(conn, facts, policy=ctx.policy, now=now)
+    elif option == KEEP:
+        keep_both(conn, facts, by=by)
+    if row.kind in UNKNOWN_STOCK:
+        forget_bases(conn, items_of(facts), now=now)
+    if row.kind == MASS_DISAPPEARANCE and option == VOID:
         void_disappeared(conn, row, lock_date=ctx.policy.lock_date, now=now)
     elif row.kind == GAP and "gap_id" in facts:
         close_gap(conn, int(facts["gap_id"]), note=why, now=now)
@@ -95,7 +155,9 @@ def _act(conn: Connection, ctx: Context, row: Row[Any], *, why: str, void: bool,
         )
 
 
-def _close(conn: Connection, row: Row[Any], *, why: str, by: str, now: datetime) -> None:
-    conn.execute(
-        update(exceptions).where(exceptions.c.id == row.id).values(resolved_at=now, resolved_by=by, resolution=why)
-    )
+def _close(conn: Connection, row: Row[Any], *, why: str, by: str, now: datetime, choice: Choice | None) -> None:
+    values: dict[str, Any] = {"resolved_at": now, "resolved_by": by, "resolution": why}
+    if choice is not None and choice.option in (ECHO, NONE):
+        facts = json.loads(row.facts) | {"decision": {"echo": choice.movement_id}}
+        values["facts"] = json.dumps(facts, sort_keys=True)
+    conn.execute(update(exceptions).where(exceptions.c.id == row.id).values(**values))

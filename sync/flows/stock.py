@@ -43,9 +43,10 @@ from sync.flows.echoes import settle_all
 from sync.flows.mpw_stock import StockRead, read_stock, save_stock_reads, summed
 from sync.flows.poll import poll_days_once
 from sync.store.coverage import ISSUANCES, MOVEMENTS, RECEIPTS, caught_up, open_gaps
+from sync.store.echoes import last_attempts
 from sync.store.exceptions import open_exception, resolve_exceptions
 from sync.store.facts import fact, set_fact
-from sync.store.item_states import dirty_items, mark_dirty, mark_for_audit, save_item_state
+from sync.store.item_states import dirty_items, managed_items, mark_dirty, mark_for_audit, save_item_state
 from sync.store.learned import learned
 from sync.store.ledger import last_seq
 from sync.store.outbox import add_push
@@ -58,12 +59,15 @@ log = structlog.get_logger("mpsync.stock")
 STOCK_SEQ = "stock_seq"
 """The fact that holds up to which ledger entry items were made dirty."""
 
-AUDITS_AT_ONCE = 50
-"""Items of which nothing is new that one pass compares: a few at a time, so that an audit holds nothing else up."""
+AUDITS_AT_ONCE = 10
+"""Items of which nothing is new that one pass compares at least: a few at a time, so that an audit holds nothing up."""
 
 CHUNK = 300
 READS_AT_ONCE = 25
 """Items whose stock is read before they are written down, in one transaction."""
+
+CHAIN = 5
+"""How many of an item's last patches are shown when its fuse is blown."""
 
 LOOK_AGAIN = timedelta(minutes=15)
 """When to read MPW again about an item that a person must put right there; a new entry of it comes sooner."""
@@ -142,7 +146,7 @@ def note_changes(ctx: Context) -> None:
         if learned(conn, MPSERVICES, COST_IS) in (None, ctx.policy.cost_is):
             told = "MPSERVICES_COST_IS is what the movements show"
             resolve_exceptions(conn, COST_IS_WRONG, Subject.setting("MPSERVICES_COST_IS"), resolution=told, now=now)
-        mark_for_audit(conn, before=now - ctx.policy.audit_every, now=now, limit=AUDITS_AT_ONCE)
+        _audit(conn, ctx.policy, now=now)
         seq, last = int(fact(conn, STOCK_SEQ) or 0), last_seq(conn)
         if last <= seq:
             return
@@ -151,6 +155,16 @@ def note_changes(ctx: Context) -> None:
         mark_dirty(conn, moved | mapped, now=now, managed=True)
         mark_dirty(conn, by_default - moved - mapped, now=now)
         set_fact(conn, STOCK_SEQ, str(last), now=now)
+
+
+def _audit(conn: Connection, policy: Policy, *, now: datetime) -> None:
+    """Let a few items be compared of which nothing is new: all of them once in the audit's time, over its rounds.
+
+    People can change a stock in a way that no list shows: a transfer leaves no row in the source warehouse.
+    """
+    rounds = max(policy.audit_every // max(policy.poll_recent, timedelta(seconds=1)), 1)
+    limit = max(AUDITS_AT_ONCE, -(-managed_items(conn) // rounds))
+    mark_for_audit(conn, before=now - policy.audit_every, now=now, limit=limit)
 
 
 def plan_stock(ctx: Context) -> list[PlannedPatch]:
@@ -399,7 +413,18 @@ def _note_block(conn: Connection, item: ItemFacts, decision: Decision, *, now: d
             resolve_exceptions(conn, other, subject, resolution="nothing of the kind stands against it now", now=now)
     if isinstance(decision, Blocked) and kind is not None:
         facts = {"external_id": item.external_id}
-        open_exception(conn, kind, subject, detail=decision.reason, hint=decision.hint, now=now, facts=facts)
+        detail = decision.reason + (_chain(conn, item.external_id) if kind == FUSE else "")
+        open_exception(conn, kind, subject, detail=detail, hint=decision.hint, now=now, facts=facts)
     reason = decision.reason if isinstance(decision, Blocked) else None
     if reason != was:
         save_item_state(conn, item.external_id, {"blocked_reason": reason})
+
+
+def _chain(conn: Connection, external_id: str) -> str:
+    """Say what the last patches of an item should have moved, and what they did."""
+    told = []
+    for row in last_attempts(conn, external_id, limit=CHAIN):
+        due = "unknown" if row.believed_quantity is None else plain(row.new_stock - row.believed_quantity)
+        moved = "made no movement" if row.quantity is None else f"moved {plain(row.quantity)} ({row.movement_id})"
+        told.append(f"{row.api_key} to {plain(row.new_stock)} {moved}, {due} was expected")
+    return ". The chain, oldest first: " + "; ".join(told) if told else ""

@@ -12,6 +12,7 @@ from sync.errors import AuthError, RemoteError, RetryableError
 from sync.flows.context import MPSERVICES, MPW, Context
 from sync.flows.operations.base import Operation
 from sync.flows.operations.registry import operations
+from sync.flows.proofs import look_for_done, settle_shown
 from sync.flows.rests import resting_until
 from sync.flows.settle import settle
 from sync.store.outbox import Push
@@ -33,10 +34,14 @@ class VerifyCounts:
 
 
 def verify_once(ctx: Context, *, limit: int = 200) -> VerifyCounts:
-    """Look at the unknown rows that are due; one whose check fails stays unknown, and is due later."""
+    """Look at the unknown rows that are due; one whose check fails stays unknown, and is due later.
+
+    Our own tables are asked first: what a poll saw needs no vendor, and holds also where it is gone by now.
+    """
     counts = VerifyCounts()
     if not ctx.leads() or not ctx.is_timely():  # absence counts only once no call can still land
         return counts
+    counts.settled += settle_shown(ctx) + look_for_done(ctx)
     for system in (MPW, MPSERVICES):
         if not ctx.stopping() and ctx.client_for(system) is not None and resting_until(ctx, system) is None:
             _verify_system(ctx, system, limit, counts)

@@ -26,7 +26,7 @@ from sync.store.documents import (
 from sync.store.engine import lock_appends
 from sync.store.exceptions import open_exception, open_exceptions, resolve_exceptions, subject_of
 from sync.store.ledger import reverse_entries
-from sync.store.pushed import sent_and_not_deleted
+from sync.store.pushed import posted_under, sent_and_not_deleted
 
 MASS_DISAPPEARANCE = "mass_disappearance"
 DELETED_IN_MPW = "deleted_in_mpw"
@@ -91,12 +91,12 @@ def void_documents(
     live = [row.entry_id for row in rows if row.entry_id is not None]
     reverse_entries(conn, live, lock_date=lock_date, now=now, run_id=run_id)
     update_documents(conn, [{"id": row.id, "voided_at": now, "entry_id": None} for row in rows])
-    ours = sent_and_not_deleted(
-        conn, DAY_SOURCES[source].post, DAY_SOURCES[source].delete, {row.api_key for row in rows if row.api_key}
-    )
-    for key in sorted(ours):
-        ids = sorted(row.remote_id for row in rows if row.api_key == key)
-        kind = DAY_SOURCES[source].kind
+    kind = DAY_SOURCES[source].kind
+    posted = posted_under(conn, kind, rows)
+    ours = sent_and_not_deleted(conn, DAY_SOURCES[source].post, DAY_SOURCES[source].delete, set(posted.values()))
+    for sent_key in sorted(ours):
+        gone = [row for row in rows if posted.get(row.remote_id) == sent_key]
+        key, ids = gone[0].api_key, sorted(row.remote_id for row in gone)
         open_exception(
             conn,
             DELETED_IN_MPW,

@@ -17,7 +17,7 @@ from sync.clients.rows import Parsed
 from sync.domain.windows import days_between, grouped
 from sync.flows.context import MPSERVICES, MPW, Context
 from sync.flows.observed import Outcome, observe
-from sync.flows.pages import Pager
+from sync.flows.pages import Narrow, Pager, Read, Splits
 from sync.flows.paging import Paging
 from sync.flows.ranges import RangeSource, Span, read_ranges
 from sync.store.coverage import (
@@ -72,24 +72,25 @@ def poll_work_orders_once(ctx: Context) -> Counts:
 def work_order_source(client: MpwClient, ctx: Context | None = None) -> RangeSource[WorkOrder]:
     """Return how MPW's work orders are read, by all four dates merged, and stored. One per pass."""
     paging = None if ctx is None else Paging(ctx, "work orders")
-    pagers = [Pager(_fetch_by(client, by), lambda row: row.number, paging) for by in DATES]
+    pagers = [Pager(_fetch_by(client, by), lambda row: row.number, paging, _splits_by(client, by)) for by in DATES]
 
-    def read(first: date, last: date) -> Parsed[WorkOrder]:
+    def read(first: date, last: date) -> Read[WorkOrder]:
         found: dict[str, WorkOrder] = {}
-        merged: Parsed[WorkOrder] = Parsed()
+        merged: Read[WorkOrder] = Read()
         unreadable: set[str] = set()
         for pager in pagers:
             parsed = pager.read(first, last)
             found.update((row.number, row) for row in parsed.rows)
             merged.bad.extend(row for row in parsed.bad if row.raw not in unreadable)
             unreadable.update(row.raw for row in parsed.bad)
+            merged.left.extend(parsed.left)
         merged.rows.extend(found.values())
         return merged
 
     return RangeSource(
         WORK_ORDERS,
         read=read,
-        save=lambda conn, rows, now: save_work_orders(conn, [_values(row, now) for row in rows]),
+        save=lambda conn, rows, now, _began_at: save_work_orders(conn, [_values(row, now) for row in rows]),
         identity=lambda row: row.number,
         day_of=lambda row: row.scheduled_on or row.due_on or row.completed_on,
     )
@@ -99,6 +100,25 @@ def _fetch_by(
     client: MpwClient, by: WorkOrderDate
 ) -> Callable[[date, date, int], tuple[Parsed[WorkOrder], Page | None]]:
     return lambda first, last, page: read_work_orders(client.work_orders(by, first, last, page=page).body)
+
+
+def _splits_by(client: MpwClient, by: WorkOrderDate) -> Splits[WorkOrder]:
+    """Return how a day that does not fit a page is read in parts: by status, and by the other three dates."""
+
+    def part(day: date, narrow: Narrow) -> tuple[Parsed[WorkOrder], Page | None]:
+        return read_work_orders(client.work_orders(by, day, day, status=narrow.status, also=narrow.other).body)
+
+    def belongs(row: WorkOrder, day: date) -> bool:
+        shown = {
+            "start_on": row.start_at,
+            "scheduled_on": row.scheduled_on,
+            "due_on": row.due_on,
+            "completed_on": row.completed_on,
+        }[by]
+        return str(shown or "")[:10] == day.isoformat()
+
+    others = tuple(other for other in DATES if other != by)
+    return Splits(part, belongs, lambda row: row.status, statuses=("Open", "Closed", "Completed"), dates=others)
 
 
 def _values(row: WorkOrder, now: datetime) -> dict[str, Any]:

@@ -183,6 +183,18 @@ def items_patched(conn: Connection, external_ids: Iterable[str], *, since: datet
     return set(expectations(conn, external_ids, since=since))
 
 
+def last_attempts(conn: Connection, external_id: str, *, limit: int) -> list[Row[Any]]:
+    """Return an item's last attempts with their push's api_key, oldest first."""
+    query = (
+        select(echoes, outbox.c.api_key)
+        .join(outbox, outbox.c.id == echoes.c.outbox_id)
+        .where(echoes.c.external_id == external_id, echoes.c.outcome != "unsent")
+        .order_by(echoes.c.id.desc())
+        .limit(limit)
+    )
+    return list(conn.execute(query))[::-1]
+
+
 def costs_sent(conn: Connection, external_id: str, *, limit: int) -> list[Decimal]:
     """Return what an item's last attempts sent, oldest first."""
     query = select(echoes.c.sent_cost).where(echoes.c.external_id == external_id).order_by(echoes.c.id.desc())

@@ -110,6 +110,12 @@ def subject_of(row: Row[Any]) -> Subject:
     return Subject(row.subject_type, row.subject)
 
 
+def open_facts(conn: Connection, kind: str, subject: Subject) -> dict[str, Any]:
+    """Return what the open exception of a kind and subject keeps for the program; empty where none is open."""
+    facts = conn.execute(select(exceptions.c.facts).where(_is(kind, subject))).scalar_one_or_none()
+    return {} if facts is None else dict(json.loads(facts))
+
+
 def is_open(conn: Connection, kind: str, subject: Subject) -> bool:
     """Tell whether an exception of that kind is open about a subject."""
     return bool(conn.execute(select(exists().where(_is(kind, subject)))).scalar_one())

@@ -96,6 +96,16 @@ def forget_base(conn: Connection, external_id: str, *, now: datetime) -> None:
     mark_dirty(conn, [external_id], now=now)
 
 
+def forget_bases(conn: Connection, external_ids: Iterable[str], *, now: datetime) -> None:
+    """Believe in no stock of these items any more, as far as any is believed in: people did what we cannot know."""
+    items = sorted(set(external_ids))
+    nothing: dict[str, Any] = {"base_quantity": None, "base_at": None, "base_place": None, "base_verified": False}
+    for chunk in chunks(items):
+        known = item_states.c.external_id.in_(chunk)
+        conn.execute(update(item_states).where(known).values(**nothing, base_cost=None, mps_quantity=None))
+    mark_dirty(conn, items, now=now)
+
+
 def unfit_patches(conn: Connection, external_id: str) -> int:
     """Return how many of an item's patches in a row made a movement that was not the expected one."""
     query = select(item_states.c.unfit_patches).where(item_states.c.external_id == external_id)
@@ -116,6 +126,11 @@ def dirty_items(conn: Connection, *, now: datetime, after: str, limit: int) -> l
         .limit(limit)
     )
     return list(conn.execute(query).scalars())
+
+
+def managed_items(conn: Connection) -> int:
+    """Return how many items we may patch."""
+    return conn.execute(select(func.count()).select_from(item_states).where(item_states.c.managed)).scalar_one()
 
 
 def mark_for_audit(conn: Connection, *, before: datetime, now: datetime, limit: int) -> int:
@@ -158,6 +173,7 @@ def _belief(
     state: Any, sum_: tuple[Decimal, int] | None, last: tuple[datetime, int, Decimal] | None, gap_to: datetime | None
 ) -> Belief:
     position, cost = (last[:2], last[2]) if last is not None else (None, None)
+    cost = cost or None  # an Outbound need not say its cost: it is kept as none
     if state is None or state.base_quantity is None:
         return Belief(None, False, position, cost, 0)
     moved, lines = sum_ if sum_ is not None else (Decimal(0), 0)

@@ -87,10 +87,10 @@ def recent_movements(conn: Connection, source: str, since: datetime) -> dict[str
     return dict(conn.execute(query).all())
 
 
-def young_movements(conn: Connection, source: str, since: datetime) -> set[str]:
-    """Return the ids of the movements that a feed has shown and that were created after an instant."""
+def young_movements(conn: Connection, source: str, since: datetime) -> dict[str, datetime]:
+    """Return the movements that a feed has shown and that were created after an instant, with when that was."""
     query = (
-        select(movement_lines.c.movement_id)
+        select(movement_lines.c.movement_id, func.max(movement_lines.c.created_at))
         .join(
             documents,
             (documents.c.remote_id == movement_lines.c.movement_id)
@@ -98,9 +98,9 @@ def young_movements(conn: Connection, source: str, since: datetime) -> set[str]:
             & (documents.c.type == "movement"),
         )
         .where(movement_lines.c.created_at > since, documents.c.source == source)
-        .distinct()
+        .group_by(movement_lines.c.movement_id)
     )
-    return set(conn.execute(query).scalars())
+    return dict(conn.execute(query).all())
 
 
 def hold_from_push(conn: Connection, events: Sequence[EventKey], *, why: str) -> None:

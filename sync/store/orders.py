@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.engine import Row
 
+from sync.domain.approval_terms import stands
 from sync.store.chunks import chunks, upsert
 from sync.store.schema import purchase_orders, work_orders
 
@@ -18,8 +19,18 @@ def order(conn: Connection, number: str) -> Row[Any] | None:
     return conn.execute(select(purchase_orders).where(purchase_orders.c.number == number)).first()
 
 
-def save_orders(conn: Connection, rows: Sequence[dict[str, Any]], *, now: datetime) -> tuple[int, int]:
+def ordered_read_at(conn: Connection, number: str) -> datetime | None:
+    """Return when the reading began that last saw an order become ordered, whatever it is by now; None: none did."""
+    query = select(purchase_orders.c.ordered_at).where(purchase_orders.c.number == number)
+    return conn.execute(query).scalar_one_or_none()
+
+
+def save_orders(
+    conn: Connection, rows: Sequence[dict[str, Any]], *, now: datetime, began_at: datetime
+) -> tuple[int, int]:
     """Store purchase orders; return how many are new and how many differ from before. Equal ones are not written.
+
+    `began_at` is when the reading that shows them began.
 
     A row has number, status, created_on, vendor_name, warehouse_name, total_cost, lines, terms_digest,
     digest, raw and final. `changed_at` moves only when the status or the terms do.
@@ -32,16 +43,38 @@ def save_orders(conn: Connection, rows: Sequence[dict[str, Any]], *, now: dateti
             purchase_orders.c.terms_digest,
             purchase_orders.c.status,
             purchase_orders.c.changed_at,
+            purchase_orders.c.ordered_at,
         )
         known.update({row.number: row for row in conn.execute(query.where(purchase_orders.c.number.in_(chunk)))})
     new = [row for row in rows if row["number"] not in known]
     changed = [row for row in rows if row["number"] in known and known[row["number"]].digest != row["digest"]]
     if new:
         made = {"first_read_at": now, "last_read_at": now, "changed_at": now}
-        conn.execute(insert(purchase_orders), [{**row, **made} for row in new])
+        conn.execute(
+            insert(purchase_orders), [{**row, **made, "ordered_at": _ordered_at(row, None, began_at)} for row in new]
+        )
     if changed:
-        _update(conn, [{**row, **_times(row, known[row["number"]], now)} for row in changed])
+        _update(
+            conn,
+            [
+                {
+                    **row,
+                    **_times(row, known[row["number"]], now),
+                    "ordered_at": _ordered_at(row, known[row["number"]], began_at),
+                }
+                for row in changed
+            ],
+        )
     return len(new), len(changed)
+
+
+def _ordered_at(row: dict[str, Any], before: Row[Any] | None, began_at: datetime) -> datetime | None:
+    """Return since when an order is ordered as far as we saw; one that is not any more keeps when it last was."""
+    was = before.ordered_at if before is not None else None
+    if stands(row["status"]) != "ordered":
+        return was
+    same = before is not None and stands(before.status) == "ordered"
+    return was if same and was is not None else began_at
 
 
 def _times(row: dict[str, Any], before: Row[Any], now: datetime) -> dict[str, datetime]:

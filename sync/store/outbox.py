@@ -63,6 +63,7 @@ class Push:
     finalized_at: datetime | None
     stock_awaited_since: datetime | None = None
     settled_no: int | None = None
+    unseen_since: datetime | None = None
 
 
 _COLUMNS = tuple(column.name for column in outbox.c)

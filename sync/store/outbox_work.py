@@ -24,11 +24,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from sync.domain.outbox import FINAL, Outcome, Standing, Transition, is_legal, streak_of
+from sync.domain.outbox import FINAL, POST_ISSUANCE, POST_RECEIPT, Outcome, Standing, Transition, is_legal, streak_of
 from sync.errors import InvariantError
 from sync.store.outbox import RETRIED_AT, Push, push_of
 from sync.store.outbox_queue import READY, due_and_free, head_of
 from sync.store.schema import attempts, outbox, runs
+
+LISTED = (POST_RECEIPT, POST_ISSUANCE)
+"""Operations whose effect a poll of its day shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +215,7 @@ def _values(row: Push, to: Transition, *, now: datetime, sent_at: datetime) -> d
         "new_attempts": row.attempts + counts,
         "new_first_sent_at": (row.first_sent_at or sent_at) if counts else row.first_sent_at,
         "new_last_sent_at": sent_at if counts else row.last_sent_at,
+        "new_unseen_since": now if getattr(to.cause, "answered", False) and row.operation in LISTED else None,
         "new_stock_awaited_since": (row.stock_awaited_since or now) if waits else None,
     }
 
@@ -248,6 +252,7 @@ _MOVE = (
         last_sent_at=bindparam("new_last_sent_at"),
         stock_awaited_since=bindparam("new_stock_awaited_since"),
         settled_no=select(func.coalesce(func.max(runs.c.id), 0)).scalar_subquery(),
+        unseen_since=bindparam("new_unseen_since"),
     )
 )
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, exists, or_, select
+from sqlalchemy.engine import Row
 
+from sync.domain.ledger import ISSUANCE, RECEIPT
+from sync.domain.outbox import POST_ISSUANCE, POST_RECEIPT
 from sync.store.chunks import among, chunks
+from sync.store.corrections import events_of_corrections, keys_of_events
 from sync.store.coverage import ISSUANCES, RECEIPTS
 from sync.store.schema import documents, issuance_parts, outbox, pushed_rows
 
+KIND_OF = {POST_RECEIPT: RECEIPT, POST_ISSUANCE: ISSUANCE}
 NEVER_SENT = ("superseded", "discarded")
 """States of a delete of ours that nobody wants any more; unless a try of it was made it explains nothing."""
 
@@ -26,7 +32,9 @@ def keys_of_pushed_rows(conn: Connection, type_: str, remote_ids: Iterable[str])
     query = select(pushed_rows.c.remote_id, pushed_rows.c.api_key).where(
         pushed_rows.c.type == type_, among(conn, pushed_rows.c.remote_id, remote_ids)
     )
-    return {row.remote_id: row.api_key for row in conn.execute(query)}
+    found = {row.remote_id: row.api_key for row in conn.execute(query)}
+    events = events_of_corrections(conn, type_, set(found.values()))
+    return {remote_id: events.get(key, key) for remote_id, key in found.items()}
 
 
 def payloads_of_pushed_rows(conn: Connection, type_: str, remote_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -41,13 +49,26 @@ def payloads_of_pushed_rows(conn: Connection, type_: str, remote_ids: Iterable[s
     return {row.remote_id: (row.api_key, row.payload) for row in conn.execute(query)}
 
 
+def remote_ids_of(conn: Connection, type_: str, api_key: str) -> list[str]:
+    """Return the remote rows that an answer or a verification showed to be the doing of an event's push."""
+    query = (
+        select(pushed_rows.c.remote_id)
+        .join(outbox, outbox.c.id == pushed_rows.c.outbox_id)
+        .where(outbox.c.api_key == api_key, pushed_rows.c.type == type_)
+    )
+    return list(conn.execute(query).scalars())
+
+
 def any_pushed(type_: str) -> ColumnElement[bool]:
     """Return a condition: a remote row of this type was shown to be ours."""
     return exists().where(pushed_rows.c.type == type_)
 
 
 def events_of_keys(conn: Connection, operation: str, keys: Collection[str]) -> dict[str, str]:
-    """Return the event's key for each key that our outbox has sent or will send; a part's key maps to its event's."""
+    """Return the event's key for each key that our outbox has sent or will send.
+
+    A part's key maps to its event's, and so does the key of what was posted again for a corrected movement.
+    """
     found: dict[str, str] = {}
     for chunk in chunks(sorted(keys)):
         own = select(outbox.c.api_key, outbox.c.api_key.label("event")).where(
@@ -60,7 +81,8 @@ def events_of_keys(conn: Connection, operation: str, keys: Collection[str]) -> d
         )
         for query in (own, parts):
             found.update((row.api_key, row.event) for row in conn.execute(query))
-    return found
+    events = events_of_corrections(conn, KIND_OF[operation], set(found.values())) if operation in KIND_OF else {}
+    return {key: events.get(event, event) for key, event in found.items()}
 
 
 def issuances_holding(conn: Connection, day: date, text: str) -> list[str]:
@@ -92,6 +114,30 @@ def sent_and_not_deleted(conn: Connection, post: str, delete: str, keys: Collect
         )
         sent |= set(conn.execute(posts).scalars()) - set(conn.execute(deletes).scalars())
     return sent
+
+
+def posted_under(conn: Connection, type_: str, rows: Iterable[Row[Any]]) -> dict[str, str]:
+    """Return the key that each of MPW's rows was posted under: its event's, or that of a correction of it.
+
+    By what our own answers told, else by the key in the row's text; `rows` are documents.
+    """
+    found = {row.remote_id: row.api_key for row in rows if row.api_key}
+    corrected = keys_of_events(conn, set(found.values()))
+    again = [remote_id for remote_id, key in found.items() if (type_, key) in corrected]
+    for chunk in chunks(again):
+        texts = select(documents.c.remote_id, documents.c.raw).where(
+            documents.c.system == "mpw", documents.c.type == type_, documents.c.remote_id.in_(chunk)
+        )
+        for row in conn.execute(texts):
+            for key in corrected[type_, found[row.remote_id]]:
+                if any(said in row.raw for said in (f"[{key}]", f"[{key}_s", f'"{key}"')):
+                    found[row.remote_id] = key
+                    break
+        told = select(pushed_rows.c.remote_id, pushed_rows.c.api_key).where(
+            pushed_rows.c.type == type_, pushed_rows.c.remote_id.in_(chunk)
+        )
+        found.update((row.remote_id, row.api_key) for row in conn.execute(told))
+    return found
 
 
 def days_awaiting_readback(

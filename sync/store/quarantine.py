@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date, datetime
 from typing import Any, Protocol
 
@@ -13,7 +13,8 @@ from sqlalchemy.engine import Row
 
 from sync.domain.subjects import Subject
 from sync.store.chunks import chunks
-from sync.store.exceptions import open_exception, resolve_exceptions
+from sync.store.exceptions import open_exception, open_facts, resolve_exceptions
+from sync.store.item_states import forget_bases
 from sync.store.schema import exceptions, quarantine
 
 KIND = "quarantined_row"
@@ -42,11 +43,24 @@ def raw_digest(raw: str) -> str:
 
 
 def quarantine_rows(
-    conn: Connection, source: str, day: date | None, bad: Sequence[Unreadable], *, now: datetime
+    conn: Connection,
+    source: str,
+    day: date | None,
+    bad: Sequence[Unreadable],
+    *,
+    now: datetime,
+    items: Callable[[Unreadable], Collection[str]] = lambda _: (),
 ) -> int:
-    """Keep rows that could not be read, once each; return how many were not there yet."""
+    """Keep rows that could not be read, once each; return how many were not there yet.
+
+    `items` tells which items' stock a row is about, as far as that can be read: they get no stock patch until the row
+    reads well or a person has settled it. A row that a person has settled is not reported again while it stays as it
+    is.
+    """
     if not bad:
         return 0
+    settled = _settled_by_people(conn, source)
+    bad = [row for row in bad if raw_digest(row.raw) not in settled]
     known = {row.digest for row in open_rows(conn, source, day)}
     shown = {raw_digest(row.raw) for row in bad}
     of_id: dict[str | None, list[str]] = {}
@@ -56,7 +70,8 @@ def quarantine_rows(
         texts = of_id.setdefault(row.remote_id, [])
         if digest not in texts:
             texts.append(digest)
-            _report(conn, source, day, row, digest, now, number=len(texts), shown=shown)
+            stopped = sorted(items(row))
+            _report(conn, source, day, row, digest, now, number=len(texts), shown=shown, stopped=stopped)
         if digest in known:
             continue
         known.add(digest)
@@ -129,6 +144,7 @@ def _report(
     *,
     number: int,
     shown: Collection[str],
+    stopped: Sequence[str],
 ) -> None:
     """Open the row's exception; a row with an id that is bad in another way now takes its older text's place.
 
@@ -142,15 +158,33 @@ def _report(
         if before is not None and json.loads(before)["digest"] not in shown:
             _close(conn, source, json.loads(before)["digest"], now)
     where = f" of {day}" if day is not None else ""
+    facts: dict[str, Any] = {"digest": digest, "source": source}
+    means, settle = "", ""
+    if stopped:
+        facts["external_ids"] = list(stopped)
+        means = f". What it does to the stock of {', '.join(stopped[:5])} is not known: no stock patch of it goes"
+        settle = "; or key what it says into MPW, and resolve this: MPservices' stock is then set to MPW's"
+    known = open_facts(conn, KIND, Subject.row(subject))
     open_exception(
         conn,
         KIND,
         Subject.row(subject),
-        detail=f"a row of {source}{where} could not be read: {row.reason}",
-        hint="look at it in v_quarantine and correct it at the vendor: it is taken in when it reads well",
+        detail=f"a row of {source}{where} could not be read: {row.reason}{means}",
+        hint="look at it in v_quarantine and correct it at the vendor: it is taken in when it reads well" + settle,
         now=now,
-        facts={"digest": digest, "source": source},
+        facts=facts,
     )
+    if known != facts:
+        forget_bases(conn, stopped, now=now)
+
+
+def _settled_by_people(conn: Connection, source: str) -> set[str]:
+    """Return the digests of the rows of a source that people have settled as they are."""
+    query = select(exceptions.c.facts).where(
+        exceptions.c.kind == KIND, exceptions.c.resolved_by.is_not(None), exceptions.c.resolved_by != "mpsync"
+    )
+    found = [json.loads(facts) for facts in conn.execute(query).scalars()]
+    return {facts["digest"] for facts in found if facts.get("source") == source and "digest" in facts}
 
 
 def _numbered(subject: str, number: int) -> str:
@@ -167,7 +201,9 @@ def _close(conn: Connection, source: str, digest: str, now: datetime) -> int:
 
 
 def _settle(conn: Connection, source: str, digest: str, now: datetime) -> None:
-    facts = json.dumps({"digest": digest, "source": source}, sort_keys=True)
-    query = select(exceptions.c.subject).where(_OPEN, exceptions.c.facts == facts)
-    for subject in conn.execute(query).scalars().all():
+    query = select(exceptions.c.subject, exceptions.c.facts)
+    query = query.where(_OPEN, exceptions.c.facts.contains(f'"digest": "{digest}"'))
+    for subject, facts in conn.execute(query).all():
+        if json.loads(facts).get("source") != source:
+            continue
         resolve_exceptions(conn, KIND, Subject.row(subject), resolution="the row reads well now, or is gone", now=now)

@@ -17,12 +17,14 @@ from sync.domain.inbox import VOID, ErpDocument, read_document
 from sync.domain.items import ItemMapping
 from sync.domain.ledger import ISSUANCE, RECEIPT, TRANSFER
 from sync.domain.outbox import APPROVE, CREATE_PRODUCT, PATCH_STOCK, NewPush
-from sync.domain.reconcile import Event, Origin, Part, PushRow
+from sync.domain.reconcile import Event, MpwRow, Origin, Part, PushRow
 from sync.domain.subjects import Subject
 from sync.store.chunks import chunks, upsert
+from sync.store.corrections import events_of_corrections, keys_of_events
 from sync.store.coverage import AHEAD_MAX
 from sync.store.exceptions import open_exceptions, subject_of
 from sync.store.items import load_map
+from sync.store.outbox import add_push
 from sync.store.schema import (
     documents,
     exceptions,
@@ -106,7 +108,9 @@ def load_events(conn: Connection, keys: Sequence[Key]) -> dict[Key, Event]:
 def _load(conn: Connection, keys: Sequence[Key]) -> dict[Key, Event]:
     names = sorted({key for _, key in keys})
     entries = _by_key(conn.execute(select(ledger_entries).where(ledger_entries.c.api_key.in_(names))))
-    pushes = _by_key(conn.execute(select(outbox).where(outbox.c.api_key.in_(names)).order_by(outbox.c.id)))
+    corrected = keys_of_events(conn, names)
+    sent_as = sorted({*names, *(key for keys_ in corrected.values() for key in keys_)})
+    pushes = _by_key(conn.execute(select(outbox).where(outbox.c.api_key.in_(sent_as)).order_by(outbox.c.id)))
     waiting = _by_key(conn.execute(select(parked).where(parked.c.api_key.in_(names))))
     held = _by_key(conn.execute(select(unpushed).where(unpushed.c.api_key.in_(names))))
     lines = {
@@ -125,12 +129,18 @@ def _load(conn: Connection, keys: Sequence[Key]) -> dict[Key, Event]:
             had_origin=any(row.system != "mpw" for row in rows),
             mpw_ever=any(row.system == "mpw" and row.entry_type == "original" for row in rows),
             mpw_live=bool([row for row in _live(rows) if row.system == "mpw"]),
+            mpw_rows=_mpw_rows(rows),
             mpw_item=next((row.item for row in rows if row.system == "mpw"), None),
             role=line.role if line is not None else None,
             unpushed=(kind, key) in held,
             void_wanted=(VOID, f"{kind}:{key}") in own,
-            pushes=tuple(_push_row(row) for row in pushes.get((kind, key), [])),
+            pushes=tuple(
+                _push_row(row)
+                for sent in (key, *corrected.get((kind, key), ()))
+                for row in pushes.get((kind, sent), [])
+            ),
             parked=next((row.reason for row in waiting.get((kind, key), [])), None),
+            corrections=tuple(corrected.get((kind, key), ())),
         )
     return events
 
@@ -146,6 +156,17 @@ def _live(rows: Sequence[Row[Any]]) -> list[Row[Any]]:
     reversed_ids = {row.reverses_id for row in rows if row.reverses_id is not None}
     live = [row for row in rows if row.entry_type == "original" and row.id not in reversed_ids]
     return sorted(live, key=lambda row: row.id)
+
+
+def _mpw_rows(rows: Sequence[Row[Any]]) -> tuple[MpwRow, ...]:
+    """Return what MPW has and had under an event, each row as it was last seen."""
+    live = {row.id for row in _live(rows)}
+    found: dict[str, MpwRow] = {}
+    for row in sorted(rows, key=lambda row: row.id):
+        if row.system == "mpw" and row.entry_type == "original":
+            terms = (row.item, row.warehouse, abs(row.quantity), row.unit_cost, row.occurred_on)
+            found[row.remote_id] = MpwRow(row.remote_id, *terms, live=row.id in live)
+    return tuple(found.values())
 
 
 def _origin(rows: Sequence[Row[Any]], own: ErpDocument | None, reference: str | None) -> Origin | None:
@@ -179,6 +200,7 @@ def _push_row(row: Row[Any]) -> PushRow:
         row.payload,
         row.entity_key,
         row.item,
+        row.api_key,
     )
 
 
@@ -303,7 +325,11 @@ def unsent_events(conn: Connection) -> list[Key]:
     query = select(outbox.c.kind, outbox.c.api_key).where(
         outbox.c.state.in_(("held", "ready")), outbox.c.tries == 0, outbox.c.kind.in_(KINDS)
     )
-    return [(row.kind, row.api_key) for row in conn.execute(query)]
+    rows = conn.execute(query).all()
+    events = {
+        kind: events_of_corrections(conn, kind, [row.api_key for row in rows if row.kind == kind]) for kind in KINDS
+    }
+    return [(row.kind, events[row.kind].get(row.api_key, row.api_key)) for row in rows]
 
 
 def hold_again(conn: Connection, routes: Sequence[str]) -> int:
@@ -340,6 +366,20 @@ def replace_unsent(conn: Connection, row: PushRow, push: NewPush, *, now: dateti
         values |= {"state": push.state, "finalized_at": None}
     done = conn.execute(update(outbox).where(*_untouched(row)).values(**values))
     return done.rowcount == 1
+
+
+def give_up_unsent(
+    conn: Connection, push: NewPush, instead: PushRow | None, *, reason: str, now: datetime
+) -> int | None:
+    """Put a push into the outbox as dead, before anything was sent; return its id, None where a pusher has taken it."""
+    values = {"state": "dead", "finalized_at": now, "last_error": reason}
+    if instead is None:
+        outbox_id = add_push(conn, push, now=now)
+        if outbox_id is not None:
+            conn.execute(update(outbox).where(outbox.c.id == outbox_id).values(**values))
+        return outbox_id
+    done = conn.execute(update(outbox).where(*_untouched(instead)).values(**values))
+    return instead.id if done.rowcount == 1 else None
 
 
 def supersede(conn: Connection, row: PushRow, *, why: str, now: datetime) -> bool:

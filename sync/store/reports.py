@@ -153,7 +153,8 @@ def last_runs(conn: Connection) -> list[Record]:
 
 def event_story(conn: Connection, api_key: str) -> Record:
     """Return everything known under a key: events, entries, documents, pushes, attempts, exceptions, inbox."""
-    pushes = view(conn, "v_outbox", where={"api_key": api_key})
+    again = rows(conn, "select pushed_key from corrections where api_key = :key order by n", key=api_key)
+    pushes = view(conn, "v_outbox", where={"api_key": [api_key, *(row["pushed_key"] for row in again)]})
     return {
         "api_key": api_key,
         "events": view(conn, "v_events", where={"api_key": api_key}, order="kind"),

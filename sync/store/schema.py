@@ -220,6 +220,7 @@ purchase_orders = Table(
     Column("last_read_at", Instant, nullable=False),  # when its content was last stored
     Column("changed_at", Instant, nullable=False),  # when its terms or status last changed
     Column("approval", Text),
+    Column("ordered_at", Instant),  # when the reading began that last saw its status become ordered
     CheckConstraint("approval is null or approval in ('wanted', 'sent', 'done', 'exception')", name="approval"),
     Index("ix_purchase_orders_created_on", "created_on"),
     Index(
@@ -348,6 +349,7 @@ outbox = Table(
     Column("finalized_at", Instant),
     Column("stock_awaited_since", Instant),  # start of its tries in a row that found no stock
     Column("settled_no", Id),  # the newest run when it last changed its state: later ones show what it did
+    Column("unseen_since", Instant),  # done by an answer alone, then: no poll has shown its row yet
     UniqueConstraint("operation", "api_key", name="uq_outbox_operation"),
     CheckConstraint(
         "state in ('held', 'ready', 'sending', 'unknown', 'done', 'dead', 'superseded', 'discarded')", name="state"
@@ -379,6 +381,12 @@ outbox = Table(
         "stock_awaited_since",
         sqlite_where=text("state = 'ready' and stock_awaited_since is not null"),
         postgresql_where=text("state = 'ready' and stock_awaited_since is not null"),
+    ),
+    Index(
+        "ix_outbox_unseen",
+        "unseen_since",
+        sqlite_where=text("unseen_since is not null"),
+        postgresql_where=text("unseen_since is not null"),
     ),
     Index("ix_outbox_event", "api_key", "kind"),
     Index("ix_outbox_item", "item", "state"),

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, exists, func, or_, select
+from sqlalchemy import Connection, and_, case, exists, func, literal, or_, select
 from sqlalchemy.engine import Row
 
 from sync.domain.outbox import (
@@ -30,6 +30,7 @@ from sync.store.item_states import Belief, beliefs
 from sync.store.learned import learned
 from sync.store.retention import PRUNED_ON
 from sync.store.schema import (
+    corrections,
     coverage,
     echoes,
     item_states,
@@ -44,6 +45,7 @@ from sync.store.schema import (
 
 ECHO_UNDECIDED = "echo_undecided"
 MPW_SYSTEM, MPS_SYSTEM, ERP_SYSTEM = "mpw", "mpservices", "erp"
+UNSEEN = "done, and not seen there yet"
 UNREAD_LOOKED_AT = 50
 """How many of an item's newest pushes are checked for having been read back: the older ones were, long ago."""
 
@@ -213,6 +215,15 @@ def _unread(conn: Connection, part_number: str, since: datetime, gone_after: tim
         ledger_entries.c.api_key == outbox.c.api_key,
         ledger_entries.c.kind == outbox.c.kind,
     )
+    corrected = exists().where(  # posted again for a corrected movement: its rows stand under the event's key
+        corrections.c.pushed_key == outbox.c.api_key,
+        corrections.c.kind == outbox.c.kind,
+        ledger_entries.c.system == MPW_SYSTEM,
+        ledger_entries.c.entry_type == "original",
+        ledger_entries.c.kind == outbox.c.kind,
+        ledger_entries.c.api_key == corrections.c.api_key,
+        ledger_entries.c.recorded_at >= outbox.c.first_sent_at,
+    )
     delete = outbox.alias("delete")
     taken_back = exists().where(
         delete.c.operation.in_((DELETE_RECEIPT, DELETE_ISSUANCE)),
@@ -221,7 +232,7 @@ def _unread(conn: Connection, part_number: str, since: datetime, gone_after: tim
         delete.c.state == "done",
     )
     query = (
-        select(outbox.c.kind, outbox.c.payload, outbox.c.finalized_at, shown.label("shown"))
+        select(outbox.c.kind, outbox.c.payload, outbox.c.finalized_at, or_(shown, corrected).label("shown"))
         .where(
             outbox.c.item == part_number,
             outbox.c.state == "done",
@@ -284,12 +295,23 @@ def items_of_parts(
 
 
 def _open_pushes(conn: Connection, chunk: _Chunk) -> dict[str, list[tuple[str, str, str]]]:
+    """Return the pushes that a patch must wait for: open ones, dead ones, and what MPW took and no poll has shown yet.
+
+    Where such a one is not there after all, a patch would erase in MPservices what people did and MPW never got.
+    """
     keys = {f"item:{part}": part for part in chunk.parts}
+    shown = exists().where(
+        ledger_entries.c.system == MPW_SYSTEM,
+        ledger_entries.c.api_key == outbox.c.api_key,
+        ledger_entries.c.kind == outbox.c.kind,
+    )
+    unseen = and_(outbox.c.state == "done", outbox.c.unseen_since.is_not(None), ~shown)
+    state = case((unseen, literal(UNSEEN)), else_=outbox.c.state).label("state")
     query = (
-        select(outbox.c.entity_key, outbox.c.state, outbox.c.operation, outbox.c.api_key)
+        select(outbox.c.entity_key, state, outbox.c.operation, outbox.c.api_key)
         .where(
             outbox.c.item.in_(chunk.parts),
-            outbox.c.state.in_((*OPEN, "dead")),
+            or_(outbox.c.state.in_((*OPEN, "dead")), unseen),
             outbox.c.entity_key.in_(list(keys)),
         )
         .order_by(outbox.c.id)

@@ -119,8 +119,7 @@ def test_an_empty_list_of_movements_is_an_answer() -> None:
         ({"createdAt": "yesterday"}, "createdat is no timestamp"),
         ({"createdAt": "2023-09-19"}, "createdat is no timestamp"),
         ({"movements": None}, "movements is no list"),
-        ({"movements": [line(), line(cost=None)]}, "cost is null"),
-        ({"movements": [line(cost="")]}, "cost is empty"),
+        ({"movements": [line(), line(quantity="")]}, "quantity is empty"),
         ({"movements": [line(cost="1,250.00")]}, "cost: not a number"),
         ({"movements": [line(quantity=None)]}, "quantity is null"),
         ({"movements": [7]}, "not an object but a number"),
@@ -133,6 +132,13 @@ def test_a_movement_with_one_bad_part_is_bad_as_a_whole(changes: dict[str, objec
     (bad,) = parsed.bad
     assert bad.reason.startswith(reason)
     assert bad.remote_id == "612f8bdb-b42e-42ea-be45-5a7156dacdf5"
+
+
+@pytest.mark.parametrize("cost", [None, "", "  "])
+def test_a_line_may_say_no_cost(cost: object) -> None:
+    parsed = read_movements(json.dumps([movement(movements=[line(cost=cost)])]).encode())
+
+    assert [row.lines[0].cost for row in parsed.rows] == [None]
 
 
 def test_a_single_movement_without_its_date_is_a_bad_row_and_not_a_wrapper_of_lines() -> None:

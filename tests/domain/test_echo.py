@@ -108,6 +108,25 @@ def test_2_of_a_type_that_nobody_knows_the_sign_does_not_count() -> None:
     assert found.quantity == -5
 
 
+def test_2_of_a_vendor_whose_echoes_bear_no_sign_it_does_not_count_either() -> None:
+    echo = line("e", "5", mark=1)
+
+    assert isinstance(one(tell([attempt(stock="95")], BASE, [echo], STRICT)), Ask)
+    found = one(tell([attempt(stock="95")], BASE, [echo], Knows(True, signed=False)))
+    assert isinstance(found, Found)
+    assert (found.quantity, found.explained) == (-5, True)
+
+
+def test_8_an_echo_of_the_other_sign_than_the_books_need_is_no_drift() -> None:
+    echo = line("e", "5", mark=1, asked=1)
+    attempts = [attempt(stock="95", asks=True), attempt(2, stock="95", claimed=5)]
+
+    found = one(tell(attempts, BASE, [echo, line("f", "0", mark=2, at=2, seen=6)], STRICT))
+
+    assert isinstance(found, Found)
+    assert (found.quantity, found.explained) == (-5, True)
+
+
 def test_2_a_vendor_that_keeps_no_decimals_of_stock_may_be_off_by_less_than_one() -> None:
     echo = line("e", "-92", mark=1)
 

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from sync.domain.keys import (
     child_key,
+    correction_key,
     is_child_key,
+    is_correction_key,
     is_key,
     marker,
     markers,
@@ -75,6 +77,13 @@ def test_a_split_issuance_has_children_named_after_it() -> None:
     assert is_child_key("mps-1-1_s2")
     for key in ("mps-1-1", "_s2", "a_s", "a_s0", "a_s2b"):
         assert not is_child_key(key)
+
+
+def test_what_is_posted_again_for_a_corrected_movement_has_a_key_that_nobody_else_makes() -> None:
+    assert correction_key("mps-1-1", 2) == "mps-1-1_c2"
+    assert is_correction_key("mps-1-1_c2")
+    for key in ("mps-1-1", "mps-1-1_c", "mps-1-1_c0", "_c2", "mps_c2-1", "mps-1-1_s2", "mps-1-1_C2"):
+        assert not is_correction_key(key)
 
 
 def test_a_description_that_is_too_long_is_cut_before_the_marker_never_in_it() -> None:

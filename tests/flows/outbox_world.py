@@ -185,3 +185,5 @@ def outbox_world(store: Store, clock: FakeClock) -> Iterator[OutboxWorld]:
         finally:
             mpw.close()
             mpservices.close()
+            if ctx.mpw is not None and ctx.mpw is not mpw:  # a test has put its own in between
+                ctx.mpw.close()

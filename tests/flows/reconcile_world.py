@@ -126,7 +126,9 @@ class World:
                 conn, movements, source=source, push=push, policy=self.ctx.policy, now=self.clock.now(), run_id=None
             )
 
-    def mpw_entry(self, kind: str, api_key: str, *, item: str = "P-1", quantity: str = "5") -> int:
+    def mpw_entry(
+        self, kind: str, api_key: str, *, item: str = "P-1", quantity: str = "5", unit_cost: str = "9.99"
+    ) -> int:
         """A row stands in MPW under a key, and we have read it."""
         entry = new_entry(
             "mpw",
@@ -136,7 +138,7 @@ class World:
             item=item,
             warehouse=MAIN,
             quantity=Decimal(quantity),
-            unit_cost=Decimal(1),
+            unit_cost=Decimal(unit_cost),
             occurred_on=date(2024, 3, 15),
         )
         with self.store.write() as conn:

@@ -89,6 +89,7 @@ def test_a_refused_row_names_everything_that_is_wrong(world: World) -> None:
     ("document_type", "api_key", "payload", "why"),
     [
         ("receipt", "k_s1", RECEIPT, "_s and a number"),
+        ("issuance", "k_c2", ISSUANCE, "_c and a number"),
         ("receipt", "mpw-r-1", RECEIPT, "mpw-r-"),
         ("issuance", "mps-abc-1", ISSUANCE, "mps-"),
         ("receipt", "mpsync-stock-1", RECEIPT, "mpsync-"),

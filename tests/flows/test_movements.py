@@ -102,6 +102,7 @@ def test_two_equal_lines_are_two_events(world: PollWorld) -> None:
 
 def test_a_changed_line_is_a_reversal_and_an_original_and_an_exception(world: PollWorld) -> None:
     _feed(world, movement(ID, line("a", quantity=2), line("b")))
+    world.add_push("post_issuance", f"{KEY}-1", state="done", kind="issuance", item="a")
 
     counts = _feed(world, movement(ID, line("a", quantity=3), line("b")))
 
@@ -123,6 +124,7 @@ def test_a_renamed_item_changes_no_entry(world: PollWorld) -> None:
 
 def test_a_line_that_its_movement_no_longer_has_counts_no_more(world: PollWorld) -> None:
     _feed(world, movement(ID, line("a"), line("b")))
+    world.add_push("post_issuance", f"{KEY}-1", state="done", kind="issuance", item="a")
 
     _feed(world, movement(ID, line("b")))
 
@@ -163,7 +165,7 @@ def test_a_type_that_the_document_does_not_show_is_quarantined_and_reported(worl
 
 def test_a_quarantined_movement_settles_when_it_reads_well(world: PollWorld) -> None:
     _feed(world, movement("m-1", line(cost="free")))
-    _feed(world, movement("m-1", line(cost="")))
+    _feed(world, movement("m-1", line(cost="?")))
 
     _feed(world, movement("m-1"))
 

@@ -248,7 +248,8 @@ def test_orders_are_read_also_where_no_page_can_be_asked_for(world: OutboxWorld)
 
     found = orders_between(mpw(world.ctx), today - timedelta(days=9), today)
 
-    assert len(found) == 250
+    assert len(found.orders) == 250
+    assert found.why_unsure("1") is None
 
 
 # --- deletes ------------------------------------------------------------------------------

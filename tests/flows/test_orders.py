@@ -103,15 +103,16 @@ def test_more_orders_than_a_page_holds_all_land(world: PollWorld, page_parameter
     assert world.rows("select count(*) from coverage where error is not null") == [(0,)]
 
 
-def test_a_single_day_that_does_not_fit_is_an_error_and_no_silent_loss(world: PollWorld) -> None:
+def test_of_a_single_day_that_does_not_fit_what_was_read_is_kept_and_the_rest_is_named(world: PollWorld) -> None:
     world.vendors.page_size, world.vendors.page_parameter = 10, False
     world.vendors.orders = [order(1000 + n) for n in range(11)]
 
     poll_orders_once(world.ctx)
 
     (error,) = world.rows("select distinct error from coverage where error is not null")
-    assert "2 pages" in error[0]
-    assert world.rows("select count(*) from purchase_orders") == [(0,)]
+    assert "10 of 11 rows could be read" in error[0]
+    assert world.rows("select count(*) from purchase_orders") == [(10,)]
+    assert world.rows("select kind from exceptions") == [("rows_not_shown",)]
     assert world.rows("select outcome from runs") == [("failed",)]
 
 

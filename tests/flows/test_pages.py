@@ -48,12 +48,18 @@ def test_all_pages_of_a_span_are_its_rows_once_each() -> None:
     assert answers.asked == [(FIRST, LAST, n) for n in range(1, 8)]
 
 
-def test_where_the_first_page_comes_again_the_span_is_halved_and_a_day_that_does_not_fit_is_an_error() -> None:
+def test_where_the_first_page_comes_again_the_span_is_halved_and_a_day_that_does_not_fit_is_named() -> None:
     read = Pager(Answers(per_day=2, size=3, works=False), str).read(FIRST, LAST)
 
     assert len(read.rows) == len(set(read.rows)) == 8
-    with pytest.raises(MalformedResponseError, match="2024-03-01 has 2 pages"):
-        Pager(Answers(per_day=4, size=3, works=False), str).read(FIRST, LAST)
+    assert read.left == []
+
+    read = Pager(Answers(per_day=4, size=3, works=False), str).read(FIRST, LAST)
+
+    assert len(read.rows) == 12
+    assert [(one.day, one.read, one.count) for one in read.left] == [
+        (FIRST + timedelta(days=n), 3, 4) for n in range(4)
+    ]
 
 
 def test_more_pages_than_can_be_are_not_asked_for() -> None:

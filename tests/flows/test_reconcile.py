@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
-from sqlalchemy import event, update
+from sqlalchemy import event, text, update
 
 from sync.domain.items import ItemMapping
 from sync.flows.reconcile import reconcile_once
 from sync.store.engine import Store
+from sync.store.exceptions import open_exceptions
 from sync.store.ledger import reverse_entries
 from sync.store.outbox import Which, discard, find_pushes, release
 from sync.store.schema import movement_lines
@@ -757,3 +758,45 @@ def test_events_of_a_day_are_dated_by_that_day(world: World) -> None:
     world.reconcile()
 
     assert fields(world.push())["created_on"] == date(2024, 3, 10).isoformat()
+
+
+@pytest.mark.parametrize("other", [{"quantity": "6"}, {"unit_cost": "3"}, {"item": "P-2"}])
+@pytest.mark.parametrize("mode", ["hold", "push"])
+def test_a_document_whose_key_mpw_has_for_something_else_is_a_persons_and_not_matched(
+    world: World, other: dict[str, str], mode: str
+) -> None:
+    world.routes(receipts=mode)
+    world.mpw_entry("receipt", "erp-1", **other)
+    world.erp("receipt", "erp-1", RECEIPT)
+
+    world.reconcile()
+    world.reconcile()
+
+    push = world.push()
+    assert (push.state, push.tries) == ("dead", 0)
+    with world.store.read() as conn:
+        assert [(row.kind, row.subject) for row in open_exceptions(conn)] == [("key_taken", str(push.id))]
+        assert conn.execute(text("select matched from v_events")).scalar_one() == 0
+    assert world.mpw.writes == []
+
+
+def test_what_appears_under_a_held_documents_key_and_is_something_else_is_a_persons(world: World) -> None:
+    world.routes(receipts="hold")
+    world.erp("receipt", "erp-1", RECEIPT)
+    world.reconcile()
+    assert world.push().state == "held"
+
+    world.mpw_entry("receipt", "erp-1", quantity="6")
+    world.reconcile()
+
+    assert world.push().state == "dead"
+
+
+def test_a_document_older_than_the_cut_is_not_compared(world: World) -> None:
+    world.rules(push_from=datetime(2024, 3, 20, tzinfo=UTC))
+    world.mpw_entry("receipt", "erp-1", quantity="6")
+    world.erp("receipt", "erp-1", RECEIPT)
+
+    world.reconcile()
+
+    assert world.pushes() == []

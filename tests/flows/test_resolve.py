@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import pytest
+import json
 
-from sync.domain.exception_kinds import KINDS
+import pytest
+from sqlalchemy import select
+
+from sync.domain.exception_kinds import APPLY, ECHO, KEEP, KINDS, NONE, VOID
 from sync.domain.policy import Policy
 from sync.domain.subjects import Subject
 from sync.errors import ConfigError
 from sync.flows.context import CREDENTIALS, MPW, Context
-from sync.flows.resolve import resolve_by_person
+from sync.flows.resolve import Choice, resolve_by_person
 from sync.store.coverage import open_gap, open_gaps
 from sync.store.engine import Store
-from sync.store.exceptions import open_exception, open_exceptions
+from sync.store.exceptions import blocking, open_exception, open_exceptions
 from sync.store.pauses import pause_reason, pause_system
 from sync.store.reconcile import due_parked, park
 from sync.store.reports import view
+from sync.store.schema import exceptions
 from tests.clocks import FakeClock
 
 
@@ -71,7 +75,7 @@ def test_void_is_refused_for_anything_but_rows_that_disappeared(ctx: Context) ->
     opened(ctx, "unknown_value", "a")
 
     with pytest.raises(ConfigError, match="--void"):
-        resolve(ctx, subject="a", void=True)
+        resolve(ctx, subject="a", choice=Choice(VOID))
 
     with ctx.read() as conn:
         assert len(open_exceptions(conn)) == 1
@@ -97,3 +101,55 @@ def test_an_event_whose_cause_still_holds_is_looked_at_again(ctx: Context, clock
 
     with ctx.read() as conn:
         assert list(due_parked(conn, now=clock.now(), limit=10)) == [("receipt", "k")]
+
+
+@pytest.mark.parametrize("kind", ["movement_changed", "movement_deleted", "echo_undecided"])
+def test_what_needs_a_choice_is_not_resolved_by_a_word_alone(ctx: Context, kind: str) -> None:
+    opened(ctx, kind, "a", movements=["m-1"], external_id="E")
+
+    with pytest.raises(ConfigError, match="has to be told what to do") as raised:
+        resolve(ctx, subject="a")
+
+    assert raised.value.hint is not None
+    for option in KINDS[kind].choices:
+        assert option in raised.value.hint
+    with ctx.read() as conn:
+        assert len(open_exceptions(conn)) == 1
+        assert set(blocking(conn, ["E"])) == {"E"}
+
+
+@pytest.mark.parametrize("option", [VOID, APPLY, KEEP, ECHO, NONE])
+def test_a_choice_that_a_kind_does_not_have_is_refused_and_nothing_is_resolved(ctx: Context, option: str) -> None:
+    opened(ctx, "unknown_value", "a")
+
+    with pytest.raises(ConfigError, match=option):
+        resolve(ctx, kind="unknown_value", choice=Choice(option, "m-1" if option == ECHO else None))
+
+    with ctx.read() as conn:
+        assert len(open_exceptions(conn)) == 1
+
+
+@pytest.mark.parametrize(("choice", "echo"), [(Choice(ECHO, "m-2"), "m-2"), (Choice(NONE), None)])
+def test_which_movement_is_the_echo_is_kept_as_data_whatever_the_text_says(
+    ctx: Context, choice: Choice, echo: str | None
+) -> None:
+    opened(ctx, "echo_undecided", "a", movements=["m-1", "m-2"], external_id="E", outbox_id=7)
+
+    assert resolve_by_person(ctx, subject="a", why="m-1 is NOT ours", by="ann", choice=choice) == 1
+
+    with ctx.read() as conn:
+        facts = json.loads(conn.execute(select(exceptions.c.facts)).scalar_one())
+    assert facts["decision"] == {"echo": echo}
+    assert facts["movements"] == ["m-1", "m-2"]
+
+
+def test_an_echo_that_the_doubt_is_not_about_is_refused(ctx: Context) -> None:
+    opened(ctx, "echo_undecided", "a", movements=["m-1", "m-2"], external_id="E")
+
+    with pytest.raises(ConfigError, match="m-3") as raised:
+        resolve(ctx, subject="a", choice=Choice(ECHO, "m-3"))
+
+    assert raised.value.hint is not None
+    assert "m-1, m-2" in raised.value.hint
+    with ctx.read() as conn:
+        assert len(open_exceptions(conn)) == 1

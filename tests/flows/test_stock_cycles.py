@@ -9,9 +9,12 @@ from datetime import timedelta
 import pytest
 
 from sync.domain.outbox import DELETE_RECEIPT, POST_RECEIPT
+from sync.flows.operate import discard_pushes
 from sync.flows.push import push_once
 from sync.flows.stock import plan_stock, stock_once
 from sync.store.engine import Store
+from sync.store.exceptions import open_exceptions
+from sync.store.outbox import Which
 from tests.flows.stock_world import MAIN, PART, StockWorld, stock_world
 
 
@@ -187,7 +190,9 @@ def test_what_we_took_back_before_a_poll_saw_it_keeps_no_new_cost_waiting(met: S
     assert met.patches()[-1]["new_cost"] == "10.19047"  # (100 at 10, 3 at 10, 2 at 20) ÷ 105
 
 
-def test_what_a_person_deleted_before_a_poll_saw_it_keeps_a_new_cost_waiting_for_an_hour_only(met: StockWorld) -> None:
+def test_what_no_poll_ever_saw_keeps_a_new_cost_waiting_until_a_person_has_decided(
+    met: StockWorld,
+) -> None:
     fields = {"part_number": PART, "warehouse_name": MAIN, "quantity_received": 4, "unit_cost": 9, "api_key": "GR-1"}
     last = max(met.sandbox.mpw.receipt_by_id)
     met.erp_pushes(POST_RECEIPT, "receipt", "GR-1", fields | {"created_on": met.sandbox.mpw.today().isoformat()})
@@ -200,7 +205,12 @@ def test_what_a_person_deleted_before_a_poll_saw_it_keeps_a_new_cost_waiting_for
     met.clock.advance(minutes=61)
     met.cycle()
 
-    assert waiting == "10"
+    assert met.patches()[-1]["new_cost"] == waiting == "10"
+    with met.store.read() as conn:
+        assert [row.kind for row in open_exceptions(conn) if row.kind.startswith("push")] == ["push_not_there"]
+    discard_pushes(met.ctx, Which(api_key="GR-1"), by="me", why="I deleted it")
+    met.cycle()
+
     assert met.patches()[-1]["new_cost"] == "10.19047"
     assert met.stocks() == (105, 105)
 

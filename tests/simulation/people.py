@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import text
 
+from sync.domain.exception_kinds import APPLY, ECHO, NONE, VOID
 from sync.domain.items import ItemMapping
 from sync.flows.context import Context
 from sync.flows.operate import resolve_push
-from sync.flows.resolve import resolve_by_person
+from sync.flows.resolve import Choice, resolve_by_person
 from sync.sandbox.mpservices import INBOUND, OUTBOUND
 from sync.sandbox.mpw_state import Issuance, Receipt
 from sync.store.outbox import Which, discard, release, retry
@@ -457,11 +458,14 @@ class People:
             self.world.rotate_credentials()
         elif kind == "echo_undecided":
             echo = [movement for movement in facts["movements"] if self._is_patch(movement)]
-            self._resolve(ctx, row, f"it is {echo[0]}" if echo else "none of them")
+            choice = Choice(ECHO, echo[0]) if echo else Choice(NONE)
+            resolve_by_person(ctx, ids=[row["id"]], why="looked", by="sim", choice=choice)
+        elif kind in ("movement_changed", "movement_deleted"):
+            resolve_by_person(ctx, ids=[row["id"]], why="corrected", by="sim", choice=Choice(APPLY))
         elif kind == "mass_disappearance":
             missing = self._missing(facts["source"], facts["remote_ids"])
             if not any(self._exists(facts["source"], int(name)) for name in missing):
-                resolve_by_person(ctx, ids=[row["id"]], why="they are gone", by="sim", void=True)
+                resolve_by_person(ctx, ids=[row["id"]], why="they are gone", by="sim", choice=Choice(VOID))
         elif kind == "deleted_in_mpw":
             self._resolve(ctx, row, "yes, that was me")
         elif kind == "order_changed" and "outbox_id" not in facts:

@@ -28,6 +28,7 @@ from sync.clients.rows import (
     need_number,
     need_text,
     not_as_documented,
+    number_of,
     object_of,
     quoted,
     read_list,
@@ -37,12 +38,15 @@ from sync.clients.rows import (
 
 @dataclass(frozen=True, slots=True)
 class MovementLine:
-    """A product in a movement; lines have no id. `cost` is per unit or in total, the document does not say which."""
+    """A product in a movement; lines have no id.
+
+    `cost` is per unit or in total, the document does not say which (Get Inventory movements); None: it says none.
+    """
 
     item_external_id: str | None
     item_id: str | None
     quantity: Decimal
-    cost: Decimal
+    cost: Decimal | None
     unit: str | None
     item: str | None
     raw: str
@@ -130,7 +134,7 @@ def _line(f: Fields, raw: str) -> MovementLine:
         text_of(f, "item_external_id"),
         text_of(f, "item_id"),
         need_number(f, "quantity"),
-        need_number(f, "cost"),
+        number_of(f, "cost"),
         text_of(f, "unit"),
         text_of(f, "item"),
     )

@@ -152,22 +152,38 @@ class MpwClient:
         )
 
     def work_orders(
-        self, by: WorkOrderDate, first: date, last: date, *, status: str | None = None, page: int | None = None
+        self,
+        by: WorkOrderDate,
+        first: date,
+        last: date,
+        *,
+        status: str | None = None,
+        page: int | None = None,
+        also: tuple[str, date, date] | None = None,
     ) -> Answer:
         """Return the work orders of a span of days, both inclusive, by one of four dates (Work Orders- GET).
 
-        No page parameter is documented; `page` from 2 on is sent in the hope that there is one.
+        No page parameter is documented; `page` from 2 on is sent in the hope that there is one. `also` is a range of
+        another of its dates (name, first, last), to narrow a day that does not fit a page.
         """
-        return self._range("/work_orders", by, first, last, status, page)
+        return self._range("/work_orders", (by, first, last), also, status, page)
 
     def purchase_orders(
-        self, by: OrderDate, first: date, last: date, *, status: str | None = None, page: int | None = None
+        self,
+        by: OrderDate,
+        first: date,
+        last: date,
+        *,
+        status: str | None = None,
+        page: int | None = None,
+        also: tuple[str, date, date] | None = None,
     ) -> Answer:
         """Return the purchase orders of a span of days, both inclusive, by one of three dates (Purchase Orders - GET).
 
-        No page parameter is documented; `page` from 2 on is sent in the hope that there is one.
+        No page parameter is documented; `page` from 2 on is sent in the hope that there is one. `also` is a range of
+        another of its dates (name, first, last), to narrow a day that does not fit a page.
         """
-        return self._range("/purchase_orders", by, first, last, status, page)
+        return self._range("/purchase_orders", (by, first, last), also, status, page)
 
     # writes
 
@@ -211,16 +227,19 @@ class MpwClient:
         """Delete every issuance with this api_key; none is a RejectedError, 404 (Issuances - DELETE)."""
         return self._delete("issuance", api_key)
 
-    def _range(self, path: str, by: str, first: date, last: date, status: str | None, page: int | None) -> Answer:
-        return self._read(
-            path,
-            {
-                f"{by}_from": first.isoformat(),
-                f"{by}_to": last.isoformat(),
-                "status": status,
-                "page": str(page) if page is not None and page > 1 else None,
-            },
-        )
+    def _range(
+        self,
+        path: str,
+        span: tuple[str, date, date],
+        also: tuple[str, date, date] | None,
+        status: str | None,
+        page: int | None,
+    ) -> Answer:
+        params: dict[str, str | None] = {}
+        for by, first, last in (span, also) if also is not None else (span,):
+            params |= {f"{by}_from": first.isoformat(), f"{by}_to": last.isoformat()}
+        shown = str(page) if page is not None and page > 1 else None
+        return self._read(path, {**params, "status": status, "page": shown})
 
     def _read(self, path: str, params: dict[str, str | None], *, absent_is_empty: bool = False) -> Answer:
         sent = {name: value for name, value in params.items() if value is not None}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, update
 
@@ -29,12 +29,16 @@ from sync.domain.outbox import (
 from sync.domain.policy import Policy
 from sync.errors import RejectedError, RemoteError
 from sync.flows.context import MPW, Context
-from sync.flows.operations.approval_read import orders_of_days, search, terms
-from sync.flows.operations.base import AlreadyDone, GiveUp, Go, Operation, Preparation
+from sync.flows.operations.approval_read import OrdersRead, orders_of_days, search, terms
+from sync.flows.operations.base import AlreadyDone, GiveUp, Go, NotNow, Operation, Preparation
 from sync.flows.operations.ours import mpw
 from sync.flows.settle import open_about
-from sync.store.outbox import Push, attempts_of
+from sync.store.orders import ordered_read_at
+from sync.store.outbox import DENIED_TRIES, Push, attempts_of
 from sync.store.schema import purchase_orders
+
+UNREADABLE_WAIT = timedelta(minutes=15)
+"""How soon an order is looked for again that MPW shows and that cannot be read, or that may be among those it hides."""
 
 _CHANGED_HINT = "look at the order in MPW; if it is right as it is, approve it there, or send a new po_approval"
 
@@ -49,8 +53,15 @@ class Approve(Operation):
 
     def prepare(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Preparation]:
         """Read the orders again: only one that is still a requisition, on the terms that were approved, goes."""
-        orders = _read(ctx, rows)
-        return {row.id: _decide(row, orders.get(_number(row))) for row in rows}
+        decided: dict[int, Preparation] = {}
+        with ctx.read() as conn:
+            for row in rows:
+                shown = self.shown(conn, row) if row.tries else None
+                if shown is not None:
+                    decided[row.id] = AlreadyDone(shown.evidence, shown.remote_ids)
+        read = _read(ctx, [row for row in rows if row.id not in decided])
+        now = ctx.clock.now()
+        return {row.id: decided.get(row.id) or _decide(row, read, now=now) for row in rows}
 
     def claimed(self, conn: Connection, row: Push, *, policy: Policy, now: datetime) -> None:
         """Show the order as sent."""
@@ -66,7 +77,7 @@ class Approve(Operation):
             return self._refused(ctx, rows, error)
         told: dict[str, object] = {"status": answer.status, "answered_at": answer.answered_at}
         try:
-            orders = _read(ctx, rows)
+            orders = _read(ctx, rows).orders
         except RemoteError as error:
             why = f"answered, but the orders could not be read afterwards: {error.message}"
             return {row.id: Unclear(why, status=answer.status, answered_at=answer.answered_at) for row in rows}
@@ -78,7 +89,26 @@ class Approve(Operation):
             again = BatchRefused(error.message, status=error.status, answered_at=error.answered_at)
             return {row.id: again for row in rows}
         (row,) = rows
-        return {row.id: Refused(error.message, status=error.status, answered_at=error.answered_at)}
+        told: dict[str, object] = {"status": error.status, "answered_at": error.answered_at}
+        try:
+            order = _read(ctx, rows).orders.get(_number(row))
+        except RemoteError as failed:
+            why = f"refused ({error.message}), and the order could not be read afterwards: {failed.message}"
+            return {row.id: Unclear(why, **told)}  # type: ignore[arg-type]
+        if order is not None and stands(order.status) == "ordered":
+            evidence = f"refused ({error.message}), and yet read in MPW as {order.status} just after"
+            return {row.id: Delivered(evidence, (_number(row),), data=terms(order), **told)}  # type: ignore[arg-type]
+        return {row.id: Refused(error.message, **told)}  # type: ignore[arg-type]
+
+    def shown(self, conn: Connection, row: Push) -> Delivered | None:
+        """Ask whether a poll has read the order as ordered since the first try, whatever it is by now."""
+        number, tries = _number(row), attempts_of(conn, row.id)
+        denied = int(str(row.facts.get(DENIED_TRIES, 0)))
+        counted = [one for one in tries if one.n > denied]
+        seen = ordered_read_at(conn, number)
+        if seen is None or not counted or seen <= counted[0].started_at:
+            return None
+        return Delivered(f"a poll has read it in MPW as ordered, {seen:%Y-%m-%d %H:%M}Z", (number,))
 
     def verify(self, ctx: Context, row: Push) -> Verdict:
         """Read the order."""
@@ -86,7 +116,7 @@ class Approve(Operation):
 
     def verify_rows(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Verdict]:
         """Read the orders, one call for each day they were created on."""
-        orders = _read(ctx, rows)
+        orders = _read(ctx, rows).orders
         return {row.id: _verdict(ctx, row, orders.get(_number(row))) for row in rows}
 
     def after(self, conn: Connection, row: Push, to: Transition, *, policy: Policy, now: datetime) -> None:
@@ -111,15 +141,19 @@ def _number(row: Push) -> str:
     return row.entity_key.removeprefix("po:")
 
 
-def _read(ctx: Context, rows: Sequence[Push]) -> dict[str, PurchaseOrder]:
+def _read(ctx: Context, rows: Sequence[Push]) -> OrdersRead:
     """Return the rows' orders by number; one that is not on the day we know is searched for like one without a day."""
     client = mpw(ctx)
     days = {_number(row): _day(row) for row in rows}
-    orders = orders_of_days(client, [day for day in days.values() if day is not None])
-    lost = [number for number in days if number not in orders]
+    read = orders_of_days(client, [day for day in days.values() if day is not None])
+    lost = [
+        number
+        for number, day in days.items()
+        if number not in read.orders and (day is None or read.why_unsure(number) is None)
+    ]
     if lost:
-        orders |= search(client, lost, today=ctx.policy.day(ctx.clock.now()))
-    return {number: order for number, order in orders.items() if number in days}
+        read.add(search(client, lost, today=ctx.policy.day(ctx.clock.now())))
+    return read
 
 
 def _day(row: Push) -> date | None:
@@ -127,7 +161,10 @@ def _day(row: Push) -> date | None:
     return date.fromisoformat(value) if isinstance(value, str) and value else None
 
 
-def _decide(row: Push, order: PurchaseOrder | None) -> Preparation:
+def _decide(row: Push, read: OrdersRead, *, now: datetime) -> Preparation:
+    order = read.orders.get(_number(row))
+    if order is None and (why := read.why_unsure(_number(row))) is not None:
+        return NotNow(now + UNREADABLE_WAIT, why)
     if order is None:
         hint = (
             "check the number in MPW, and that the account may see its warehouse; "
@@ -139,11 +176,11 @@ def _decide(row: Push, order: PurchaseOrder | None) -> Preparation:
         return AlreadyDone(f"read in MPW as {order.status}, before anything was sent")
     if standing != "open":
         return GiveUp(f"the order is {order.status}, no requisition", "order_changed", _CHANGED_HINT)
-    now = terms(order)
-    changed = changes(row.facts, now)
+    shown = terms(order)
+    changed = changes(row.facts, shown)
     if changed is not None:
         return GiveUp(changed, "order_changed", _CHANGED_HINT)
-    return Go({"status": order.status, "total": plain(now.total), "terms_digest": now.digest})
+    return Go({"status": order.status, "total": plain(shown.total), "terms_digest": shown.digest})
 
 
 def _settled(row: Push, result: ApprovalResult, order: PurchaseOrder | None, told: dict[str, object]) -> Outcome:

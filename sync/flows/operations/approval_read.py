@@ -3,65 +3,79 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from sync.clients.mpw.client import MpwClient
-from sync.clients.mpw.wire import PurchaseOrder, read_purchase_orders
+from sync.clients.mpw.wire import PurchaseOrder
 from sync.domain.approval_terms import Terms
 from sync.domain.orders import terms_digest
-from sync.errors import MalformedResponseError
+from sync.flows.orders import order_pager
+from sync.flows.pages import Pager
 
-PAGES_MAX = 200
 SEARCH_DAYS = 366
 SEARCH_STEP_DAYS = 61
 """An order whose day nobody told us is looked for this far back, two months a call."""
 
 
-def orders_between(client: MpwClient, first: date, last: date) -> dict[str, PurchaseOrder]:
-    """Return the orders created in a span of days, by number.
+@dataclass(slots=True)
+class OrdersRead:
+    """The orders of some days by number, those that cannot be read, and what else may hide one."""
 
-    No page parameter is documented: where the second page repeats the first, the span is halved.
-    Raises MalformedResponseError where a single day does not fit one page, or a row cannot be read.
-    """
-    found, pages = _page(client, first, last, 1)
-    for page in range(2, min(pages, PAGES_MAX) + 1):
-        more, _ = _page(client, first, last, page)
-        if not more.keys() - found.keys():
-            return _halved(client, first, last)
-        found |= more
-    return found
+    orders: dict[str, PurchaseOrder] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    hidden: list[str] = field(default_factory=list)
 
+    def add(self, other: OrdersRead) -> None:
+        """Add what was read of other days."""
+        self.orders |= other.orders
+        self.unreadable |= other.unreadable
+        self.hidden += other.hidden
 
-def _page(client: MpwClient, first: date, last: date, page: int) -> tuple[dict[str, PurchaseOrder], int]:
-    parsed, pagination = read_purchase_orders(client.purchase_orders("created_on", first, last, page=page).body)
-    return {order.number: order for order in parsed.rows}, pagination.page_count if pagination else 1
-
-
-def _halved(client: MpwClient, first: date, last: date) -> dict[str, PurchaseOrder]:
-    if first >= last:
-        raise MalformedResponseError(f"the orders of {first} do not fit one page, and MPW knows no pages")
-    middle = first + (last - first) // 2
-    return orders_between(client, first, middle) | orders_between(client, middle + timedelta(days=1), last)
+    def why_unsure(self, number: str) -> str | None:
+        """Return why it cannot be said that MPW has no such order, though it is not among those read; None: it can."""
+        if number in self.unreadable:
+            return f"MPW shows order {number}, and it cannot be read: {self.unreadable[number]}"
+        return f"order {number} may be among what could not be read: {self.hidden[0]}" if self.hidden else None
 
 
-def orders_of_days(client: MpwClient, days: Collection[date]) -> dict[str, PurchaseOrder]:
-    """Return the orders created on these days, by number: one read for each day, not for each order."""
-    found: dict[str, PurchaseOrder] = {}
+def orders_between(client: MpwClient, first: date, last: date) -> OrdersRead:
+    """Return the orders created in a span of days."""
+    return _read(order_pager(client), first, last)
+
+
+def orders_of_days(client: MpwClient, days: Collection[date]) -> OrdersRead:
+    """Return the orders created on these days: one read for each day, not for each order."""
+    pager, found = order_pager(client), OrdersRead()
     for day in sorted(set(days)):
-        found |= orders_between(client, day, day)
+        found.add(_read(pager, day, day))
     return found
 
 
-def search(client: MpwClient, numbers: Sequence[str], *, today: date) -> dict[str, PurchaseOrder]:
+def search(client: MpwClient, numbers: Sequence[str], *, today: date) -> OrdersRead:
     """Look for orders whose day we do not know, the latest days first; return those that were found."""
-    wanted, found = set(numbers), dict[str, PurchaseOrder]()
+    wanted, found, pager = set(numbers), OrdersRead(), order_pager(client)
     last = today + timedelta(days=1)
-    while wanted - found.keys() and last > today - timedelta(days=SEARCH_DAYS):
+    while wanted - found.orders.keys() - found.unreadable.keys() and last > today - timedelta(days=SEARCH_DAYS):
         first = last - timedelta(days=SEARCH_STEP_DAYS - 1)
-        orders = orders_between(client, first, last)
-        found |= {number: orders[number] for number in wanted & orders.keys()}
+        read = _read(pager, first, last)
+        read.orders = {number: read.orders[number] for number in wanted & read.orders.keys()}
+        found.add(read)
         last = first - timedelta(days=1)
     return found
+
+
+def _read(pager: Pager[PurchaseOrder], first: date, last: date) -> OrdersRead:
+    """Read a span; a row that cannot be read, and a day that is not shown whole, may hide an order."""
+    read = pager.read(first, last)
+    return OrdersRead(
+        {order.number: order for order in read.rows},
+        {bad.remote_id: bad.reason for bad in read.bad if bad.remote_id is not None},
+        [
+            *(f"an order without a number ({bad.reason})" for bad in read.bad if bad.remote_id is None),
+            *map(str, read.left),
+        ],
+    )
 
 
 def terms(order: PurchaseOrder) -> Terms:

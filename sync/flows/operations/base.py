@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import Connection
 
-from sync.domain.outbox import Outcome, Transition, Verdict
+from sync.domain.outbox import Conflict, Delivered, More, Outcome, Transition, Verdict
 from sync.domain.policy import Policy
 from sync.flows.context import Context
 from sync.store.outbox import Push
@@ -47,9 +47,11 @@ class NotNow:
 
 @dataclass(frozen=True, slots=True)
 class AlreadyDone:
-    """The effect is there already: done, without sending."""
+    """The effect is there already: done, without sending. `remote_ids` and `data` as of a `Delivered`."""
 
     evidence: str
+    remote_ids: tuple[str, ...] = ()
+    data: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,13 @@ class Operation(ABC):
     def settled(self, ctx: Context, rows: Sequence[Push]) -> None:
         """Do what should follow at once on calls that took effect or may have, no transaction open; raises nothing."""
         return
+
+    def shown(self, conn: Connection, row: Push) -> Delivered | Conflict | More | None:
+        """Return what our own tables prove of a row that was tried: what a poll saw counts, gone by now or not.
+
+        Asked before the vendor is: a person who took back what a lost answer made is obeyed, and it is not made again.
+        """
+        return None
 
     @abstractmethod
     def verify(self, ctx: Context, row: Push) -> Verdict:

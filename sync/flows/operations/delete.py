@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
 from typing import ClassVar
 
 from sqlalchemy import Connection
 
 from sync.clients.mpw.client import MpwClient
-from sync.clients.mpw.wire import read_receipts
+from sync.clients.mpw.wire import read_issuances, read_receipts
 from sync.clients.written import Written
+from sync.domain.keys import markers
 from sync.domain.ledger import ISSUANCE, RECEIPT
 from sync.domain.outbox import (
     DELETE_ISSUANCE,
@@ -34,10 +35,11 @@ from sync.flows.context import MPW, Context
 from sync.flows.known_parts import ask_parts
 from sync.flows.operations.base import AlreadyDone, Go, NotNow, Operation, Preparation
 from sync.flows.operations.frozen import fields_of, text
-from sync.flows.operations.ours import mpw
+from sync.flows.operations.ours import ANSWERED, judged_answer, mpw, under_key
 from sync.store.issuance_parts import parts
 from sync.store.ledger import event_entries
 from sync.store.outbox import Push, Which, attempts_of, cancel, discard, push_of_key
+from sync.store.pushed import remote_ids_of
 
 HIDDEN = "MPW shows neither it nor its part in the warehouse: may our user still see that warehouse?"
 HIDDEN_WAIT = timedelta(minutes=15)
@@ -85,8 +87,10 @@ class _Delete(Operation):
         key = keys[0]
         status: int | None
         try:
-            answer = self.delete(mpw(ctx), key).answer
-            status, answered_at, how = answer.status, answer.answered_at, f"answered {answer.status}"
+            judged = judged_answer(self.name, {}, key, self.delete(mpw(ctx), key))
+            if isinstance(judged, Unclear):
+                return {row.id: judged}
+            status, answered_at, how = judged.status, judged.answered_at, judged.evidence
         except RejectedError as error:
             if not says_absent(error.message, error.status):
                 refused = Refused(error.message, status=error.status, answered_at=error.answered_at, sent_key=key)
@@ -101,9 +105,35 @@ class _Delete(Operation):
         return {row.id: Delivered(how, status=status, answered_at=answered_at, sent_key=key)}
 
     def verify(self, ctx: Context, row: Push) -> Verdict:
-        """Delete again: it harms nothing, and 404 is done. An issuance cannot be read by its key, and its day proves
-        nothing: a person may have moved it to another."""
-        return Absent("to delete it again is safe")
+        """Delete again: it harms nothing, and 404 is done.
+
+        Where its last call was answered by a 2xx that proved nothing, a clean read that lacks it is done: a vendor
+        that answers every delete so would be asked for ever.
+        """
+        if not self._was_answered(ctx, row):
+            return Absent("to delete it again is safe")
+        gone = self._is_gone(ctx, row)
+        if gone is None:
+            return Absent("it is still there, or nothing tells it from others; to delete it again is safe")
+        if self._is_hidden(ctx, row):
+            return Later(ctx.clock.now() + HIDDEN_WAIT, HIDDEN)
+        return self._next_or_done(ctx, row, gone)
+
+    def _is_gone(self, ctx: Context, row: Push) -> str | None:
+        """Read what a delete of the key that is in turn leaves; return what proves that it is gone, or None."""
+        raise NotImplementedError
+
+    def _next_or_done(self, ctx: Context, row: Push, how: str) -> Verdict:
+        keys = _keys_left(ctx, row)
+        if len(keys) > 1:
+            return More(f"{len(keys) - 1} of its parts are left", sent_key=keys[0])
+        return Delivered(how)
+
+    def _was_answered(self, ctx: Context, row: Push) -> bool:
+        """Tell whether the last call was answered by a 2xx of MPW's own that speaks of no failure (`judged_answer`)."""
+        with ctx.read() as conn:
+            tries = attempts_of(conn, row.id)
+        return bool(tries) and (tries[-1].error or "").startswith(ANSWERED)
 
     def after(self, conn: Connection, row: Push, to: Transition, *, policy: Policy, now: datetime) -> None:
         """Drop the key's own push, if it failed or was just set going again: nobody wants it in MPW any more."""
@@ -149,12 +179,18 @@ class DeleteReceipt(_Delete):
 
     def verify(self, ctx: Context, row: Push) -> Verdict:
         """Read it by its key; one that is gone is done."""
+        gone = self._is_gone(ctx, row)
+        if gone is None:
+            return Absent("it is still there; to delete it again is safe")
+        if self._is_hidden(ctx, row):
+            return Later(ctx.clock.now() + HIDDEN_WAIT, HIDDEN)
+        return Delivered(gone)
+
+    def _is_gone(self, ctx: Context, row: Push) -> str | None:
         found = read_receipts(mpw(ctx).receipts(api_key=row.api_key).body)
-        if not found.bad and all(receipt.api_key != row.api_key for receipt in found.rows):
-            if self._is_hidden(ctx, row):
-                return Later(ctx.clock.now() + HIDDEN_WAIT, HIDDEN)
-            return Delivered("GET /receipts does not have it any more")
-        return Absent("it is still there; to delete it again is safe")
+        if found.bad or under_key(found.rows, row.api_key):
+            return None
+        return "GET /receipts does not have it any more"
 
 
 class DeleteIssuance(_Delete):
@@ -167,6 +203,34 @@ class DeleteIssuance(_Delete):
     def delete(self, client: MpwClient, key: str) -> Written:
         """Make the call."""
         return client.delete_issuance(key)
+
+    def _is_gone(self, ctx: Context, row: Push) -> str | None:
+        """Read the days on which its rows were last known to be; GET shows no api_key, so by their ids and markers."""
+        key = _next_key(ctx, row)
+        with ctx.read() as conn:
+            own = push_of_key(conn, self.posted_by, row.api_key)
+            ids = set(remote_ids_of(conn, ISSUANCE, row.api_key))
+            entries = [one for one in event_entries(conn, ISSUANCE, row.api_key) if one.system == MPW]
+        fields = fields_of(own.payload) if own is not None else {}
+        ids |= {entry.remote_id for entry in entries}
+        days = {entry.occurred_on for entry in entries} | {day for day in (_day_of(fields),) if day is not None}
+        marked = f"[{row.api_key}]" in text(fields.get("description"))
+        if not days or not (marked or (ids and key == row.api_key)):
+            return None
+        for day in sorted(days):
+            found = read_issuances(mpw(ctx).issuances(day).body)
+            if found.bad or any(key in markers(one.description) for one in found.rows):
+                return None
+            if key == row.api_key and any(one.id in ids for one in found.rows):
+                return None
+        return f"its day does not have {key} any more"
+
+
+def _day_of(fields: Mapping[str, object]) -> date | None:
+    try:
+        return date.fromisoformat(text(fields.get("created_on"))[:10])
+    except ValueError:
+        return None
 
 
 def _keys_left(ctx: Context, row: Push) -> list[str]:

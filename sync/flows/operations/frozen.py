@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
 from decimal import Decimal
 
 import msgspec
 
 from sync.clients.jsontext import decode
-from sync.domain.money import fixed
 from sync.errors import InvariantError
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
@@ -31,19 +29,6 @@ def frozen(fields: Mapping[str, object]) -> str:
 def number(value: Decimal) -> int | Decimal:
     """Return a quantity as it is sent: a whole one as an integer (the document types it so, Issuances - POST)."""
     return int(value) if value == value.to_integral_value() else value.normalize()
-
-
-def same_number(sent: object, found: Decimal) -> bool:
-    """Tell whether a payload's number, which may be a text, is this number."""
-    try:
-        return fixed(sent) == found
-    except ValueError:
-        return False
-
-
-def same_day(sent: object, found: date) -> bool:
-    """Tell whether a payload's date is this day."""
-    return isinstance(sent, str) and sent[:10] == found.isoformat()
 
 
 def text(value: object) -> str:

@@ -1,4 +1,5 @@
-"""POST /inventories: an upsert by api_key, read back since the document's sample answer shows another part."""
+"""POST /inventories: an upsert by api_key, looked at before it is sent, and read back after: the document's sample
+answer shows another part than was sent."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from sync.clients.mpw.wire import Inventory, read_inventories
+from sync.domain.evidence import differences
 from sync.domain.outbox import (
     POST_INVENTORY,
     Absent,
@@ -23,11 +25,11 @@ from sync.domain.outbox import (
 )
 from sync.domain.policy import Policy
 from sync.domain.refusals import says_exists
-from sync.errors import RejectedError, RemoteError
+from sync.errors import MalformedResponseError, RejectedError, RemoteError
 from sync.flows.context import MPW, Context
-from sync.flows.operations.base import Operation
+from sync.flows.operations.base import AlreadyDone, Go, Operation, Preparation
 from sync.flows.operations.frozen import fields_of, text
-from sync.flows.operations.ours import ids_in, mpw
+from sync.flows.operations.ours import judged_answer, key_taken, mpw, under_key
 from sync.flows.settle import open_about
 from sync.store.outbox import Push
 
@@ -38,22 +40,29 @@ class PostInventory(Operation):
     name = POST_INVENTORY
     system = MPW
 
+    def prepare(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Preparation]:
+        """Look what has the key before it is sent first, as a receipt does: the POST updates whatever has it."""
+        (row,) = rows
+        found = None if row.ambiguous else _found(ctx, row)
+        if found is None:
+            return {row.id: Go()}
+        if isinstance(found, Conflict):
+            return {row.id: key_taken(row, found.detail)}
+        return {row.id: AlreadyDone(f"{found.evidence}, before anything was sent", found.remote_ids, found.data)}
+
     def send(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Outcome]:
-        """Post it and read it back."""
+        """Post it, and where the answer does not prove it read it back at once."""
         (row,) = rows
         try:
             written = mpw(ctx).post_inventory(row.payload)
         except RejectedError as error:
             return {row.id: _refused(ctx, row, error)}
-        answer = written.answer
+        judged = judged_answer(self.name, fields_of(row.payload), row.api_key, written)
         try:
             found = _found(ctx, row)
         except RemoteError:
-            found = None  # accepted all the same: only the look at it is missing
-        if found is None:
-            evidence = f"answered {answer.status}"
-            found = Delivered(evidence, ids_in(written.rows), status=answer.status, answered_at=answer.answered_at)
-        return {row.id: found}
+            found = None
+        return {row.id: judged if found is None else found}
 
     def verify(self, ctx: Context, row: Push) -> Verdict:
         """Read it by its key."""
@@ -67,7 +76,7 @@ class PostInventory(Operation):
 
     def after(self, conn: Connection, row: Push, to: Transition, *, policy: Policy, now: datetime) -> None:
         """Say so when tracking was asked for and is not on."""
-        found = getattr(to.cause, "data", None)
+        found = getattr(to.cause, "data", None)  # what was read, before it was sent or after
         wanted = text(fields_of(row.payload).get("tracking_enabled")).strip().casefold() == "true"
         if to.state == "done" and wanted and isinstance(found, Inventory) and found.tracking_enabled is False:
             hint = "switch inventory tracking on for this part in MPW"
@@ -76,7 +85,8 @@ class PostInventory(Operation):
 
 
 def _refused(ctx: Context, row: Push, error: RejectedError) -> Outcome:
-    if says_exists(error.message, error.status):
+    accepted = error.status is not None and error.status < 400  # a refusal in a 2xx is one only where it is not there
+    if accepted or says_exists(error.message, error.status):
         try:
             found = _found(ctx, row)
         except RemoteError as failed:
@@ -88,16 +98,29 @@ def _refused(ctx: Context, row: Push, error: RejectedError) -> Outcome:
 
 def _found(ctx: Context, row: Push) -> Delivered | Conflict | None:
     read = read_inventories(mpw(ctx).inventories(api_key=row.api_key).body)
-    mine = [one for one in read.rows if one.api_key in (row.api_key, None, "")]
+    mine = under_key(read.rows, row.api_key)
     if not mine:
+        if any(row.api_key.casefold() in bad.raw.casefold() for bad in read.bad):
+            raise MalformedResponseError("what MPW has under its key cannot be read")
         return None
     sent = fields_of(row.payload)
+    different = {one.id: differences(POST_INVENTORY, sent, _fields(one)) for one in mine}
     for one in mine:
-        same = (text(sent.get("part_number")), text(sent.get("warehouse_name"))) == (
-            one.part_number,
-            one.warehouse_name,
-        )
-        if same:
-            return Delivered(f"read in MPW under its key, id {one.id}", (one.id,), data=one)
+        if not different[one.id]:
+            return Delivered(f"read in MPW under its key with equal fields, id {one.id}", (one.id,), data=one)
     other = mine[0]
-    return Conflict(f"MPW has part {other.part_number} in {other.warehouse_name} under its key (id {other.id})")
+    return Conflict(
+        f"MPW has part {other.part_number} in {other.warehouse_name} under its key (id {other.id}): "
+        + "; ".join(different[other.id]),
+        hint="a person or another document changed it, or the key was used before: correct it in MPW, then resolve "
+        "the push",
+    )
+
+
+def _fields(found: Inventory) -> dict[str, object]:
+    return {
+        "part_number": found.part_number,
+        "warehouse_name": found.warehouse_name,
+        "quantity": found.quantity,
+        "unit_cost": found.unit_cost,
+    }

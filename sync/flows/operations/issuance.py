@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from sync.clients.written import Written
+from sync.domain.evidence import Proof, differences
 from sync.domain.keys import child_key
 from sync.domain.money import fixed, plain
 from sync.domain.outbox import (
@@ -36,7 +37,7 @@ from sync.flows.operations.base import AlreadyDone, GiveUp, Go, Operation, Prepa
 from sync.flows.operations.frozen import fields_of, frozen, number, text
 from sync.flows.operations.issuance_day import DaySeen, Wanted, judged, look, parts_there
 from sync.flows.operations.issuance_learnt import Refusal, learn_fraction, shows_markers
-from sync.flows.operations.ours import claim_rows, ids_in, mpw
+from sync.flows.operations.ours import claim_rows, judged_answer, mpw, shown_rows
 from sync.store.issuance_parts import Part, finish_part, oldest_remaining, parts, plan_part
 from sync.store.outbox import DENIED_TRIES, Push, attempts_of
 
@@ -55,13 +56,6 @@ class _Split:
 
 
 @dataclass(frozen=True, slots=True)
-class _PartsThere(AlreadyDone):
-    """All of it is there in parts that are not on record."""
-
-    remote_ids: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class _PartDone:
     """A part that is there."""
 
@@ -77,6 +71,10 @@ class PostIssuance(Operation):
     def prepare(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Preparation]:
         """Find which part is next."""
         (row,) = rows
+        with ctx.read() as conn:
+            shown = self.shown(conn, row) if row.tries else None
+        if isinstance(shown, Delivered):
+            return {row.id: AlreadyDone(shown.evidence, shown.remote_ids, shown.data)}
         part = _current(ctx, row)
         if part is None:
             return {row.id: AlreadyDone("all its parts are there")}
@@ -106,6 +104,24 @@ class PostIssuance(Operation):
             return {row.id: _explained(ctx, row, part, wanted, error)}
         return {row.id: _accepted(ctx, row, part, wanted, written)}
 
+    def shown(self, conn: Connection, row: Push) -> Delivered | Conflict | More | None:
+        """Ask what the polls have seen under its key: what was known to be there, and the part in question."""
+        known = parts(conn, row.id)
+        part = _next(row, known)
+        seen = shown_rows(conn, "issuance", row)
+        if part is None or not seen:
+            return None
+        sent = fields_of(row.payload)
+        there = sum((other.quantity for other in known if other.state == "done"), Decimal(0))
+        total = sum((one.quantity for one in seen), Decimal(0))
+        if total != there + part.quantity:
+            return None
+        if any(differences(self.name, sent, one.fields, but=("quantity",)) for one in seen):
+            return None
+        ids = tuple(one.remote_id for one in seen)
+        found = Delivered(f"a poll has seen it in MPW with equal fields, id {', '.join(ids)}", ids)
+        return _progress(row, part, found, known)
+
     def verify(self, ctx: Context, row: Push) -> Verdict:
         """Look for its key in its day."""
         part = _current(ctx, row)
@@ -114,7 +130,7 @@ class PostIssuance(Operation):
         wanted = Wanted(part.api_key, part.quantity, fields_of(row.payload))
         found = judged(look(ctx, wanted), wanted)
         if isinstance(found, Delivered):
-            return _progress(ctx, row, part, found)
+            return _whole(ctx, row, part, found)
         if found is not None:
             return found
         sure_at = absence_counts_at(row.last_sent_at or row.created_at, ctx.policy.late_arrival)
@@ -131,8 +147,7 @@ class PostIssuance(Operation):
             plan_part(conn, row.id, data.part)
         elif isinstance(data, _PartDone):
             finish_part(conn, row.id, data.n, to.remote_ids)
-        remote_ids = to.cause.remote_ids if isinstance(to.cause, _PartsThere) else to.remote_ids
-        claim_rows(conn, row, "issuance", remote_ids, policy=policy, now=now)
+        claim_rows(conn, row, "issuance", to.remote_ids, policy=policy, now=now)
 
 
 # --- parts --------------------------------------------------------------------------------
@@ -170,30 +185,33 @@ def _body(row: Push, part: Part) -> str:
     return frozen(fields)
 
 
-def _progress(ctx: Context, row: Push, part: Part, found: Delivered) -> Delivered | More:
+def _whole(ctx: Context, row: Push, part: Part, found: Delivered) -> Delivered | More:
     """Return what a delivered part means for the whole."""
+    with ctx.read() as conn:
+        return _progress(row, part, found, parts(conn, row.id))
+
+
+def _progress(row: Push, part: Part, found: Delivered, known: Sequence[Part]) -> Delivered | More:
     if part.n == 0:
         return found
-    with ctx.read() as conn:
-        known = parts(conn, row.id)
     done = sum((other.quantity for other in known if other.state == "done" and other.n != part.n), Decimal(0))
     told: Any = {"status": found.status, "answered_at": found.answered_at, "sent_key": part.api_key}
     there, total = done + part.quantity, _total(row)
     if there >= total:
         evidence = f"all of it in {part.n} parts; the last: {found.evidence}"
-        return Delivered(evidence, found.remote_ids, data=_PartDone(part.n), **told)
+        return Delivered(evidence, found.remote_ids, data=_PartDone(part.n), answered=found.answered, **told)
     reason = f"{plain(there)} of {plain(total)} are there"
     return More(reason, found.remote_ids, data=_PartDone(part.n), **told)
 
 
-def _unrecorded_parts(ctx: Context, row: Push) -> _PartsThere | GiveUp | None:
+def _unrecorded_parts(ctx: Context, row: Push) -> AlreadyDone | GiveUp | None:
     """Judge parts that MPW shows and that we do not know of: the whole must not be issued on top of them."""
     found = parts_there(ctx, Wanted(row.api_key, _total(row), fields_of(row.payload)))
     if not found:
         return None
     ids, there = tuple(part.id for part in found), sum((part.quantity for part in found), Decimal(0))
     if there == _total(row):
-        return _PartsThere(f"all of it is in MPW, in {len(ids)} parts that bear its key, id {', '.join(ids)}", ids)
+        return AlreadyDone(f"all of it is in MPW, in {len(ids)} parts that bear its key, id {', '.join(ids)}", ids)
     return GiveUp(
         f"MPW has {plain(there)} of {plain(_total(row))} in parts that bear its key (id {', '.join(ids)}), "
         "and we have no record of them",
@@ -207,22 +225,25 @@ def _unrecorded_parts(ctx: Context, row: Push) -> _PartsThere | GiveUp | None:
 
 
 def _accepted(ctx: Context, row: Push, part: Part, wanted: Wanted, written: Written) -> Outcome:
-    answer, ids = written.answer, ids_in(written.rows)
-    told: Any = {"status": answer.status, "answered_at": answer.answered_at, "sent_key": part.api_key}
-    quantities = [value for answered in written.rows if (value := answered.get("quantity")) is not None]
-    if len(quantities) == len(written.rows):
-        total = sum((fixed(value) for value in quantities), Decimal(0))
-        learn_fraction(ctx, wanted, total, ids)
-        if total != wanted.quantity:
-            return Conflict(
-                f"MPW answered {plain(total)} issued (id {', '.join(ids)}), not {plain(wanted.quantity)} as sent",
-                kind="push_other_quantity",
-                hint="look at these issuances in MPW, correct them there, then resolve the push",
-                remote_ids=ids,
-                **told,
-            )
-    evidence = f"answered {answer.status}" + (f", id {', '.join(ids)}" if ids else "")
-    return _progress(ctx, row, part, Delivered(evidence, ids, **told))
+    """Judge the answer to a call that was accepted; rows that are ours and of another quantity are a person's."""
+    sent = {**wanted.fields, "quantity": wanted.quantity}
+    found = judged_answer(POST_ISSUANCE, sent, part.api_key, written)
+    if isinstance(found, Delivered):
+        learn_fraction(ctx, wanted, wanted.quantity, found.remote_ids)
+        return _whole(ctx, row, part, found)
+    shown = found.data
+    if not isinstance(shown, Proof) or shown.answered_quantity is None:
+        return found
+    return Conflict(
+        f"MPW answered {plain(shown.answered_quantity)} issued (id {', '.join(shown.ids)}), not "
+        f"{plain(wanted.quantity)} as sent",
+        kind="push_other_quantity",
+        hint="look at these issuances in MPW, correct them there, then resolve the push",
+        remote_ids=shown.ids,
+        status=found.status,
+        answered_at=found.answered_at,
+        sent_key=part.api_key,
+    )
 
 
 def _explained(ctx: Context, row: Push, part: Part, wanted: Wanted, error: RejectedError) -> Outcome:
@@ -231,7 +252,8 @@ def _explained(ctx: Context, row: Push, part: Part, wanted: Wanted, error: Rejec
     exists = refusal.says_exists()
     short = not exists and refusal.says_short()
     ambiguous = _was_ambiguous(ctx, row, part)
-    if not short or ambiguous:
+    accepted = error.status is not None and error.status < 400  # a refusal in a 2xx is one only where it is not there
+    if not short or ambiguous or accepted:
         try:
             seen = look(ctx, wanted)
         except RemoteError as failed:
@@ -245,13 +267,13 @@ def _explained(ctx: Context, row: Push, part: Part, wanted: Wanted, error: Rejec
         if isinstance(found, Delivered):
             if not short:
                 refusal.meant_exists(found.evidence)
-            return _progress(ctx, row, part, found)
+            return _whole(ctx, row, part, found)
         if found is not None:
             return found
         if exists:
             marked = not _is_unmarked(ctx, row)
             stands = _exists_unmarked(part, wanted, seen, error, marked=marked, ambiguous=ambiguous)
-            return _progress(ctx, row, part, stands) if isinstance(stands, Delivered) else stands
+            return _whole(ctx, row, part, stands) if isinstance(stands, Delivered) else stands
         if ambiguous and _is_unmarked(ctx, row) and seen.unclaimed_twins:
             return _perhaps_ours(part, error, seen, short=short)
     if short:

@@ -7,8 +7,9 @@ from datetime import date
 from decimal import Decimal
 
 from sync.clients.mpw.wire import Issuance, read_issuances
+from sync.domain.evidence import differences, same_number
 from sync.domain.keys import child_key, is_child_of, markers
-from sync.domain.outbox import Conflict, Delivered
+from sync.domain.outbox import POST_ISSUANCE, Conflict, Delivered
 from sync.errors import MalformedResponseError
 from sync.flows.context import Context
 from sync.flows.operations.frozen import text
@@ -48,7 +49,7 @@ def look(ctx: Context, wanted: Wanted) -> DaySeen:
     marked = [row for row in parsed.rows if wanted.api_key in markers(row.description)]
     if not marked and any(f"[{wanted.api_key}]" in bad.raw for bad in parsed.bad):
         raise MalformedResponseError("a row of the day that holds its key cannot be read")
-    twins = [row for row in parsed.rows if _equal(row, wanted) and row.quantity == wanted.quantity]
+    twins = [row for row in parsed.rows if _equal(row, wanted) and same_number(wanted.quantity, row.quantity)]
     with ctx.read() as conn:
         ours = keys_of_pushed_rows(conn, "issuance", [row.id for row in twins])
     unclaimed = [row for row in twins if row.id not in ours and not markers(row.description)]
@@ -72,7 +73,7 @@ def judged(seen: DaySeen, wanted: Wanted) -> Delivered | Conflict | None:
         return None
     ids = tuple(row.id for row in seen.marked)
     total = sum((row.quantity for row in seen.marked), Decimal(0))
-    if total == wanted.quantity and all(_equal(row, wanted) for row in seen.marked):
+    if same_number(wanted.quantity, total) and all(_equal(row, wanted) for row in seen.marked):
         return Delivered(
             f"read in MPW with its key and equal fields, id {', '.join(ids)}", ids, sent_key=wanted.api_key
         )
@@ -83,8 +84,5 @@ def judged(seen: DaySeen, wanted: Wanted) -> Delivered | Conflict | None:
 
 
 def _equal(row: Issuance, wanted: Wanted) -> bool:
-    return (
-        row.part_number == text(wanted.fields.get("part_number"))
-        and row.warehouse_name == text(wanted.fields.get("warehouse_name"))
-        and row.created_on == wanted.day
-    )
+    shown = {"part_number": row.part_number, "warehouse_name": row.warehouse_name, "created_on": row.created_on}
+    return not differences(POST_ISSUANCE, wanted.fields, shown)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
 from sync.clients.mpw.client import MpwClient
+from sync.clients.written import Written
+from sync.domain.evidence import proof, same_key
+from sync.domain.outbox import Delivered, Unclear
 from sync.domain.policy import Policy
 from sync.errors import InvariantError
 from sync.flows.context import MPW, Context
+from sync.flows.operations.base import GiveUp
+from sync.flows.settle import KEY_TAKEN, key_taken_hint, key_taken_reason
+from sync.store.corrections import events_of_corrections
 from sync.store.documents import documents_by_remote_id, rekey_document
 from sync.store.engine import lock_appends
-from sync.store.outbox import Push, add_pushed_rows
+from sync.store.ledger import event_entries
+from sync.store.outbox import DENIED_TRIES, RETRIED_AT, Push, add_pushed_rows
+from sync.store.pushed import posted_under
 
 
 def claim_rows(
@@ -32,9 +43,11 @@ def claim_rows_of(
     add_pushed_rows(conn, type_, pushed)
     lock_appends(conn)  # before the look: a poll that files them now is waited for
     seen = documents_by_remote_id(conn, MPW, type_, [remote_id for _, remote_id in pushed])
+    events = events_of_corrections(conn, type_, {push.api_key for push, remote_id in pushed if remote_id in seen})
     for push, remote_id in pushed:
         if remote_id in seen:
-            rekey_document(conn, MPW, type_, remote_id, push.api_key, lock_date=policy.lock_date, now=now, run_id=None)
+            key = events.get(push.api_key, push.api_key)
+            rekey_document(conn, MPW, type_, remote_id, key, lock_date=policy.lock_date, now=now, run_id=None)
 
 
 def mpw(ctx: Context) -> MpwClient:
@@ -44,6 +57,84 @@ def mpw(ctx: Context) -> MpwClient:
     return ctx.mpw
 
 
-def ids_in(rows: Sequence[dict[str, object]]) -> tuple[str, ...]:
-    """Return the ids in an answer's rows."""
-    return tuple(str(row["id"]) for row in rows if row.get("id") not in (None, ""))
+def judged_answer(operation: str, sent: Mapping[str, object], key: str, written: Written) -> Delivered | Unclear:
+    """Return what a 2xx answer proves, by the one table (`domain.evidence`); Unclear where it proves nothing."""
+    answer = written.answer
+    told: Any = {"status": answer.status, "answered_at": answer.answered_at, "sent_key": key}
+    found = proof(operation, key=key, sent=sent, rows=written.rows)
+    if found.why is not None:
+        return Unclear(f"{ANSWERED}{answer.status}, which proves nothing: {found.why}", data=found, **told)
+    evidence = f"answered {answer.status}" + (f", id {', '.join(found.ids)}" if found.ids else ", with its key")
+    return Delivered(evidence, found.ids, answered=True, **told)
+
+
+ANSWERED = "answered "
+"""How the error of a try begins whose answer was read, and proved nothing."""
+
+
+class _Keyed(Protocol):
+    @property
+    def api_key(self) -> str | None: ...
+
+
+K = TypeVar("K", bound=_Keyed)
+
+
+def under_key(rows: Sequence[K], key: str) -> list[K]:
+    """Return those rows of a read by api_key that stand under the key.
+
+    A vendor whose database does not tell A from a shows the key as it was first spelt, and overwrites that row; one
+    that shows no keys shows what it found. Where it shows other keys, it did not look by the key, and what has none is
+    people's.
+    """
+    exact = [row for row in rows if row.api_key == key]
+    alike = exact or [row for row in rows if same_key(key, row.api_key)]
+    return alike or ([] if any(row.api_key for row in rows) else list(rows))
+
+
+def key_taken(row: Push, detail: str) -> GiveUp:
+    """Return what becomes of a push whose key has something else: sending it would overwrite that."""
+    return GiveUp(key_taken_reason(detail), KEY_TAKEN, key_taken_hint(row.id))
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A row of MPW's as a poll first saw it under a push's key; `live`: it is still there, as far as we know."""
+
+    remote_id: str
+    fields: dict[str, object]
+    quantity: Decimal
+    live: bool
+
+
+def shown_rows(conn: Connection, kind: str, row: Push) -> list[Shown]:
+    """Return what the polls have seen in MPW under a push's key since its first try, whether it is still there or not.
+
+    Where a person has said that the tries so far did nothing, what was seen before that does not count.
+    """
+    denied = row.facts.get(RETRIED_AT) if row.facts.get(DENIED_TRIES) else None
+    since = datetime.fromisoformat(denied) if isinstance(denied, str) else None
+    found: dict[str, Shown] = {}
+    event = events_of_corrections(conn, kind, [row.api_key]).get(row.api_key, row.api_key)
+    entries = [entry for entry in event_entries(conn, kind, event) if entry.system == MPW]
+    under = posted_under(conn, kind, entries)  # what a correction replaced, and what replaced it, are one event
+    entries = [entry for entry in entries if under.get(entry.remote_id, event) == row.api_key]
+    reversed_ids = {entry.reverses_id for entry in entries}
+    for entry in entries:
+        if entry.entry_type != "original" or (since is not None and entry.recorded_at < since):
+            continue
+        known = found.get(entry.remote_id)
+        live = entry.id not in reversed_ids
+        if known is not None:
+            found[entry.remote_id] = replace(known, live=known.live or live)
+            continue
+        quantity = abs(entry.quantity)
+        fields: dict[str, object] = {
+            "part_number": entry.item,
+            "warehouse_name": entry.warehouse,
+            "quantity_received" if kind == "receipt" else "quantity": quantity,
+            "unit_cost": entry.unit_cost,
+            "created_on": entry.occurred_on,
+        }
+        found[entry.remote_id] = Shown(entry.remote_id, fields, quantity, live)
+    return list(found.values())

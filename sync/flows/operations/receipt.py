@@ -1,4 +1,11 @@
-"""POST /receipts: an upsert by api_key, so what is found is compared before anything is sent twice."""
+"""POST /receipts: an upsert by api_key, so what stands under the key is looked at before anything is sent.
+
+| what MPW has under the key | before the first send | after an attempt of ours whose outcome is unclear |
+|---|---|---|
+| nothing | send | send the same bytes again, once nothing can land any more |
+| an equal receipt | done, and it enters the ledger under the key | done |
+| another one | `key_taken`: nothing is sent | a conflict: a re-post would undo a person's correction |
+"""
 
 from __future__ import annotations
 
@@ -7,7 +14,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from sync.clients.mpw.day_rows import DayRow, read_receipt_rows
 from sync.clients.mpw.wire import Receipt, read_receipts
+from sync.domain.evidence import differences
 from sync.domain.outbox import (
     POST_RECEIPT,
     Absent,
@@ -24,9 +33,12 @@ from sync.domain.outbox import (
 from sync.domain.policy import Policy
 from sync.errors import MalformedResponseError, RejectedError, RemoteError
 from sync.flows.context import MPW, Context
-from sync.flows.operations.base import Operation
-from sync.flows.operations.frozen import fields_of, same_day, same_number, text
-from sync.flows.operations.ours import claim_rows_of, ids_in, mpw
+from sync.flows.day_rows import file_found
+from sync.flows.day_sources import DAY_SOURCES
+from sync.flows.operations.base import AlreadyDone, Go, Operation, Preparation
+from sync.flows.operations.frozen import fields_of
+from sync.flows.operations.ours import claim_rows_of, judged_answer, key_taken, mpw, shown_rows, under_key
+from sync.store.coverage import RECEIPTS
 from sync.store.outbox import Push
 
 
@@ -36,6 +48,27 @@ class PostReceipt(Operation):
     name = POST_RECEIPT
     system = MPW
 
+    def prepare(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Preparation]:
+        """Look what has the key before it is sent first; what was ambiguous was just looked at by the verifier."""
+        (row,) = rows
+        with ctx.read() as conn:
+            shown = self.shown(conn, row) if row.tries else None
+        if isinstance(shown, Delivered):
+            return {row.id: AlreadyDone(shown.evidence, shown.remote_ids)}
+        if row.ambiguous:
+            return {row.id: Go()}
+        body = mpw(ctx).receipts(api_key=row.api_key).body
+        found = _found(row, body)
+        if found is None:
+            return {row.id: Go()}
+        if isinstance(found, Conflict):
+            return {row.id: key_taken(row, found.detail)}
+        return {
+            row.id: AlreadyDone(
+                f"{found.evidence}, before anything was sent", found.remote_ids, rows_under_key(row, body)
+            )
+        }
+
     def send(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Outcome]:
         """Post it. A refusal is explained by what stands under its key: parts of it may have been used meanwhile."""
         (row,) = rows
@@ -43,14 +76,26 @@ class PostReceipt(Operation):
             written = mpw(ctx).post_receipt(row.payload)
         except RejectedError as error:
             return {row.id: _explained(ctx, row, error)}
-        ids = ids_in(written.rows)
-        evidence = f"answered {written.answer.status}" + (f", id {', '.join(ids)}" if ids else "")
-        answer = written.answer
-        return {row.id: Delivered(evidence, ids, status=answer.status, answered_at=answer.answered_at)}
+        return {row.id: judged_answer(self.name, fields_of(row.payload), row.api_key, written)}
+
+    def shown(self, conn: Connection, row: Push) -> Delivered | Conflict | None:
+        """Ask what the polls have seen under its key."""
+        seen, sent = shown_rows(conn, "receipt", row), fields_of(row.payload)
+        equal = tuple(one.remote_id for one in seen if not differences(self.name, sent, one.fields))
+        if equal:
+            return Delivered(f"a poll has seen it in MPW with equal fields, id {', '.join(equal)}", equal)
+        if seen and not any(one.live for one in seen):
+            return Conflict(
+                "a poll has seen another receipt under its key, and it is gone from MPW by now: "
+                + "; ".join(differences(self.name, sent, seen[-1].fields)),
+                hint=f"find out who changed it; then `mpsync outbox discard {row.id}`, or, if it shall be in MPW as it "
+                f"was sent, `mpsync outbox resolve {row.id} --not-done --why …`",
+            )
+        return None
 
     def verify(self, ctx: Context, row: Push) -> Verdict:
         """Read it by its key: equal is done, different a conflict (a re-post would undo a person's correction)."""
-        found = _found(ctx, row)
+        found = _found(row, mpw(ctx).receipts(api_key=row.api_key).body)
         if found is not None:
             return found
         sure_at = absence_counts_at(row.last_sent_at or row.created_at, ctx.policy.late_arrival)
@@ -65,14 +110,16 @@ class PostReceipt(Operation):
     def after_all(
         self, conn: Connection, settled: Sequence[tuple[Push, Transition]], *, policy: Policy, now: datetime
     ) -> None:
-        """Know the rows as ours."""
+        """Know the rows as ours; one that was there before we sent anything enters the ledger with this."""
         pushed = [(row, remote_id) for row, to in settled for remote_id in to.remote_ids]
         claim_rows_of(conn, "receipt", pushed, policy=policy, now=now)
+        found = [one for _, to in settled if isinstance(to.cause, AlreadyDone) for one in to.cause.data or ()]
+        file_found(conn, DAY_SOURCES[RECEIPTS], found, policy=policy, now=now)
 
 
 def _explained(ctx: Context, row: Push, error: RejectedError) -> Outcome:
     try:
-        found = _found(ctx, row)
+        found = _found(row, mpw(ctx).receipts(api_key=row.api_key).body)
     except RemoteError as read_error:
         return Unclear(
             f"refused ({error.message}), and the look at it failed: {read_error.message}", status=error.status
@@ -82,15 +129,16 @@ def _explained(ctx: Context, row: Push, error: RejectedError) -> Outcome:
     return found
 
 
-def _found(ctx: Context, row: Push) -> Delivered | Conflict | None:
-    parsed = read_receipts(mpw(ctx).receipts(api_key=row.api_key).body)
-    mine = [receipt for receipt in parsed.rows if receipt.api_key == row.api_key]
+def _found(row: Push, body: bytes) -> Delivered | Conflict | None:
+    """Judge what GET /receipts shows under the push's key."""
+    parsed = read_receipts(body)
+    mine = under_key(parsed.rows, row.api_key)
     if not mine:
-        if any(row.api_key in bad.raw for bad in parsed.bad):
+        if any(row.api_key.casefold() in bad.raw.casefold() for bad in parsed.bad):
             raise MalformedResponseError("what MPW has under its key cannot be read")
         return None
     sent = fields_of(row.payload)
-    different = [difference for receipt in mine for difference in _differences(sent, receipt)]
+    different = [one for receipt in mine for one in differences(POST_RECEIPT, sent, _fields(receipt))]
     if different:
         return Conflict(
             "MPW has another receipt under its key: " + "; ".join(different),
@@ -100,12 +148,17 @@ def _found(ctx: Context, row: Push) -> Delivered | Conflict | None:
     return Delivered(f"read in MPW with equal fields, id {', '.join(ids)}", ids)
 
 
-def _differences(sent: dict[str, object], found: Receipt) -> list[str]:
-    checks = {
-        "part_number": text(sent.get("part_number")) == found.part_number,
-        "warehouse_name": text(sent.get("warehouse_name")) == found.warehouse_name,
-        "quantity_received": same_number(sent.get("quantity_received"), found.quantity_received),
-        "unit_cost": same_number(sent.get("unit_cost"), found.unit_cost),
-        "created_on": same_day(sent.get("created_on"), found.created_on),
+def _fields(found: Receipt) -> dict[str, object]:
+    return {
+        "part_number": found.part_number,
+        "warehouse_name": found.warehouse_name,
+        "quantity_received": found.quantity_received,
+        "unit_cost": found.unit_cost,
+        "created_on": found.created_on,
     }
-    return [f"{name} {getattr(found, name)} instead of {sent.get(name)}" for name, equal in checks.items() if not equal]
+
+
+def rows_under_key(row: Push, body: bytes) -> tuple[DayRow, ...]:
+    """Return what GET /receipts shows under a push's key, as the polls read it."""
+    ids = {receipt.id for receipt in under_key(read_receipts(body).rows, row.api_key)}
+    return tuple(one for one in read_receipt_rows(body).rows if one.remote_id in ids)

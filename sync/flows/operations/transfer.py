@@ -8,11 +8,12 @@ from decimal import Decimal
 
 from sync.clients.mpw.wire import read_inventories
 from sync.domain.money import fixed, plain
-from sync.domain.outbox import POST_TRANSFER, Delivered, Outcome, Undecidable, Verdict
+from sync.domain.outbox import POST_TRANSFER, Outcome, Unclear, Undecidable, Verdict
+from sync.errors import RejectedError
 from sync.flows.context import MPW, Context
 from sync.flows.operations.base import Go, Operation, Preparation
 from sync.flows.operations.frozen import fields_of, text
-from sync.flows.operations.ours import ids_in, mpw
+from sync.flows.operations.ours import ANSWERED, judged_answer, mpw
 from sync.store.outbox import Push, attempts_of
 
 _SIDES = ("warehouse_name", "destination_warehouse_name")
@@ -30,12 +31,19 @@ class PostTransfer(Operation):
         return {row.id: Go(_stocks(ctx, row)) for row in rows}
 
     def send(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Outcome]:
-        """Move it; a refusal ("an error message will specify this maximum amount") is final."""
+        """Move it; a refusal ("an error message will specify this maximum amount") is final.
+
+        One that comes in a 2xx is not: it may have moved something, and what it says is shown with the stocks.
+        """
         (row,) = rows
-        written = mpw(ctx).post_transfer(row.payload)
-        answer, ids = written.answer, ids_in(written.rows)
-        evidence = f"answered {answer.status}" + (f", stock {', '.join(ids)}" if ids else "")
-        return {row.id: Delivered(evidence, ids, status=answer.status, answered_at=answer.answered_at)}
+        try:
+            written = mpw(ctx).post_transfer(row.payload)
+        except RejectedError as error:
+            if error.status is None or error.status >= 400:
+                raise
+            why = f"{ANSWERED}{error.status}, and says: {error.message}"
+            return {row.id: Unclear(why, status=error.status, answered_at=error.answered_at)}
+        return {row.id: judged_answer(self.name, fields_of(row.payload), row.api_key, written)}
 
     def verify(self, ctx: Context, row: Push) -> Verdict:
         """Show a person the stocks before and now, and what they suggest; never send again by itself."""
@@ -44,10 +52,18 @@ class PostTransfer(Operation):
         quantity = fixed(fields_of(row.payload)["quantity"])
         seen = f"stock before: {_shown(before)}; now: {_shown(now)}; {_hint(before, now, quantity)}"
         return Undecidable(
-            f"the answer was lost; {seen}",
+            f"{_why(ctx, row)}; {seen}",
             f"look in MPW whether the transfer is there, then `mpsync outbox resolve {row.id} --done --why …`, "
             "or --not-done, which sends it again",
         )
+
+
+def _why(ctx: Context, row: Push) -> str:
+    """Return what is known of the call: what the last answer to it said, if there was one."""
+    with ctx.read() as conn:
+        tries = attempts_of(conn, row.id)
+    said = next((one.error for one in reversed(tries) if one.outcome == "unknown"), None) or ""
+    return said if said.startswith(ANSWERED) else "the answer was lost"
 
 
 def _stocks(ctx: Context, row: Push) -> dict[str, str | None]:

@@ -1,0 +1,166 @@
+"""Proof from our own tables: what a poll saw settles what is unclear, and what no poll sees was never done.
+
+| a push is | and the polls | then |
+|---|---|---|
+| unknown, or given up after a call | have seen its effect, there or gone by now | done at once; the rest is people's |
+| done by an answer alone | have seen its row | nothing more is to be looked for |
+| done by an answer alone | have read its day clean since, and lack it | `push_not_there`: a person decides |
+| done by an answer alone | have not read its day clean since | it waits, and no stock patch of its item is sent |
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime
+from decimal import Decimal
+
+import structlog
+from sqlalchemy import Connection
+
+from sync.domain.evidence import number_of
+from sync.domain.outbox import (
+    POST_RECEIPT,
+    Conflict,
+    Delivered,
+    Retrying,
+    Transition,
+    after_verification,
+)
+from sync.errors import AuthError, RemoteError
+from sync.flows.context import MPW, Context
+from sync.flows.day_rows import file_found
+from sync.flows.day_sources import DAY_SOURCES
+from sync.flows.operations.ours import shown_rows
+from sync.flows.operations.receipt import rows_under_key
+from sync.flows.operations.registry import operations
+from sync.flows.rests import resting_until
+from sync.flows.settle import settle
+from sync.store.coverage import RECEIPTS
+from sync.store.outbox import Push, push_by_id
+from sync.store.outbox_work import standing
+from sync.store.seen import (
+    is_taken_back,
+    nameless_twin,
+    not_unseen,
+    perhaps_shown,
+    read_clean_after,
+    reopen_parts,
+    unseen_pushes,
+)
+
+log = structlog.get_logger()
+
+AT_ONCE = 200
+
+
+def settle_shown(ctx: Context) -> int:
+    """Settle what the polls have seen the effect of; return how many rows. No vendor is asked."""
+    with ctx.read() as conn:
+        found = [row for row in perhaps_shown(conn, limit=AT_ONCE) if operations()[row.operation].shown(conn, row)]
+    if not found:
+        return 0
+    settled = 0
+    with ctx.write() as conn:
+        now = ctx.clock.now()
+        for row in found:
+            operation = operations()[row.operation]
+            verdict = operation.shown(conn, row)
+            if verdict is None:
+                continue
+            if row.state == "dead":
+                if not isinstance(verdict, Delivered):
+                    continue
+                to = Transition("done", "verified", verdict, evidence=verdict.evidence, remote_ids=verdict.remote_ids)
+            else:
+                retrying = Retrying(ctx.policy.retry_base, ctx.random.random())
+                to = after_verification(standing(conn, row), verdict, now=now, retrying=retrying)
+            settled += settle(conn, operation, row, to, policy=ctx.policy, now=now, ends_attempt=False)
+    return settled
+
+
+def look_for_done(ctx: Context) -> int:
+    """Look whether the polls show what is done by an answer; return how many pushes are not there after all."""
+    missing: list[Push] = []
+    seen: set[int] = set()
+    after = 0
+    with ctx.read() as conn:
+        while rows := unseen_pushes(conn, after=after, limit=AT_ONCE):
+            for row in rows:
+                verdict = _look(conn, row)
+                if verdict is None:
+                    seen.add(row.id)
+                elif verdict:
+                    missing.append(row)
+            after = rows[-1].id
+    if seen:
+        with ctx.write() as conn:
+            not_unseen(conn, seen)
+    return sum(_not_there(ctx, row) for row in missing)
+
+
+def _look(conn: Connection, row: Push) -> bool | None:
+    """Return True where a push is not there, False where nobody can say yet, None where it needs no looking for."""
+    day, total, item, warehouse = _terms(row)
+    shown = shown_rows(conn, str(row.kind), row)
+    if day is None or is_taken_back(conn, row):
+        return None
+    if shown and (row.operation == POST_RECEIPT or sum((one.quantity for one in shown), Decimal(0)) >= total):
+        return None
+    if row.settled_no is None or not read_clean_after(conn, row.operation, day, row.settled_no):
+        return False
+    if not row.remote_id and nameless_twin(conn, row, day=day, item=item, warehouse=warehouse):
+        return None  # its answer gave no id, and one without a key may well be it
+    return True
+
+
+def _terms(row: Push) -> tuple[date | None, Decimal, str, str]:
+    """Return a push's day, quantity, part and warehouse; no day where its payload was forgotten long ago."""
+    fields = json.loads(row.payload, parse_float=Decimal)
+    quantity = number_of(fields.get("quantity", fields.get("quantity_received"))) or Decimal(0)
+    try:
+        day = date.fromisoformat(str(fields.get("created_on"))[:10])
+    except ValueError:
+        return None, quantity, "", ""
+    return day, quantity, str(fields.get("part_number")), str(fields.get("warehouse_name"))
+
+
+def _not_there(ctx: Context, row: Push) -> int:
+    """Give a push up that MPW answered and does not have; a receipt is asked for by its key first."""
+    if row.operation == POST_RECEIPT:
+        client = ctx.mpw_client()
+        if client is None or resting_until(ctx, MPW) is not None:
+            return 0
+        try:
+            found = rows_under_key(row, client.receipts(api_key=row.api_key).body)
+        except AuthError as error:
+            ctx.pause(MPW, error)
+            return 0
+        except RemoteError:
+            return 0  # it is looked for again in the next round
+        if found:
+            with ctx.write() as conn:
+                file_found(conn, DAY_SOURCES[RECEIPTS], found, policy=ctx.policy, now=ctx.clock.now())
+                not_unseen(conn, [row.id])
+            return 0
+    with ctx.write() as conn:
+        current = push_by_id(conn, row.id)
+        if current is None or current.state != "done" or _look(conn, current) is not True:
+            return 0
+        return _give_up(conn, ctx, current, now=ctx.clock.now())
+
+
+def _give_up(conn: Connection, ctx: Context, row: Push, *, now: datetime) -> int:
+    day = json.loads(row.payload)["created_on"][:10]
+    seen = [one.remote_id for one in shown_rows(conn, str(row.kind), row)]
+    reopen_parts(conn, row.id, seen)
+    some = f"only a part of it (id {', '.join(seen)})" if seen else "no such row"
+    cause = Conflict(
+        f"MPW took it ({row.evidence}), and a clean reading of {day} since then shows {some}: the event is unmatched "
+        "again, and the item's stock is not patched until this is settled",
+        kind="push_not_there",
+        hint=f"look for it in MPW; if it shall be there, `mpsync outbox retry {row.id}` posts it again under the same "
+        f"key; if it is not wanted, `mpsync outbox discard {row.id}`",
+    )
+    to = Transition("dead", "not_there", cause, last_error=cause.detail)
+    log.warning("push.not_there", outbox_id=row.id, api_key=row.api_key)
+    return int(settle(conn, operations()[row.operation], row, to, policy=ctx.policy, now=now, ends_attempt=False))

@@ -1,0 +1,115 @@
+"""What our own tables say of pushes: seen in MPW by a poll, or done by an answer and not seen yet."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import date
+
+from sqlalchemy import Connection, and_, exists, func, or_, select, update
+
+from sync.domain.outbox import APPROVE, DELETE_ISSUANCE, DELETE_RECEIPT, POST_ISSUANCE, POST_RECEIPT
+from sync.store.coverage import ISSUANCES, RECEIPTS
+from sync.store.outbox import Push, push_of
+from sync.store.pushed import NEVER_SENT
+from sync.store.schema import corrections, coverage, documents, issuance_parts, ledger_entries, outbox, purchase_orders
+
+POSTS = (POST_RECEIPT, POST_ISSUANCE)
+SOURCES = {POST_RECEIPT: RECEIPTS, POST_ISSUANCE: ISSUANCES}
+
+_ENTRY = and_(
+    ledger_entries.c.system == "mpw",
+    or_(
+        ledger_entries.c.api_key == outbox.c.api_key,
+        ledger_entries.c.api_key.in_(
+            select(corrections.c.api_key)
+            .where(corrections.c.pushed_key == outbox.c.api_key, corrections.c.kind == outbox.c.kind)
+            .correlate(outbox)
+        ),
+    ),
+    ledger_entries.c.kind == outbox.c.kind,
+    ledger_entries.c.entry_type == "original",
+)
+
+
+def perhaps_shown(conn: Connection, *, limit: int) -> list[Push]:
+    """Return the rows of unclear or failed outcome of which a poll may have seen the effect, the oldest first.
+
+    Of those that failed, only where it was seen after they were given up: it landed late, or a person put it right.
+    """
+    unclear = outbox.c.state == "unknown"
+    posted = and_(unclear, outbox.c.operation.in_(POSTS), exists().where(_ENTRY))
+    ordered = and_(
+        unclear,
+        outbox.c.operation == APPROVE,
+        exists().where(
+            purchase_orders.c.number == func.substr(outbox.c.entity_key, len("po:") + 1),
+            purchase_orders.c.ordered_at.is_not(None),
+        ),
+    )
+    given_up = and_(
+        outbox.c.state == "dead",
+        outbox.c.operation.in_(POSTS),
+        outbox.c.attempts > 0,
+        exists().where(_ENTRY, ledger_entries.c.recorded_at >= outbox.c.finalized_at),
+    )
+    query = select(outbox).where(outbox.c.state.in_(("unknown", "dead")), or_(posted, ordered, given_up))
+    return [push_of(row) for row in conn.execute(query.order_by(outbox.c.id).limit(limit))]
+
+
+def unseen_pushes(conn: Connection, *, after: int, limit: int) -> list[Push]:
+    """Return the pushes after an id that are done by an answer and not found in a poll yet, oldest first."""
+    query = select(outbox).where(outbox.c.unseen_since.is_not(None), outbox.c.state == "done", outbox.c.id > after)
+    return [push_of(row) for row in conn.execute(query.order_by(outbox.c.id).limit(limit))]
+
+
+def not_unseen(conn: Connection, ids: Collection[int]) -> int:
+    """Note that these pushes need not be looked for any more; return how many that were."""
+    if not ids:
+        return 0
+    waiting = and_(outbox.c.id.in_(sorted(ids)), outbox.c.unseen_since.is_not(None))
+    return conn.execute(update(outbox).where(waiting).values(unseen_since=None)).rowcount
+
+
+def read_clean_after(conn: Connection, operation: str, day: date, settled_no: int) -> bool:
+    """Tell whether a push's day was read by a run that began after the push was settled, and nothing in it is open."""
+    query = select(coverage.c.day).where(
+        coverage.c.source == SOURCES[operation],
+        coverage.c.day == day,
+        coverage.c.began_no > settled_no,
+        ~coverage.c.unclean,
+    )
+    return conn.execute(query).first() is not None
+
+
+def is_taken_back(conn: Connection, push: Push) -> bool:
+    """Tell whether a delete of ours explains that a push's row is not there."""
+    query = select(outbox.c.id).where(
+        outbox.c.operation.in_((DELETE_RECEIPT, DELETE_ISSUANCE)),
+        outbox.c.api_key == push.api_key,
+        outbox.c.kind == push.kind,
+        or_(outbox.c.tries > 0, outbox.c.state.not_in(NEVER_SENT)),
+    )
+    return conn.execute(query).first() is not None
+
+
+def nameless_twin(conn: Connection, push: Push, *, day: date, item: str, warehouse: str) -> bool:
+    """Tell whether MPW shows an issuance of that day, part and warehouse that bears no key: it may be the push's."""
+    query = select(documents.c.id).where(
+        documents.c.source == ISSUANCES,
+        documents.c.day == day,
+        documents.c.item == item,
+        documents.c.warehouse == warehouse,
+        documents.c.api_key.like("mpw-i-%"),
+        documents.c.voided_at.is_(None),
+    )
+    return push.operation == POST_ISSUANCE and conn.execute(query.limit(1)).first() is not None
+
+
+def reopen_parts(conn: Connection, outbox_id: int, seen_ids: Collection[str]) -> None:
+    """Plan those parts of a split issuance again of whose rows none was seen."""
+    known = select(issuance_parts.c.n, issuance_parts.c.remote_id).where(
+        issuance_parts.c.outbox_id == outbox_id, issuance_parts.c.state == "done"
+    )
+    lost = [n for n, ids in conn.execute(known) if not set((ids or "").split(",")) & set(seen_ids)]
+    again = and_(issuance_parts.c.outbox_id == outbox_id, issuance_parts.c.n.in_(lost))
+    conn.execute(update(issuance_parts).where(again).values(state="planned", remote_id=None))
