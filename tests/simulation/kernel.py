@@ -87,6 +87,8 @@ class Process:
     offset: float = 0.0
     ahead: float = 0.0
     """By how much its clock is wrong besides: not a step of seconds."""
+    ahead_since: float = 0.0
+    booted_at: float = 0.0
     epoch: int = 0
     frozen_until: float = 0.0
     deaths: int = 0
@@ -104,6 +106,7 @@ class Process:
     def boot(self) -> None:
         """Start anew."""
         self.frozen_until = 0.0
+        self.booted_at = self.kernel.time
         self.start(self)
 
     def die(self) -> None:

@@ -231,7 +231,7 @@ class OddActs:
             begin, lasts = random.uniform(0, seconds * 0.7), random.uniform(300, 3600)
 
             def jump(by: float) -> None:
-                process.ahead = by
+                process.ahead, process.ahead_since = by, world.kernel.time
                 self._clock_is_off(f"clock ahead by {name}" if by else "clock right again")
 
             world.kernel.at(begin, lambda: jump(ahead))

@@ -76,6 +76,9 @@ WATCHED = (
 
 ZERO = Decimal(0)
 
+WRONG_SECONDS, TOLD_SECONDS = 660.0, 900.0
+"""A clock that is off by more must stop its daemon from sending, so long after it went wrong, or its daemon began."""
+
 FAR = 600
 """A vendor's clock that is off by so many seconds is off by far."""
 
@@ -122,6 +125,7 @@ class Oracle:
 
     def before_write(self, actor: Actor, name: str, call: Call) -> None:
         """Rule 1: no write leaves unless its attempt row is durably committed; and nothing but the frozen bytes."""
+        self._clock_is_right(actor, name)
         for key in key_of(name, call):
             row = self._sending(OPERATIONS[name], name, key, call)
             if row is None:
@@ -133,6 +137,15 @@ class Oracle:
             self._asked_to_wait(name, key)
             if row["operation"] == "patch_stock":
                 self.witness.before_patch(actor, key, Decimal(json.loads(row["payload"])["new_stock"]))
+
+    def _clock_is_right(self, actor: Actor, name: str) -> None:
+        """Nothing is sent by a clock that is off by more than ten minutes, once the vendors could have told."""
+        process, now = actor.process, self.world.kernel.time
+        known = now - max(process.ahead_since, process.booted_at) > TOLD_SECONDS
+        if abs(process.offset + process.ahead) > WRONG_SECONDS and known and "skewed" not in self.world.habits:
+            raise Violation(
+                f"{name} is sent by {actor.process.name}, whose clock is off by {process.ahead / 60:.0f} min"
+            )
 
     def denied(self, actor: Actor, name: str, call: Call, seconds: float, *, write: bool) -> None:
         """Note that a vendor asked to wait: this hand with all it wants of it, and every hand with this very write."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import text
 
-from sync.domain.exception_kinds import APPLY, ECHO, NONE, VOID
+from sync.domain.exception_kinds import APPLY, ECHO, KEEP, NONE, VOID
 from sync.domain.items import ItemMapping
 from sync.flows.context import Context
 from sync.flows.operate import resolve_push
@@ -459,9 +459,7 @@ class People:
         elif kind == "echo_undecided":
             echo = [movement for movement in facts["movements"] if self._is_patch(movement)]
             choice = Choice(ECHO, echo[0]) if echo else Choice(NONE)
-            resolve_by_person(ctx, ids=[row["id"]], why="looked", by="sim", choice=choice)
-        elif kind in ("movement_changed", "movement_deleted"):
-            resolve_by_person(ctx, ids=[row["id"]], why="corrected", by="sim", choice=Choice(APPLY))
+            self._resolve(ctx, row, "looked", choice=choice)
         elif kind == "mass_disappearance":
             missing = self._missing(facts["source"], facts["remote_ids"])
             if not any(self._exists(facts["source"], int(name)) for name in missing):
@@ -498,7 +496,7 @@ class People:
             if line := mps.line_of(key):
                 self.world.mpw.chronicle.touched[str(line.product.external_id)] += 1
         self.world.oracle.reached["a person keeps" if keep else "a person applies"] += 1
-        self._resolve(ctx, row, "looked", **({"keep": True} if keep else {"apply": True}))
+        self._resolve(ctx, row, "looked", choice=Choice(KEEP if keep else APPLY))
 
     def _settle_push(self, ctx: Context, outbox_id: int) -> None:
         """A person looks at the vendor and says what is there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import Counter
 from datetime import datetime, timedelta
@@ -18,6 +19,9 @@ DAYS = {"mpw.issuances", "mpw.receipts"}
 FEED = "mpservices.movements"
 MASS = 5
 """So many rows at once that MPW only hides are a lost permission, and no deletes (edge cases, "deletes")."""
+
+UNSETTLED = ("movement_changed", "movement_deleted", "quarantined_row", "push_not_there", "patch_without_echo")
+"""What makes an item's stock unknown until a person has settled it: nothing is patched meanwhile."""
 
 Read = tuple[str, str]
 
@@ -51,6 +55,11 @@ class Witness:
         """A patch follows a reading of the feed by the same hand, and rests on all that this showed."""
         if new_stock < 0:
             raise Violation(f"MPservices is told a stock below zero: {new_stock} of {external_id}")
+        for row in self.world.raw.execute("select kind, facts from exceptions where resolved_at is null"):
+            facts = json.loads(row["facts"])
+            named = {facts.get("external_id"), *(facts.get("external_ids") or ())}
+            if row["kind"] in UNSETTLED and external_id in named:
+                raise Violation(f"{external_id} is patched though {row['kind']} of it is not settled")
         unfit = "select 1 from item_states where external_id = ? and unfit_patches >= 2"
         if self.world.raw.execute(unfit, (external_id,)).fetchone():
             raise Violation(f"{external_id} is patched though its fuse has blown")

@@ -322,7 +322,8 @@ class World:
 
     def _one_cycle(self, actor: Actor, done: list[bool]) -> None:
         ctx, leadership = self._context(actor)
-        leadership.take()
+        if not leadership.take():
+            raise Violation("nobody can lead: a lease stands though its holder is gone")
         cycle_once(ctx)
         done.append(True)
 
