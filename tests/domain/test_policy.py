@@ -32,7 +32,10 @@ OTHER: Mapping[str, Any] = {
     "create_product_path": "/products",
     "description_max": 100,
     "fractions_refused": True,
+    "mpservices_ahead": timedelta(hours=1),
 }
+OF_FIELDS = {"day", "route", "push_from_there"}
+"""What `Rules` works out of its own fields, and of nothing else."""
 
 
 @pytest.mark.parametrize("name", [one.name for one in fields(Rules)])
@@ -68,5 +71,5 @@ def test_the_rules_are_given_nothing_but_rules(module: str) -> None:
     }
 
     assert "Policy" not in named | imported
-    assert read <= {one.name for one in fields(Rules)} | {"day", "route"}
+    assert read <= {one.name for one in fields(Rules)} | OF_FIELDS
     assert "getattr" not in named

@@ -30,6 +30,8 @@ OURS = {
     "store/outbox_queue.py _heads_in_turn": "the name of an index of ours",
     "store/packs.py _many": "a table of our schema and its columns; values are bound",
     "store/retention.py tidy": "the tables of our schema",
+    "store/shape.py _answers": "the name of a view that the migrations make",
+    "store/shape.py _statements_on_postgresql": "the name of a schema of ours",
 }
 EVIL = "'; DROP TABLE inbox; --"
 

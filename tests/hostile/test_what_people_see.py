@@ -86,7 +86,7 @@ def nasty(sqlite_url: str, clock: FakeClock) -> Iterator[App]:
                 _insert(conn, "inbox", row)
                 opened_at = "2024-03-15T12:00:00.000000Z"
                 row = {"kind": name, "subject": name, "detail": name, "hint": name, "opened_at": opened_at}
-                _insert(conn, "exceptions", row)
+                _insert(conn, "exceptions", row | {"subject_type": "event"})
                 row = {"source": name, "digest": str(number), "reason": name, "raw": name}
                 _insert(conn, "quarantine", row | {"seen_at": opened_at})
         yield app
