@@ -45,12 +45,12 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 LEGAL = {
-    "held": {"ready", "superseded", "discarded"},
+    "held": {"ready", "dead", "superseded", "discarded"},
     "ready": {"ready", "sending", "done", "dead", "superseded", "discarded"},
     "sending": {"ready", "unknown", "done", "dead"},
     "unknown": {"unknown", "ready", "done", "dead", "discarded"},
     "dead": set(),
-    "done": set(),
+    "done": {"dead"},
     "superseded": set(),
     "discarded": set(),
 }
@@ -136,7 +136,10 @@ class Oracle:
                 raise Violation(f"rule 6: transfer {row['api_key']} is sent again while nobody knows what became of it")
             self._asked_to_wait(name, key)
             if row["operation"] == "patch_stock":
-                self.witness.before_patch(actor, key, Decimal(json.loads(row["payload"])["new_stock"]))
+                asks = "follows" in json.loads(row["facts"] or "{}")
+                self.reached["follow-up patch"] += asks
+                stock = Decimal(json.loads(row["payload"])["new_stock"])
+                self.witness.before_patch(actor, key, stock, asks=asks)
 
     def _clock_is_right(self, actor: Actor, name: str) -> None:
         """Nothing is sent by a clock that is off by more than ten minutes, once the vendors could have told."""
