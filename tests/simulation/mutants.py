@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Any
 
 from sync.domain.policy import ROUTES
-from tests.simulation import planted, planted_echo, planted_told
+from tests.simulation import planted, planted_clocks, planted_echo, planted_people, planted_seen, planted_told
 from tests.simulation.kernel import Process, Violation
 from tests.simulation.plan import Key
 from tests.simulation.world import World
@@ -403,6 +403,91 @@ MUTANTS: tuple[Mutant, ...] = (
         "flows/settle.py",
         "is dead, and nobody is told",
         Setting(acts={"erp_transfer": 2, "mpw_issues": 1}),
+    ),
+    Mutant(
+        planted_seen.hollow_is_done,
+        "domain/evidence.py",
+        "rule 9: done, and its effect is not there",
+        Setting(acts={"mps_in": 2, "mps_out": 1, "mpw_receives": 1}, habits=("hollow",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_seen.no_look_before_an_upsert,
+        "operations/receipt.py",
+        "correction of .* was overwritten",
+        Setting(acts={"receipt_key_taken": 1}, count=4, habits=("taken",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_seen.taken_key_is_done,
+        "operations/receipt.py",
+        "rule 9: done, and its effect is not there",
+        Setting(acts={"receipt_key_taken": 1}, count=4, habits=("taken",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_seen.own_polls_ignored,
+        "flows/proofs.py",
+        "took effect twice|reached MPW",
+        Setting(
+            {"dies_after": 0.6},
+            {"mps_in": 2, "erp_receipt": 2},
+            20,
+            strikes="mpw.post",
+            habits=("undo",),
+            rest_minutes=4,
+        ),
+    ),
+    Mutant(
+        planted_seen.done_is_never_looked_for,
+        "flows/proofs.py",
+        "reached MPW|is patched though",
+        Setting(acts={"mps_in": 2, "mps_out": 1, "mpw_receives": 1}, count=16, habits=("vanish",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_people.correction_blocks_nothing,
+        "store/stock_facts.py",
+        "is patched though movement_(changed|deleted)|is patched though quarantined_row",
+        Setting(acts={"mps_in": 3, "mps_corrects": 2, "mpw_issues": 2}, count=20, habits=("corrects",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_people.correction_is_silent,
+        "flows/corrections.py",
+        "of .* reached MPW|is patched though",
+        Setting(acts={"mps_in": 3, "mps_corrects": 2}, count=16, habits=("corrects",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_people.deletion_is_silent,
+        "flows/movements.py",
+        "was deleted at MPservices, and is in MPW",
+        Setting(acts={"mps_in": 3, "mps_withdraws": 1}, count=16, habits=("withdraws",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_people.applied_without_a_delete,
+        "flows/resolve.py",
+        "was deleted at MPservices, and is in MPW",
+        Setting(acts={"mps_in": 3, "mps_withdraws": 1}, count=16, habits=("withdraws",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_clocks.reads_ordered_by_clock,
+        "store/coverage.py",
+        "did not converge.* ledger ",
+        Setting(acts={"mpw_issues": 2, "mpw_receives": 2}, count=12, habits=("ahead",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_clocks.lease_by_local_clock,
+        "store/engine.py",
+        "nobody can lead|wrote as leader",
+        Setting({"dies_before": 0.2}, daemons=2, habits=("off",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_clocks.wrong_clock_still_pushes,
+        "flows/context.py",
+        "whose clock is off by",
+        Setting(hours=2.0, count=20, habits=("off",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_clocks.any_skew_is_ours,
+        "domain/clocks.py",
+        "did not converge",
+        Setting(acts={"mps_in": 2, "mpw_issues": 1}, habits=("skewed",), rest_minutes=4),
     ),
 )
 
