@@ -202,7 +202,9 @@ class Causes:
         """MPW did not keep that very row, or somebody deleted it before anyone read it."""
         key = str(facts["api_key"])
         gone = any(key == event_of(name) or key == name for _, name in self.world.mpw.chronicle.vanished)
-        return gone or key in self.world.people.deleted_keys
+        touched = self.world.people.deleted_keys
+        found = gone or key in touched or any(name.startswith(f"{key}_s") for name in touched)
+        return self._blame(facts, found) if "outbox_id" in facts else found
 
     def _key_taken(self, subject: str, facts: dict[str, Any]) -> bool:
         """Another program has something else under that very key."""
