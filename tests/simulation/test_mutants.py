@@ -6,7 +6,6 @@ import pytest
 
 from tests.simulation.mutants import MUTANTS, Mutant, catch
 
-
 SAMPLE = {
     "blind_retry",
     "rescue_to_ready",
