@@ -234,7 +234,7 @@ def _write(
     *,
     proved: bool,
 ) -> None:
-    """Write a finding down. `proved`: an echo that was in question is known, so that a silent follow-up proves it."""
+    """Write a finding down. `proved`: an echo in question is known now, so that a silent follow-up has proved it."""
     match finding:
         case Found():
             _write_found(conn, expected, finding, lines, means)
