@@ -28,6 +28,8 @@ YES, NO = "yes", "no"
 CUT, ROUNDED = "cut", "rounded"
 COST_IS_WRONG = "cost_is_wrong"
 
+WORDS = {"unit": "one unit", "total": "the whole line"}
+
 Note = Callable[[str, str], None]
 """Writes a fact and its value down."""
 
@@ -141,8 +143,8 @@ def _learn_meaning(
             COST_IS_WRONG,
             Subject.setting("MPSERVICES_COST_IS"),
             detail=f"MPservices shows {plain(shown)} for a movement of {plain(abs(moved))} at a cost of {plain(sent)}:"
-            f" a movement's cost is the {meaning}'s, and MPSERVICES_COST_IS says {policy.cost_is}. Nothing is patched"
-            " until that is right; receipts that were posted from movements carry a wrong cost",
+            f" a movement's cost is that of {WORDS[meaning]}, and MPSERVICES_COST_IS says {policy.cost_is}."
+            " Nothing is patched until that is right; receipts that were posted from movements carry a wrong cost",
             hint=f"put MPSERVICES_COST_IS={meaning} into the settings, restart, and correct the costs of receipts in"
             " MPW that came from MPservices; the exception resolves itself with the setting",
             now=now,
