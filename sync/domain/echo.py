@@ -582,7 +582,7 @@ def _hypotheses(case: _Case, asked: Attempt, candidates: Sequence[Line]) -> list
     for at, echo in enumerate(candidates):
         after = [line for line in candidates if line is not echo] if marked else candidates[at + 1 :]
         found.append((echo, asked.new_stock + _total(after)))
-    if not marked and case.knows.mark_survives:  # then people may as well have made all of them before it
+    if not marked and asked.marked and case.knows.mark_survives:  # they may all have come before it
         found.append((None, asked.new_stock))
     if asked.landed or marked:
         found.append((None, asked.new_stock + _total(candidates)))
