@@ -429,12 +429,20 @@ def _judge(case: _Case, attempt: Attempt, asking: Attempt | None, candidates: li
 
 
 def _found(case: _Case, attempt: Attempt, line: Line, quantity: Decimal, *, believed: bool) -> Found:
-    balances = _balances(case, attempt, line) if believed else []
-    expected = attempt.new_stock - balances[0] if balances else None
-    explained = expected is None or any(
-        _equal(quantity, attempt.new_stock - one, case, attempt) for one in _with_late(case, balances)
-    )
-    return Found(line, quantity, _stock_now(case, attempt, line, quantity), expected, explained)
+    expected: Decimal | None = None
+    before = _before(case, attempt, line)
+    explained = True
+    if believed and case.base is not None:
+        expected = attempt.new_stock - case.base.quantity - _total(before)
+        explaining = [one for one in _orders(case, attempt, line) if _explains(case, attempt, one, quantity)]
+        before, explained = (explaining[0], True) if explaining else (before, False)
+    return Found(line, quantity, _stock_now(case, attempt, line, before), expected, explained)
+
+
+def _explains(case: _Case, attempt: Attempt, before: Sequence[Line], quantity: Decimal) -> bool:
+    assert case.base is not None
+    stocks = _with_late(case, [case.base.quantity + _total(before)])
+    return any(_equal(quantity, attempt.new_stock - one, case, attempt) for one in stocks)
 
 
 def _fitting(case: _Case, attempt: Attempt, candidates: Sequence[Line]) -> list[tuple[Line, Decimal]]:
@@ -456,17 +464,18 @@ def _fitting(case: _Case, attempt: Attempt, candidates: Sequence[Line]) -> list[
 
 def _expectations(case: _Case, attempt: Attempt, line: Line | None) -> list[Decimal]:
     """Return what the patch may have had to move; empty where no stock is believed."""
-    return [attempt.new_stock - one for one in _with_late(case, _balances(case, attempt, line))]
+    if case.base is None:
+        return []
+    stocks = [case.base.quantity + _total(before) for before in _orders(case, attempt, line)]
+    return [attempt.new_stock - one for one in _with_late(case, stocks)]
 
 
-def _balances(case: _Case, attempt: Attempt, line: Line | None, candidates: Sequence[Line] = ()) -> list[Decimal]:
-    """Return the stock that there was just before the patch, by the feed's order; empty where none is believed.
+def _before(case: _Case, attempt: Attempt, line: Line | None, candidates: Sequence[Line] = ()) -> list[Line]:
+    """Return what came after the base and before the patch, by the feed's order.
 
     What shows the attempt's own mark came after it, whatever its stamp.
     """
-    if case.base is None:
-        return []
-    before = [
+    return [
         one
         for one in case.after_base()
         if one is not line
@@ -474,7 +483,28 @@ def _balances(case: _Case, attempt: Attempt, line: Line | None, candidates: Sequ
         and not _shows_mark(case, attempt, one)
         and (line is None or one.position < line.position)
     ]
-    return [sum((one.quantity for one in before), case.base.quantity)]
+
+
+def _orders(case: _Case, attempt: Attempt, line: Line | None) -> list[list[Line]]:
+    """Return what may have come before the patch, the feed's order first: of what bears the same stamp, any part."""
+    before = _before(case, attempt, line)
+    if line is None:
+        return [before]
+    same = [
+        one
+        for one in case.after_base()
+        if one is not line and one.created_at == line.created_at and not _shows_mark(case, attempt, one)
+    ][:LATE_MAX]
+    fixed = [one for one in before if one not in same]
+    picks = [list(pick) for size in range(len(same) + 1) for pick in combinations(same, size)]
+    return [before, *([*fixed, *pick] for pick in picks if [*fixed, *pick] != before)]
+
+
+def _balances(case: _Case, attempt: Attempt, candidates: Sequence[Line] = ()) -> list[Decimal]:
+    """Return the stock that there was after all but the candidates; empty where none is believed."""
+    if case.base is None:
+        return []
+    return [case.base.quantity + _total(_before(case, attempt, None, candidates))]
 
 
 def _with_late(case: _Case, balances: Sequence[Decimal]) -> list[Decimal]:
@@ -501,17 +531,24 @@ def _equal(moved: Decimal, wanted: Decimal, case: _Case, attempt: Attempt) -> bo
     return finer and abs(moved - wanted) < Decimal(1).scaleb(-kept)
 
 
-def _stock_now(case: _Case, attempt: Attempt, line: Line, quantity: Decimal) -> Decimal:
+def _stock_now(case: _Case, attempt: Attempt, line: Line, before: Sequence[Line]) -> Decimal:
     """Return what there is now: the patched stock, and what came after the echo."""
-    others = [one for one in case.lines if one is not line and one.seen > attempt.claimed and not one.ours]
-    after = [one for one in others if _shows_mark(case, attempt, one)]
-    loose = [one for one in others if not _shows_mark(case, attempt, one) and one.position > line.position]
-    return sum((one.quantity for one in (*after, *loose)), attempt.new_stock)
+    others = [
+        one
+        for one in case.lines
+        if one is not line and one.seen > attempt.claimed and not one.ours and one not in before
+    ]
+    after = [
+        one
+        for one in others
+        if _shows_mark(case, attempt, one) or one.position > line.position or one.created_at == line.created_at
+    ]
+    return attempt.new_stock + _total(after)
 
 
 def _stock_of_silent(case: _Case, attempt: Attempt, asking: Attempt | None) -> Decimal | None:
     """Return what there is after a patch without a movement; None: the belief stands, or nothing can be said."""
-    if case.base is not None and asking is None and attempt.new_stock in _balances(case, attempt, None):
+    if case.base is not None and asking is None and attempt.new_stock in _balances(case, attempt):
         return None
     since = [line for line in case.lines if line.seen > attempt.claimed and not line.ours]
     if any(not _shows_mark(case, attempt, line) for line in since) and asking is None:
@@ -587,9 +624,7 @@ def _hypotheses(case: _Case, asked: Attempt, candidates: Sequence[Line]) -> list
     if asked.landed or marked:
         found.append((None, asked.new_stock + _total(candidates)))
     else:
-        found += [
-            (None, one + _total(candidates)) for one in _with_late(case, _balances(case, asked, None, candidates))
-        ]
+        found += [(None, one + _total(candidates)) for one in _with_late(case, _balances(case, asked, candidates))]
     return found
 
 

@@ -199,6 +199,7 @@ def _facts() -> Sequence[Fact]:
             assumed="signed: Inbound came in, Outbound went out",
             used=echo,
             assumed_value="signed",
+            kind="measurement",
         ),
         Fact(
             mps,

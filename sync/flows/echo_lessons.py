@@ -62,7 +62,11 @@ def learn_from_echo(conn: Connection, expected: Expected, found: Found, *, polic
     if mark_of(sent) and not (moved == 0 and shown == 0) and proved:
         note(MARK_SURVIVES, YES if meaning is not None else NO)
     if moved != 0 and found.line.signed and proved:
-        note(ECHO_SIGN, SIGNED if moved == found.line.quantity else UNSIGNED)
+        signed = moved == found.line.quantity
+        if (
+            not signed or learned(conn, MPSERVICES, ECHO_SIGN) is None
+        ):  # one that always says Outbound is right at times
+            note(ECHO_SIGN, SIGNED if signed else UNSIGNED)
     _learn_stock(conn, expected, found, note)
     if proved and meaning is None and resembles(shown, moved, sent):
         _learn_cost(conn, shown, moved, sent, note)

@@ -75,6 +75,9 @@ from sync.store.stock_facts import ECHO_UNDECIDED
 DRAIN_FLOW = "poll.mpservices.movements"
 """The flow whose runs are the whole reads of the feed."""
 
+PLACE_MAX = 2**31 - 1
+"""Behind all that bears the same stamp: the place of a movement that no table holds yet."""
+
 STOCK_DRIFT = "stock_drift"
 UNSENT = frozenset({"not_sent", "429", "401", "rejected", "given_back"})
 """Outcomes of an attempt that provably did nothing."""
@@ -288,7 +291,7 @@ def _rebase(
 ) -> None:
     """Believe in a stock from now on: all that is known so far is in it."""
     item = expected.external_id
-    positions = [line.position for line in lines if line.entry_id is not None]
+    positions = [line.position if line.entry_id is not None else (line.created_at, PLACE_MAX) for line in lines]
     last = last_position(conn, item)
     at, place = max([*positions, *([last] if last else [])], default=(expected.started_at or means.now, 0))
     base = {
