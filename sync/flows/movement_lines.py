@@ -289,7 +289,7 @@ def _take(
             (lambda old: ("item", old.external_id), lambda new: ("item", new.external_id)),
         ),
     )
-    changed = [pair for pair in matches.pairs if _material(pair[0]) != _material_line(pair[1])]
+    changed = [(old, new) for old, new in matches.pairs if _differs(old, new)]
     gone = [line for line in matches.gone if line.entry_id is not None and source == FEED]
     if changed or gone or (from_feed and matches.new):
         n = max((line.n for line in stored), default=0)
@@ -326,6 +326,14 @@ def _content_of_row(row: Row[Any]) -> tuple[object, ...]:
 
 def _content_of_line(line: Line) -> tuple[object, ...]:
     return (line.external_id, line.quantity, line.unit_cost)
+
+
+def _differs(old: Row[Any], new: Line) -> bool:
+    """Tell whether a movement says something else now. What our own patch cost, we know better than its movement."""
+    if old.role == ECHO:
+        was, now = (old.external_id, old.quantity, old.created_at), (new.external_id, new.quantity, new.created_at)
+        return was != now
+    return _material(old) != _material_line(new)
 
 
 def _material(row: Row[Any]) -> tuple[object, ...]:
