@@ -408,7 +408,7 @@ def test_a_vendor_that_keeps_fewer_decimals_comes_to_rest_without_a_person(
     fresh.rests()
     fresh.mps.moves(PART, -3)
     fresh.rests()
-    recosts(world, "11.1177")
+    recosts(fresh, "11.1177")
     fresh.rests()
 
     ours, theirs = fresh.stocks()
