@@ -13,8 +13,11 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from sync.domain.keys import movement_key
 from sync.sandbox.app import Call
+from sync.sandbox.mpservices import INBOUND, OUTBOUND
 from tests.simulation.kernel import Violation
+from tests.simulation.models import event_of
 from tests.simulation.network import key_of
 
 if TYPE_CHECKING:
@@ -152,6 +155,91 @@ class Causes:
         if self.world.raw.execute(query, (row["id"],)).fetchone() is None:
             raise Violation(f"outbox {row['id']} {row['operation']} {row['api_key']} is dead, and nobody is told")
 
+    # ------------------------------------------------------------------ what may stay
+
+    def may_stay(self, row: sqlite3.Row) -> bool:
+        """Tell whether an exception says something that nobody can end: it stays open, with its cause."""
+        facts = json.loads(row["facts"])
+        return row["kind"] in ("unknown_part", "unmapped_item", "stock_blocked") and self._is_nameless(
+            row["subject"], facts
+        )
+
+    def _ids_of_nameless(self) -> set[str]:
+        """Return the own ids of products of which a movement was shown without an external id."""
+        mps = self.world.mps
+        return {line.product.item_id for one in mps.all_movements if one.id in mps.nameless for line in one.lines}
+
+    # ------------------------------------------------------------------ each kind
+
+    def _movement_changed(self, subject: str, facts: dict[str, Any]) -> bool:
+        """Somebody corrected that very movement."""
+        return any(old and self.is_of(key, subject) for (_, key), old in self.world.mps.before.items())
+
+    def _movement_deleted(self, subject: str, facts: dict[str, Any]) -> bool:
+        """Somebody deleted that very movement."""
+        return any(self.is_of(key, subject) for _, key in self.world.mps.withdrawn)
+
+    def _short_window(self, subject: str, facts: dict[str, Any]) -> bool:
+        """The feed lacks something that is younger than its window: somebody deleted it."""
+        return bool(self.world.mps.withdrawn)
+
+    @staticmethod
+    def is_of(key: str, subject: str) -> bool:
+        """Tell whether a key is that of a line of the movement that a subject names."""
+        return any(key.startswith(movement_key(word, 1)[:-1]) for word in subject.split() if "-" in word)
+
+    def _unknown_value(self, subject: str, facts: dict[str, Any]) -> bool:
+        """Some movement is of that very type: of people's, or of a patch that nobody can tell by its mark."""
+        types = {one.type for one in self.world.mps.all_movements} - {INBOUND, OUTBOUND}
+        return any(subject.endswith(type) for type in types)
+
+    def _quarantined_row(self, subject: str, facts: dict[str, Any]) -> bool:
+        """It is a movement of a type that we do not know."""
+        odd = [one.id for one in self.world.mps.all_movements if one.type not in (INBOUND, OUTBOUND)]
+        return any(name in subject for name in odd)
+
+    def _push_not_there(self, subject: str, facts: dict[str, Any]) -> bool:
+        """MPW did not keep that very row, or somebody deleted it before anyone read it."""
+        key = str(facts["api_key"])
+        gone = any(key == event_of(name) or key == name for _, name in self.world.mpw.chronicle.vanished)
+        touched = self.world.people.deleted_keys
+        found = gone or key in touched or any(name.startswith(f"{key}_s") for name in touched)
+        return self._blame(facts, found) if "outbox_id" in facts else found
+
+    def _key_taken(self, subject: str, facts: dict[str, Any]) -> bool:
+        """Another program has something else under that very key."""
+        key = str(facts["api_key"])
+        found = self.world.people.taken.get(key) is False or key in self.world.people.strangers
+        return self._blame(facts, found) if "outbox_id" in facts else found
+
+    def _patch_without_echo(self, subject: str, facts: dict[str, Any]) -> bool:
+        """A patch of that very item did nothing."""
+        return self._did_nothing(self._item_of(subject, facts))
+
+    def _did_nothing(self, item: str) -> bool:
+        struck = self.world.mpw.chronicle.struck["mpservices.patch_stock", item]
+        return bool(struck) or any(name == item for name, *_ in self.world.mps.did_nothing)
+
+    def _patch_fuse(self, subject: str, facts: dict[str, Any]) -> bool:
+        """Its stock at MPservices was moved more than once by what no movement shows, or patches did nothing."""
+        item = self._item_of(subject, facts)
+        return bool(self.world.mpw.chronicle.moved_oddly[item]) or self._did_nothing(item)
+
+    def _stock_drift(self, subject: str, facts: dict[str, Any]) -> bool:
+        """Its stock at MPservices was moved by what no movement shows, or not yet."""
+        item = self._item_of(subject, facts)
+        return bool(self.world.mpw.chronicle.moved_oddly[item]) or self._did_nothing(item)
+
+    def _cost_is_wrong(self, subject: str, facts: dict[str, Any]) -> bool:
+        return "cost_is_wrong" in self.world.habits
+
+    def _clock_wrong(self, subject: str, facts: dict[str, Any]) -> bool:
+        return bool(self.world.mpw.chronicle.off_clocks) or "skewed" in self.world.habits
+
+    @staticmethod
+    def _item_of(subject: str, facts: dict[str, Any]) -> str:
+        return str(facts.get("external_id") or subject.removeprefix("mps:"))
+
     def _credentials(self, subject: str, facts: dict[str, Any]) -> bool:
         """That very system answered 401 since it was paused last."""
         seen = len(self.world.mpw.chronicle.unauthorized[subject])
@@ -232,7 +320,7 @@ class Causes:
     def _item(self, facts: dict[str, Any]) -> str:
         """Return the item that a push is about."""
         key, docs, events = str(facts["api_key"]), self.world.people.docs, self.world.mps.events
-        for kind in ("receipt", "issuance", "transfer"):
+        for kind in ("receipt", "issuance", "transfer", "inventory"):
             if (kind, key) in docs:
                 return str(docs[kind, key]["part_number"])
             if (kind, key) in events:
@@ -248,14 +336,24 @@ class Causes:
     # -- of stock and cost
 
     def _stock_blocked(self, subject: str, facts: dict[str, Any]) -> bool:
-        """A push of that very item to MPW is dead, and had a cause."""
-        return facts["external_id"] in self._blamed
+        """A push of that very item to MPW is dead, and had a cause; or only its own id was ever shown."""
+        return facts["external_id"] in self._blamed or self._is_nameless(subject, facts)
+
+    def _is_nameless(self, subject: str, facts: dict[str, Any]) -> bool:
+        named = {subject.removeprefix("mps:").partition(" in ")[0], str(facts.get("external_id"))}
+        return bool(named & self._ids_of_nameless())
+
+    def _unmapped_item(self, subject: str, facts: dict[str, Any]) -> bool:
+        """A movement of it was shown without its external id."""
+        return self._is_nameless(subject, facts)
 
     def _negative_stock(self, subject: str, facts: dict[str, Any]) -> bool:
         return facts["external_id"] in self.world.mpw.chronicle.overdrawn
 
     def _unknown_part(self, subject: str, facts: dict[str, Any]) -> bool:
         """MPW was asked about that very part while it hid its warehouse."""
+        if self._is_nameless(subject, facts):
+            return True
         known = self.world.mpw.chronicle.parts_not_shown
         if subject.startswith("mps:"):
             return any(part == facts["external_id"] for _, part in known)

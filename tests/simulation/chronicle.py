@@ -5,7 +5,7 @@ A cause is looked up here, never in the program's own tables.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import timedelta
 
 Row = tuple[str, int]
@@ -43,6 +43,16 @@ class Chronicle:
         """When a system answered 401."""
         self.upheavals: list[float] = []
         """When a daemon died, froze, thawed, or had its clock stepped."""
+        self.vanished: set[Write] = set()
+        """(kind, key) of rows that were answered for and not kept."""
+        self.off_clocks: list[float] = []
+        """When a daemon's clock was off by more than two minutes, or began to be."""
+        self.touched: Counter[str] = Counter()
+        """How often people, and faults of the vendors, gave us something to do about an item."""
+        self.moved_oddly: dict[str, set[str]] = defaultdict(set)
+        """Items whose stock at MPservices is not what its movements make it, and why."""
+        self.transferred: set[str] = set()
+        """Parts that people moved to another warehouse, which no row shows."""
         self._not_shown: dict[Row, list[float]] = defaultdict(list)
 
     def hid(self, row: Row, at: float) -> None:

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from sync.domain import outbox
 from sync.flows import verify
+from tests.simulation.habits import must_be_met
 from tests.simulation.plan import FAULTS
 
 CRASHES = ("crash_before_commit", "crash_after_commit")
@@ -72,5 +73,5 @@ def missing(hits: Mapping[str, int], reached: Mapping[str, int]) -> list[str]:
         *(f"fault {name}" for name in (*FAULTS, *CRASHES) if not hits.get(name)),
         *(f"transition {name}" for name in TRANSITIONS if not made[name]),
         *(f"verdict {name}" for name in VERDICTS if not answered[name]),
-        *(name for name in MUST_HAPPEN if not reached.get(name)),
+        *(name for name in (*MUST_HAPPEN, *must_be_met()) if not reached.get(name)),
     ]

@@ -50,9 +50,8 @@ class Actor:
         try:
             if self.alive:
                 self._body(self)
-        except Killed as death:
-            if isinstance(death, Crash) and self.alive:
-                self.process.die()
+        except Killed:
+            pass
         except BaseException as error:  # whatever went wrong, the seed has failed
             self.kernel.failure = self.kernel.failure or error
         finally:
@@ -66,6 +65,11 @@ class Actor:
         while self.alive and kernel.failure is None and self.process.frozen_until > kernel.time:
             kernel.until(self, self.process.frozen_until)
         self.check()
+
+    def crash(self) -> None:
+        """Kill its process here and now: not even what it does on its way out is written any more."""
+        self.process.die()
+        raise Crash
 
     def check(self) -> None:
         """Stop here if the process is gone, or the seed has failed."""
@@ -81,6 +85,10 @@ class Process:
     name: str
     start: Callable[[Process], None]
     offset: float = 0.0
+    ahead: float = 0.0
+    """By how much its clock is wrong besides: not a step of seconds."""
+    ahead_since: float = 0.0
+    booted_at: float = 0.0
     epoch: int = 0
     frozen_until: float = 0.0
     deaths: int = 0
@@ -98,6 +106,7 @@ class Process:
     def boot(self) -> None:
         """Start anew."""
         self.frozen_until = 0.0
+        self.booted_at = self.kernel.time
         self.start(self)
 
     def die(self) -> None:
@@ -198,10 +207,12 @@ class SimClock:
 
     def __init__(self, kernel: Kernel, owner: Process | None = None, offset: float = 0.0) -> None:
         self._kernel, self._owner, self._offset = kernel, owner, offset
+        self.server: SimClock | None = None
+        """The database server's, where several daemons share one."""
 
     def now(self) -> datetime:
         """Return the instant it shows, to the millisecond."""
-        offset = self._owner.offset if self._owner is not None else self._offset
+        offset = self._owner.offset + self._owner.ahead if self._owner is not None else self._offset
         return START + timedelta(milliseconds=round((self._kernel.time + offset) * 1000))
 
     def monotonic(self) -> float:

@@ -16,11 +16,12 @@ from datetime import timedelta
 from typing import Any
 
 from sync.domain.policy import ROUTES
-from tests.simulation import planted, planted_told
+from tests.simulation import planted, planted_clocks, planted_echo, planted_people, planted_seen, planted_told
 from tests.simulation.kernel import Process, Violation
 from tests.simulation.plan import Key
 from tests.simulation.world import World
 
+DRIFTS = {"mps_drifts": 2, "mpw_issues": 2, "mpw_receives": 2, "mps_out": 1}
 LOST = {"lost_answer": 0.25, "lost_request": 0.1, "error_after": 0.1}
 
 
@@ -46,14 +47,17 @@ class Setting:
     threads: int = 1
     void_after: int | None = None
     same_cost: float = 0.0
+    habits: tuple[str, ...] = ()
+    rest_minutes: int = 30
 
     def world(self, seed: int, given: Mapping[Key, Any] | None = None, *, trace: bool = False) -> World:
         """Return the world of a seed."""
-        world = World(seed, given=given, trace=trace, busy_hours=self.hours)
+        world = World(seed, given=given, trace=trace, busy_hours=self.hours, habits=self.habits)
         world.plan.rates = dict(self.rates)
         world.plan.crash, world.plan.stall = self.crash, self.stall
         self._aim(world)
         world.held, world.prunes = (), False
+        world.rest_minutes = self.rest_minutes
         routes = dict.fromkeys(ROUTES, "push")
         world.policy = replace(world.policy, routes=routes, description_marker=self.marker)
         if self.void_after is not None:
@@ -188,27 +192,97 @@ MUTANTS: tuple[Mutant, ...] = (
         Setting({"lost_answer": 0.4, "error_after": 0.2}, {"erp_issuance": 2, "erp_void": 2}, 24, 2.0),
         seed=3,
     ),
-    Mutant(planted.no_echo_rule, "flows/echoes.py", "an echo was forwarded", Setting(acts={"mpw_issues": 1}), seed=3),
     Mutant(
-        planted.echo_by_delta,
+        planted_echo.no_echo_rule, "flows/echoes.py", "an echo was forwarded", Setting(acts={"mpw_issues": 1}), seed=3
+    ),
+    Mutant(
+        planted_echo.echo_by_delta,
         "domain/echo.py",
         "an echo was forwarded|is taken for an echo",
         Setting(acts={"mpw_issues": 2, "mps_out": 1, "mpw_receives": 1}, interrupts=0.2),
         seed=11,
     ),
     Mutant(
-        planted.echo_matched_twice,
-        "flows/echoes.py",
-        "is taken for an echo|reached MPW|is patched though",
-        Setting(acts={"mpw_issues": 1, "mps_returns": 2}),
-        seed=10,
+        planted_echo.first_at_the_mark_is_ours,
+        "domain/echo.py",
+        "an echo was forwarded|is taken for an echo|is patched though|its effect is not there",
+        Setting(
+            {"dies_after": 0.3, "lost_answer": 0.3},
+            {"mps_out": 2, "mpw_issues": 1, "mpw_receives": 1},
+            16,
+            strikes="mpservices.patch",
+            interrupts=0.3,
+            same_cost=1.0,
+            rest_minutes=4,
+        ),
     ),
     Mutant(
-        planted.echo_at_any_time,
+        planted_echo.mark_left_on,
+        "domain/movements.py",
+        "a mark reached MPW",
+        Setting(acts={"mpw_issues": 2, "mps_in": 2, "mpw_receives": 1}, same_cost=1.0, rest_minutes=4),
+    ),
+    Mutant(
+        planted_echo.cost_rounded,
+        "domain/marks.py",
+        "a mark reached MPW|its cost in MPservices|does not rest",
+        Setting(acts={"mpw_issues": 2, "mps_in": 2, "mpw_receives": 1}, count=16, same_cost=1.0, rest_minutes=4),
+    ),
+    Mutant(
+        planted_echo.no_follow_up,
+        "flows/stock.py",
+        "did not converge",
+        Setting(acts=DRIFTS, count=16, habits=("drift",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_echo.no_fuse,
+        "domain/stock.py",
+        "patched though its fuse has blown",
+        Setting(acts=DRIFTS | {"mps_drifts": 4}, count=24, habits=("drift",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_echo.no_op_believed,
         "flows/echoes.py",
-        "is taken for an echo|is patched though|its effect is not there",
-        Setting({"dies_before": 0.9}, {"mps_out": 1}, 12, strikes="mpservices.patch", same_cost=1.0),
-        seed=4,
+        "did not converge.*(MPservices|patch)|is patched though",
+        Setting(acts={"mpw_issues": 2, "mps_out": 1, "mpw_receives": 1}, count=16, habits=("no_op",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_echo.belief_outranks_evidence,
+        "domain/echo.py",
+        "did not converge|feeds itself|an echo was forwarded|does not rest|without a cause",
+        Setting(acts=DRIFTS, count=16, habits=("drift",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_echo.mark_always_survives,
+        "flows/echo_lessons.py",
+        "an echo was forwarded|did not converge",
+        Setting(
+            acts={"mpw_issues": 2, "mpw_receives": 1, "mps_out": 1}, count=16, habits=("old_cost",), rest_minutes=4
+        ),
+    ),
+    Mutant(
+        planted_echo.strange_type_is_unreadable,
+        "flows/movement_lines.py",
+        "without a cause|did not converge",
+        Setting(acts={"mpw_issues": 2, "mps_out": 1}, habits=("odd_echo",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_echo.closed_is_closed,
+        "flows/echoes.py",
+        "an echo was forwarded",
+        Setting(
+            {"late": 0.5},
+            {"mpw_issues": 2, "mps_out": 1, "mpw_receives": 1},
+            16,
+            strikes="mpservices.patch",
+            rest_minutes=4,
+        ),
+    ),
+    Mutant(
+        planted_echo.undecided_is_peoples,
+        "flows/echoes.py",
+        "an echo was forwarded",
+        Setting(acts=DRIFTS, count=16, habits=("drift",), rest_minutes=4),
     ),
     Mutant(
         planted.patch_without_drain,
@@ -329,6 +403,91 @@ MUTANTS: tuple[Mutant, ...] = (
         "flows/settle.py",
         "is dead, and nobody is told",
         Setting(acts={"erp_transfer": 2, "mpw_issues": 1}),
+    ),
+    Mutant(
+        planted_seen.hollow_is_done,
+        "domain/evidence.py",
+        "rule 9: done, and its effect is not there",
+        Setting(acts={"mps_in": 2, "mps_out": 1, "mpw_receives": 1}, habits=("hollow",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_seen.no_look_before_an_upsert,
+        "operations/receipt.py",
+        "correction of .* was overwritten",
+        Setting(acts={"receipt_key_taken": 1}, count=4, habits=("taken",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_seen.taken_key_is_done,
+        "operations/receipt.py",
+        "rule 9: done, and its effect is not there",
+        Setting(acts={"receipt_key_taken": 1}, count=4, habits=("taken",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_seen.own_polls_ignored,
+        "flows/proofs.py",
+        "took effect twice|reached MPW",
+        Setting(
+            {"dies_after": 0.6},
+            {"mps_in": 2, "erp_receipt": 2},
+            20,
+            strikes="mpw.post",
+            habits=("undo",),
+            rest_minutes=4,
+        ),
+    ),
+    Mutant(
+        planted_seen.done_is_never_looked_for,
+        "flows/proofs.py",
+        "reached MPW|is patched though",
+        Setting(acts={"mps_in": 2, "mps_out": 1, "mpw_receives": 1}, count=16, habits=("vanish",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_people.correction_blocks_nothing,
+        "store/stock_facts.py",
+        "is patched though movement_(changed|deleted)|is patched though quarantined_row",
+        Setting(acts={"mps_in": 3, "mps_corrects": 2, "mpw_issues": 2}, count=20, habits=("corrects",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_people.correction_is_silent,
+        "flows/corrections.py",
+        "of .* reached MPW|is patched though",
+        Setting(acts={"mps_in": 3, "mps_corrects": 2}, count=16, habits=("corrects",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_people.deletion_is_silent,
+        "flows/movements.py",
+        "was deleted at MPservices, and is in MPW",
+        Setting(acts={"mps_in": 3, "mps_withdraws": 1}, count=16, habits=("withdraws",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_people.applied_without_a_delete,
+        "flows/resolve.py",
+        "was deleted at MPservices, and is in MPW",
+        Setting(acts={"mps_in": 3, "mps_withdraws": 1}, count=16, habits=("withdraws",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_clocks.reads_ordered_by_clock,
+        "store/coverage.py",
+        "did not converge.* ledger ",
+        Setting(acts={"mpw_issues": 2, "mpw_receives": 2}, count=12, habits=("ahead",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_clocks.lease_by_local_clock,
+        "store/engine.py",
+        "nobody can lead|wrote as leader",
+        Setting({"dies_before": 0.2}, daemons=2, habits=("off",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_clocks.wrong_clock_still_pushes,
+        "flows/context.py",
+        "whose clock is off by",
+        Setting(hours=2.0, count=20, habits=("off",), rest_minutes=4),
+    ),
+    Mutant(
+        planted_clocks.any_skew_is_ours,
+        "domain/clocks.py",
+        "did not converge",
+        Setting(acts={"mps_in": 2, "mpw_issues": 1}, habits=("skewed",), rest_minutes=4),
     ),
 )
 

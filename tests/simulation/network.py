@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from email.utils import format_datetime
+from random import Random
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, parse_qsl, unquote
 
@@ -15,7 +16,7 @@ from sync.clock import Clock
 from sync.sandbox.answers import Refusal
 from sync.sandbox.app import LOGIN_PAGE, Call, Handler, mpservices_endpoints, mpw_endpoints
 from sync.sandbox.forms import to_json
-from tests.simulation.kernel import Crash, Violation
+from tests.simulation.kernel import Violation
 
 if TYPE_CHECKING:
     from tests.simulation.kernel import Actor
@@ -27,6 +28,22 @@ LATE_MINUTES = (1, 12)
 
 WHOLE = {"", "freezes_before", "freezes_after"}
 """Faults that leave an answer whole."""
+
+HOLLOW = (
+    b"{}",
+    b'{"success": false}',
+    b'{"status": "error"}',
+    b'{"data": null}',
+    b'{"success": true}',
+    b'{"status": "ok"}',
+    b'"OK"',
+    b"null",
+    b"[]",
+)
+"""What a 2xx may hold that tells nothing, whether something happened or not."""
+
+HOLLOWS = 0.2
+"""How often a write is answered so, where that is the habit; as often with an effect as without."""
 
 Routes = dict[str, list[tuple[str, str, Handler]]]
 
@@ -61,6 +78,8 @@ class Network(httpx.BaseTransport):
         if write:
             world.oracle.before_write(actor, name, call)
         fault = plan.fault(about, write=write)
+        if not fault and write and "hollow" in world.habits:
+            fault = plan.pick("hollow", about, _hollow, "")
         world.oracle.causes.struck(name, call, fault, write=write)
         shown = b"" if name == "mpw.login" else call.body[:150]
         world.kernel.log(name, call.key or dict(call.query) or shown, fault and f"<{fault}>")
@@ -126,17 +145,24 @@ class Network(httpx.BaseTransport):
                 actor.wait(0.1)
                 effect()
                 return self._response(200, LOGIN_PAGE, {"Content-Type": "text/html"})
+            case "hollow":
+                actor.wait(0.1)
+                return self._hollow(about, "hollow", call)
+            case "hollow_after":
+                actor.wait(0.1)
+                whole = effect()
+                return self._hollow(about, "hollow after the effect", call) if whole.status_code == 200 else whole
             case "cut_body":
                 actor.wait(0.1)
                 whole = effect()
                 headers = {k: v for k, v in whole.headers.items() if k.lower() != "content-length"}
                 return httpx.Response(whole.status_code, headers=headers, stream=_Cut(whole.content))
             case "dies_before":
-                raise Crash
+                actor.crash()
             case "dies_after":
                 actor.wait(0.1)
                 effect()
-                raise Crash
+                actor.crash()
             case "freezes_before":
                 world.freeze(actor.process, plan.number("freeze", about, 1, 8) * 60)
                 actor.wait(0.1)
@@ -151,6 +177,19 @@ class Network(httpx.BaseTransport):
         response = effect()
         actor.wait(0.05)
         return response
+
+    def _hollow(self, about: str, what: str, call: Call) -> httpx.Response:
+        """Answer 2xx with nothing in it; a patch may take that for landed, where it names no error."""
+        self._world.oracle.reached[what] += 1
+        body = HOLLOW[self._world.plan.number("hollow_form", about, 0, len(HOLLOW) - 1)]
+        if (
+            what == "hollow"
+            and about.startswith("mpservices.patch_stock")
+            and b"false" not in body
+            and b"err" not in body
+        ):
+            self._world.mps.note_no_op({name: values[0] for name, values in parse_qs(call.body.decode()).items()})
+        return self._response(200, body)
 
     def _time_out(self, actor: Actor) -> None:
         for _ in range(7):
@@ -193,6 +232,11 @@ class Vendors:
                 key = unquote(segments[-1]) if "{key}" in pattern else ""
                 return name, Call(query, headers, request.read(), key), handler
         raise Violation(f"a request that no document knows: {request.method} {request.url}")
+
+
+def _hollow(random: Random) -> str:
+    x = random.random()
+    return "hollow" if x < HOLLOWS / 2 else "hollow_after" if x < HOLLOWS else ""
 
 
 def _table(endpoints: list[tuple[str, str, str, Handler]]) -> Routes:

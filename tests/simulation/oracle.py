@@ -14,9 +14,10 @@ The ten rules of the outbox (ARCHITECTURE.md), and where each is checked:
 10. keys and open rows are never pruned     `after_commit` (no row goes), `_rewritten`; `World` prunes early
 
 Besides: one effect per event (`on_made`, `_events_left`), no echo forwarded (`on_made`), nothing of people's taken
-for an echo (`final`), stock equal at both (`unsettled`), MPservices' cost what MPW makes it (`costs_differ`), ledger
-sums equal the vendors' truth (`_ledger_differs`), only the leader writes what leaders write (`_leads`), every exception
-and every dead row has a cause (`Causes`), and what `Witness` holds.
+for an echo (`final`), no mark of ours in MPW (`on_receipt`), nothing that feeds itself (`bounded`, `World._rests`),
+stock equal at both (`unsettled`), MPservices' cost what MPW makes it (`costs_differ`), ledger sums equal the vendors'
+truth (`_ledger_differs`), only the leader writes what leaders write (`_leads`), every exception and every dead row has
+a cause (`Causes`), and what `Witness` holds.
 """
 
 from __future__ import annotations
@@ -24,16 +25,19 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from datetime import timedelta
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+from sync.domain.money import plain
 from sync.sandbox.app import Call
 from sync.store.types import instant_text
 from tests.simulation.causes import Causes
-from tests.simulation.costs import costs_differ, is_patched
+from tests.simulation.costs import MILLIONTH, costs_differ, is_patched
 from tests.simulation.kernel import Actor, SimClock, Violation
+from tests.simulation.models import event_of
 from tests.simulation.network import key_of
 from tests.simulation.witness import Witness
 
@@ -41,12 +45,12 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 LEGAL = {
-    "held": {"ready", "superseded", "discarded"},
+    "held": {"ready", "dead", "superseded", "discarded"},
     "ready": {"ready", "sending", "done", "dead", "superseded", "discarded"},
     "sending": {"ready", "unknown", "done", "dead"},
     "unknown": {"unknown", "ready", "done", "dead", "discarded"},
     "dead": set(),
-    "done": set(),
+    "done": {"dead"},
     "superseded": set(),
     "discarded": set(),
 }
@@ -70,6 +74,23 @@ WATCHED = (
 )
 
 
+ZERO = Decimal(0)
+
+WRONG_SECONDS, TOLD_SECONDS = 660.0, 900.0
+"""A clock that is off by more must stop its daemon from sending, so long after it went wrong, or its daemon began."""
+
+FAR = 600
+"""A vendor's clock that is off by so many seconds is off by far."""
+
+PATCHES_MORE, PATCHES_EACH = 4, 3
+"""An item is patched at most so often, and so often again for each thing that people did: nothing feeds itself."""
+
+
+def cut(cost: Decimal) -> Decimal:
+    """Return a cost without what its sixth decimal says: there a patch of ours is marked."""
+    return cost.quantize(Decimal("0.00001"), ROUND_DOWN)
+
+
 class Oracle:
     """Watches a world; raises `Violation` with what is wrong."""
 
@@ -87,6 +108,9 @@ class Oracle:
         self.witness = Witness(world)
         self.causes = Causes(world)
         world.mpw.on_made = self.on_made
+        world.mpw.on_receipt = self.on_receipt
+        self._quiet_since: Counter[str] | None = None
+        self._patched_before: Counter[str] = Counter()
 
     def note_shape(self) -> None:
         """Count what sort of world this is."""
@@ -94,11 +118,14 @@ class Oracle:
         self.reached["two daemons"] += len(world.processes) > 1
         self.reached["a hold"] += bool(world.held)
         self.reached["burst"] += world.people.bursts
+        if "skewed" in world.habits:
+            self.reached["MPservices' clock off" if abs(world.skew) > FAR else "MPW's clock off"] += 1
 
     # ------------------------------------------------------------------ at every request
 
     def before_write(self, actor: Actor, name: str, call: Call) -> None:
         """Rule 1: no write leaves unless its attempt row is durably committed; and nothing but the frozen bytes."""
+        self._clock_is_right(actor, name)
         for key in key_of(name, call):
             row = self._sending(OPERATIONS[name], name, key, call)
             if row is None:
@@ -109,7 +136,19 @@ class Oracle:
                 raise Violation(f"rule 6: transfer {row['api_key']} is sent again while nobody knows what became of it")
             self._asked_to_wait(name, key)
             if row["operation"] == "patch_stock":
-                self.witness.before_patch(actor, key, Decimal(json.loads(row["payload"])["new_stock"]))
+                asks = "follows" in json.loads(row["facts"] or "{}")
+                self.reached["follow-up patch"] += asks
+                stock = Decimal(json.loads(row["payload"])["new_stock"])
+                self.witness.before_patch(actor, key, stock, asks=asks)
+
+    def _clock_is_right(self, actor: Actor, name: str) -> None:
+        """Nothing is sent by a clock that is off by more than ten minutes, once the vendors could have told."""
+        process, now = actor.process, self.world.kernel.time
+        known = now - max(process.ahead_since, process.booted_at) > TOLD_SECONDS
+        if abs(process.offset + process.ahead) > WRONG_SECONDS and known and "skewed" not in self.world.habits:
+            raise Violation(
+                f"{name} is sent by {actor.process.name}, whose clock is off by {process.ahead / 60:.0f} min"
+            )
 
     def denied(self, actor: Actor, name: str, call: Call, seconds: float, *, write: bool) -> None:
         """Note that a vendor asked to wait: this hand with all it wants of it, and every hand with this very write."""
@@ -132,14 +171,22 @@ class Oracle:
 
     def _sending(self, operation: str, name: str, key: str, call: Call) -> sqlite3.Row | None:
         query = (
-            "select o.*, a.n, a.outcome, a.sent_key from outbox o left join attempts a on a.outbox_id = o.id "
-            "and a.n = o.tries where o.operation = ? and o.state in ('sending', 'unknown')"
+            "select o.*, a.n, a.outcome, a.sent_key, e.sent_cost from outbox o "
+            "left join attempts a on a.outbox_id = o.id and a.n = o.tries "
+            "left join echoes e on e.outbox_id = o.id and e.n = o.tries "
+            "where o.operation = ? and o.state in ('sending', 'unknown')"
         )
         for row in self.world.raw.execute(query, (operation,)):
             if operation == "patch_stock":
-                fields = json.loads(row["payload"])
+                fields = {k: str(v) for k, v in json.loads(row["payload"]).items()}
                 sent = {k: v[0] for k, v in parse_qs(call.body.decode()).items()}
-                if sent == {k: str(v) for k, v in fields.items()}:
+                cost = Decimal(sent["new_cost"])
+                marked = row["sent_cost"] is not None and cost == Decimal(row["sent_cost"]).scaleb(-6)
+                if (
+                    marked
+                    and cut(cost) == cut(Decimal(fields["new_cost"]))
+                    and sent == fields | {"new_cost": plain(cost)}
+                ):
                     return row  # type: ignore[no-any-return]
             elif operation == "approve":
                 if json.loads(row["payload"])["purchase_order_number"] == key:
@@ -172,13 +219,30 @@ class Oracle:
         if wanted is None:
             raise Violation(f"{kind} {key} was made in MPW, and there is no such event")
         made = self.made(kind, parent)
-        if made > wanted:
+        if made > max(wanted, *self._said_before(kind, parent), wanted):
             raise Violation(f"{kind} {parent} took effect twice: {made} instead of {wanted}")
 
+    def on_receipt(self, key: str, values: Mapping[str, object]) -> None:
+        """MPW is told what people keyed in, and nothing of the marks by which we know our own patches."""
+        line = self.world.mps.line_of(key)
+        if line is None:
+            return
+        factor = self.world.people.factor(str(line.product.external_id))
+        wanted, told = cut(self.world.mps.unit_cost_shown(line)) / factor, Decimal(str(values["unit_cost"]))
+        if abs(told - wanted) > MILLIONTH * (1 if factor > 1 or self.world.mps.total else 0):
+            raise Violation(f"a mark reached MPW: receipt {key} costs {told} instead of {wanted}")
+
+    def _said_before(self, kind: str, key: str) -> list[Decimal]:
+        """Return what a corrected movement said before, in MPW's units."""
+        item = self.world.mps.events.get((kind, event_of(key)), ("", ZERO))[0]
+        return [ZERO, *(old * self.world.people.factor(item) for old in self.world.mps.before[kind, event_of(key)])]
+
     def expected(self, kind: str, key: str) -> Decimal | None:
-        """Return an event's quantity, None where nobody made such an event."""
-        if (kind, key) in self.world.mps.events:
-            return self.world.mps.events[kind, key][1]
+        """Return an event's quantity in MPW's units, None where nobody made such an event."""
+        mps = self.world.mps
+        found = mps.events.get((kind, event_of(key))) or mps.withdrawn.get((kind, event_of(key)))
+        if found is not None:
+            return found[1] * self.world.people.factor(found[0])
         fields = self.world.people.docs.get((kind, key))
         return None if fields is None else Decimal(fields["quantity_received" if kind == "receipt" else "quantity"])
 
@@ -205,7 +269,8 @@ class Oracle:
                 flying[row["entity_key"]] += 1
             if before is None:
                 self.reached[f"new {row['operation']}"] += 1
-                if row["state"] not in ("held", "ready"):
+                taken = row["api_key"] in self.world.people.taken.keys() | self.world.people.strangers
+                if row["state"] not in ("held", "ready") and not (row["state"] == "dead" and taken):
                     self._fail(row, f"was born {row['state']}")
             elif tuple(before) != tuple(row):
                 self._changed(actor, before, row)
@@ -307,6 +372,9 @@ class Oracle:
             return
         if row["remote_id"] if "remote_id" in row.keys() else None:  # noqa: SIM118
             return
+        landed = "select 1 from attempts where outbox_id = ? and n = ? and outcome = 'landed'"
+        if self.world.raw.execute(landed, (row["id"], row["tries"])).fetchone():
+            return  # it was answered: nothing of it can land late
         parts = self.world.raw.execute(
             "select count(*) from issuance_parts where outbox_id = ? and state = 'done'", (row["id"],)
         ).fetchone()[0]
@@ -320,7 +388,8 @@ class Oracle:
         raw = self.world.raw
         polls = tuple(
             raw.execute(
-                "select (select coalesce(max(id), 0) from runs), (select count(ended_at) from runs), "
+                "select (select coalesce(max(id), 0) from runs), "
+                "(select count(ended_at) from runs where error is null), "
                 "(select max(last_read_at) from coverage)"
             ).fetchone()
         )
@@ -328,7 +397,7 @@ class Oracle:
             lease = raw.execute("select * from leases where name = 'leader'").fetchone()
             if lease is None or lease["owner"] != self._owner(actor):
                 raise Violation(f"{self._owner(actor)} wrote as leader, and {lease and lease['owner']} leads")
-            if lease["expires_at"] <= self._now(actor):
+            if lease["expires_at"] <= self._now(actor) and len(self.world.processes) > 1:  # else a file's lock decides
                 raise Violation(f"{self._owner(actor)} wrote as leader after its lease had ended")
         self._polls = polls
 
@@ -336,7 +405,9 @@ class Oracle:
         return f"{actor.process.name}:{actor.epoch}"
 
     def _now(self, actor: Actor) -> str:
-        return instant_text(SimClock(self.world.kernel, actor.process).now())
+        """Return what its leases go by: the server's clock, on SQLite the machine's."""
+        alone = len(self.world.processes) == 1
+        return instant_text(SimClock(self.world.kernel, actor.process if alone else None).now())
 
     def _fail(self, row: sqlite3.Row, what: str) -> None:
         raise Violation(f"outbox {row['id']} {row['operation']} {row['api_key']}: {what}")
@@ -351,16 +422,25 @@ class Oracle:
             return self.world.mpw.transfers[str(fields["part_number"]), str(fields["quantity"])] > 0
         if operation in ("post_receipt", "post_issuance"):
             kind = operation.removeprefix("post_")
-            return self.made(kind, key) == self.expected(kind, key)
+            made, wanted = self.made(kind, key), self.expected(kind, key)
+            if self.world.people.taken.get(key):
+                return made == 0  # an equal one is there already
+            if (kind, key) in self.world.mpw.chronicle.vanished:
+                return True  # as the answer said, which was perfect
+            return made == wanted or made in self._said_before(kind, key)[1:]
+        if operation == "post_inventory":
+            return push["api_key"] in self.world.mpw.parts_by_key and key not in self.world.people.taken
         if operation == "approve":
             number = json.loads(push["payload"])["purchase_order_number"]
-            return self.world.mpw.orders[int(number)].status == "Ordered"
+            order = self.world.mpw.orders[int(number)]
+            return order.status == "Ordered" or self.world.mpw.approvals[number] > 0
         if operation in ("delete_receipt", "delete_issuance"):
             return not self._alive(operation.removeprefix("delete_"), key)
         if operation == "patch_stock":
             fields = json.loads(push["payload"])
-            values = Decimal(fields["new_stock"]), Decimal(fields["new_cost"])
-            return (fields["external_id"], *values) in self.world.mps.patched
+            wanted = fields["external_id"], Decimal(fields["new_stock"]), cut(Decimal(fields["new_cost"]))
+            sent = self.world.mps.patched | self.world.mps.did_nothing
+            return any((item, stock, cut(cost)) == wanted for item, stock, cost in sent)
         return True
 
     # ------------------------------------------------------------------ at the end
@@ -375,31 +455,42 @@ class Oracle:
                 f"outbox {row['id']} {row['operation']} {row['api_key']} is {row['state']}: {row['last_error']}"
             )
         for row in world.raw.execute("select * from exceptions where resolved_at is null"):
+            if self.causes.may_stay(row):
+                continue
             left.append(f"exception {row['kind']} {row['subject']}: {row['detail']}")
+        theirs = world.mps.no_events()
         for row in world.raw.execute("select * from parked"):
+            if row["api_key"] in theirs - world.mps.echoes:
+                continue  # what no external id names waits for ever, and is told
             left.append(f"parked {row['kind']} {row['api_key']}: {row['reason']}")
         for row in world.raw.execute("select * from inbox where state not in ('accepted', 'rejected')"):
             left.append(f"inbox {row['document_type']} {row['api_key']} is {row['state']}")
         for item in world.people.items:
             here = sum((world.mpw.stock(item, name) for name in world.people.warehouses), Decimal(0))
-            there = world.mps.stock(item)
-            if is_patched(world, item) and here != there:
+            here, there = here / world.people.factor(item), world.mps.stock(item)
+            rest = world.mps.keeps_stock.unit if "rounds_stock" in world.habits else MILLIONTH
+            if is_patched(world, item) and abs(here - there) > (rest if here != int(here) or rest > 1 else 0):
                 left.append(f"{item}: MPW has {here}, MPservices {there}")
         return left + self._events_left() + self._ledger_differs() + costs_differ(world)
 
     def _events_left(self) -> list[str]:
         left = []
         voided = {key for kind, key in self.world.people.docs if kind == "void"}
-        for (kind, key), (_, quantity) in self.world.mps.events.items():
-            if self.made(kind, key) != quantity:
-                left.append(f"{kind} {key}: {self.made(kind, key)} of {quantity} reached MPW")
+        for kind, key in self.world.mps.events:
+            made, wanted = self._made_of_movement(kind, key), self.expected(kind, key)
+            if made != wanted and (kind, key) not in self.world.people.kept:
+                left.append(f"{kind} {key}: {made} of {wanted} reached MPW")
+        for kind, key in self.world.mps.withdrawn:
+            if self._alive(kind, key) and (kind, key) not in self.world.people.kept and not self._kept(kind, key):
+                left.append(f"{kind} {key} was deleted at MPservices, and is in MPW")
         for (kind, key), _ in self.world.people.docs.items():
             if kind in ("receipt", "issuance"):
                 made, wanted = self.made(kind, key), self.expected(kind, key)
                 alive = self._alive(kind, key)
                 if key in voided and alive and not self._kept(kind, key):
                     left.append(f"{kind} {key} was voided and is in MPW")
-                if key not in voided and made != wanted:
+                taken = key in self.world.people.taken
+                if key not in voided and made != (0 if taken else wanted):
                     left.append(f"{kind} {key}: {made} of {wanted} reached MPW")
             elif kind == "transfer":
                 row = self.world.raw.execute(
@@ -415,6 +506,20 @@ class Oracle:
                 if status != "Ordered" and number not in self.edited_orders:
                     left.append(f"order {number} is {status}")
         return left
+
+    def _made_of_movement(self, kind: str, key: str) -> Decimal:
+        """Return what MPW has of a movement; of a corrected one, what is left of it and of its later versions."""
+        mpw = self.world.mpw
+        if not self.world.mps.before[kind, key]:
+            return self.made(kind, key)
+        if kind == "receipt":
+            return sum((row.received for name, row in mpw.receipt_by_key.items() if event_of(name) == key), ZERO)
+        rows = [row for name, rows in mpw.issuances_by_key.items() for row in rows if self._is_version(name, key)]
+        return sum((row.quantity for row in rows), ZERO)
+
+    @staticmethod
+    def _is_version(name: str, key: str) -> bool:
+        return event_of(name.rsplit("_s", 1)[0] if "_s" in name else name) == key
 
     def _alive(self, kind: str, key: str) -> bool:
         mpw = self.world.mpw
@@ -453,15 +558,52 @@ class Oracle:
                 true["mpw", f"issuance {issuance.id}"] -= int(issuance.quantity * 1_000_000)
         for (kind, key), (_, quantity) in self.world.mps.events.items():
             true["mpservices", key] += int(quantity * 1_000_000) * (1 if kind == "receipt" else -1)
-        names = {name for name in mine.keys() | true.keys() if name[1] not in self.world.mps.echoes}
+        theirs = self.world.mps.no_events()
+        names = {name for name in mine.keys() | true.keys() if name[1] not in theirs}
         for entry in sorted(names):
             if mine.get(entry, 0) != true.get(entry, 0):
                 left.append(f"ledger {entry}: {mine.get(entry, 0) / 1e6:g}, truth {true.get(entry, 0) / 1e6:g}")
         return left
 
+    # ------------------------------------------------------------------ nothing feeds itself
+
+    def bounded(self) -> None:
+        """The number of patches of an item is bounded by what people did to it, whatever is believed."""
+        chronicle = self.world.mpw.chronicle
+        for item in self.world.people.items:
+            struck = len(chronicle.struck["mpservices.patch_stock", item])
+            most = PATCHES_MORE + PATCHES_EACH * (chronicle.touched[item] + struck)
+            if self._patches(item) > most:
+                raise Violation(f"{item} feeds itself: {self._patches(item)} patches, and people did {most} things")
+            if self._quiet_since is None:
+                continue
+            acts = chronicle.touched[item] - self._quiet_since[item] + self.world.people.resolutions
+            late = self._patches(item) - self._patched_before[item]
+            if late > PATCHES_MORE + PATCHES_EACH * acts:
+                raise Violation(f"{item} feeds itself: {late} patches since people went home")
+
+    def _patches(self, item: str) -> int:
+        query = "select count(*) from outbox where operation = 'patch_stock' and item = ? and tries > 0"
+        return int(self.world.raw.execute(query, (item,)).fetchone()[0])
+
+    def people_go_home(self) -> None:
+        """Count from now on what is patched though nobody does anything."""
+        self._quiet_since = Counter(self.world.mpw.chronicle.touched)
+        self._patched_before = Counter({item: self._patches(item) for item in self.world.people.items})
+
+    def pushes_so_far(self) -> int:
+        """Return the number of the last push."""
+        return int(self.world.raw.execute("select coalesce(max(id), 0) from outbox").fetchone()[0])
+
+    def newest(self, after: int) -> str:
+        """Return what was derived since, for a person to read."""
+        rows = self.world.raw.execute("select operation, api_key, reason from outbox where id > ?", (after,))
+        return "; ".join(f"{row['operation']} {row['api_key']}: {row['reason']}" for row in rows)
+
     def final(self) -> None:
         """What is only looked at once all has met."""
         raw = self.world.raw
+        self.bounded()
         if left := raw.execute("select count(*) from outbox where state in ('sending', 'unknown')").fetchone()[0]:
             raise Violation(f"{left} rows are in flight at the end")
         echoes = raw.execute("select api_key from movement_lines where role = 'echo'").fetchall()

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import text
 
-from sync.domain.exception_kinds import APPLY, ECHO, NONE, VOID
+from sync.domain.exception_kinds import APPLY, ECHO, KEEP, NONE, VOID
 from sync.domain.items import ItemMapping
 from sync.flows.context import Context
 from sync.flows.operate import resolve_push
@@ -21,19 +21,42 @@ from sync.sandbox.mpservices import INBOUND, OUTBOUND
 from sync.sandbox.mpw_state import Issuance, Receipt
 from sync.store.outbox import Which, discard, release, retry
 from tests.simulation.kernel import SimClock
+from tests.simulation.odd_acts import OddActs
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
 MAIN, DEPOT = "Main", "Depot"
+R = TypeVar("R", bound=Receipt | Issuance)
 ITEMS = ("P-1", "P-2", "P-3")
 ENOUGH = 400
 STRANGE = 13
+DOZEN = 12
 CORRECTIONS = 0.25
 """So often a cost is corrected once all has met: it takes a cycle or two more."""
 
 SLIPS_MAX = 40
 """Acts between two requests may make for more requests, and those for more acts: there is an end."""
+UNDONE = 0.3
+"""So often people look, before a request of ours, whether there is anything to undo, where that is their habit."""
+
+KEEPS = 0.4
+"""So often a person lets MPW stay as it is, where a movement was corrected or deleted in MPservices."""
+
+SEEN = (
+    "unknown_value",
+    "quarantined_row",
+    "short_window",
+    "stock_drift",
+    "patch_without_echo",
+    "patch_fuse",
+    "push_not_there",
+    "key_taken",
+    "clock_wrong",
+    "learned_contradicted",
+)
+"""What a person has seen to once he has looked, where no push of it waits."""
+
 NOT_MISSED = ("delete_receipt", "delete_issuance", "patch_stock")
 """What a person calls done once it is refused: a used receipt stays, and the next comparison patches anew."""
 
@@ -54,6 +77,10 @@ class People:
         self.corrected = False
         self.slipped_in = 0
         self.strangers: set[str] = set()
+        self.taken: dict[str, bool] = {}
+        """Keys under which another program had a receipt, or a part, before the ERP's document came: equal to it?"""
+        self.dozens: set[str] = set()
+        """Items of which MPservices counts dozens."""
         shape = Random(f"people {world.seed}")
         self.items = ITEMS[: shape.choice((1, 1, 2, 3))]
         self.interrupts = shape.choice((0.0, 0.03, 0.08))
@@ -88,11 +115,20 @@ class People:
         if habits.random() < 0.2:
             self.choices["mpw_overdraws"] = self.every["mpw_overdraws"]
         self.retried: set[int] = set()
+        self.odd = OddActs(self)
+        self.every |= self.odd.every
+        self.choices |= self.odd.choices()
+        self.resolutions = 0
+        self.kept: set[tuple[str, str]] = set()
+        """Movements that were changed or deleted, and of which a person said that MPW shall stay as it is."""
 
     # ------------------------------------------------------------------ the setting
 
     def furnish(self) -> None:
         """Fill both systems, and the item map."""
+        if "dozens" in self.world.habits:
+            self.dozens = {self.world.habits.random("dozens").choice(self.items)}
+            self.world.oracle.reached["factor of 12"] += 1
         world, shape = self.world, Random(f"furnish {self.world.seed}")
         world.mpw.add_warehouse(MAIN)
         world.mpw.add_warehouse(DEPOT)
@@ -103,10 +139,12 @@ class People:
             world.mpw.add_part(item, DEPOT, name=item)
             if stock:
                 world.mpw.person_receives(item, MAIN, stock, "10", long_ago)
-            world.mps.add_product(item, stock=stock if shape.random() < 0.7 else stock + 3, cost="10")
-        self.mapped = shape.random() < 0.5 or len(self.warehouses) > 1
+            there = stock if shape.random() < 0.7 else stock + 3
+            world.mps.add_product(item, stock=there // self.factor(item), cost="10")
+        self.mapped = shape.random() < 0.5 or len(self.warehouses) > 1 or bool(self.dozens)
         if self.mapped:
-            world.map_items([ItemMapping(item, item, self.warehouses) for item in self.items])
+            mappings = [ItemMapping(item, item, self.warehouses, Decimal(self.factor(item))) for item in self.items]
+            world.map_items(mappings)
 
     def begin(self, seconds: float) -> None:
         """Put people's acts on the agenda: spread, or in bursts."""
@@ -148,6 +186,8 @@ class People:
 
     def may_act(self, about: str) -> None:
         """Somebody may do something just now, between a read of ours and our write."""
+        if self.busy and "undo" in self.world.habits and self.world.plan.chance("undo", about, UNDONE):
+            self.odd.undoes_at_once(Random(f"{self.world.seed} undo {about}"))
         if (
             self.busy
             and self.interrupts
@@ -164,7 +204,8 @@ class People:
         world.mpw.show_warehouse(MAIN)
         for item in self.items:
             self.serial += 1
-            world.mpw.person_receives(item, MAIN, ENOUGH, self._cost(), world.mpw.today())
+            world.mpw.person_receives(item, MAIN, ENOUGH * self.factor(item), self.cost(), world.mpw.today())
+            world.mpw.chronicle.touched[item] += 1
 
     def corrects_a_cost(self) -> bool:
         """Correct what the last receipt of an item cost, in some worlds, once: nothing else differs by then."""
@@ -172,43 +213,50 @@ class People:
         if self.corrected or random.random() >= CORRECTIONS:
             return False
         self.corrected = True
-        item = self._item(random)
+        item = self.an_item(random)
         last = max(row.id for row in self._receipts() if row.part.part_number == item)
-        self.world.mpw.person_edits_receipt(last, unit_cost=self._cost())
+        self.world.mpw.person_edits_receipt(last, unit_cost=self.cost())
         self.world.oracle.reached["cost corrected"] += 1
         return True
 
-    def _cost(self) -> str:
+    def cost(self) -> str:
         self.serial += 1
         return f"{5 + self.serial * 0.0137:.4f}"
 
-    def _cost_at_mps(self, random: Random, item: str) -> str:
+    def cost_at_mps(self, random: Random, item: str) -> str:
         """Return a cost as MPservices' people key it in: often the item's own, which a patch of ours may have set."""
         if random.random() < self.same_cost:
             self.world.oracle.reached["same cost"] += 1
             return str(self.world.mps.product(item).cost)
-        return self._cost()
+        return self.cost()
 
-    def _item(self, random: Random) -> str:
-        return random.choice(self.items)
+    def an_item(self, random: Random) -> str:
+        """Return an item to do something with: whoever does gives us something to do about it."""
+        item = random.choice(self.items)
+        self.world.mpw.chronicle.touched[item] += 1
+        return item
+
+    def factor(self, item: str) -> int:
+        """Return how many pieces at MPW are one at MPservices."""
+        return DOZEN if item in self.dozens else 1
 
     # ------------------------------------------------------------------ MPservices' users
 
     def _mps_in(self, random: Random) -> None:
-        item = self._item(random)
-        self.world.mps.person_moves(INBOUND, item, random.randint(1, 9), self._cost_at_mps(random, item))
+        item = self.an_item(random)
+        self.world.mps.person_moves(INBOUND, item, random.randint(1, 9), self.cost_at_mps(random, item))
 
     def _mps_out(self, random: Random) -> None:
-        item, quantity = self._item(random), random.randint(1, 6)
-        self.world.mps.person_moves(OUTBOUND, item, quantity, self._cost_at_mps(random, item), "Folio-1")
+        item, quantity = self.an_item(random), random.randint(1, 6)
+        self.world.mps.person_moves(OUTBOUND, item, quantity, self.cost_at_mps(random, item), "Folio-1")
 
     def _mps_lines(self, random: Random) -> None:
-        lines = [(self._item(random), random.randint(1, 4), self._cost()) for _ in range(2)]
+        lines = [(self.an_item(random), random.randint(1, 4), self.cost()) for _ in range(2)]
         self.world.mps.person_moves_lines(random.choice((INBOUND, OUTBOUND)), lines)
 
     def _mps_returns(self, random: Random) -> None:
         """Take some out and put them back, at the item's cost as it stands."""
-        item, quantity = self._item(random), random.randint(1, 6)
+        item, quantity = self.an_item(random), random.randint(1, 6)
         cost = self.world.mps.product(item).cost
         self.world.mps.person_moves(OUTBOUND, item, quantity, cost)
         self.world.mps.person_moves(INBOUND, item, quantity, cost)
@@ -220,10 +268,10 @@ class People:
         where = random.choice(self.warehouses)
         if not self.world.mpw.warehouses[where].hidden:
             self.world.oracle.reached["several warehouses"] += where != MAIN
-            self.world.mpw.person_receives(self._item(random), where, random.randint(1, 12), self._cost(), day)
+            self.world.mpw.person_receives(self.an_item(random), where, random.randint(1, 12), self.cost(), day)
 
     def _issues(self, random: Random) -> None:
-        item = self._item(random)
+        item = self.an_item(random)
         part = self.world.mpw.parts[MAIN, item]
         if part.available >= 1:
             quantity = min(Decimal(random.randint(1, 6)), part.available)
@@ -233,18 +281,18 @@ class People:
 
     def _overdraws(self, random: Random) -> None:
         """Take more than there is, as a setting of MPW's allows: its stock goes below zero until some is received."""
-        item = self._item(random)
+        item = self.an_item(random)
         quantity = self.world.mpw.parts[MAIN, item].available + random.randint(1, 3)
         self.world.mpw.person_issues(item, MAIN, quantity, self.world.mpw.today(), overdraft=True)
 
     def _edits(self, random: Random) -> None:
         rows = [row for row in self._receipts() if not row.used]
         if rows:
-            row = random.choice(rows)
+            row = self._touched(random.choice(rows))
             if random.random() < 0.6:
                 self.world.mpw.person_edits_receipt(row.id, quantity=row.received + random.randint(1, 3))
             else:
-                self.world.mpw.person_edits_receipt(row.id, unit_cost=self._cost())
+                self.world.mpw.person_edits_receipt(row.id, unit_cost=self.cost())
             if row.api_key:
                 self.world.mpw.edited.add(row.api_key)
 
@@ -252,9 +300,9 @@ class People:
         """Delete a row; one of ours only once we know that it is there."""
         rows: list[Receipt | Issuance] = [row for row in self._receipts() if not row.used]
         rows += [row for row in self.world.mpw.issuance_by_id.values() if row.receipt is not None]
-        rows = [row for row in rows if row.api_key is None or self._settled(row.api_key)]
+        rows = [row for row in rows if row.api_key is None or self.is_settled(row.api_key)]
         if rows and self.deleted_rows < 4:
-            row = random.choice(rows)
+            row = self._touched(random.choice(rows))
             self.deleted_rows += 1
             if row.api_key:
                 self.deleted_keys.add(row.api_key)
@@ -266,12 +314,12 @@ class People:
     def _moves_day(self, random: Random) -> None:
         day = self.world.mpw.today() - timedelta(days=random.choice((0, 1)))
         if random.random() < 0.5 and (rows := self._receipts()):
-            row = random.choice(rows)
+            row = self._touched(random.choice(rows))
             self.world.mpw.person_edits_receipt(row.id, created_on=day)
             if row.api_key:
                 self.world.mpw.edited.add(row.api_key)
         elif issuances := [
-            r for r in self.world.mpw.issuance_by_id.values() if not r.api_key or self._settled(r.api_key)
+            r for r in self.world.mpw.issuance_by_id.values() if not r.api_key or self.is_settled(r.api_key)
         ]:
             self.world.mpw.person_edits_issuance(random.choice(issuances).id, created_on=day)
 
@@ -282,21 +330,26 @@ class People:
         self.lost_permission = True
         self.world.oracle.reached["permission lost"] += 1
         self.world.mpw.hide_warehouse(MAIN)
+        self.world.mpw.chronicle.touched.update(self.items)
         back = self.world.kernel.time + random.randint(5, 200) * 60
         self.world.kernel.at(back, lambda: self.world.mpw.show_warehouse(MAIN))
+
+    def _touched(self, row: R) -> R:
+        self.world.mpw.chronicle.touched[row.part.part_number] += 1
+        return row
 
     def _receipts(self) -> list[Receipt]:
         first = self.world.policy.start_date
         return [row for row in self.world.mpw.receipt_by_id.values() if row.listed and row.created_on >= first]
 
-    def _settled(self, key: str) -> bool:
+    def is_settled(self, key: str) -> bool:
         parent = key.rsplit("_s", 1)[0] if "_s" in key else key
         query = "select count(*) from outbox where api_key in (?, ?) and operation like 'post%' and state <> 'done'"
         return bool(self.world.raw.execute(query, (key, parent)).fetchone()[0] == 0)
 
     # ------------------------------------------------------------------ the ERP
 
-    def _document(self, kind: str, key: str, payload: dict[str, Any]) -> None:
+    def document(self, kind: str, key: str, payload: dict[str, Any]) -> None:
         self.docs[kind, key] = payload
         with self.world.inner.write() as conn:
             conn.execute(
@@ -308,35 +361,35 @@ class People:
         self.serial += 1
         day = (self.world.mpw.today() - timedelta(days=random.choice((0, 0, 1)))).isoformat()
         quantity = str(random.randint(1, 9))
-        fields = {"part_number": self._item(random), "warehouse_name": MAIN, "quantity_received": quantity}
-        self._document("receipt", f"GR-{self.serial}", fields | {"unit_cost": self._cost(), "created_on": day})
+        fields = {"part_number": self.an_item(random), "warehouse_name": MAIN, "quantity_received": quantity}
+        self.document("receipt", f"GR-{self.serial}", fields | {"unit_cost": self.cost(), "created_on": day})
 
     def _erp_issuance(self, random: Random) -> None:
         self.serial += 1
-        fields = {"part_number": self._item(random), "warehouse_name": MAIN, "quantity": str(random.randint(1, 5))}
-        self._document("issuance", f"GI-{self.serial}", fields | {"created_on": self.world.mpw.today().isoformat()})
+        fields = {"part_number": self.an_item(random), "warehouse_name": MAIN, "quantity": str(random.randint(1, 5))}
+        self.document("issuance", f"GI-{self.serial}", fields | {"created_on": self.world.mpw.today().isoformat()})
 
     def _erp_void(self, random: Random) -> None:
         kinds = [(kind, key) for kind, key in self.docs if kind in ("receipt", "issuance")]
         kinds = [(kind, key) for kind, key in kinds if ("void", key) not in self.docs]
         if kinds:
             kind, key = random.choice(kinds)
-            self._document("void", key, {"kind": kind})
+            self.document("void", key, {"kind": kind})
 
     def _erp_transfer(self, random: Random) -> None:
         """Each with a quantity of its own: that is the only thing to tell two of them apart."""
         self.serial += 1
-        item = self._item(random)
+        item = self.an_item(random)
         quantity = 1 + sum(1 for kind, _ in self.docs if kind == "transfer")
         fields = {"part_number": item, "warehouse_name": MAIN, "destination_warehouse_name": DEPOT}
-        self._document("transfer", f"TR-{self.serial}", fields | {"quantity": str(quantity)})
+        self.document("transfer", f"TR-{self.serial}", fields | {"quantity": str(quantity)})
 
     def _erp_approval(self, random: Random) -> None:
         self.serial += 1
         order = self.world.mpw.add_order(
-            vendor_name="Bosch", warehouse_name=MAIN, lines=[(self._item(random), random.randint(1, 5), "10")]
+            vendor_name="Bosch", warehouse_name=MAIN, lines=[(self.an_item(random), random.randint(1, 5), "10")]
         )
-        self._document(
+        self.document(
             "po_approval", f"AP-{self.serial}", {"purchase_order_number": str(order.number), "approved_by": "Ann"}
         )
 
@@ -360,7 +413,7 @@ class People:
         Of a quantity that nobody else issues, nor any part of theirs has: an unmarked issuance that equals the
         document would be taken for it.
         """
-        item = self._item(random)
+        item = self.an_item(random)
         available = self.world.mpw.parts[MAIN, item].available
         if not self.world.policy.description_marker or available < STRANGE + 1:
             return  # without a marker nothing tells the two apart once an answer of ours was lost
@@ -368,7 +421,7 @@ class People:
         key, fields = f"GI-{self.serial}", {"part_number": item, "warehouse_name": MAIN, "quantity": str(STRANGE)}
         self.strangers.add(key)
         self.world.mpw.stranger_issues(item, MAIN, Decimal(STRANGE - 1), key)
-        self._document("issuance", key, fields | {"created_on": self.world.mpw.today().isoformat()})
+        self.document("issuance", key, fields | {"created_on": self.world.mpw.today().isoformat()})
 
     # ------------------------------------------------------------------ the operator
 
@@ -406,9 +459,7 @@ class People:
         elif kind == "echo_undecided":
             echo = [movement for movement in facts["movements"] if self._is_patch(movement)]
             choice = Choice(ECHO, echo[0]) if echo else Choice(NONE)
-            resolve_by_person(ctx, ids=[row["id"]], why="looked", by="sim", choice=choice)
-        elif kind in ("movement_changed", "movement_deleted"):
-            resolve_by_person(ctx, ids=[row["id"]], why="corrected", by="sim", choice=Choice(APPLY))
+            self._resolve(ctx, row, "looked", choice=choice)
         elif kind == "mass_disappearance":
             missing = self._missing(facts["source"], facts["remote_ids"])
             if not any(self._exists(facts["source"], int(name)) for name in missing):
@@ -417,14 +468,35 @@ class People:
             self._resolve(ctx, row, "yes, that was me")
         elif kind == "order_changed" and "outbox_id" not in facts:
             self._resolve(ctx, row, "seen")
+        elif kind in ("movement_changed", "movement_deleted"):
+            self._decide_about_a_movement(ctx, row)
+        elif kind == "cost_is_wrong":
+            self.world.put_cost_right()
+            self._resolve(ctx, row, "a movement's cost is its total: the setting says so now")
+        elif kind in SEEN and "outbox_id" not in facts and not self.world.oracle.causes.may_stay(row):
+            self._resolve(ctx, row, "seen")
         elif "outbox_id" in facts:
             self._drop_strangers(str(facts.get("api_key")))
             self._settle_push(ctx, int(facts["outbox_id"]))
             if kind == "order_changed":
                 resolve_by_person(ctx, kind=kind, subject=row["subject"], why="seen", by="sim")
 
-    def _resolve(self, ctx: Context, row: Any, why: str) -> None:
-        resolve_by_person(ctx, ids=[row["id"]], why=why, by="sim")
+    def _resolve(self, ctx: Context, row: Any, why: str, **choice: Any) -> None:
+        self.resolutions += 1
+        resolve_by_person(ctx, ids=[row["id"]], why=why, by="sim", **choice)
+
+    def _decide_about_a_movement(self, ctx: Context, row: Any) -> None:
+        """Have done what is right about a movement that was corrected or deleted, or say that MPW stays as it is."""
+        mps, events = self.world.mps, [*self.world.mps.before, *self.world.mps.withdrawn]
+        meant = [one for one in events if self.world.oracle.causes.is_of(one[1], row["subject"])]
+        keep = Random(f"keep {self.world.seed} {row['subject']}").random() < KEEPS
+        if keep:
+            self.kept.update(meant)
+        for _, key in meant:
+            if line := mps.line_of(key):
+                self.world.mpw.chronicle.touched[str(line.product.external_id)] += 1
+        self.world.oracle.reached["a person keeps" if keep else "a person applies"] += 1
+        self._resolve(ctx, row, "looked", choice=Choice(KEEP if keep else APPLY))
 
     def _settle_push(self, ctx: Context, outbox_id: int) -> None:
         """A person looks at the vendor and says what is there."""
@@ -450,6 +522,8 @@ class People:
         if push["operation"] == "approve":
             order = self.world.mpw.orders[int(json.loads(push["payload"])["purchase_order_number"])]
             return order.status == "Rejected"
+        if self.taken.get(push["api_key"]) is False:
+            return True  # the key is another program's: the ERP has to choose one of its own
         return push["api_key"] in self.strangers and ("void", push["api_key"]) in self.docs
 
     def _drop_strangers(self, key: str) -> None:

@@ -69,6 +69,11 @@ class Plan:
         self.crash = shape.random() * 0.03 if shape.random() < 0.6 else 0.0
         self.stall = shape.random() * 0.03 if shape.random() < 0.5 else 0.0
 
+    def calm(self, share: float) -> None:
+        """Let fewer faults happen."""
+        self.rates = {name: rate * share for name, rate in self.rates.items()}
+        self.crash, self.stall = self.crash * share, self.stall * share
+
     def pick(self, what: str, about: str, draw: Callable[[Random], Any], default: Any) -> Any:
         """Decide something; off the plan, or once faults are over, it is the default."""
         if not self.active:

@@ -15,7 +15,6 @@ from sqlalchemy import Connection, update
 from sqlalchemy import delete as delete_from
 
 from sync.domain import stock as stock_rules
-from sync.domain.echo import SKEW_MAX, Base, Expectation, Finding, Found, Line, Silent, StillOpen, Window, find_echo
 from sync.domain.outbox import (
     Absent,
     Delivered,
@@ -35,7 +34,7 @@ from sync.domain.outbox import (
 from sync.domain.refusals import says_exists
 from sync.domain.stock import ItemFacts
 from sync.errors import RejectedError
-from sync.flows import answers, clerk, day_rows, days, echoes, movement_lines, settle, sweep, voids
+from sync.flows import answers, clerk, day_rows, days, settle, sweep, voids
 from sync.flows import stock as stock_flow
 from sync.flows.context import Context
 from sync.flows.movements import drain_movements
@@ -45,12 +44,10 @@ from sync.flows.operations.base import Go, Preparation
 from sync.flows.operations.receipt import PostReceipt
 from sync.flows.operations.stock import PatchStock
 from sync.flows.operations.transfer import PostTransfer
-from sync.store import echoes as echo_rows
 from sync.store import outbox_work, pushed
 from sync.store.coverage import save_days
 from sync.store.outbox import Push, push_by_id
 from sync.store.schema import attempts, outbox
-from sync.store.stock_facts import item_facts
 
 Plant = Callable[[], Any]
 """Opens a context in which the bug is in the code."""
@@ -219,79 +216,7 @@ def gone_is_an_error() -> Any:
     return swapped((delete, "says_absent", lambda message, status: False))
 
 
-# ------------------------------------------------------------------ stock, and its echo
-
-
-def no_echo_rule() -> Any:
-    """Whatever the feed shows, people did."""
-    return swapped(
-        (movement_lines, "items_awaiting_echo", lambda conn: set()),
-        (movement_lines, "settle_echoes", lambda *args, **kwargs: 0),
-        (stock_flow, "settle_all", lambda *args, **kwargs: 0),
-        (echoes, "_settle", lambda *args, **kwargs: False),
-    )
-
-
-def echo_by_delta() -> Any:
-    """The echo is the movement whose quantity is the patched stock less the one before."""
-
-    def find(expected: Expectation, base: Base | None, lines: Sequence[Line], *, cost_is: str) -> Finding:
-        undecided = [line for line in lines if line.undecided]
-        believed = expected.base_quantity if expected.base_quantity is not None else expected.believed_quantity
-        if expected.landed is False or believed is None:
-            return find_echo(expected, base, lines, cost_is=cost_is)
-        fitting = [line for line in undecided if line.quantity == expected.new_stock - believed]
-        if fitting:
-            return Found(fitting[0], tuple(line for line in undecided if line is not fitting[0]))
-        return Silent(tuple(undecided), "patched") if expected.drains else StillOpen()
-
-    return swapped((echoes, "find_echo", find))
-
-
-def echo_matched_twice() -> Any:
-    """The expectation stays open once its echo was found: whatever fits it later is an echo too."""
-    real_close, real_settle, real_waiting = echo_rows.close_echo, echoes._settle, stock_rules._waiting
-    found: set[tuple[str, int]] = set()
-    again: list[bool] = [False]
-
-    def close(conn: Connection, outbox_id: int, outcome: str, **kwargs: Any) -> None:
-        if outcome == "found":
-            found.add((str(conn.engine.url), outbox_id))
-        else:
-            real_close(conn, outbox_id, outcome, **kwargs)
-
-    def settle_one(conn: Connection, expected: Any, **kwargs: Any) -> bool:
-        again[0] = (str(conn.engine.url), expected.outbox_id) in found
-        return real_settle(conn, expected, **kwargs)
-
-    def find(*args: Any, **kwargs: Any) -> Finding:
-        finding = find_echo(*args, **kwargs)
-        return finding if isinstance(finding, Found) or not again[0] else StillOpen()
-
-    def waiting(item: ItemFacts) -> Any:
-        return real_waiting(replace(item, undecided=False, echo_open=False))
-
-    def facts(*args: Any, **kwargs: Any) -> Any:
-        return {
-            item: replace(one, undecided=False, echo_open=False) for item, one in item_facts(*args, **kwargs).items()
-        }
-
-    return swapped(
-        (echoes, "close_echo", close),
-        (echoes, "_settle", settle_one),
-        (echoes, "find_echo", find),
-        (stock_rules, "_waiting", waiting),
-        (stock_operation, "item_facts", facts),
-    )
-
-
-def echo_at_any_time() -> Any:
-    """Of a call that nobody saw the end of the only movement at its cost is the echo, however late it was made."""
-
-    def whenever(started_at: datetime, **kwargs: Any) -> Window:
-        return Window(started_at - SKEW_MAX, None, None)
-
-    return swapped((echoes, "window_unanswered", whenever))
+# ------------------------------------------------------------------ stock
 
 
 def patch_without_drain() -> Any:

@@ -7,12 +7,14 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 
 from tests.simulation.counters import TRANSITIONS, VERDICTS, missing, transitions, verdicts
+from tests.simulation.habits import add_habits, asked_for
 from tests.simulation.kernel import Violation
 from tests.simulation.shrink import Case, line_of, shrink
 from tests.simulation.world import Result, World
@@ -55,23 +57,24 @@ class Figures:
         self.quiet_cycles = max(self.quiet_cycles, result.quiet_cycles)
 
 
-def run_seed(seed: int) -> Result | str:
+def run_seed(seed: int, habits: Collection[str] | None = None) -> Result | str:
     """Run one seed; a string says what it broke."""
     try:
-        return World(seed).run()
+        return World(seed, habits=habits).run()
     except Violation as broken:
         return str(broken)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
 
 
-def run_seeds(seeds: range, *, workers: int = 1) -> Figures:
+def run_seeds(seeds: range, *, workers: int = 1, habits: Collection[str] | None = None) -> Figures:
     """Run seeds and sum up."""
     figures, progress = Figures(), Progress(len(seeds))
     with ProcessPoolExecutor(workers) if workers > 1 else nullcontext() as pool:
-        outcomes = map(run_seed, seeds) if pool is None else pool.map(run_seed, seeds, chunksize=4)
+        one = run_seed if habits is None else partial(run_seed, habits=habits)
+        outcomes = map(one, seeds) if pool is None else pool.map(one, seeds, chunksize=4)
         for seed, outcome in zip(seeds, outcomes, strict=True):
-            _take(figures, seed, outcome)
+            _take(figures, seed, outcome, habits)
             progress.say(figures)
     return figures
 
@@ -93,14 +96,15 @@ class Progress:
             print(done, file=sys.stderr, flush=True)
 
 
-def _take(figures: Figures, seed: int, outcome: Result | str) -> None:
+def _take(figures: Figures, seed: int, outcome: Result | str, habits: Collection[str] | None) -> None:
     if isinstance(outcome, Result):
         figures.add(outcome)
     else:
         figures.seeds += 1
         figures.failures.append((seed, outcome))
-        print(f"python -m tests.simulation --seed {seed}  # {outcome}", flush=True)
-        print(f"python -m tests.simulation.shrink --seed {seed}  # what of it is needed", flush=True)
+        asked = "" if habits is None else f" --habits '{','.join(habits)}'"
+        print(f"python -m tests.simulation --seed {seed}{asked}  # {outcome}", flush=True)
+        print(f"python -m tests.simulation.shrink --seed {seed}{asked}  # what of it is needed", flush=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -111,21 +115,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="replay this one, with its trace")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--no-shrink", action="store_true", help="do not look for what the first failing seed needs")
+    add_habits(parser)
     given = parser.parse_args(arguments)
+    habits = asked_for(given.habits)
     if given.seed is not None:
-        return _replay(given.seed)
+        return _replay(given.seed, habits)
     began = _cpu_seconds()
-    figures = run_seeds(range(given.start, given.start + given.seeds), workers=given.workers)
+    figures = run_seeds(range(given.start, given.start + given.seeds), workers=given.workers, habits=habits)
     if figures.failures and not given.no_shrink:
-        _shrink(figures.failures[0][0])
+        _shrink(figures.failures[0][0], habits)
     print_figures(figures, _cpu_seconds() - began)
     enough = figures.seeds >= REACHES_ALL and missing(figures.hits, figures.reached)
     return 1 if figures.failures or enough else 0
 
 
-def _shrink(seed: int) -> None:
+def _shrink(seed: int, habits: Collection[str] | None) -> None:
     """Print the plan of a failing seed with what it does not take left out: a line that replays it."""
-    case = Case(seed)
+    case = Case(seed, habits=habits)
     try:
         found = shrink(case)
     except Exception as error:  # what the program raised itself is no violation, and is not looked for
@@ -172,8 +178,9 @@ def _share(reached: Mapping[str, int], wanted: Sequence[str]) -> str:
     return f"{sum(1 for name in wanted if reached.get(name))}/{len(wanted)}"
 
 
-def _replay(seed: int) -> int:
-    world = World(seed, trace=True)
+def _replay(seed: int, habits: Collection[str] | None) -> int:
+    world = World(seed, trace=True, habits=habits)
+    print(f"habits: {', '.join(sorted(world.habits.names)) or 'none'}")
     try:
         result = world.run()
     except Violation as broken:

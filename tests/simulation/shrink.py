@@ -16,7 +16,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from random import Random
@@ -26,6 +26,7 @@ from hypothesis import HealthCheck, Phase, find, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
+from tests.simulation.habits import add_habits, asked_for
 from tests.simulation.mutants import MUTANTS, Mutant, broken
 from tests.simulation.plan import Key
 from tests.simulation.world import World
@@ -42,13 +43,14 @@ class Case:
     seed: int
     mutant: Mutant | None = None
     runs: int = 0
+    habits: Collection[str] | None = None
     _known: dict[frozenset[tuple[Key, Any]], str | None] = field(default_factory=dict)
 
     def world(self, given: Plan | None) -> World:
         """Return its world, with decisions drawn from the seed or given."""
         if self.mutant is not None:
             return self.mutant.setting.world(self.seed, given)
-        return World(self.seed, given=given)
+        return World(self.seed, given=given, habits=self.habits)
 
     def planted(self) -> AbstractContextManager[Any]:
         """Open a context with its bug in the code."""
@@ -198,8 +200,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--mutant", choices=[mutant.id for mutant in MUTANTS], help="with this bug planted")
     parser.add_argument("--plan", help="replay this plan, with its trace")
+    add_habits(parser)
     asked = parser.parse_args(arguments)
-    case = Case(asked.seed, next((mutant for mutant in MUTANTS if mutant.id == asked.mutant), None))
+    mutant = next((mutant for mutant in MUTANTS if mutant.id == asked.mutant), None)
+    case = Case(asked.seed, mutant, habits=asked_for(asked.habits))
     if asked.plan is not None:
         return _replay(case, from_text(asked.plan))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import Counter
 from datetime import datetime, timedelta
@@ -19,6 +20,9 @@ FEED = "mpservices.movements"
 MASS = 5
 """So many rows at once that MPW only hides are a lost permission, and no deletes (edge cases, "deletes")."""
 
+UNSETTLED = ("movement_changed", "movement_deleted", "quarantined_row", "push_not_there", "patch_without_echo")
+"""What makes an item's stock unknown until a person has settled it: nothing is patched meanwhile."""
+
 Read = tuple[str, str]
 
 
@@ -30,7 +34,7 @@ class Witness:
         self._answers: Counter[Read] = Counter()
         self._moves: Counter[Read] = Counter()
         self._read_at: dict[Read, str] = {}
-        self._drained: dict[str, int] = {}
+        self._drained: dict[str, frozenset[str]] = {}
         self._voided: set[int] = set()
 
     def answered(self, actor: Actor, name: str, call: Call) -> None:
@@ -40,24 +44,39 @@ class Witness:
             self._answers[name, call.query["date"]] += 1
         elif name == FEED:
             self._answers[name, ""] += 1
-            self._drained[actor.name] = len(self.world.mps.all_movements)
+            self._drained[actor.name] = self.world.mps.shown
 
     def asked(self, actor: Actor, name: str) -> None:
         """A drain is just before a patch as long as its hand has asked MPW nothing since."""
         if name.startswith("mpw."):
             self._drained.pop(actor.name, None)
 
-    def before_patch(self, actor: Actor, external_id: str, new_stock: Decimal) -> None:
-        """A patch follows a reading of the feed by the same hand, and rests on all that this showed."""
+    def before_patch(self, actor: Actor, external_id: str, new_stock: Decimal, *, asks: bool) -> None:
+        """A patch follows a reading of the feed by the same hand, and rests on all that this showed.
+
+        One that `asks` which movement the last one made goes out while that is not known, whatever else waits.
+        """
         if new_stock < 0:
             raise Violation(f"MPservices is told a stock below zero: {new_stock} of {external_id}")
+        for row in self.world.raw.execute("select kind, facts from exceptions where resolved_at is null"):
+            facts = json.loads(row["facts"])
+            named = {facts.get("external_id"), *(facts.get("external_ids") or ())}
+            if row["kind"] in UNSETTLED and external_id in named and not asks:
+                raise Violation(f"{external_id} is patched though {row['kind']} of it is not settled")
+        unfit = "select 1 from item_states where external_id = ? and unfit_patches >= 2"
+        if self.world.raw.execute(unfit, (external_id,)).fetchone():
+            raise Violation(f"{external_id} is patched though its fuse has blown")
         shown = self._drained.pop(actor.name, None)
         if shown is None:
             raise Violation(f"{external_id} is patched without a drain of the feed just before")
-        for key in self.world.mps.keys_of(external_id, first=shown):
+        for key in self.world.mps.keys_of(external_id, shown=shown):
             made, wanted = self.world.oracle.made(*key), self.world.oracle.expected(*key) or 0
-            if made < wanted:
+            if made < wanted and not (asks and self._is_undecided(key[1])):
                 raise Violation(f"{external_id} is patched though {' '.join(key)}, which was read, is not in MPW")
+
+    def _is_undecided(self, key: str) -> bool:
+        query = "select 1 from movement_lines where api_key = ? and role = 'undecided'"
+        return self.world.raw.execute(query, (key,)).fetchone() is not None
 
     def after_commit(self, *, operating: bool) -> None:
         """Hold what the books say was read, and what they took for deleted, to what was answered."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,7 @@ from sync.clients.mpservices import client as mpservices_client
 from sync.clients.mpservices.client import MpservicesClient
 from sync.clients.mpw import client as mpw_client
 from sync.clients.mpw.client import MpwClient
+from sync.clock import Clock, SharedClock
 from sync.domain.items import ItemMapping
 from sync.domain.policy import ROUTES, Policy
 from sync.errors import LeaseLostError, StoreError
@@ -37,9 +39,11 @@ from sync.store.engine import Store
 from sync.store.items import import_items
 from tests.databases import migrated_sqlite
 from tests.simulation.counters import listen
-from tests.simulation.kernel import RENEW_SECONDS, START, Actor, Crash, Kernel, Killed, Process, SimClock, Violation
+from tests.simulation.habits import Habits
+from tests.simulation.kernel import RENEW_SECONDS, START, Actor, Kernel, Killed, Process, SimClock, Violation
 from tests.simulation.models import TrueMps, TrueMpw
 from tests.simulation.network import TIMEOUT_SECONDS, Network, Vendors
+from tests.simulation.odd_acts import SKEWED
 from tests.simulation.oracle import Oracle
 from tests.simulation.people import DEPOT, MAIN, People
 from tests.simulation.plan import Key, Plan
@@ -47,10 +51,20 @@ from tests.simulation.plan import Key, Plan
 QUIET_CYCLES = 14
 """After the last fault all must meet within so many cycles."""
 
+PACES = (4, 12, 30)
+"""A daemon rests at most so many minutes between two cycles: odd habits show where much is pushed while they last."""
+
+CALM = (0.0, 0.15, 0.15, 0.5, 1.0)
+"""The share of its faults that a world of odd habits has: where every second call fails little else happens."""
+
+NO_OPS, VANISHES = 0.25, 0.15
+"""How often a vendor of that habit does nothing, or keeps nothing, of what it answered for."""
+
 COMMIT_SECONDS = 0.002
 """A commit takes its time: what follows an answer begins after it, as a read of the feed right after a patch does."""
 
 # The fingerprint of credentials is slow on purpose; the same ones give the same.
+gc.set_threshold(50_000, 20, 50)  # much is made and dropped here, and hardly any of it refers to itself
 for _client in (mpw_client, mpservices_client):
     if not hasattr(_client.fingerprint, "cache_info"):
         _client.fingerprint = cache(_client.fingerprint)  # type: ignore[attr-defined]
@@ -82,6 +96,14 @@ class SimStore(Store):
         self.url, self.engine = inner.url, inner.engine
         self._world, self._actor = world, actor
 
+    def clock_for(self, machine: Clock) -> Clock:
+        """Return the server's clock where there is one, as on PostgreSQL."""
+        if isinstance(machine, SharedClock) or getattr(machine, "server", None) is None:
+            return machine
+        shared = SharedClock(machine)
+        shared.set(machine.server.now(), asked=machine.monotonic(), answered=machine.monotonic())  # type: ignore[attr-defined]
+        return shared
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Look at the database, as long as the process lives."""
@@ -107,11 +129,13 @@ class SimStore(Store):
             yield conn
             if crash == "before":
                 world.plan.hits["crash_before_commit"] += 1
-                raise Crash
+                assert actor is not None
+                actor.crash()
         world.oracle.after_commit(actor)
         if crash == "after":
             world.plan.hits["crash_after_commit"] += 1
-            raise Crash
+            assert actor is not None
+            actor.crash()
         if actor is not None:
             actor.wait(COMMIT_SECONDS)
 
@@ -125,8 +149,11 @@ class SimLeadership(Leadership):
     """The lease alone decides, as on PostgreSQL: two daemons on one SQLite file would be refused."""
 
     renewed_at = -1e9
+    alone = False
 
     def _lock_file(self) -> bool:
+        if self.alone:
+            self._file = -1  # the file's lock proves that whoever held the lease is gone
         return True
 
 
@@ -134,16 +161,30 @@ class World:
     """Everything of one seed."""
 
     def __init__(
-        self, seed: int, *, given: Mapping[Key, Any] | None = None, trace: bool = False, busy_hours: float | None = None
+        self,
+        seed: int,
+        *,
+        given: Mapping[Key, Any] | None = None,
+        trace: bool = False,
+        busy_hours: float | None = None,
+        habits: Collection[str] | None = None,
     ) -> None:
+        """Furnish it. `habits`: None, those that the seed draws; else for certain these (see `Habits`)."""
         self.seed = seed
         self.kernel = Kernel()
         self.kernel.trace = [] if trace else None
         self.plan = Plan(seed, given)
+        self.habits = Habits(seed, self.plan, habits)
         shape = Random(f"world {seed}")
         self.skew = shape.choice((0.0, 0.0, 2.5, -3.0, 120.0, -120.0))
-        self.mpw = TrueMpw(SimClock(self.kernel, offset=shape.choice((0.0, 40.0))), password="secret-1")
+        mpw_skew = shape.choice((0.0, 40.0))
+        if "skewed" in self.habits:
+            self.skew, mpw_skew = self._skews(mpw_skew)
+        self.mpw = TrueMpw(SimClock(self.kernel, offset=mpw_skew), password="secret-1")
         self.mps = TrueMps(SimClock(self.kernel, offset=self.skew), token="token-1", seed=seed)
+        self.mps.take_habits(self.habits)
+        self.mps.sleeps = lambda item: "no_op" in self.habits and self.plan.chance("no_op", item, NO_OPS)
+        self.mpw.forgets = lambda key: "vanish" in self.habits and self.plan.chance("vanish", key, VANISHES)
         self.kernel.upset = self.upset
         self.vendors = Vendors(self)
         self.commits = 0
@@ -167,6 +208,7 @@ class World:
             request_timeout=timedelta(seconds=TIMEOUT_SECONDS),
             description_marker=shape.random() < 0.85,
             create_product_path="/CreateProduct",
+            cost_is="total" if "cost_is_total" in self.habits else "unit",
         )
         self.folder = tempfile.mkdtemp(prefix="mpsim-", dir=_ram())
         shutil.copyfile(_template(), f"{self.folder}/sim.db")
@@ -175,6 +217,8 @@ class World:
         self.raw.row_factory = sqlite3.Row
         self.people = People(self)
         self.oracle = Oracle(self)
+        self.mps.reached = self.oracle.reached
+        self.mpw.on_forgotten = lambda: self.oracle.reached.update(("row vanished",))
         self.people.furnish()
         listen(self.oracle.reached)
         self.processes = [
@@ -182,8 +226,20 @@ class World:
             for name in ("A", "B")[: 2 if shape.random() < 0.5 else 1]
         ]
         self.threads = 2 if shape.random() < 0.4 else 1
+        self.rest_minutes = PACES[-1]
+        if self.habits.names:
+            pace = self.habits.random("pace")
+            self.rest_minutes = pace.choice(PACES)
+            self.plan.calm(pace.choice(CALM))
         self.quiet_cycles = 0
         self.oracle.note_shape()
+
+    def _skews(self, mpw_skew: float) -> tuple[float, float]:
+        """Draw which vendor's clock is off by far, and by how much: MPservices', MPW's."""
+        random = self.habits.random("skewed")
+        if random.random() < 0.6:
+            return random.choice(SKEWED["MPservices"]), mpw_skew
+        return self.skew, random.choice(SKEWED["MPW"])
 
     # ------------------------------------------------------------------ the run
 
@@ -195,6 +251,7 @@ class World:
                 self.kernel.at(0.0, process.boot)
             self.people.begin(self.busy_seconds)
             self.people.step_clocks(self.busy_seconds)
+            self.people.odd.upset_clocks(self.busy_seconds)
             self.kernel.run(self.busy_seconds)
             self._quiet()
             return Result(
@@ -229,29 +286,44 @@ class World:
             process.die()
         self.kernel.run(self.kernel.time + 15 * 60)  # what was sent late has landed
         last = self.processes[0]
-        last.offset = 0.0
+        last.offset = last.ahead = 0.0
         last.epoch += 1
+        self.oracle.people_go_home()
         for cycle in range(QUIET_CYCLES):
             self.people.operate()
-            done: list[bool] = []
-            last.state.clear()
-            last.epoch += 1
-            last.spawn("quiet", lambda actor, done=done: self._one_cycle(actor, done))  # type: ignore[misc]
-            self.kernel.run(self.kernel.time + (600 if cycle in (0, 1) else 65 * 60))
-            if not done:
-                raise Violation("a cycle without faults did not end")
+            self._cycle(last, 600 if cycle in (0, 1) else 65 * 60)
             self.quiet_cycles = cycle + 1
             left = self.oracle.unsettled()
             self.kernel.log("quiet cycle", cycle, left)
-            if not left and cycle >= 1 and not self.people.corrects_a_cost():
+            if not left and not self.people.corrects_a_cost():
                 break
         else:
             raise Violation(f"did not converge within {QUIET_CYCLES} cycles: {'; '.join(left)}")
+        self._rests(last)
         self.oracle.final()
+
+    def _rests(self, last: Process) -> None:
+        """Where all has met a further cycle sends nothing."""
+        before = self.oracle.pushes_so_far()
+        self._cycle(last, 65 * 60)
+        if self.oracle.pushes_so_far() > before or self.oracle.unsettled():
+            raise Violation(f"it does not rest: {self.oracle.newest(before)} {'; '.join(self.oracle.unsettled())}")
+
+    def _cycle(self, last: Process, seconds: float) -> None:
+        """Let one daemon run a whole cycle, and time pass."""
+        done: list[bool] = []
+        last.state.clear()
+        last.epoch += 1
+        last.spawn("quiet", lambda actor: self._one_cycle(actor, done))
+        self.kernel.run(self.kernel.time + seconds)
+        if not done:
+            raise Violation("a cycle without faults did not end")
+        self.oracle.bounded()
 
     def _one_cycle(self, actor: Actor, done: list[bool]) -> None:
         ctx, leadership = self._context(actor)
-        leadership.take()
+        if not leadership.take():
+            raise Violation("nobody can lead: a lease stands though its holder is gone")
         cycle_once(ctx)
         done.append(True)
 
@@ -269,10 +341,13 @@ class World:
     def _context(self, actor: Actor) -> tuple[Context, SimLeadership]:
         store = SimStore(self.inner, self, actor)
         clock = SimClock(self.kernel, actor.process)
+        if len(self.processes) > 1:  # as on PostgreSQL: two daemons go by one server's clock
+            clock.server = SimClock(self.kernel)
         owner = f"{actor.process.name}:{actor.process.epoch}"
         leadership = actor.process.state.get("lead")
         if leadership is None:
             leadership = SimLeadership(store, clock, owner)
+            leadership.alone = len(self.processes) == 1
             actor.process.state["lead"] = leadership
         ctx = Context(
             store=store,
@@ -311,11 +386,11 @@ class World:
         ctx, leadership = self._context(actor)
         while True:
             self._guarded(actor, lambda: self._work(actor, ctx, leadership))
-            actor.wait(20 + 60 * self._rest("rest", actor, 30))
+            actor.wait(20 + 60 * self._rest("rest", actor, self.rest_minutes))
 
     def _rest(self, what: str, actor: Actor, most: int) -> int:
-        """Draw how many minutes to rest; off the plan ten, so that a plan played back rests too."""
-        return int(self.plan.pick(what, actor.process.name, lambda random: random.randint(0, most), 10))
+        """Draw how many minutes to rest; off the plan at most ten, so that a plan played back rests too."""
+        return int(self.plan.pick(what, actor.process.name, lambda random: random.randint(0, most), min(10, most)))
 
     def _work(self, actor: Actor, ctx: Context, leadership: SimLeadership) -> None:
         leadership.take()
@@ -337,7 +412,7 @@ class World:
     def _polls(self, actor: Actor) -> None:
         ctx, leadership = self._context(actor)
         while True:
-            actor.wait(15 + 60 * self._rest("poll_rest", actor, 25))
+            actor.wait(15 + 60 * self._rest("poll_rest", actor, min(25, self.rest_minutes)))
             if not leadership.held:
                 continue
             if self.plan.chance("feed_only", actor.process.name, 0.4):
@@ -382,6 +457,12 @@ class World:
         self.tokens += 1
         self.mps.token = f"token-{self.tokens}"
         self.mpw.password = f"secret-{self.tokens}"
+        for process in self.processes:
+            process.die()
+
+    def put_cost_right(self) -> None:
+        """An operator sets what a movement's cost means, and restarts everything."""
+        self.policy = replace(self.policy, cost_is="total")
         for process in self.processes:
             process.die()
 
