@@ -26,9 +26,16 @@ def fresh(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what EXPECTED names."""
+    """Mark what EXPECTED names; of each test the first case on SQLite is for every run, the rest for the slow loop."""
     waits = {name: track for track, names in EXPECTED.items() for name in names}
+    seen: set[str] = set()
     for item in items:
-        track = waits.get(item.name.split("[")[0])
-        if track is not None and item.path.parent.name == "standin":
+        if item.path.parent.name != "standin":
+            continue
+        name = item.name.split("[")[0]
+        track = waits.get(name)
+        if track is not None:
             item.add_marker(pytest.mark.xfail(reason=f"track {track} of issue 10 has not landed", strict=False))
+        if "postgresql" in item.name or name in seen:
+            item.add_marker(pytest.mark.slow)
+        seen.add(name)
