@@ -85,6 +85,9 @@ def test_the_reach_of_the_window_and_its_kind_are_learnt(fresh: World, by_calend
         fresh.mps.moves(PART, -1)
         fresh.mps.moves(PART, 1)
         fresh.cycle(minutes=20)
+    fresh.true.advance(timedelta(hours=21))
+    for _ in range(9):
+        fresh.cycle(minutes=20)
 
     assert ("calendar" in value(fresh, "mpservices", "window_is")) is by_calendar
     assert by_calendar or 46 <= float(value(fresh, "mpservices", "window_hours")) <= 48

@@ -117,12 +117,13 @@ class World:
         self.monkeypatch.setattr("sync.app.SystemClock", lambda: self.clock)
         from sync.__main__ import main
 
-        said, logged = io.StringIO(), io.StringIO()
+        # A real terminal's streams: a table is written as text, --json as bytes.
+        said, logged = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
         with self.monkeypatch.context() as patch, redirect_stdout(said), redirect_stderr(logged):
             for name, value in self.environment().items():
                 patch.setenv(name, value)
             code = main(list(arguments))
-        return code, said.getvalue() + logged.getvalue()
+        return code, "".join(one.buffer.getvalue().decode() for one in (said, logged))  # type: ignore[attr-defined]
 
     def cycle_killed(
         self, vendor: Mpw | Mpservices, name: str, *, effect: bool, then: Callable[[], object] = lambda: None
