@@ -477,7 +477,7 @@ class Oracle:
         left = []
         voided = {key for kind, key in self.world.people.docs if kind == "void"}
         for kind, key in self.world.mps.events:
-            made, wanted = self._made_of_movement(kind, key), self.expected(kind, key)
+            made, wanted = self.made_of_movement(kind, key), self.expected(kind, key)
             if made != wanted and (kind, key) not in self.world.people.kept:
                 left.append(f"{kind} {key}: {made} of {wanted} reached MPW")
         for kind, key in self.world.mps.withdrawn:
@@ -507,7 +507,7 @@ class Oracle:
                     left.append(f"order {number} is {status}")
         return left
 
-    def _made_of_movement(self, kind: str, key: str) -> Decimal:
+    def made_of_movement(self, kind: str, key: str) -> Decimal:
         """Return what MPW has of a movement; of a corrected one, what is left of it and of its later versions."""
         mpw = self.world.mpw
         if not self.world.mps.before[kind, key]:
