@@ -358,8 +358,24 @@ def _candidates(case: _Case, attempt: Attempt) -> list[Line]:
     if attempt.marked and case.knows.mark_survives:
         if attempt.closed and attempt.landed:  # people move at the marked cost from then on
             return [line for line in ours if attempt.window.holds(line.created_at, sure=False)]
-        return ours
+        if ours or attempt.closed or not attempt.landed:
+            return ours
+        # Nothing shows the mark, and a vendor may change its ways: what looks like the echo is not people's yet.
+        due = _due_at_claim(case, attempt)
+        return [line for line in fresh if _timely(case, attempt, line) and (due or _resembles(attempt, line))]
     return [line for line in fresh if line in ours or _timely(case, attempt, line)]
+
+
+def _due_at_claim(case: _Case, attempt: Attempt) -> bool:
+    """Tell whether the patch had to move stock, by what was known when it was claimed."""
+    if case.base is None or case.doubted:
+        return False
+    known = [line.quantity for line in case.after_base() if line.seen <= attempt.claimed]
+    return attempt.new_stock not in _with_late(case, [sum(known, case.base.quantity)])
+
+
+def _resembles(attempt: Attempt, line: Line) -> bool:
+    return resembles(line.shown, line.quantity, attempt.sent_cost)
 
 
 def _shows_mark(case: _Case, attempt: Attempt, line: Line) -> bool:
@@ -373,7 +389,7 @@ def _timely(case: _Case, attempt: Attempt, line: Line) -> bool:
     if attempt.closed:  # shown late: then its quantity and its cost must fit as well
         fits = _fitting(case, attempt, [line])
         timely = attempt.window.holds(line.created_at, sure=True)
-        return bool(fits) and timely and resembles(line.shown, line.quantity, attempt.sent_cost)
+        return bool(fits) and timely and _resembles(attempt, line)
     if attempt.prompt and attempt.reads == 1:
         return True
     if attempt.prompt and not attempt.ended:
@@ -397,7 +413,8 @@ def _judge(case: _Case, attempt: Attempt, asking: Attempt | None, candidates: li
     if len(candidates) == 1 and not believed and case.knows.zero_echo and attempt.landed and attempt.reads:  # branch 3
         return _found(case, attempt, candidates[0], candidates[0].quantity, believed=believed)
     if candidates:  # branch 4
-        if proved or (attempt.ended and attempt.reads) or attempt.absent:
+        enough = DRAINS if attempt.marked and case.knows.mark_survives else 1  # the one at the mark may come late
+        if proved or (attempt.ended and attempt.reads >= enough) or attempt.absent:
             return Ask(tuple(candidates), _followed(case, attempt, candidates))
         return Wait(tuple(candidates))
     if attempt.closed or not attempt.landed:
@@ -565,6 +582,8 @@ def _hypotheses(case: _Case, asked: Attempt, candidates: Sequence[Line]) -> list
     for at, echo in enumerate(candidates):
         after = [line for line in candidates if line is not echo] if marked else candidates[at + 1 :]
         found.append((echo, asked.new_stock + _total(after)))
+    if not marked and case.knows.mark_survives:  # then people may as well have made all of them before it
+        found.append((None, asked.new_stock))
     if asked.landed or marked:
         found.append((None, asked.new_stock + _total(candidates)))
     else:

@@ -149,12 +149,13 @@ def _settle_item(
 ) -> dict[str, Found]:
     told, lines = _tell(conn, item, known, strange, means)
     echoes: dict[str, Found] = {}
+    asked = any(one.outcome == "asking" and isinstance(told.findings.get(one.id), Found) for one in known)
     for expected in known:
         finding = told.findings.get(expected.id)
         if isinstance(finding, Found):
             echoes[finding.line.movement_id] = finding
         if finding is not None:
-            _write(conn, expected, finding, lines, means)
+            _write(conn, expected, finding, lines, means, proved=asked)
     ours = {line.api_key for line in lines if line.movement_id in echoes}
     free = [line for line in lines if line.undecided and line.api_key not in told.held | ours]
     _release(conn, _not_in_doubt(conn, free), now=means.now)
@@ -230,7 +231,10 @@ def _write(
     finding: Found | Silent | NoMovement | Ask | Doubt | Wait,
     lines: Sequence[Line],
     means: Means,
+    *,
+    proved: bool,
 ) -> None:
+    """Write a finding down. `proved`: an echo in question is known now, so that a silent follow-up has proved it."""
     match finding:
         case Found():
             _write_found(conn, expected, finding, lines, means)
@@ -238,7 +242,7 @@ def _write(
             close_echo(conn, expected.id, SILENT, now=means.now)
             learn_from_silence(conn, expected, now=means.now)
             if finding.stock is not None:
-                _rebase(conn, expected, finding.stock, lines, means, proved=expected.outcome == "asking")
+                _rebase(conn, expected, finding.stock, lines, means, proved=proved)
             elif expected.believed_quantity != expected.new_stock:
                 forget_base(conn, expected.external_id, now=means.now)
         case NoMovement():

@@ -20,7 +20,7 @@ from sync.sandbox.requests import Seen
 from sync.sandbox.server import Sandbox
 from tests.crash.books import Findings
 from tests.crash.postgres import own_postgres
-from tests.crash.station import Station, kept_on_failure
+from tests.crash.station import Daemon, Station, kept_on_failure
 
 WRITE_COMES_WITHIN_SECONDS = 4.0
 """Where no write comes, it is killed without one."""
@@ -84,13 +84,13 @@ def run(station: Station, kills: list[Moment], *, pause_seconds: float = 0.15, s
         kill_at(station, moment)
         if say:
             print(f"kill {number}: {moment}", flush=True)
+    last = station.start()  # before the rest is handed in: on a slow machine none before it may have made the inbox
     station.people.stop()
-    return settle(station)
+    return settle(station, last)
 
 
-def settle(station: Station) -> Findings:
+def settle(station: Station, last: Daemon) -> Findings:
     """Let one daemon, alone, bring everything to its end; it must live through it and leave with 0."""
-    last = station.start()
 
     def lives() -> None:
         if not last.runs:

@@ -125,7 +125,7 @@ def test_every_query_runs_on_both_databases(store: Store) -> None:
     with store.read() as conn:
         for query in QUERIES:
             try:
-                conn.exec_driver_sql(query).all()
+                conn.exec_driver_sql(query, execution_options={"no_parameters": True}).all()  # a % is a %, as in psql
             except Exception as error:
                 pytest.fail(f"{query}: {error}")
 

@@ -198,7 +198,7 @@ def test_6_what_people_move_at_the_marked_cost_after_that_is_people_s() -> None:
 
 
 def test_7_while_a_call_may_still_land_nothing_is_said_of_what_is_not_at_its_mark() -> None:
-    told = tell([attempt(landed=None)], BASE, [line("t", "-4")], STRICT)
+    told = tell([attempt(stock="100", landed=None)], BASE, [replace(line("t", "-4"), shown=Decimal(9))], STRICT)
 
     assert isinstance(one(told), Wait)
     assert told.held == set()  # it is people's at once
@@ -267,6 +267,20 @@ def test_a_vendor_that_shows_the_old_cost_is_known_by_quantity_order_and_time() 
         assert found.line == echo
 
 
+def test_a_vendor_that_begins_to_round_costs_feeds_nothing_though_the_mark_was_known_to_survive() -> None:
+    echo = replace(line("e", "5"), shown=Decimal("7"))
+
+    found = one(tell([attempt()], BASE, [echo], STRICT))
+    assert isinstance(found, Found)
+    assert found.line == echo
+
+    drifted = replace(line("d", "-2"), shown=Decimal("7"))
+    told = tell([attempt(stock="100")], BASE, [drifted], STRICT)
+    assert isinstance(one(told), Wait)
+    assert told.held == {"d"}
+    assert isinstance(one(tell([attempt(stock="100", reads=DRAINS)], BASE, [drifted], STRICT)), Ask)
+
+
 def test_where_the_mark_does_not_survive_a_movement_that_does_not_fit_is_in_question_too() -> None:
     told = tell([attempt(stock="100")], BASE, [line("d", "-2")], Knows(mark_survives=False))
 
@@ -302,10 +316,12 @@ def test_no_echo_is_forwarded_and_no_movement_of_people_s_is_swallowed_in_any_in
     for world in worlds(**fixed):
         play = Play(world).play()
         quiet = not world.people[3] and not world.people[4]  # nobody moves just as a follow-up is sent
+        # people moved just before, and the drift made the patch one that changes nothing: it could as well be theirs
+        alike = world.silent and world.people[0] != 0 and 100 + world.drift + world.people[0] == world.wanted
         counts["worlds"] += 1
         counts["persons asked"] += bool(play.persons)
-        counts["persons asked though nobody moved at a follow-up"] += bool(play.persons and quiet)
-        if play.swallowed() or play.forwarded() or play.undecided():
+        counts["persons asked though nobody moved at a follow-up"] += bool(play.persons and quiet and not alike)
+        if (play.swallowed() or play.forwarded() or play.undecided()) and (quiet or not alike):
             wrong.append(world)
 
     assert wrong == []

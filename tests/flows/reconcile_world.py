@@ -1,15 +1,14 @@
-"""A world for tests of reconcile: a real store, MPW behind a stub transport, a clock that the test moves."""
+"""A world for tests of reconcile: a real store, the stand-in for MPW without a socket, a clock that the test moves."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-import httpx
 from sqlalchemy import insert, select, update
 
 from sync.clients.mpservices.wire import read_movements
@@ -32,9 +31,13 @@ from sync.store.outbox import Push, push_of
 from sync.store.runs import Counts
 from sync.store.schema import exceptions, inbox, outbox, parked, purchase_orders
 from tests.clocks import START, FakeClock
+from tests.standin.in_process import transport_to
+from tests.standin.mpw import EMAIL, PASSWORD, Mpw
+from tests.standin.times import TrueTime
 
 MAIN = "Warehouse #1"
 TODAY = "2024-03-15"
+LOOK = "GET inventories"
 ALL_PUSH = dict.fromkeys(ROUTES, "push")
 
 RECEIPT: dict[str, Any] = {
@@ -48,42 +51,13 @@ ISSUANCE: dict[str, Any] = {"part_number": "P-1", "warehouse_name": MAIN, "quant
 
 
 @dataclass
-class Inventories:
-    """MPW's GET /inventories: it knows `parts`, and answers as `broken` says while that is set."""
-
-    parts: set[tuple[str, str]] = field(default_factory=lambda: {(MAIN, "P-1")})
-    broken: Callable[[httpx.Request], httpx.Response] | None = None
-    asked: list[tuple[str, str]] = field(default_factory=list)
-    writes: list[str] = field(default_factory=list)
-    locked_out: bool = False
-    logins: int = 0
-
-    def answer(self, request: httpx.Request) -> httpx.Response:
-        """Answer a request as MPW would; anything but a read of stock is noted as a write."""
-        if request.url.path.endswith("/authentication"):
-            self.logins += 1
-            return httpx.Response(
-                401 if self.locked_out else 200, json={} if self.locked_out else {"access_token": "t"}
-            )
-        if request.method != "GET" or not request.url.path.endswith("/inventories"):
-            self.writes.append(f"{request.method} {request.url.path}")
-            return httpx.Response(500)
-        pair = (request.url.params["warehouse_name"], request.url.params["part_number"])
-        self.asked.append(pair)
-        if self.broken is not None:
-            return self.broken(request)
-        row = {"id": 1, "part_number": pair[1], "warehouse_name": pair[0], "quantity": 3.0, "unit_cost": 1.0}
-        return httpx.Response(200, json=[row] if pair in self.parts else [])
-
-
-@dataclass
 class World:
     """What a test does with them."""
 
     store: Store
     clock: FakeClock
     ctx: Context
-    mpw: Inventories
+    mpw: Mpw
 
     def rules(self, **changes: Any) -> None:
         """Change settings from here on."""
@@ -253,14 +227,15 @@ class World:
 
 def make_world(store: Store, clock: FakeClock, **rules: Any) -> World:
     """Return a world whose routes all push, and whose MPW knows part P-1 in its warehouse."""
-    mpw = Inventories()
+    mpw = Mpw(TrueTime())
+    mpw.adds("P-1", MAIN, 3, 1)
     client = MpwClient(
         "https://mpw.invalid/api",
-        "user@example.com",
-        "secret",
+        EMAIL,
+        PASSWORD,
         clock=clock,
         max_requests_per_second=0,
-        transport=httpx.MockTransport(mpw.answer),
+        transport=transport_to(mpw, "/api"),
     )
     values: dict[str, Any] = {"warehouse": MAIN, "routes": ALL_PUSH, "push_from": datetime(2024, 3, 1, tzinfo=UTC)}
     ctx = Context(store=store, clock=clock, policy=Policy(**(values | rules)), mpw=client)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from sqlalchemy import select, update
 
-from sync.clients.http import Answer
 from sync.clients.mpservices.client import MpservicesClient
+from sync.flows.operate import resolve_push
 from sync.flows.push import push_once
 from sync.flows.stock import stock_once
+from sync.flows.verify import verify_once
 from sync.store.engine import Store
+from sync.store.schema import exceptions
 from tests.flows.stock_world import PART, StockWorld, stock_world
 
 
@@ -35,12 +39,16 @@ def patch_now(world: StockWorld) -> None:
     world.reconcile()
     assert stock_once(world.ctx).added == 1
     world.sandbox.faults.add(endpoint="mpservices.movements", kind="error_before", times=1, after=1)
-    assert push_once(world.ctx).done == 1
+    assert push_once(world.ctx).unknown == 1  # it landed; its echo is to prove it
 
 
 @pytest.fixture
 def doubtful(met: StockWorld) -> StockWorld:
-    """Two movements that fit the same patch: its echo, and a return of what was taken just after."""
+    """Two movements that fit a patch without a mark: its echo, and a return of what was taken just after.
+
+    A follow-up moves nothing, whichever of the two the echo was.
+    """
+    met.policy(cost_mark=False)
     met.receives(10)
     patch_now(met)
     met.moves(-3)
@@ -49,21 +57,23 @@ def doubtful(met: StockWorld) -> StockWorld:
     return met
 
 
-def resolve(world: StockWorld, why: str) -> None:
-    world.execute(
-        "update exceptions set resolved_at = opened_at, resolved_by = 'ann', resolution = :why"
-        " where kind = 'echo_undecided'",
-        why=why,
-    )
+def resolve(world: StockWorld, echo: str | None) -> None:
+    """Let a person say which movement is the echo (`--echo`), or that people made all of them (`--none`)."""
+    chosen = exceptions.c.kind == "echo_undecided"
+    with world.store.write() as conn:
+        facts = json.loads(conn.execute(select(exceptions.c.facts).where(chosen)).scalar_one())
+        facts["decision"] = {"echo": echo}
+        values = {"resolved_at": exceptions.c.opened_at, "resolved_by": "ann", "resolution": "it was looked up"}
+        conn.execute(update(exceptions).where(chosen).values(facts=json.dumps(facts), **values))
 
 
 def test_of_two_movements_that_fit_neither_is_forwarded_and_a_person_is_asked(doubtful: StockWorld) -> None:
-    row = doubtful.rows()[-1]
+    row = doubtful.rows()[-2]  # the last one is its follow-up, which moved nothing
 
     assert doubtful.exceptions() == [("echo_undecided", row.api_key)]
     assert doubtful.writes().count("mpw.post_receipt") == 1  # the very first movement's
-    assert [line.role for line in doubtful.lines()[-3:]] == ["undecided", "event", "undecided"]
-    assert doubtful.echoes()[-1].outcome == "several"
+    assert [line.role for line in doubtful.lines()[-3:]] == ["undecided"] * 3  # held back until the person has spoken
+    assert [echo.outcome for echo in doubtful.echoes()[-2:]] == ["several", "none"]
     assert doubtful.state().blocked_reason is not None
 
 
@@ -72,7 +82,8 @@ def test_the_read_right_after_a_patch_tells_its_echo_from_what_people_do_next(me
     met.poll()
     met.reconcile()
     assert stock_once(met.ctx).added == 1
-    assert push_once(met.ctx).done == 1
+    assert push_once(met.ctx).unknown == 1
+    assert verify_once(met.ctx).settled == 1  # by the read right after it
     met.moves(-3)
     met.moves(3)
     met.cycle()
@@ -134,7 +145,7 @@ def test_a_movement_at_the_very_cost_of_a_first_patch_is_forwarded_if_the_read_r
 
 @pytest.mark.parametrize("off_by", [0, 50])
 @pytest.mark.parametrize("fault", ["lost_request", "error_before", "lost_answer"])
-def test_where_no_answer_came_such_a_movement_is_forwarded_or_asked_about_and_never_lost(
+def test_where_no_answer_came_such_a_movement_is_forwarded_and_nobody_is_asked(
     store: Store, fault: str, off_by: int
 ) -> None:
     with stock_world(store, tick=0.001) as world:
@@ -144,22 +155,12 @@ def test_where_no_answer_came_such_a_movement_is_forwarded_or_asked_about_and_ne
         world.moves(4)
 
         world.settle()
-
-        asked = [subject for kind, subject in world.exceptions() if kind == "echo_undecided"]
-        if not asked:
-            assert (fault, off_by) == ("lost_answer", 50)  # the echo was there at once
-            assert world.stocks() == (106, 106)
-            return
-        world.execute(
-            "update exceptions set resolved_at = opened_at, resolved_by = 'ann', resolution = 'all are people''s'"
-            " where kind = 'echo_undecided'"
-        )
-        world.settle()
         world.settle()
 
         assert {row.state for row in world.rows()} <= {"done", "discarded"}
         assert world.stocks() == (106, 106)
         assert world.writes().count("mpw.post_receipt") == 2
+        assert "mpw.post_issuance" not in world.writes()
         assert world.exceptions() == []
 
 
@@ -175,7 +176,7 @@ def test_an_item_in_doubt_is_not_patched(doubtful: StockWorld) -> None:
 def test_a_person_names_the_echo_and_the_other_movement_reaches_mpw(doubtful: StockWorld) -> None:
     echo = doubtful.lines()[-3]
 
-    resolve(doubtful, f"the one of noon, {echo.movement_id}, is the update")
+    resolve(doubtful, echo.movement_id)
     doubtful.settle()
 
     assert [line.role for line in doubtful.lines()[-3:]] == ["echo", "event", "event"]
@@ -185,7 +186,7 @@ def test_a_person_names_the_echo_and_the_other_movement_reaches_mpw(doubtful: St
 
 
 def test_a_person_who_names_no_movement_says_that_all_are_people_s(doubtful: StockWorld) -> None:
-    resolve(doubtful, "all of them were made by Ann")
+    resolve(doubtful, None)
 
     doubtful.settle()
 
@@ -198,10 +199,9 @@ def test_an_echo_that_the_feed_shows_late_is_not_forwarded(met: StockWorld) -> N
     met.receives(10)
     patch_now(met)
     hidden = met.sandbox.mpservices.all_movements.pop()
-    met.cycle()
-    met.cycle()
-    assert met.echoes()[-1].outcome == "none"
-    assert not met.state().base_verified
+    met.poll()
+    met.work()
+    assert met.echoes()[-1].outcome is None
     patched = len(met.patches())
 
     met.sandbox.mpservices.all_movements.append(hidden)
@@ -215,32 +215,56 @@ def test_an_echo_that_the_feed_shows_late_is_not_forwarded(met: StockWorld) -> N
     assert met.exceptions() == []
 
 
-def test_a_patch_without_an_echo_is_believed_and_not_repeated_for_that_alone(met: StockWorld) -> None:
+def test_an_echo_that_the_feed_shows_after_the_patch_was_sent_again_is_not_forwarded(met: StockWorld) -> None:
+    met.receives(10)
+    patch_now(met)
+    hidden = met.sandbox.mpservices.all_movements.pop()
+    patched = len(met.patches())
+    while len(met.patches()) == patched:
+        met.poll()
+        met.work()
+
+    met.sandbox.mpservices.all_movements.append(hidden)
+    met.settle()
+
+    assert met.lines()[-1].role == "echo"
+    assert met.stocks() == (115, 115)
+    assert met.writes().count("mpw.post_receipt") == 1  # the very first movement's
+    assert met.rows()[-1].state == "done"
+    assert met.exceptions() == []
+
+
+def test_a_patch_that_had_to_move_stock_and_shows_no_movement_is_sent_once_more_and_then_a_person_is_asked(
+    met: StockWorld,
+) -> None:
+    patched = len(met.patches())
     met.receives(10)
     patch_now(met)
     met.sandbox.mpservices.all_movements.pop()
-    patched = len(met.patches())
 
     met.settle()
     met.clock.advance(hours=30)
     met.cycle()
 
-    assert (met.state().base_quantity, met.state().base_verified) == (115, False)
-    assert len(met.patches()) == patched
-    assert met.exceptions() == []
+    assert met.exceptions() == [("patch_without_echo", str(met.rows()[-1].id))]
+    assert met.state().base_quantity is None
+    assert len(met.patches()) == patched + 2
 
 
-def test_after_an_unproved_patch_the_next_echo_proves_the_stock_again(met: StockWorld) -> None:
+def test_after_a_person_s_word_on_an_unproved_patch_the_next_echo_proves_the_stock_again(met: StockWorld) -> None:
     met.receives(10)
     patch_now(met)
     met.sandbox.mpservices.all_movements.pop()
     met.settle()
+    assert resolve_push(met.ctx, met.rows()[-1].id, done=True, why="it has 115", by="ann")
 
     met.receives(1)
     met.settle()
 
     assert met.stocks() == (116, 116)
     assert met.state().base_verified
+    assert met.writes().count("mpw.post_receipt") == 1
+    assert met.exceptions() == []
 
 
 def test_a_movement_of_several_lines_beside_a_patch_is_forwarded_whole(met: StockWorld) -> None:
@@ -286,10 +310,9 @@ class DiesAfterwards:
 
     def __init__(self, real: MpservicesClient) -> None:
         self.real = real
-        self.fingerprint = real.fingerprint
 
-    def movements(self) -> Answer:
-        return self.real.movements()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
 
     def update_stock_cost(self, fields: str) -> None:
         self.real.update_stock_cost(fields)
@@ -304,7 +327,7 @@ class DiesBefore(DiesAfterwards):
 
 
 @pytest.mark.parametrize("read_meanwhile", [False, True])
-def test_a_movement_made_minutes_after_a_first_patch_died_with_its_daemon_is_asked_about_and_not_lost(
+def test_a_movement_made_minutes_after_a_first_patch_died_with_its_daemon_is_forwarded_and_nobody_is_asked(
     store: Store, read_meanwhile: bool
 ) -> None:
     with stock_world(store, tick=0.001) as world:
@@ -325,15 +348,12 @@ def test_a_movement_made_minutes_after_a_first_patch_died_with_its_daemon_is_ask
 
         world.settle()
 
-        assert "echo_undecided" in {kind for kind, _ in world.exceptions()}
-        assert "echo" not in {line.role for line in world.lines()}
-        assert world.writes().count("mpw.post_receipt") == 1
-
-        resolve(world, "Ann made it")
         world.settle()
 
         assert world.stocks() == (106, 106)
         assert world.writes().count("mpw.post_receipt") == 2
+        assert "mpw.post_issuance" not in world.writes()
+        assert {row.state for row in world.rows()} <= {"done", "discarded"}
         assert world.exceptions() == []
 
 

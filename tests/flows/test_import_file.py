@@ -31,7 +31,7 @@ m-1,Inbound,2024-03-15T09:00:00.000Z,Folio-1,P-2,002,3,1,Pieces,Nut
 @pytest.fixture
 def world(store: Store, clock: FakeClock) -> World:
     made = make_world(store, clock)
-    made.mpw.parts.add((MAIN, "P-2"))
+    made.mpw.adds("P-2", MAIN)
     return made
 
 

@@ -51,7 +51,7 @@ def test_a_plan_names_each_push_with_its_event_and_writes_nothing(world: World) 
     ]
     assert all(one.why for one in planned)
     assert contents(world) == before
-    assert world.mpw.writes == []
+    assert world.mpw.writes() == []
 
 
 def test_what_a_plan_shows_is_what_a_pass_derives(world: World) -> None:

@@ -196,8 +196,9 @@ def test_a_push_that_somebody_is_asked_about_stays_whole(store: Store, clock: Fa
     add(store, schema.outbox, **done("s-2", operation=PATCH_STOCK, item="E"))
     with store.write() as conn:
         open_exception(conn, "order_changed", Subject.push(id_), detail="d", hint="h", now=NOON)
-        echo = {"outbox_id": waiting, "external_id": "E", "new_stock": Decimal(1), "new_cost": Decimal(1)}
-        conn.execute(insert(schema.echoes).values(**echo))
+        echo = {"outbox_id": waiting, "n": 1, "external_id": "E", "new_stock": Decimal(1), "claimed_seq": 0}
+        costs = {"new_cost": Decimal(1), "sent_cost": Decimal("1.000001")}
+        conn.execute(insert(schema.echoes).values(**echo, **costs))
 
     assert prune_once(context(store, clock)) == NOTHING
 

@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-import httpx
 import pytest
 from sqlalchemy import event, text, update
 
@@ -18,7 +17,8 @@ from sync.store.ledger import reverse_entries
 from sync.store.outbox import Which, discard, find_pushes, release
 from sync.store.schema import movement_lines
 from tests.clocks import START, FakeClock
-from tests.flows.reconcile_world import ISSUANCE, MAIN, RECEIPT, World, fields, keys, make_world
+from tests.flows.reconcile_world import ISSUANCE, LOOK, MAIN, RECEIPT, World, fields, keys, make_world
+from tests.standin.server import Reply
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_an_inbound_movement_becomes_a_receipt_with_exact_fields(world: World) -
         '{"part_number":"P-1","quantity_received":2.5,"unit_cost":25,"created_on":"2024-03-15",'
         '"warehouse_name":"Warehouse #1","api_key":"mps-612f8bdbb42e-1"}'
     )
-    assert world.mpw.writes == []
+    assert world.mpw.writes() == []
 
 
 def test_an_outbound_movement_becomes_an_issuance_with_its_key_in_the_description(world: World) -> None:
@@ -99,7 +99,7 @@ def test_a_second_pass_derives_nothing_and_leaves_no_run(world: World) -> None:
 
 
 def test_each_line_of_a_movement_is_an_event_of_its_own(world: World) -> None:
-    world.mpw.parts.add((MAIN, "P-2"))
+    world.mpw.adds("P-2", MAIN)
     world.move("Inbound", ("P-1", "2", "25"), ("P-2", "1", "3"), ("P-1", "4", "25"))
 
     world.reconcile()
@@ -118,7 +118,7 @@ def test_the_day_of_a_pushed_receipt_is_that_of_the_organisation(world: World) -
 
 def test_the_map_names_part_first_warehouse_and_factor(world: World) -> None:
     world.map(ItemMapping("box", "P-9", ("WH2", MAIN), Decimal(12)))
-    world.mpw.parts.add(("WH2", "P-9"))
+    world.mpw.adds("P-9", "WH2")
     world.move("Inbound", ("box", "2", "30"))
 
     world.reconcile()
@@ -134,7 +134,7 @@ def test_an_unmapped_item_waits_behind_one_exception_and_goes_when_the_map_names
     world.move("Inbound", ("X", "2", "1"), id_="b")
 
     world.reconcile()
-    before = (world.pushes(), world.told(), list(world.mpw.asked))
+    before = (world.pushes(), world.told(), list(world.mpw.asked(LOOK)))
     world.map(ItemMapping("X", "P-1", (MAIN,)))
     world.reconcile()
 
@@ -161,14 +161,14 @@ def test_a_receipt_for_a_part_that_mpw_does_not_have_is_not_pushed(world: World)
 
     assert world.pushes() == []
     assert world.told() == [("unknown_part", f"P-1 in {MAIN}")]
-    assert world.mpw.writes == []
+    assert world.mpw.writes() == []
 
 
 def test_a_part_that_appears_lets_its_receipt_go_and_settles_the_exception(world: World) -> None:
     world.mpw.parts.clear()
     world.move("Inbound", ("P-1", "1", "1"))
     world.reconcile()
-    world.mpw.parts.add((MAIN, "P-1"))
+    world.mpw.adds("P-1", MAIN)
 
     too_early = world.reconcile()
     world.clock.advance(minutes=16)
@@ -188,7 +188,7 @@ def test_a_part_that_stays_away_is_asked_for_less_and_less_often(world: World) -
         world.reconcile()
         world.clock.advance(minutes=15)
 
-    assert 4 <= len(world.mpw.asked) <= 12
+    assert 4 <= len(world.mpw.asked(LOOK)) <= 12
     assert len(world.told()) == 1
 
 
@@ -200,7 +200,7 @@ def test_a_pass_ends_though_every_wait_is_set_to_nothing(world: World) -> None:
     world.reconcile()
     world.reconcile()
 
-    assert len(world.mpw.asked) == 1
+    assert len(world.mpw.asked(LOOK)) == 1
     assert world.told() == [("unknown_part", f"P-1 in {MAIN}")]
 
 
@@ -222,31 +222,31 @@ def test_a_known_part_is_asked_for_once_a_day(world: World) -> None:
     world.reconcile()
     world.move("Inbound", ("P-1", "1", "1"), id_="later")
     world.reconcile()
-    asked_on_the_first_day = len(world.mpw.asked)
+    asked_on_the_first_day = len(world.mpw.asked(LOOK))
     world.clock.advance(days=1, minutes=1)
     world.move("Inbound", ("P-1", "1", "1"), id_="next")
     world.reconcile()
 
     assert asked_on_the_first_day == 1
-    assert len(world.mpw.asked) == 2
+    assert len(world.mpw.asked(LOOK)) == 2
     assert len(world.pushes()) == 7
 
 
 @pytest.mark.parametrize(
     "broken",
     [
-        lambda request: httpx.Response(503),
-        lambda request: httpx.Response(200, text="<html>login</html>"),
-        lambda request: httpx.Response(200, text='[{"id": 1,'),
+        Reply(503, b""),
+        Reply(200, b"<html>login</html>"),
+        Reply(200, b'[{"id": 1,'),
     ],
 )
-def test_a_read_that_fails_says_nothing_about_the_part(world: World, broken: object) -> None:
-    world.mpw.broken = broken  # type: ignore[assignment]
+def test_a_read_that_fails_says_nothing_about_the_part(world: World, broken: Reply) -> None:
+    world.mpw.goes_wrong(LOOK, effect="never", answer=broken, times=99)
     world.move("Inbound", ("P-1", "1", "1"))
 
     world.reconcile()
     before = (world.pushes(), world.told())
-    world.mpw.broken = None
+    world.mpw.faults.clear()
     world.clock.advance(minutes=6)
     world.reconcile()
 
@@ -255,18 +255,18 @@ def test_a_read_that_fails_says_nothing_about_the_part(world: World, broken: obj
 
 
 def test_an_outage_is_noticed_after_a_few_reads_not_after_one_for_each_part(world: World) -> None:
-    world.mpw.broken = lambda request: httpx.Response(503)
+    world.mpw.goes_wrong(LOOK, effect="never", answer=Reply(503, b""), times=99)
     for n in range(20):
         world.move("Inbound", (f"P-{n}", "1", "1"), id_=f"m{n}")
 
     world.reconcile()
 
-    assert len(world.mpw.asked) == 3
+    assert len(world.mpw.asked(LOOK)) == 3
     assert len(world.waiting()) == 20
 
 
 def test_refused_credentials_pause_mpw_and_the_events_wait(world: World) -> None:
-    world.mpw.locked_out = True
+    world.mpw.goes_wrong("POST authentication", effect="never", answer=Reply(401, {}), times=99)
     world.move("Inbound", ("P-1", "1", "1"))
 
     world.reconcile()
@@ -274,12 +274,13 @@ def test_refused_credentials_pause_mpw_and_the_events_wait(world: World) -> None
     world.reconcile()
 
     assert world.ctx.paused("mpw") is not None
-    assert (world.mpw.logins, world.mpw.asked) == (1, [])
+    assert (len(world.mpw.asked("POST authentication")), world.mpw.asked(LOOK)) == (1, [])
     assert world.waiting() == [("receipt", "mps-m1-1")]
 
 
 def test_a_refusal_to_show_a_warehouse_is_an_unknown_part(world: World) -> None:
-    world.mpw.broken = lambda request: httpx.Response(422, json={"message": "no such warehouse"})
+    refusal = Reply(422, {"message": "no such warehouse"})
+    world.mpw.goes_wrong(LOOK, effect="never", answer=refusal, times=99)
     world.move("Inbound", ("P-1", "1", "1"))
 
     world.reconcile()
@@ -477,7 +478,7 @@ def test_a_changed_movement_leaves_alone_a_push_that_was_tried(world: World) -> 
 
 
 def test_a_line_that_disappears_takes_back_its_push_and_gets_it_again_when_it_returns(world: World) -> None:
-    world.mpw.parts.add((MAIN, "P-2"))
+    world.mpw.adds("P-2", MAIN)
     both = (("P-1", "1", "1"), ("P-2", "1", "1"))
     world.move("Inbound", *both)
     world.reconcile()
@@ -561,7 +562,7 @@ def test_a_factor_that_makes_a_cost_impossible_stops_no_other_event(world: World
     world.map(ItemMapping("X", "P-1", (MAIN,), Decimal("0.000001")))
     world.move("Inbound", ("X", "1", "99999999"), ("P-2", "1", "1"))
     world.move("Inbound", ("Y", "1", "1"), id_="m-2")
-    world.mpw.parts.add((MAIN, "Y"))
+    world.mpw.adds("Y", MAIN)
 
     world.reconcile()
 

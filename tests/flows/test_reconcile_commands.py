@@ -16,7 +16,7 @@ from sync.store.exceptions import open_exception, open_exceptions, resolve_excep
 from sync.store.outbox import Which, close_exceptions, discard, resolve, retry
 from sync.store.schema import exceptions, outbox
 from tests.clocks import START, FakeClock
-from tests.flows.reconcile_world import MAIN, RECEIPT, World, fields, keys, make_world
+from tests.flows.reconcile_world import LOOK, MAIN, RECEIPT, World, fields, keys, make_world
 
 APPROVAL = {"purchase_order_number": "1000", "approved_by": "ann", "expected_total": 585}
 PRODUCT = {"bar_code": "0001", "product_name": "Bolt", "product_unit": "Pieces", "external_id": "E-1"}
@@ -349,7 +349,7 @@ def test_a_part_of_the_erp_has_tracking_switched_on_by_a_text(world: World) -> N
     assert fields(push)["tracking_enabled"] == "true"
     assert push.payload.startswith('{"part_number":"1112","warehouse_name":"Warehouse #1","api_key":"erp-1"')
     assert (push.route, push.operation, push.entity_key) == ("inventories", "post_inventory", "item:1112")
-    assert world.mpw.asked == []
+    assert world.mpw.asked(LOOK) == []
 
 
 def test_an_exception_that_was_opened_by_another_flow_is_not_ours_to_settle(world: World) -> None:
@@ -358,7 +358,7 @@ def test_an_exception_that_was_opened_by_another_flow_is_not_ours_to_settle(worl
     world.reconcile()
     with world.store.write() as conn:
         conn.execute(update(exceptions).values(subject="mps:P-1", facts='{"external_id": "P-1"}'))
-    world.mpw.parts.add((MAIN, "P-1"))
+    world.mpw.adds("P-1", MAIN)
     world.clock.advance(hours=1)
 
     world.reconcile()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import delete
 
 from sync.domain.outbox import DELETE_RECEIPT, POST_RECEIPT
 from sync.flows.operate import discard_pushes
@@ -15,6 +16,7 @@ from sync.flows.stock import plan_stock, stock_once
 from sync.store.engine import Store
 from sync.store.exceptions import open_exceptions
 from sync.store.outbox import Which
+from sync.store.schema import parked
 from tests.flows.stock_world import MAIN, PART, StockWorld, stock_world
 
 
@@ -430,6 +432,7 @@ def test_a_route_that_is_off_blocks_the_items_whose_movements_it_would_have_push
         from sync.store.ledger import last_seq
 
         set_fact(conn, RECONCILED_SEQ, str(last_seq(conn)), now=met.clock.now())
+        conn.execute(delete(parked))
     patched = len(met.patches())
     met.receives(10)
 
@@ -504,7 +507,7 @@ def test_a_product_that_mpservices_does_not_know_ends_with_a_person_and_is_not_t
     assert not any(echo.closed_at is None for echo in met.echoes())
 
 
-def test_several_items_are_patched_once_each(world: StockWorld) -> None:
+def test_several_items_are_patched_and_followed_up_once_each(world: StockWorld) -> None:
     parts = [f"Q-{n}" for n in range(5)]
     for part in parts:
         world.sandbox.mpw.add_part(part, MAIN)
@@ -517,19 +520,21 @@ def test_several_items_are_patched_once_each(world: StockWorld) -> None:
     world.settle()
 
     assert [world.stocks(part) for part in parts] == [(11, 11)] * 5
-    assert sorted(patch["external_id"] for patch in world.patches()) == parts
+    assert sorted(patch["external_id"] for patch in world.patches()) == sorted(parts * 2)  # their stock was unknown
+    assert world.writes().count("mpw.post_receipt") == len(parts)
+    assert "mpw.post_issuance" not in world.writes()
     assert world.writes() == written
     assert world.exceptions() == []
 
 
-def test_every_item_is_audited_once_a_day_and_a_difference_nobody_reported_is_put_right(met: StockWorld) -> None:
+def test_every_item_is_audited_every_hour_and_a_difference_nobody_reported_is_put_right(met: StockWorld) -> None:
     met.execute("update item_states set mps_unit_cost = 1, dirty_at = null")
     patched = len(met.patches())
 
-    met.clock.advance(hours=1)
+    met.clock.advance(minutes=40)
     met.cycle()
     assert len(met.patches()) == patched
-    met.clock.advance(hours=21)
+    met.clock.advance(minutes=20)
     met.cycle()
 
     assert len(met.patches()) == patched + 1

@@ -1,0 +1,223 @@
+"""Section 3: what people do stands until a person has said what is to become of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.standin.mpw import DELETE_ISSUANCE, DELETE_RECEIPT, ISSUANCE, RECEIPT
+from tests.standin.world import MAIN, PART, World
+
+CYCLES = 4
+
+
+def left_alone(world: World, theirs: Any) -> None:
+    """Run cycles with a change in MPW: what people left in MPservices is not patched away."""
+    before = world.patches()
+    world.mpw.receives(PART, 2, 10, MAIN)
+    for _ in range(CYCLES):
+        world.cycle()
+        assert world.mps.stock(PART) == theirs
+    assert world.patches() == before
+    assert world.view("v_stock", external_id=PART)[0]["blocked_reason"]
+    assert world.status()
+
+
+def moved_and_corrected(world: World, change: int, corrected: int) -> str:
+    """A movement reaches MPW, and then a person corrects it."""
+    id_ = world.mps.moves(PART, change)
+    world.rests()
+    assert world.mpw.stock(PART, MAIN) == 100 + change
+    world.mps.corrects(id_, corrected)
+    world.cycle()
+    return id_
+
+
+@pytest.mark.parametrize(("change", "corrected"), [(50, 5), (-50, -5), (5, 50), (5, -5)])
+def test_a_corrected_movement_blocks_its_item(world: World, change: int, corrected: int) -> None:
+    moved_and_corrected(world, change, corrected)
+
+    left_alone(world, 100 + corrected)
+    assert "movement_changed" in world.told()
+
+
+@pytest.mark.parametrize(("change", "corrected"), [(50, 5), (-50, -5), (5, 50)])
+def test_applied_a_correction_deletes_the_counterpart_and_posts_it_as_corrected(
+    world: World, change: int, corrected: int
+) -> None:
+    moved_and_corrected(world, change, corrected)
+    world.resolve("movement_changed", "--apply")
+    world.rests()
+
+    assert world.stocks() == (100 + corrected, 100 + corrected)
+    post, delete = (RECEIPT, DELETE_RECEIPT) if change > 0 else (ISSUANCE, DELETE_ISSUANCE)
+    assert world.pushed() == [post, delete, post]
+    rows = world.mpw.receipts if change > 0 else world.mpw.issuances
+    assert str(rows[-1].api_key).endswith("_c2")
+    assert world.told() == []
+    assert all(row["matched"] for row in world.view("v_events", voided=0) if row["kind"] != "adjustment")
+
+
+def test_a_second_correction_is_posted_under_the_next_key(world: World) -> None:
+    id_ = moved_and_corrected(world, 50, 5)
+    world.resolve("movement_changed", "--apply")
+    world.rests()
+    world.mps.corrects(id_, 8)
+    world.cycle()
+    world.resolve("movement_changed", "--apply")
+    world.rests()
+
+    assert world.stocks() == (108, 108)
+    assert str(world.mpw.receipts[-1].api_key).endswith("_c3")
+    assert len(world.mpw.receipts) == 2
+    assert world.told() == []
+
+
+def test_kept_a_correction_leaves_both_sides_and_goes_on_from_there(world: World) -> None:
+    moved_and_corrected(world, 50, 5)
+    world.resolve("movement_changed", "--keep")
+    world.rests()
+    world.mps.moves(PART, -1)
+    world.rests()
+
+    ours, theirs = world.stocks()
+    assert ours == theirs == 149
+    assert world.pushed() == [RECEIPT, ISSUANCE]
+    assert world.told() == []
+
+
+def test_a_refused_delete_of_a_correction_is_an_exception_and_posts_nothing_twice(world: World) -> None:
+    moved_and_corrected(world, 50, 5)
+    world.mpw.issues(PART, 120, MAIN)
+    world.resolve("movement_changed", "--apply")
+    world.cycle(CYCLES)
+
+    assert world.mpw.stock(PART, MAIN) == 30
+    assert world.pushed().count(RECEIPT) == 1
+    assert world.mps.stock(PART) == 105
+    assert world.told()
+
+
+@pytest.mark.parametrize("change", [50, -50])
+def test_a_deleted_movement_blocks_its_item(world: World, change: int) -> None:
+    world.mps.moves(PART, -1)
+    world.rests()
+    id_ = world.mps.moves(PART, change)
+    world.rests()
+    world.mps.deletes(id_)
+    world.cycle()
+
+    left_alone(world, 99)
+    assert "movement_deleted" in world.told()
+
+
+@pytest.mark.parametrize("change", [50, -50])
+def test_applied_a_deletion_takes_the_counterpart_back(world: World, change: int) -> None:
+    world.mps.moves(PART, -1)
+    world.rests()
+    id_ = world.mps.moves(PART, change)
+    world.rests()
+    world.mps.deletes(id_)
+    world.cycle(2)
+    world.resolve("movement_deleted", "--apply")
+    world.rests()
+
+    assert world.stocks() == (99, 99)
+    assert world.told() == []
+
+
+def test_kept_a_deletion_leaves_the_counterpart(world: World) -> None:
+    world.mps.moves(PART, -1)
+    world.rests()
+    id_ = world.mps.moves(PART, 50)
+    world.rests()
+    world.mps.deletes(id_)
+    world.cycle(2)
+    world.resolve("movement_deleted", "--keep")
+    world.rests()
+
+    assert world.stocks() == (149, 149)
+    assert world.pushed() == [ISSUANCE, RECEIPT]
+    assert world.told() == []
+
+
+def test_movements_that_all_fell_out_of_the_window_early_are_a_short_window(world: World) -> None:
+    world.mps.moves(PART, -1)
+    world.rests()
+    world.mps.habits.reach = timedelta(hours=1)
+    for _ in range(4):
+        world.cycle(minutes=30)
+
+    assert "short_window" in world.told()
+    assert "movement_deleted" not in world.ever_told()
+    assert world.pushed() == [ISSUANCE]
+
+
+@pytest.mark.parametrize("type", ["Merma", "Transfer", "return"])
+def test_a_movement_of_an_unknown_type_blocks_its_item_until_a_person_has_settled_it(world: World, type: str) -> None:
+    world.mps.moves(PART, -4, type=type)
+    world.cycle()
+    left_alone(world, 96)
+
+    world.resolve("unknown_value", "--keep")
+    world.rests()
+    ours, theirs = world.stocks()
+    assert ours == theirs
+    assert world.pushed() == []
+    assert world.told() == []
+
+
+@pytest.mark.parametrize("garbled", [{"quantity": "two"}, {"quantity": None}, {"cost": "x"}], ids=str)
+def test_a_line_that_cannot_be_read_blocks_its_item(world: World, garbled: dict[str, Any]) -> None:
+    world.mps.moves(PART, 4, garbled=garbled)
+    world.cycle()
+
+    left_alone(world, 104)
+    assert world.view("v_quarantine", resolved_at=None)
+
+
+@pytest.mark.parametrize("cost", [None, ""])
+def test_an_outbound_without_a_cost_is_issued_all_the_same(world: World, cost: Any) -> None:
+    world.mps.moves(PART, -4, garbled={"cost": cost})
+    world.rests()
+
+    assert world.stocks() == (96, 96)
+    assert world.pushed() == [ISSUANCE]
+    assert world.told() == []
+
+
+def test_an_inbound_without_a_cost_is_a_persons_matter_and_is_not_erased(world: World) -> None:
+    world.mps.moves(PART, 4, garbled={"cost": None})
+    world.cycle()
+
+    left_alone(world, 104)
+
+
+@pytest.mark.parametrize("key", ["GR-1_c2", "GR-1_c13"])
+def test_an_erps_key_that_ends_as_a_corrections_is_refused(world: World, key: str) -> None:
+    world.erp_receipt(key)
+    world.cycle()
+
+    assert [row["state"] for row in world.view("v_inbox")] == ["rejected"]
+    assert world.pushed() == []
+
+
+def test_a_rejected_document_does_not_freeze_its_item(world: World) -> None:
+    world.erp_receipt("GR-1", "many")
+    world.cycle()
+    world.mpw.receives(PART, 5, 10, MAIN)
+    world.rests()
+
+    assert world.stocks() == (105, 105)
+
+
+def test_a_shortage_does_not_freeze_its_item(world: World) -> None:
+    world.erp_issuance("IS-1", 500)
+    world.cycle(2)
+    world.mpw.receives(PART, 5, 10, MAIN)
+    world.cycle(CYCLES)
+
+    assert world.mps.stock(PART) == world.mpw.stock(PART, MAIN)
+    assert world.mpw.stock(PART, MAIN) in (105, 5, 0)
