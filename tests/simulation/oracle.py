@@ -225,8 +225,8 @@ class Oracle:
     def on_receipt(self, key: str, values: Mapping[str, object]) -> None:
         """MPW is told what people keyed in, and nothing of the marks by which we know our own patches."""
         line = self.world.mps.line_of(key)
-        if line is None:
-            return
+        if line is None or (self.world.mps.total and self.world.policy.cost_is == "unit"):
+            return  # where the setting is wrong, what people keyed in is misread until an echo shows it
         factor = self.world.people.factor(str(line.product.external_id))
         wanted, told = cut(self.world.mps.unit_cost_shown(line)) / factor, Decimal(str(values["unit_cost"]))
         if abs(told - wanted) > MILLIONTH * (1 if factor > 1 or self.world.mps.total else 0):
