@@ -225,8 +225,8 @@ class Oracle:
     def on_receipt(self, key: str, values: Mapping[str, object]) -> None:
         """MPW is told what people keyed in, and nothing of the marks by which we know our own patches."""
         line = self.world.mps.line_of(key)
-        if line is None:
-            return
+        if line is None or (self.world.mps.total and self.world.policy.cost_is == "unit"):
+            return  # where the setting is wrong, what people keyed in is misread until an echo shows it
         factor = self.world.people.factor(str(line.product.external_id))
         wanted, told = cut(self.world.mps.unit_cost_shown(line)) / factor, Decimal(str(values["unit_cost"]))
         if abs(told - wanted) > MILLIONTH * (1 if factor > 1 or self.world.mps.total else 0):
@@ -477,7 +477,7 @@ class Oracle:
         left = []
         voided = {key for kind, key in self.world.people.docs if kind == "void"}
         for kind, key in self.world.mps.events:
-            made, wanted = self._made_of_movement(kind, key), self.expected(kind, key)
+            made, wanted = self.made_of_movement(kind, key), self.expected(kind, key)
             if made != wanted and (kind, key) not in self.world.people.kept:
                 left.append(f"{kind} {key}: {made} of {wanted} reached MPW")
         for kind, key in self.world.mps.withdrawn:
@@ -507,7 +507,7 @@ class Oracle:
                     left.append(f"order {number} is {status}")
         return left
 
-    def _made_of_movement(self, kind: str, key: str) -> Decimal:
+    def made_of_movement(self, kind: str, key: str) -> Decimal:
         """Return what MPW has of a movement; of a corrected one, what is left of it and of its later versions."""
         mpw = self.world.mpw
         if not self.world.mps.before[kind, key]:

@@ -37,6 +37,9 @@ CORRECTIONS = 0.25
 
 SLIPS_MAX = 40
 """Acts between two requests may make for more requests, and those for more acts: there is an end."""
+LONG_FEED = 0.8
+"""So often the feed shows something older than what is deleted of it: else nobody can tell that from a short window."""
+
 UNDONE = 0.3
 """So often people look, before a request of ours, whether there is anything to undo, where that is their habit."""
 
@@ -46,7 +49,6 @@ KEEPS = 0.4
 SEEN = (
     "unknown_value",
     "quarantined_row",
-    "short_window",
     "stock_drift",
     "patch_without_echo",
     "patch_fuse",
@@ -141,6 +143,9 @@ class People:
                 world.mpw.person_receives(item, MAIN, stock, "10", long_ago)
             there = stock if shape.random() < 0.7 else stock + 3
             world.mps.add_product(item, stock=there // self.factor(item), cost="10")
+        if "withdraws" in world.habits and world.habits.random("withdraws").random() < LONG_FEED:
+            day_before = world.mps.clock.now() - timedelta(hours=30)
+            world.mps.person_moves(INBOUND, self.items[0], 1, "10", created_at=day_before)
         self.mapped = shape.random() < 0.5 or len(self.warehouses) > 1 or bool(self.dozens)
         if self.mapped:
             mappings = [ItemMapping(item, item, self.warehouses, Decimal(self.factor(item))) for item in self.items]
@@ -473,6 +478,9 @@ class People:
         elif kind == "cost_is_wrong":
             self.world.put_cost_right()
             self._resolve(ctx, row, "a movement's cost is its total: the setting says so now")
+        elif kind == "short_window":
+            self._take_out_by_hand(facts["movement_ids"])
+            self._resolve(ctx, row, "they were deleted in MPservices, and are out of MPW")
         elif kind in SEEN and "outbox_id" not in facts and not self.world.oracle.causes.may_stay(row):
             self._resolve(ctx, row, "seen")
         elif "outbox_id" in facts:
@@ -484,6 +492,22 @@ class People:
     def _resolve(self, ctx: Context, row: Any, why: str, **choice: Any) -> None:
         self.resolutions += 1
         resolve_by_person(ctx, ids=[row["id"]], why=why, by="sim", **choice)
+
+    def _take_out_by_hand(self, movements: list[str]) -> None:
+        """Delete in MPW what was deleted in MPservices, where nothing tells us that from a window that is shorter."""
+        mpw = self.world.mpw
+        for kind, key in self.world.mps.withdrawn:
+            if not any(self.world.oracle.causes.is_of(key, name) for name in movements):
+                continue
+            receipt = mpw.receipt_by_key.get(key) if kind == "receipt" else None
+            if receipt is not None and not receipt.used:
+                mpw.person_deletes_receipt(receipt.id)
+            elif receipt is not None:
+                self.kept.add((kind, key))
+            for row in list(mpw.issuances_by_key.get(key, [])) if kind == "issuance" else []:
+                mpw.person_deletes_issuance(row.id)
+            self.deleted_keys.add(key)
+            self.deleted_rows += 1
 
     def _decide_about_a_movement(self, ctx: Context, row: Any) -> None:
         """Have done what is right about a movement that was corrected or deleted, or say that MPW stays as it is."""

@@ -70,8 +70,8 @@ class Witness:
         if shown is None:
             raise Violation(f"{external_id} is patched without a drain of the feed just before")
         for key in self.world.mps.keys_of(external_id, shown=shown):
-            made, wanted = self.world.oracle.made(*key), self.world.oracle.expected(*key) or 0
-            if made < wanted and not (asks and self._is_undecided(key[1])):
+            made, wanted = self.world.oracle.made_of_movement(*key), self.world.oracle.expected(*key) or 0
+            if made < wanted and key not in self.world.people.kept and not (asks and self._is_undecided(key[1])):
                 raise Violation(f"{external_id} is patched though {' '.join(key)}, which was read, is not in MPW")
 
     def _is_undecided(self, key: str) -> bool:
