@@ -778,7 +778,7 @@ def test_a_document_whose_key_mpw_has_for_something_else_is_a_persons_and_not_ma
     with world.store.read() as conn:
         assert [(row.kind, row.subject) for row in open_exceptions(conn)] == [("key_taken", str(push.id))]
         assert conn.execute(text("select matched from v_events")).scalar_one() == 0
-    assert world.mpw.writes == []
+    assert world.mpw.writes() == []
 
 
 def test_what_appears_under_a_held_documents_key_and_is_something_else_is_a_persons(world: World) -> None:

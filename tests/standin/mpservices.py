@@ -237,6 +237,8 @@ class Mpservices(Vendor):
         (line,) = movement.lines
         self.products[line.product].stock += Decimal(str(change)) - line.change
         movement.lines = (replace(line, change=Decimal(str(change))),)
+        if movement.type in ("Inbound", "Outbound"):
+            movement.type = "Outbound" if movement.lines[0].change < 0 else "Inbound"
 
     def deletes(self, movement_id: str) -> None:
         """Let a person delete a movement: the stock follows."""

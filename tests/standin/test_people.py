@@ -161,7 +161,8 @@ def test_a_movement_of_an_unknown_type_blocks_its_item_until_a_person_has_settle
     world.cycle()
     left_alone(world, 96)
 
-    world.resolve("unknown_value", "--keep")
+    for kind in world.told():
+        world.resolve(kind)
     world.rests()
     ours, theirs = world.stocks()
     assert ours == theirs
