@@ -209,7 +209,7 @@ class Causes:
     def _key_taken(self, subject: str, facts: dict[str, Any]) -> bool:
         """Another program has something else under that very key."""
         key = str(facts["api_key"])
-        found = self.world.people.taken.get(key) is False or key in self.world.people.strangers
+        found = key in self.world.people.taken or key in self.world.people.strangers
         return self._blame(facts, found) if "outbox_id" in facts else found
 
     def _patch_without_echo(self, subject: str, facts: dict[str, Any]) -> bool:

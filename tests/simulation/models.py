@@ -86,7 +86,7 @@ class TrueMpw(MpwModel):
         self.on_receipt(key, values)
         known = key in self.receipt_by_key
         answer = super().post_receipt(values)
-        if key in self.edited and answer[0] == 200:
+        if known and key in self.edited and answer[0] == 200:
             self.overwritten.append(key)
         if not known and answer[0] == 200 and self.forgets(key):
             self.drop_receipt(self.receipt_by_key[key])

@@ -379,7 +379,8 @@ class Oracle:
             "select count(*) from issuance_parts where outbox_id = ? and state = 'done'", (row["id"],)
         ).fetchone()[0]
         if not parts and before["last_sent_at"] is not None:
-            sure = instant_text(SimClock(self.world.kernel, actor.process).now() - self.world.policy.late_arrival)
+            clock = SimClock(self.world.kernel, actor.process if len(self.world.processes) == 1 else None)
+            sure = instant_text(clock.now() - self.world.policy.late_arrival)
             if before["last_sent_at"] > sure:
                 self._fail(row, f"ready again {before['last_sent_at']}: a call of its own may still land")
 

@@ -306,6 +306,7 @@ class People:
         rows: list[Receipt | Issuance] = [row for row in self._receipts() if not row.used]
         rows += [row for row in self.world.mpw.issuance_by_id.values() if row.receipt is not None]
         rows = [row for row in rows if row.api_key is None or self.is_settled(row.api_key)]
+        rows = [row for row in rows if row.api_key not in self.taken]
         if rows and self.deleted_rows < 4:
             row = self._touched(random.choice(rows))
             self.deleted_rows += 1
