@@ -43,6 +43,7 @@ from sync.domain.subjects import Subject
 from sync.flows.echo_lessons import knows, learn_from_echo, learn_from_silence
 from sync.store.echoes import (
     ABSENT,
+    ASKING,
     FOUND,
     NO_MOVEMENT,
     SEVERAL,
@@ -250,6 +251,8 @@ def _write(
                 forget_base(conn, expected.external_id, now=means.now)
         case NoMovement():
             close_echo(conn, expected.id, NO_MOVEMENT, now=means.now)
+        case Ask() if expected.outcome == ASKING and means.run_id is None:
+            return  # only a reading shows movements of types that no table holds
         case Ask():
             ask_about(conn, expected.id, finding.lines, stock=finding.stock, now=means.now)
             mark_dirty(conn, [expected.external_id], now=means.now)
