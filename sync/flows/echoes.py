@@ -152,6 +152,9 @@ def _settle_item(
     conn: Connection, item: str, known: Sequence[Expected], strange: Sequence[Line], means: Means
 ) -> dict[str, Found]:
     told, lines = _tell(conn, item, known, strange, means)
+    held = {line.asked for line in lines}
+    if means.run_id is None and any(one.outcome == ASKING and one.id not in held for one in known):
+        return {}  # only a reading shows movements of types that no table holds
     echoes: dict[str, Found] = {}
     asked = any(one.outcome == "asking" and isinstance(told.findings.get(one.id), Found) for one in known)
     for expected in known:
@@ -251,8 +254,6 @@ def _write(
                 forget_base(conn, expected.external_id, now=means.now)
         case NoMovement():
             close_echo(conn, expected.id, NO_MOVEMENT, now=means.now)
-        case Ask() if expected.outcome == ASKING and means.run_id is None:
-            return  # only a reading shows movements of types that no table holds
         case Ask():
             ask_about(conn, expected.id, finding.lines, stock=finding.stock, now=means.now)
             mark_dirty(conn, [expected.external_id], now=means.now)
