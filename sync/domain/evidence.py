@@ -61,6 +61,22 @@ def same_number(sent: object, shown: object) -> bool:
     return other in (one.quantize(step, ROUND_FLOOR), one.quantize(step, ROUND_CEILING))
 
 
+def adds_up(sent: object, shown: Sequence[Decimal]) -> bool:
+    """Tell whether rows are together what was sent.
+
+    Each row of several may have been rounded or cut by itself: one unit of the decimals that are kept is allowed for
+    each.
+    """
+    wanted, total = number_of(sent), sum(shown, Decimal(0))
+    if wanted is None or not shown:
+        return False
+    if same_number(wanted, total):
+        return True
+    exponents = [exponent for one in shown if isinstance(exponent := one.normalize().as_tuple().exponent, int)]
+    step = Decimal(1).scaleb(-max(DECIMALS_KEPT_MIN, *(-exponent for exponent in exponents)))
+    return len(shown) > 1 and abs(total - wanted) <= step * len(shown)
+
+
 def same_day(sent: object, shown: object) -> bool:
     """Tell whether two dates are one; a timestamp counts by its date as it is written."""
     return _day(sent) == _day(shown) != ""
@@ -153,7 +169,8 @@ def _one_row(operation: str, key: str, sent: Fields, rows: Sequence[Fields]) -> 
     named = [row for row in rows if same_key(key, row.get("api_key"))]
     mine = named or list(rows)
     if len(mine) != 1:
-        return Proof(why=f"the answer shows {len(rows)} rows, and none by its key")
+        told = f"{len(named)} rows under its key" if named else f"{len(rows)} rows, and none by its key"
+        return Proof(why=f"the answer shows {told}")
     unknown = _not_ours(key, mine[0]) or _unlike(operation, sent, mine[0])
     return Proof(_ids(mine), unknown)
 
@@ -173,7 +190,7 @@ def _issuance(key: str, sent: Fields, rows: Sequence[Fields]) -> Proof:
     if len(quantities) != len(rows):
         return Proof(_ids(rows), "the answer does not say of every row how much it is")
     total = sum(quantities, Decimal(0))
-    if same_number(sent.get("quantity"), total):
+    if adds_up(sent.get("quantity"), quantities):
         return Proof(_ids(rows))
     told = f"the answer shows {plain(total)} issued instead of {_shown(sent.get('quantity'))}"
     return Proof(_ids(rows), told, answered_quantity=total)

@@ -11,6 +11,7 @@ stands here, and nowhere else (`weigh`):
 5. It was learnt: it stands at first, and `learned_contradicted` is open. `believed_after` *different* rows that show
    the same new value, none that shows the known one among them, replace it. So no single odd row turns over what
    decides about money; rows that disagree leave it to a person, as does a fact without `believed_after`.
+6. It is a maximum, and was learnt: one row that shows more proves that the known one is not the maximum (`grows`).
 """
 
 from __future__ import annotations
@@ -103,6 +104,8 @@ class Fact:
     believed_after: int | None = 3
     """How many rows in a row replace a learnt value; None: only a person does."""
     kind: Literal["value", "measurement", "wordings"] = "value"
+    grows: bool = False
+    """It is a maximum: one row that shows a larger number replaces a learnt one."""
     tolerance: Decimal = Decimal(0)
     """Numbers no further apart than this are the same value."""
     assumed_value: str | None = None
@@ -293,6 +296,7 @@ def _facts() -> Sequence[Fact]:
             used="where a description is cut before it is sent, so that the `[api_key]` at its end survives",
             setting="MPW_DESCRIPTION_MARKER",
             assumed_value="all",
+            grows=True,
         ),
         Fact(
             mpw,
@@ -382,6 +386,9 @@ def weigh(fact: Fact, known: Known | None, value: str, evidence: str) -> Weighed
         return Weighed(Known(value, evidence), believed=True)
     if fact.same(known.value, value):
         return _confirmed(known)
+    if fact.grows and known.set_by is None and Decimal(value) > Decimal(known.value):
+        told = f"{evidence} (it was {known.value} until then: {known.evidence})"
+        return Weighed(Known(value, told[:2000]), believed=True)
     return _contrary(fact, known, value, evidence)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from sync.clients.mpw.day_rows import DayRow
 from sync.domain.keys import is_child_of, markers
 from sync.flows.context import MPW
-from sync.store.learned import learn
+from sync.store.learned import learn, learned
 from sync.store.pushed import payloads_of_pushed_rows
 
 LOOK_AT_MAX = 20
@@ -36,11 +36,21 @@ def _look(conn: Connection, row: DayRow, api_key: str, payload: str, *, now: dat
     told = f"issuance {row.remote_id} of {api_key} shows the description {shown[:200]!r}"
     if any(key == api_key or is_child_of(key, api_key) for key in markers(shown)):
         learn(conn, MPW, "marker_survives", "yes", evidence=told, now=now)
+        longest = learned(conn, MPW, "description_max")
+        if shown == sent.strip() and longest is not None and len(shown) > int(longest):
+            evidence = f"{told}, whole"
+            learn(conn, MPW, "description_max", str(len(shown)), evidence=evidence, now=now)
+    elif shown and _words(shown) == _words(sent.replace(f"[{api_key}]", "")):
+        return  # a person may have taken the key out, or MPW may have cut just there: it tells nothing of either
     elif shown and sent.startswith(shown):
         evidence = f"{told}, of {len(sent)} characters that were sent"
         learn(conn, MPW, "description_max", str(len(shown)), evidence=evidence, now=now)
     else:
         learn(conn, MPW, "marker_survives", "no", evidence=f"{told}; {sent[:200]!r} was sent", now=now)
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
 
 
 def _description(payload: str) -> str:

@@ -140,7 +140,7 @@ def take_movements(
             MOVEMENTS,
             run_id=read.run_id,
             began_at=read.began_at,
-            vendor_read_at=read.there if unbroken else None,  # else the hole begins where it began
+            vendor_read_at=read.there if unbroken else last,  # the hole begins where it began
             read_no=read_no,
         )
         return done.counts

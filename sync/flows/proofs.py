@@ -11,13 +11,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
 import structlog
 from sqlalchemy import Connection
 
-from sync.domain.evidence import number_of
+from sync.domain.evidence import adds_up, number_of
 from sync.domain.outbox import (
     POST_RECEIPT,
     Conflict,
@@ -36,6 +37,7 @@ from sync.flows.operations.registry import operations
 from sync.flows.rests import resting_until
 from sync.flows.settle import settle
 from sync.store.coverage import RECEIPTS
+from sync.store.issuance_parts import parts
 from sync.store.outbox import Push, push_by_id
 from sync.store.outbox_work import standing
 from sync.store.seen import (
@@ -104,13 +106,20 @@ def _look(conn: Connection, row: Push) -> bool | None:
     shown = shown_rows(conn, str(row.kind), row)
     if day is None or is_taken_back(conn, row):
         return None
-    if shown and (row.operation == POST_RECEIPT or sum((one.quantity for one in shown), Decimal(0)) >= total):
+    if shown and (row.operation == POST_RECEIPT or _is_whole(conn, row, total, [one.quantity for one in shown])):
         return None
     if row.settled_no is None or not read_clean_after(conn, row.operation, day, row.settled_no):
         return False
     if not row.remote_id and nameless_twin(conn, row, day=day, item=item, warehouse=warehouse):
         return None  # its answer gave no id, and one without a key may well be it
     return True
+
+
+def _is_whole(conn: Connection, row: Push, total: Decimal, shown: Sequence[Decimal]) -> bool:
+    """Tell whether rows are all that was issued; where parts were sent, a lacking one does not pass for rounding."""
+    if sum(shown, Decimal(0)) >= total:
+        return True
+    return len(shown) >= len(parts(conn, row.id)) and adds_up(total, shown)
 
 
 def _terms(row: Push) -> tuple[date | None, Decimal, str, str]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.domain.evidence import COMPARED, differences, id_of, proof, same_number
+from sync.domain.evidence import COMPARED, adds_up, differences, id_of, proof, same_number
 
 RECEIPT = {
     "part_number": "P-1",
@@ -128,3 +128,20 @@ def test_whatever_an_answer_holds_judging_it_raises_nothing(operation: str, rows
 def test_only_what_both_give_is_compared() -> None:
     assert differences("post_receipt", {"part_number": "P-1"}, {"unit_cost": Decimal(3)}) == []
     assert differences("post_receipt", RECEIPT, {"unit_cost": Decimal(3)}) == ["unit_cost 3 instead of 9.99"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown", "is_so"),
+    [
+        ("0.083333", ["0.08"], True),
+        ("0.083333", ["0.09"], True),
+        ("0.083333", ["0.07"], False),
+        ("1", ["0.33", "0.33", "0.33"], True),
+        ("1", ["0.3", "0.3", "0.3"], False),
+        ("10", ["4", "3"], False),
+        ("2.01", ["2"], False),
+        ("1", [], False),
+    ],
+)
+def test_rows_add_up_to_what_was_sent_within_the_rounding_of_each(sent: str, shown: list[str], is_so: bool) -> None:
+    assert adds_up(Decimal(sent), [Decimal(one) for one in shown]) is is_so

@@ -329,16 +329,51 @@ def test_a_look_that_fails_sends_nothing_and_is_made_again(world: OutboxWorld, m
     assert world.row(push).attempts == 1
 
 
-def test_a_receipt_that_was_looked_for_after_a_lost_answer_is_not_looked_for_again(
-    world: OutboxWorld, mpw: Answering
+def upsert(world: OutboxWorld, kind: str) -> int:
+    if kind == "receipt":
+        return world.receipt()
+    part = {"part_number": "P-7", "warehouse_name": MAIN, "quantity": 100, "unit_cost": 10, "api_key": "inv-1"}
+    return world.add("post_inventory", "inv-1", part)
+
+
+@pytest.mark.parametrize(("kind", "path"), [("receipt", "/receipts"), ("inventory", "/inventories")])
+@pytest.mark.parametrize("equal", [True, False])
+def test_what_lands_after_the_verifier_looked_is_found_before_it_is_sent_again(
+    world: OutboxWorld, mpw: Answering, kind: str, path: str, equal: bool
 ) -> None:
-    push = world.receipt()
-    world.sandbox.faults.add("mpw.post_receipt", "lost_request")
+    push = upsert(world, kind)
+    world.sandbox.faults.add(f"mpw.post_{kind}", "lost_request")
+    world.push()
+    world.clock.advance(minutes=20)
+    world.verify()
+    assert (world.state(push), world.row(push).ambiguous) == ("ready", True)
+    fields = json.loads(world.row(push).payload)
+    in_mpw(world, kind, fields if equal else fields | {"unit_cost": 3})
+    world.clock.advance(hours=2)
 
-    world.settle()
+    world.push()
 
-    assert world.state(push) == "done"
-    assert mpw.count("POST /receipts") == 2
+    assert mpw.count(f"POST {path}") == 1, "it is not sent over what stands there"
+    assert world.state(push) == ("done" if equal else "dead")
+    assert world.told() == ([] if equal else [("push_conflict", str(push))])
+
+
+@pytest.mark.parametrize("kept", ["0.08", "0.09"])
+def test_an_issuance_that_mpw_keeps_rounded_is_seen(world: OutboxWorld, kept: str) -> None:
+    world.with_policy(fractional_issuances=True)
+    lost, answered = world.issuance("lost", quantity=0.083333), world.issuance("said", quantity=0.083333)
+    world.sandbox.faults.add("mpw.post_issuance", "lost_answer")
+    world.push()
+    world.push()
+    for row in world.sandbox.mpw.issuance_by_id.values():
+        row.quantity = Decimal(kept)
+
+    poll(world, ISSUANCES)
+    world.verify()
+
+    assert [world.state(lost), world.state(answered)] == ["done", "done"]
+    assert world.told() == []
+    assert world.requests("mpw.post_issuance") == 2
 
 
 def test_a_part_is_not_posted_over_what_has_its_key(world: OutboxWorld, mpw: Answering) -> None:

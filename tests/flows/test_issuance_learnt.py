@@ -209,6 +209,7 @@ def pushed(polls: PollWorld, remote_id: int, key: str, description: str) -> None
     [
         ("Folio-1 [erp-1]", "Folio-1 [erp-1]", "yes", None),
         ("Folio-1 [erp-1]", "Folio-1 [erp-1_s2]", "yes", None),
+        ("Folio-1 [erp-1]", "Folio-1", None, None),
         ("Folio-1 [erp-1]", None, "no", None),
         ("Folio-1 [erp-1]", "FOLIO", "no", None),
         ("Folio-1 and so on [erp-1]", "Folio-1 and so", None, "14"),
@@ -226,6 +227,19 @@ def test_whether_a_description_comes_back_is_learnt_from_our_own_rows(
     assert (known(polls.store, "marker_survives"), known(polls.store, "description_max")) == (survives, longest)
     if survives or longest:
         assert "issuance 1 of erp-1" in evidence(polls.store, "marker_survives" if survives else "description_max")
+
+
+def test_a_longer_description_that_is_shown_whole_corrects_the_maximum(polls: PollWorld) -> None:
+    with polls.store.write() as conn:
+        learn(conn, "mpw", "description_max", "9", evidence="a row that a person had shortened", now=polls.clock.now())
+    pushed(polls, 1, "erp-1", "Folio-1 [erp-1]")
+    polls.put("issuances", issuance(1, description="Folio-1 [erp-1]"))
+
+    poll_days_once(polls.ctx, ISSUANCES, (POLL_TODAY,))
+
+    assert known(polls.store, "description_max") == "15"
+    with polls.store.read() as conn:
+        assert open_exceptions(conn, kind="learned_contradicted") == []
 
 
 def test_what_people_keyed_in_teaches_nothing_of_markers(polls: PollWorld) -> None:

@@ -25,6 +25,7 @@ from sync.store.outbox import Push, Which
 from sync.store.retention import prune_done_pushes
 from sync.store.schema import outbox, purchase_orders
 from tests.clocks import FakeClock
+from tests.flows.answering import answering
 from tests.flows.outbox_world import MAIN, PART, TODAY, OutboxWorld, outbox_world
 from tests.flows.test_operation_receipt import FAULTS
 
@@ -450,6 +451,23 @@ def test_deleting_a_split_issuance_deletes_every_part(world: OutboxWorld) -> Non
 
     assert world.state(delete) == "done"
     assert world.sandbox.mpw.stock("SPLIT", MAIN) == 12
+
+
+def test_a_split_issuance_whose_every_delete_is_answered_by_nothing_is_deleted_once_each(world: OutboxWorld) -> None:
+    mpw = answering(world)
+    world.sandbox.mpw.add_part("SPLIT", MAIN)
+    for quantity in (4, 3, 5):
+        world.sandbox.mpw.person_receives("SPLIT", MAIN, quantity, "5", "2024-02-01")
+    world.issuance("k-1", part_number="SPLIT", quantity=10)
+    world.settle()
+    delete = world.add("delete_issuance", "k-1", {"part_number": "SPLIT"})
+    mpw.says("DELETE", "/issuance/", b"", effect=True, times=100)
+
+    world.settle()
+
+    assert world.state(delete) == "done"
+    assert world.sandbox.mpw.stock("SPLIT", MAIN) == 12
+    assert mpw.count("DELETE /issuance/") == 3
 
 
 def test_deleting_an_issuance_that_waits_for_the_rest_stops_it(world: OutboxWorld) -> None:

@@ -175,7 +175,7 @@ def _decide(row: Push, read: OrdersRead, *, now: datetime) -> Preparation:
     if standing == "ordered":
         return AlreadyDone(f"read in MPW as {order.status}, before anything was sent")
     if standing != "open":
-        return GiveUp(f"the order is {order.status}, no requisition", "order_changed", _CHANGED_HINT)
+        return GiveUp(f"the order is {order.status}, not a requisition", "order_changed", _CHANGED_HINT)
     shown = terms(order)
     changed = changes(row.facts, shown)
     if changed is not None:
@@ -194,9 +194,14 @@ def _settled(row: Push, result: ApprovalResult, order: PurchaseOrder | None, tol
     said = result.errors.get(number)
     if said is not None and number not in result.approved and standing in ("open", "withdrawn"):
         return Refused(said, **common)  # type: ignore[arg-type]
-    heard = "as approved" if number in result.approved else said or "not at all"
-    shown = "not there" if order is None else order.status
-    return Unclear(f"the answer names it {heard}, but the order is {shown}", **common)  # type: ignore[arg-type]
+    shown = "MPW does not show the order" if order is None else f"the order is {order.status}"
+    if number in result.approved:
+        heard = f"the answer names it as approved, but {shown}"
+    elif said is not None:
+        heard = f"the answer says of it: {said}; {shown}"
+    else:
+        heard = f"the answer does not name it, and {shown}"
+    return Unclear(heard, **common)  # type: ignore[arg-type]
 
 
 def _verdict(ctx: Context, row: Push, order: PurchaseOrder | None) -> Verdict:

@@ -39,6 +39,7 @@ from sync.flows.operations.ours import ANSWERED, judged_answer, mpw, under_key
 from sync.store.issuance_parts import parts
 from sync.store.ledger import event_entries
 from sync.store.outbox import Push, Which, attempts_of, cancel, discard, push_of_key
+from sync.store.outbox_work import end_attempt
 from sync.store.pushed import remote_ids_of
 
 HIDDEN = "MPW shows neither it nor its part in the warehouse: may our user still see that warehouse?"
@@ -136,7 +137,12 @@ class _Delete(Operation):
         return bool(tries) and (tries[-1].error or "").startswith(ANSWERED)
 
     def after(self, conn: Connection, row: Push, to: Transition, *, policy: Policy, now: datetime) -> None:
-        """Drop the key's own push, if it failed or was just set going again: nobody wants it in MPW any more."""
+        """Drop the key's own push, if it failed or was just set going again: nobody wants it in MPW any more.
+
+        A part that a look found gone is on record as deleted, as one whose answer proved it: `_keys_left` counts both.
+        """
+        if row.state == "unknown" and isinstance(to.cause, More):
+            end_attempt(conn, row, to, now=now)
         own = push_of_key(conn, self.posted_by, row.api_key) if to.state == "done" else None
         if own is None:
             return

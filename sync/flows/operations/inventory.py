@@ -29,7 +29,7 @@ from sync.errors import MalformedResponseError, RejectedError, RemoteError
 from sync.flows.context import MPW, Context
 from sync.flows.operations.base import AlreadyDone, Go, Operation, Preparation
 from sync.flows.operations.frozen import fields_of, text
-from sync.flows.operations.ours import judged_answer, key_taken, mpw, under_key
+from sync.flows.operations.ours import judged_answer, mpw, not_overwritten, under_key, when_found
 from sync.flows.settle import open_about
 from sync.store.outbox import Push
 
@@ -41,14 +41,14 @@ class PostInventory(Operation):
     system = MPW
 
     def prepare(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Preparation]:
-        """Look what has the key before it is sent first, as a receipt does: the POST updates whatever has it."""
+        """Look what has the key before every call, as a receipt does: the POST updates whatever has it."""
         (row,) = rows
-        found = None if row.ambiguous else _found(ctx, row)
+        found = _found(ctx, row)
         if found is None:
             return {row.id: Go()}
         if isinstance(found, Conflict):
-            return {row.id: key_taken(row, found.detail)}
-        return {row.id: AlreadyDone(f"{found.evidence}, before anything was sent", found.remote_ids, found.data)}
+            return {row.id: not_overwritten(row, found)}
+        return {row.id: AlreadyDone(f"{found.evidence}, {when_found(row)}", found.remote_ids, found.data)}
 
     def send(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Outcome]:
         """Post it, and where the answer does not prove it read it back at once."""

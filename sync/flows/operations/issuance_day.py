@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 
 from sync.clients.mpw.wire import Issuance, read_issuances
-from sync.domain.evidence import differences, same_number
+from sync.domain.evidence import adds_up, differences, same_number
 from sync.domain.keys import child_key, is_child_of, markers
 from sync.domain.outbox import POST_ISSUANCE, Conflict, Delivered
 from sync.errors import MalformedResponseError
@@ -73,7 +73,9 @@ def judged(seen: DaySeen, wanted: Wanted) -> Delivered | Conflict | None:
         return None
     ids = tuple(row.id for row in seen.marked)
     total = sum((row.quantity for row in seen.marked), Decimal(0))
-    if same_number(wanted.quantity, total) and all(_equal(row, wanted) for row in seen.marked):
+    if adds_up(wanted.quantity, [row.quantity for row in seen.marked]) and all(
+        _equal(row, wanted) for row in seen.marked
+    ):
         return Delivered(
             f"read in MPW with its key and equal fields, id {', '.join(ids)}", ids, sent_key=wanted.api_key
         )

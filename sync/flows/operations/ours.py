@@ -13,12 +13,12 @@ from sqlalchemy import Connection
 from sync.clients.mpw.client import MpwClient
 from sync.clients.written import Written
 from sync.domain.evidence import proof, same_key
-from sync.domain.outbox import Delivered, Unclear
+from sync.domain.outbox import Conflict, Delivered, Unclear
 from sync.domain.policy import Policy
 from sync.errors import InvariantError
 from sync.flows.context import MPW, Context
 from sync.flows.operations.base import GiveUp
-from sync.flows.settle import KEY_TAKEN, key_taken_hint, key_taken_reason
+from sync.flows.settle import KEY_TAKEN, default_hint, key_taken_hint, key_taken_reason
 from sync.store.corrections import events_of_corrections
 from sync.store.documents import documents_by_remote_id, rekey_document
 from sync.store.engine import lock_appends
@@ -95,6 +95,21 @@ def under_key(rows: Sequence[K], key: str) -> list[K]:
 def key_taken(row: Push, detail: str) -> GiveUp:
     """Return what becomes of a push whose key has something else: sending it would overwrite that."""
     return GiveUp(key_taken_reason(detail), KEY_TAKEN, key_taken_hint(row.id))
+
+
+def not_overwritten(row: Push, found: Conflict) -> GiveUp:
+    """Return what becomes of a push under whose key something else was found: sending it would undo that.
+
+    After a call whose answer was lost it may be that call's row, corrected by a person since: a conflict.
+    """
+    if not row.ambiguous:
+        return key_taken(row, found.detail)
+    return GiveUp(found.detail, found.kind, found.hint or default_hint(row.id))
+
+
+def when_found(row: Push) -> str:
+    """Say what had been sent when a push's effect was found before its next call."""
+    return "after a call whose answer was lost" if row.ambiguous else "before anything was sent"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """POST /receipts: an upsert by api_key, so what stands under the key is looked at before anything is sent.
 
-| what MPW has under the key | before the first send | after an attempt of ours whose outcome is unclear |
+| what MPW has under the key | before a send | after an attempt of ours whose outcome is unclear |
 |---|---|---|
 | nothing | send | send the same bytes again, once nothing can land any more |
 | an equal receipt | done, and it enters the ledger under the key | done |
@@ -37,7 +37,15 @@ from sync.flows.day_rows import file_found
 from sync.flows.day_sources import DAY_SOURCES
 from sync.flows.operations.base import AlreadyDone, Go, Operation, Preparation
 from sync.flows.operations.frozen import fields_of
-from sync.flows.operations.ours import claim_rows_of, judged_answer, key_taken, mpw, shown_rows, under_key
+from sync.flows.operations.ours import (
+    claim_rows_of,
+    judged_answer,
+    mpw,
+    not_overwritten,
+    shown_rows,
+    under_key,
+    when_found,
+)
 from sync.store.coverage import RECEIPTS
 from sync.store.outbox import Push
 
@@ -49,24 +57,20 @@ class PostReceipt(Operation):
     system = MPW
 
     def prepare(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Preparation]:
-        """Look what has the key before it is sent first; what was ambiguous was just looked at by the verifier."""
+        """Look what has the key before every call: since the verifier looked, a late call may have landed."""
         (row,) = rows
         with ctx.read() as conn:
             shown = self.shown(conn, row) if row.tries else None
         if isinstance(shown, Delivered):
             return {row.id: AlreadyDone(shown.evidence, shown.remote_ids)}
-        if row.ambiguous:
-            return {row.id: Go()}
         body = mpw(ctx).receipts(api_key=row.api_key).body
         found = _found(row, body)
         if found is None:
             return {row.id: Go()}
         if isinstance(found, Conflict):
-            return {row.id: key_taken(row, found.detail)}
+            return {row.id: not_overwritten(row, found)}
         return {
-            row.id: AlreadyDone(
-                f"{found.evidence}, before anything was sent", found.remote_ids, rows_under_key(row, body)
-            )
+            row.id: AlreadyDone(f"{found.evidence}, {when_found(row)}", found.remote_ids, rows_under_key(row, body))
         }
 
     def send(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Outcome]:
