@@ -6,17 +6,18 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from sync.clients.mpservices.wire import Movement, read_movements
 from sync.domain.learned import FACTS
+from sync.flows.context import Context
 from sync.flows.movements import ingest_movements, poll_movements_once
 from sync.store.coverage import MOVEMENTS, caught_up, close_gap, open_gaps
 from sync.store.engine import Store
 from sync.store.learned import learned, set_learned
 from sync.store.ledger import last_seq
 from sync.store.runs import Counts
-from sync.store.schema import echoes
+from sync.store.schema import echoes, feeds
 from tests.clocks import FakeClock
 from tests.flows.poll_world import NOON, PollWorld, line, movement, poll_world
 
@@ -254,6 +255,25 @@ def test_silence_longer_than_the_window_is_a_gap_with_its_bounds(world: PollWorl
     with world.store.write() as conn:
         assert close_gap(conn, gap.id, note="imported", now=world.clock.now()) == 1
         assert open_gaps(conn) == []
+
+
+def test_a_reading_by_a_wrong_clock_hides_no_gap_after_an_upgrade(
+    world: PollWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _feed(world)
+    with world.store.write() as conn:
+        conn.execute(update(feeds).values(vendor_read_at=None))  # as the release before it was noted has left it
+    world.clock.advance(hours=50)
+    with monkeypatch.context() as wrong:
+        wrong.setattr(Context, "is_timely", lambda _: False)
+        _feed(world)
+    world.clock.advance(minutes=5)
+
+    _feed(world)
+
+    with world.store.read() as conn:
+        (gap,) = open_gaps(conn)
+    assert gap.gap_from == NOON
 
 
 def test_silence_just_within_the_window_is_no_gap(world: PollWorld) -> None:
