@@ -110,8 +110,11 @@ def test_a_correction_before_anything_was_sent_supersedes_the_push_and_needs_no_
 
     assert [push.state for push in world.pushes()] == ["superseded"]  # at once: no pusher sends it in between
     world.reconcile()
-    assert keys(world.pushes()) == [("post_receipt", KEY, {"push": "ready", "hold": "held"}[route])]
-    assert fields(world.push())["quantity_received"] == 5
+    state = {"push": "ready", "hold": "held"}[route]
+    taken_back, posted_now = world.pushes()
+    assert keys([taken_back, posted_now]) == [("post_receipt", KEY, "superseded"), ("post_receipt", f"{KEY}_c2", state)]
+    assert fields(posted_now)["quantity_received"] == 5
+    assert world.reconcile().added == 0
     assert (world.told(), blocked(world.store, "P-1")) == ([], {})
     assert believed(world.store, "P-1") is None
 
