@@ -34,7 +34,7 @@ from sync.store.coverage import (
 )
 from sync.store.documents import documents_by_remote_id, update_documents
 from sync.store.engine import lock_appends
-from sync.store.exceptions import open_exception, open_facts, resolve_exceptions
+from sync.store.exceptions import open_exception, open_facts, resolve_exceptions, settled_by_people
 from sync.store.item_states import forget_bases
 from sync.store.learned import reach_of
 from sync.store.movements import lines_of, recent_movements, young_movements
@@ -44,6 +44,8 @@ from sync.store.runs import Counts, newest_run
 __all__ = ["FeedRead", "Ingested", "ingest_movements", "poll_movements_once", "take_movements"]
 
 SHORT_WINDOW = "short_window"
+
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 SKEW = timedelta(minutes=5)
 """By how much the feed's end may lie off its setting before we say that it reaches less far."""
@@ -229,11 +231,14 @@ def _check_presence(
         return
     oldest = min((movement.created_at for movement in movements), default=None)
     known = documents_by_remote_id(conn, MPSERVICES, "movement", lacking)
+    settled = _settled_absences(conn)
     short: list[str] = []
     for movement_id, created_at in sorted(lacking.items()):
         document = known[movement_id]
         if document.voided_at is not None:
             continue  # taken for deleted before, and reported then
+        if document.missing_since is not None and document.missing_since <= settled.get(movement_id, LONG_AGO):
+            continue  # a person has settled it, and it has not been shown since
         deleted = oldest is not None and oldest < created_at
         marks = {"missing_since": document.missing_since or read.began_at, "voided_at": now if deleted else None}
         update_documents(conn, [{"id": document.id, **marks}])
@@ -259,6 +264,15 @@ def _take_back(conn: Connection, shown: Collection[str], *, now: datetime) -> No
     if back and told and set(told) <= set(shown):
         again = "the feed shows them again"
         resolve_exceptions(conn, SHORT_WINDOW, Subject.source(MOVEMENTS), resolution=again, now=now)
+
+
+def _settled_absences(conn: Connection) -> dict[str, datetime]:
+    """Return when people last settled that movements are away, by the movements' ids."""
+    found: dict[str, datetime] = {}
+    for one in settled_by_people(conn, SHORT_WINDOW):
+        for movement_id in one.facts.get("movement_ids", ()):
+            found[movement_id] = max(one.at, found.get(movement_id, LONG_AGO))
+    return found
 
 
 def _report_short_window(conn: Connection, short: Sequence[str], reach: timedelta, now: datetime) -> None:

@@ -12,7 +12,6 @@ EXPECTED: dict[str, list[str]] = {
         "test_an_approval_that_a_poll_saw_is_not_repeated_after_a_person_withdrew_it",
     ],
     "C": [
-        "test_a_movement_of_an_unknown_type_blocks_its_item_until_a_person_has_settled_it",
         "test_a_shortage_does_not_freeze_its_item",
     ],
     "D": [
