@@ -22,7 +22,7 @@ from sync.domain.outbox import (
     POST_RECEIPT,
 )
 from sync.domain.policy import Policy
-from sync.domain.stock import OPEN, ItemFacts, Kept, Ledger, PatchRow, Question, Target
+from sync.domain.stock import FOLLOWS, OPEN, ItemFacts, Kept, Ledger, PatchRow, Question, Target
 from sync.store.coverage import ISSUANCES, RECEIPTS
 from sync.store.exceptions import blocking, open_exceptions
 from sync.store.facts import RECONCILED_SEQ, fact
@@ -490,5 +490,6 @@ def _patches(conn: Connection, ids: list[str]) -> dict[str, PatchRow]:
             Decimal(payload["new_cost"]),
             str(facts_.get("seen", "")),
             bool(row.created),
+            facts_.get(FOLLOWS),
         )
     return found
