@@ -85,6 +85,8 @@ def order_pager(client: MpwClient, ctx: Context | None = None) -> Pager[Purchase
         return read_purchase_orders(client.purchase_orders("created_on", first, last, page=page).body)
 
     def part(day: date, narrow: Narrow) -> tuple[Parsed[PurchaseOrder], Page | None]:
+        if narrow.alone and narrow.other is not None:
+            return read_purchase_orders(client.purchase_orders(*narrow.other, status=narrow.status).body)
         answer = client.purchase_orders("created_on", day, day, status=narrow.status, also=narrow.other)
         return read_purchase_orders(answer.body)
 
