@@ -567,6 +567,7 @@ def _followed(case: _Case, attempt: Attempt, candidates: Sequence[Line]) -> Deci
         for line in case.lines
         if line not in candidates
         and not line.ours
+        and line.signed
         and line.seen > attempt.claimed
         and (last is None or line.position > last)
     ]

@@ -253,7 +253,7 @@ def follow_up(item: ItemFacts) -> Patch | None:
     if (patch is not None and patch.state in ("sending", "unknown")) or item.target is None:
         return None
     reason = "it is not clear which movement the last patch made: the same stock again, at a cost of its own, tells"
-    return Patch(asked.stock, asked.cost, reason)
+    return Patch(max(asked.stock, Decimal(0)), asked.cost, reason)
 
 
 def decide(item: ItemFacts, mpw: MpwStock, ledger: Ledger) -> Decision:

@@ -43,6 +43,7 @@ from sync.domain.subjects import Subject
 from sync.flows.echo_lessons import knows, learn_from_echo, learn_from_silence
 from sync.store.echoes import (
     ABSENT,
+    ASKING,
     FOUND,
     NO_MOVEMENT,
     SEVERAL,
@@ -151,6 +152,9 @@ def _settle_item(
     conn: Connection, item: str, known: Sequence[Expected], strange: Sequence[Line], means: Means
 ) -> dict[str, Found]:
     told, lines = _tell(conn, item, known, strange, means)
+    held = {line.asked for line in lines}
+    if means.run_id is None and any(one.outcome == ASKING and one.id not in held for one in known):
+        return {}  # only a reading shows movements of types that no table holds
     echoes: dict[str, Found] = {}
     asked = any(one.outcome == "asking" and isinstance(told.findings.get(one.id), Found) for one in known)
     for expected in known:

@@ -24,10 +24,10 @@ from sync.flows.corrections import note_correction
 from sync.flows.echoes import settle_echoes
 from sync.store.coverage import MOVEMENTS
 from sync.store.documents import documents_by_remote_id, insert_documents, update_documents
-from sync.store.echoes import items_patched, items_with_open_echoes
+from sync.store.echoes import attempt_before, items_patched, items_with_open_echoes
 from sync.store.engine import lock_appends
 from sync.store.exceptions import open_exception, resolve_exceptions
-from sync.store.ledger import append_entries, event_entries, reverse_entries, seq_before
+from sync.store.ledger import append_entries, event_entries, reverse_entries
 from sync.store.movements import (
     ECHO,
     EVENT,
@@ -45,7 +45,10 @@ from sync.store.quarantine import first_seen
 from sync.store.runs import Counts
 
 NEWER_THAN_ALL = 2**62
-"""The number of what no table has held yet: it was seen after every call of ours."""
+"""The number of what no table of lines holds: whose it may be is told by when it was first seen."""
+
+NOBODYS = -1
+"""What was seen before every call of ours is the echo of none."""
 
 FEED = "feed"
 IMPORT = "import"
@@ -168,7 +171,7 @@ def _settle(conn: Connection, work: _Work, done: Ingested, known: Mapping[str, R
 def _as_candidate(conn: Connection, one: _Strange) -> EchoLine:
     """Return a movement of an unknown type as the rules of the echo know a line: its sign says nothing."""
     since = first_seen(conn, MOVEMENTS, one.movement.raw)
-    seen = NEWER_THAN_ALL if since is None else seq_before(conn, since)
+    asked = None if since is None else attempt_before(conn, one.line.external_id, since) or NOBODYS
     line = one.line
     return EchoLine(
         movement_id=one.movement.id,
@@ -180,8 +183,9 @@ def _as_candidate(conn: Connection, one: _Strange) -> EchoLine:
         place=0,
         single=True,
         undecided=True,
-        seen=seen,
+        seen=NEWER_THAN_ALL,
         signed=False,
+        asked=asked,
     )
 
 

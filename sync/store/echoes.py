@@ -195,6 +195,17 @@ def last_attempts(conn: Connection, external_id: str, *, limit: int) -> list[Row
     return list(conn.execute(query))[::-1]
 
 
+def attempt_before(conn: Connection, external_id: str, instant: datetime) -> int | None:
+    """Return the expectation of an item's last attempt that was begun before an instant."""
+    begun = and_(attempts.c.outbox_id == echoes.c.outbox_id, attempts.c.n == echoes.c.n)
+    query = (
+        select(func.max(echoes.c.id))
+        .join(attempts, begun)
+        .where(echoes.c.external_id == external_id, attempts.c.started_at <= instant)
+    )
+    return conn.execute(query).scalar_one_or_none()
+
+
 def costs_sent(conn: Connection, external_id: str, *, limit: int) -> list[Decimal]:
     """Return what an item's last attempts sent, oldest first."""
     query = select(echoes.c.sent_cost).where(echoes.c.external_id == external_id).order_by(echoes.c.id.desc())

@@ -144,13 +144,6 @@ def last_seq(conn: Connection) -> int:
     return int(conn.execute(select(func.coalesce(func.max(ledger_entries.c.id), 0))).scalar_one())
 
 
-def seq_before(conn: Connection, instant: datetime) -> int:
-    """Return the number that the first entry after an instant had, or would have."""
-    entries = ledger_entries.c
-    query = select(entries.id).where(entries.recorded_at <= instant).order_by(entries.id.desc()).limit(1)
-    return int(conn.execute(query).scalar_one_or_none() or 0) + 1
-
-
 def next_ids(conn: Connection, count: int) -> range:
     """Take the next ids, rising by one; the caller is the only one who appends (`lock_appends`).
 

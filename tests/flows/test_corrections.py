@@ -118,7 +118,7 @@ def test_a_correction_before_anything_was_sent_supersedes_the_push_and_needs_no_
 
 def test_a_line_removed_before_anything_was_sent_is_never_posted(world: World) -> None:
     world.move("Inbound", ("P-1", "50", "2"), ("P-2", "1", "1"))
-    world.mpw.parts.add(("Warehouse #1", "P-2"))
+    world.mpw.adds("P-2", "Warehouse #1", 3, 1)
     world.reconcile()
 
     world.move("Inbound", ("P-2", "1", "1"))
@@ -261,7 +261,7 @@ def test_a_second_correction_while_the_first_is_applied_asks_again_and_takes_the
 def test_what_differs_in_mpw_is_posted_again_and_nothing_else(
     world: World, type_: str, before: Any, after: Any, reposted: bool
 ) -> None:
-    world.mpw.parts.add(("Warehouse #1", "P-2"))
+    world.mpw.adds("P-2", "Warehouse #1", 3, 1)
     posted(world, before, type_=type_)
     operation = "receipt" if type_ == "Inbound" else "issuance"
 
@@ -295,7 +295,7 @@ def test_an_inbound_that_became_an_outbound_waits_for_a_person_and_is_then_both_
 
 
 def test_a_line_removed_after_it_was_posted_is_deleted_in_mpw_only_when_a_person_says_so(world: World) -> None:
-    world.mpw.parts.add(("Warehouse #1", "P-2"))
+    world.mpw.adds("P-2", "Warehouse #1", 3, 1)
     posted(world, ("P-1", "5", "2"), ("P-2", "1", "1"))
 
     world.move("Inbound", ("P-2", "1", "1"))
@@ -310,7 +310,7 @@ def test_a_line_removed_after_it_was_posted_is_deleted_in_mpw_only_when_a_person
 
 @pytest.mark.parametrize("option", [APPLY, KEEP])
 def test_a_line_added_to_what_was_posted_waits_for_a_person(world: World, option: str) -> None:
-    world.mpw.parts.add(("Warehouse #1", "P-2"))
+    world.mpw.adds("P-2", "Warehouse #1", 3, 1)
     posted(world, ("P-1", "5", "2"))
 
     world.move("Inbound", ("P-1", "5", "2"), ("P-2", "1", "1"))
@@ -326,7 +326,7 @@ def test_a_line_added_to_what_was_posted_waits_for_a_person(world: World, option
 
 
 def test_a_line_added_before_anything_was_sent_is_posted_without_a_person(world: World) -> None:
-    world.mpw.parts.add(("Warehouse #1", "P-2"))
+    world.mpw.adds("P-2", "Warehouse #1", 3, 1)
     world.move("Inbound", ("P-1", "5", "2"))
     world.reconcile()
 
@@ -340,7 +340,7 @@ def test_a_line_added_before_anything_was_sent_is_posted_without_a_person(world:
 def test_a_line_that_names_another_item_now_is_taken_back_and_posted_for_that_one_when_a_person_says_so(
     world: World,
 ) -> None:
-    world.mpw.parts.add(("Warehouse #1", "P-2"))
+    world.mpw.adds("P-2", "Warehouse #1", 3, 1)
     posted(world, ("P-1", "5", "2"))
 
     world.move("Inbound", ("P-2", "5", "2"))

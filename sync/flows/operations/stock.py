@@ -31,6 +31,7 @@ from sync.domain.outbox import (
     Outcome,
     Refused,
     Transition,
+    Unclear,
     Undecidable,
     Verdict,
     absence_counts_at,
@@ -135,6 +136,9 @@ class PatchStock(Operation):
         try:
             written = client.update_stock_cost(_body(row, expected))
         except RejectedError as error:
+            if error.status is not None and error.status < 300:  # a 2xx proves nothing, a no in it neither
+                told = f"MPservices answered {error.status}, and says in it: {error.message}"
+                return {row.id: Unclear(told, status=error.status, answered_at=error.answered_at)}
             return {row.id: _refused(row, error)}
         answer = written.answer
         evidence = f"MPservices answered {answer.status}"
@@ -260,7 +264,10 @@ def _judge(conn: Connection, row: Push, *, policy: Policy, now: datetime, ahead:
         return NotNow(now + ECHO_WAIT, "the movement of the item's previous patch is not known yet")
     asked = item.question
     if FOLLOWS in row.facts:
-        same = asked is not None and (asked.echo_id, asked.stock) == (row.facts[FOLLOWS], wanted.new_stock)
+        same = asked is not None and (asked.echo_id, max(asked.stock, Decimal(0))) == (
+            row.facts[FOLLOWS],
+            wanted.new_stock,
+        )
         return go if same else Withdraw("what it was to find out is known, or has changed")
     if asked is not None and row.tries == 0:
         return NotNow(now + ECHO_WAIT, "a follow-up patch is to tell which movement the item's previous patch made")
