@@ -597,12 +597,11 @@ def _explaining(
     ]
     after = [line for line in loose if first is None or line.position > first]
     marked = any(_shows_mark(case, asked, line) for line in candidates)
+    stocks = _hypotheses(case, asked, candidates)
     for between in (after, [], loose) if marked else (after,):
-        shift = _total(between)
-        found = [
-            echo
-            for echo, stock in _hypotheses(case, asked, candidates)
-            if _equal(moved, follow_up.new_stock - stock - shift, case, follow_up)
+        wanted = [(echo, follow_up.new_stock - stock - _total(between)) for echo, stock in stocks]
+        found = [echo for echo, one in wanted if moved == one] or [
+            echo for echo, one in wanted if _equal(moved, one, case, follow_up)
         ]
         if found:
             return found
