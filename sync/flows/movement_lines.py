@@ -26,7 +26,7 @@ from sync.store.coverage import MOVEMENTS
 from sync.store.documents import documents_by_remote_id, insert_documents, update_documents
 from sync.store.echoes import attempt_before, items_patched, items_with_open_echoes
 from sync.store.engine import lock_appends
-from sync.store.exceptions import open_exception, resolve_exceptions
+from sync.store.exceptions import open_exception, open_facts, resolve_exceptions
 from sync.store.ledger import append_entries, event_entries, reverse_entries
 from sync.store.movements import (
     ECHO,
@@ -41,8 +41,10 @@ from sync.store.movements import (
     lines_of,
     update_line,
 )
-from sync.store.quarantine import first_seen
+from sync.store.quarantine import first_seen, raw_digest
 from sync.store.runs import Counts
+
+UNKNOWN_VALUE = "unknown_value"
 
 NEWER_THAN_ALL = 2**62
 """The number of what no table of lines holds: whose it may be is told by when it was first seen."""
@@ -164,7 +166,8 @@ def _settle(conn: Connection, work: _Work, done: Ingested, known: Mapping[str, R
             _take_echo(conn, one, found[one.movement.id], work)
             done.readable.append(one.movement.id)
         else:
-            _report_type(conn, one.movement, work.now)
+            if first_seen(conn, MOVEMENTS, one.movement.raw) is None:
+                _report_type(conn, one.movement, work.now)  # else it was told when it was first kept
             done.bad.append(BadRow(one.movement.raw, _strange_type(one.movement), one.movement.id))
 
 
@@ -200,7 +203,7 @@ def _take_echo(conn: Connection, one: _Strange, found: Found, work: _Work) -> No
     work.new_lines[0]["role"] = ECHO
     _write_new(conn, work)
     resolve_exceptions(
-        conn, "unknown_value", _type_subject(one.movement), resolution="it is our own stock update's", now=work.now
+        conn, UNKNOWN_VALUE, _type_subject(one.movement), resolution="it is our own stock update's", now=work.now
     )
 
 
@@ -256,13 +259,17 @@ def _lines(movement: Movement, kind: str, policy: Policy) -> list[Line]:
 
 
 def _report_type(conn: Connection, movement: Movement, now: datetime) -> None:
+    """Tell of a movement's type, once a movement: what a person has settled opens again with the next one only."""
+    before = open_facts(conn, UNKNOWN_VALUE, _type_subject(movement))
     open_exception(
         conn,
-        "unknown_value",
+        UNKNOWN_VALUE,
         _type_subject(movement),
         detail=f"movement {movement.id} is of type {movement.type[:80]!r}, which is neither Inbound nor Outbound",
-        hint="find out what it does to the stock; the movement is in v_quarantine and reaches nobody until then",
+        hint="find out what it does to the stock and key that into MPW, then resolve this: MPservices' stock is then "
+        "set to MPW's. The movement is in v_quarantine and reaches nobody",
         now=now,
+        facts={"digests": sorted({raw_digest(movement.raw), *before.get("digests", ())})},
     )
 
 

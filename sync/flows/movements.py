@@ -18,6 +18,7 @@ from sync.domain.policy import Policy
 from sync.domain.reach import gap_after
 from sync.domain.subjects import Subject
 from sync.domain.windows import days_between, has_ended
+from sync.flows.clocks import note_clocks
 from sync.flows.context import MPSERVICES, Context
 from sync.flows.corrections import MOVEMENT_DELETED, note_deleted, note_returned
 from sync.flows.movement_lines import Ingested, ingest_movements
@@ -34,7 +35,7 @@ from sync.store.coverage import (
 )
 from sync.store.documents import documents_by_remote_id, update_documents
 from sync.store.engine import lock_appends
-from sync.store.exceptions import open_exception, open_facts, resolve_exceptions
+from sync.store.exceptions import open_exception, open_facts, resolve_exceptions, settled_by_people
 from sync.store.item_states import forget_bases
 from sync.store.learned import reach_of
 from sync.store.movements import lines_of, recent_movements, young_movements
@@ -44,6 +45,8 @@ from sync.store.runs import Counts, newest_run
 __all__ = ["FeedRead", "Ingested", "ingest_movements", "poll_movements_once", "take_movements"]
 
 SHORT_WINDOW = "short_window"
+
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 SKEW = timedelta(minutes=5)
 """By how much the feed's end may lie off its setting before we say that it reaches less far."""
@@ -95,6 +98,7 @@ def _drain(ctx: Context, client: MpservicesClient, run_id: int) -> Outcome:
     ahead = answer.answered_at - ctx.clock.now() if answer.answered_at is not None else None
     parsed = read_movements(answer.body)
     there = began_at + ctx.vendor_ahead(MPSERVICES) if answer.answered_at is None else answer.answered_at
+    note_clocks(ctx)  # what this answer tells of the vendor's clock counts for its movements
     read = FeedRead(run_id, began_at, there, ctx.is_timely())
     with ctx.write() as conn:
         now = ctx.clock.now()
@@ -229,11 +233,14 @@ def _check_presence(
         return
     oldest = min((movement.created_at for movement in movements), default=None)
     known = documents_by_remote_id(conn, MPSERVICES, "movement", lacking)
+    settled = _settled_absences(conn)
     short: list[str] = []
     for movement_id, created_at in sorted(lacking.items()):
         document = known[movement_id]
         if document.voided_at is not None:
             continue  # taken for deleted before, and reported then
+        if document.missing_since is not None and document.missing_since <= settled.get(movement_id, LONG_AGO):
+            continue  # a person has settled it, and it has not been shown since
         deleted = oldest is not None and oldest < created_at
         marks = {"missing_since": document.missing_since or read.began_at, "voided_at": now if deleted else None}
         update_documents(conn, [{"id": document.id, **marks}])
@@ -259,6 +266,15 @@ def _take_back(conn: Connection, shown: Collection[str], *, now: datetime) -> No
     if back and told and set(told) <= set(shown):
         again = "the feed shows them again"
         resolve_exceptions(conn, SHORT_WINDOW, Subject.source(MOVEMENTS), resolution=again, now=now)
+
+
+def _settled_absences(conn: Connection) -> dict[str, datetime]:
+    """Return when people last settled that movements are away, by the movements' ids."""
+    found: dict[str, datetime] = {}
+    for one in settled_by_people(conn, SHORT_WINDOW):
+        for movement_id in one.facts.get("movement_ids", ()):
+            found[movement_id] = max(one.at, found.get(movement_id, LONG_AGO))
+    return found
 
 
 def _report_short_window(conn: Connection, short: Sequence[str], reach: timedelta, now: datetime) -> None:

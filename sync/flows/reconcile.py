@@ -34,11 +34,13 @@ from sync.domain.reconcile import (
     waits_for,
 )
 from sync.domain.subjects import Subject
-from sync.flows.context import MPW, Context
+from sync.flows.context import MPSERVICES, MPW, Context
 from sync.flows.known_parts import Pair, ask_parts
 from sync.flows.observed import run_ends
 from sync.flows.products import wanted_products
 from sync.flows.settle import KEY_TAKEN, key_taken_hint, key_taken_reason, open_about
+from sync.store.corrections import KINDS as CORRECTABLE
+from sync.store.corrections import add_correction
 from sync.store.exceptions import open_exception, open_exceptions, resolve_exceptions, subject_of
 from sync.store.facts import RECONCILED_SEQ, RULES_FINGERPRINT, fact, set_fact
 from sync.store.inbox import park_now
@@ -278,8 +280,26 @@ def _apply(conn: Connection, ctx: Context, looked: tuple[list[Key], dict[Pair, P
     keys, answers = looked
     known = load_known(conn, ctx, keys)
     known.parts = {**known.parts, **answers}
-    for key, decision in decide_all(ctx, known).items():
+    decisions = decide_all(ctx, known)
+    again = [key for key, decision in decisions.items() if _is_wanted_again(known.events[key], decision)]
+    if again:
+        for kind, api_key in again:
+            add_correction(conn, kind, api_key, now=ctx.clock.now())
+        known.events |= load_events(conn, again)
+        decisions = decide_all(ctx, known)
+    for key, decision in decisions.items():
         _write(conn, ctx, known.events[key], decision, work)
+
+
+def _is_wanted_again(event: Event, decision: Decision) -> bool:
+    """Tell whether a movement is to be posted whose push was taken back: that one is final, so it takes the next key.
+
+    What the ERP sent keeps the key that the ERP knows it by.
+    """
+    row = decision.instead if isinstance(decision, Derive) else None
+    if row is None or row.state != "superseded" or event.kind not in CORRECTABLE:
+        return False
+    return event.origin is not None and event.origin.system == MPSERVICES
 
 
 def _write(conn: Connection, ctx: Context, event: Event, decision: Decision, work: _Pass) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,10 +24,11 @@ from sync.flows.corrections import (
     items_of,
     keep_both,
 )
+from sync.flows.movement_lines import UNKNOWN_VALUE
 from sync.flows.movements import SHORT_WINDOW
 from sync.flows.voids import MASS_DISAPPEARANCE, void_disappeared
 from sync.store.coverage import close_gap
-from sync.store.exceptions import subject_of
+from sync.store.exceptions import open_exceptions, subject_of
 from sync.store.item_states import forget_base, forget_bases, save_item_state
 from sync.store.learned import CONTRADICTED, overrule
 from sync.store.pauses import unpause_system
@@ -67,7 +68,8 @@ def resolve_by_person(
 ) -> int:
     """Resolve the open exceptions that are meant; return how many.
 
-    A gap is closed with `why` as its note, a quarantined row is taken for dealt with, a system that
+    A gap is closed with `why` as its note, a quarantined row is taken for dealt with, and so are those that
+    hold the movements of an unknown type with the exception about that type; a system that
     was paused for its credentials is tried again, and `choice` says what is to be done where a kind has
     one: it is refused for any other kind, and asked for where a person must choose. Raises ConfigError for
     that, and then resolves nothing. A cause that still holds opens its exception again.
@@ -147,12 +149,23 @@ def _act(
         overrule(conn, facts["system"], facts["fact"])
     elif row.kind in OUR_EXCEPTIONS:
         look_at_parked(conn, waits_for(row.kind, subject_of(row)), now=now)
+    elif row.kind == UNKNOWN_VALUE:
+        for held in _rows_of_type(conn, facts):
+            _act(conn, ctx, held, why=why, by=by, choice=None, now=now)
+            _close(conn, held, why=why, by=by, now=now, choice=None)
     elif row.kind == QUARANTINED_ROW and "digest" in facts:
         conn.execute(
             update(quarantine)
             .where(quarantine.c.digest == facts["digest"], quarantine.c.resolved_at.is_(None))
             .values(resolved_at=now)
         )
+
+
+def _rows_of_type(conn: Connection, facts: Mapping[str, Any]) -> list[Row[Any]]:
+    """Return the open exceptions about the rows of the movements that one about their type was told for."""
+    digests = set(facts.get("digests", ()))
+    rows = open_exceptions(conn, kind=QUARANTINED_ROW) if digests else []
+    return [row for row in rows if json.loads(row.facts).get("digest") in digests]
 
 
 def _close(conn: Connection, row: Row[Any], *, why: str, by: str, now: datetime, choice: Choice | None) -> None:

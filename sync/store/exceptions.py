@@ -28,6 +28,14 @@ class Blocker:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What the program knew of an exception that a person resolved, and when that was."""
+
+    facts: Mapping[str, Any]
+    at: datetime
+
+
 def open_exception(
     conn: Connection,
     kind: str,
@@ -114,6 +122,14 @@ def open_facts(conn: Connection, kind: str, subject: Subject) -> dict[str, Any]:
     """Return what the open exception of a kind and subject keeps for the program; empty where none is open."""
     facts = conn.execute(select(exceptions.c.facts).where(_is(kind, subject))).scalar_one_or_none()
     return {} if facts is None else dict(json.loads(facts))
+
+
+def settled_by_people(conn: Connection, kind: str) -> list[Settled]:
+    """Return what people, not the program, have resolved of a kind: what was known of it, and when that was."""
+    query = select(exceptions.c.facts, exceptions.c.resolved_at).where(
+        exceptions.c.kind == kind, exceptions.c.resolved_by.is_not(None), exceptions.c.resolved_by != "mpsync"
+    )
+    return [Settled(json.loads(row.facts), row.resolved_at) for row in conn.execute(query)]
 
 
 def is_open(conn: Connection, kind: str, subject: Subject) -> bool:

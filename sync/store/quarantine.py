@@ -13,7 +13,7 @@ from sqlalchemy.engine import Row
 
 from sync.domain.subjects import Subject
 from sync.store.chunks import chunks
-from sync.store.exceptions import open_exception, open_facts, resolve_exceptions
+from sync.store.exceptions import open_exception, open_facts, resolve_exceptions, settled_by_people
 from sync.store.item_states import forget_bases
 from sync.store.schema import exceptions, quarantine
 
@@ -180,10 +180,7 @@ def _report(
 
 def _settled_by_people(conn: Connection, source: str) -> set[str]:
     """Return the digests of the rows of a source that people have settled as they are."""
-    query = select(exceptions.c.facts).where(
-        exceptions.c.kind == KIND, exceptions.c.resolved_by.is_not(None), exceptions.c.resolved_by != "mpsync"
-    )
-    found = [json.loads(facts) for facts in conn.execute(query).scalars()]
+    found = [one.facts for one in settled_by_people(conn, KIND)]
     return {facts["digest"] for facts in found if facts.get("source") == source and "digest" in facts}
 
 

@@ -350,8 +350,8 @@ def hold_again(conn: Connection, routes: Sequence[str]) -> int:
 def replace_unsent(conn: Connection, row: PushRow, push: NewPush, *, now: datetime) -> bool:
     """Put new content into a row that was never sent; False where a pusher has taken it meanwhile.
 
-    A held or ready row keeps its state. A superseded one is wanted again: nobody outside ever saw it, so
-    its key is as good as new.
+    A held or ready row keeps its state. A superseded one is wanted again, which happens to what the ERP sent only:
+    nobody outside ever saw it, and the ERP knows no other key. A movement takes the next key (`add_correction`).
     """
     values: dict[str, Any] = {
         "entity_key": push.entity_key,

@@ -110,15 +110,18 @@ def test_a_correction_before_anything_was_sent_supersedes_the_push_and_needs_no_
 
     assert [push.state for push in world.pushes()] == ["superseded"]  # at once: no pusher sends it in between
     world.reconcile()
-    assert keys(world.pushes()) == [("post_receipt", KEY, {"push": "ready", "hold": "held"}[route])]
-    assert fields(world.push())["quantity_received"] == 5
+    state = {"push": "ready", "hold": "held"}[route]
+    taken_back, posted_now = world.pushes()
+    assert keys([taken_back, posted_now]) == [("post_receipt", KEY, "superseded"), ("post_receipt", f"{KEY}_c2", state)]
+    assert fields(posted_now)["quantity_received"] == 5
+    assert world.reconcile().added == 0
     assert (world.told(), blocked(world.store, "P-1")) == ([], {})
     assert believed(world.store, "P-1") is None
 
 
 def test_a_line_removed_before_anything_was_sent_is_never_posted(world: World) -> None:
     world.move("Inbound", ("P-1", "50", "2"), ("P-2", "1", "1"))
-    world.mpw.parts.add(("Warehouse #1", "P-2"))
+    world.mpw.adds("P-2", "Warehouse #1", 3, 1)
     world.reconcile()
 
     world.move("Inbound", ("P-2", "1", "1"))
@@ -261,7 +264,7 @@ def test_a_second_correction_while_the_first_is_applied_asks_again_and_takes_the
 def test_what_differs_in_mpw_is_posted_again_and_nothing_else(
     world: World, type_: str, before: Any, after: Any, reposted: bool
 ) -> None:
-    world.mpw.parts.add(("Warehouse #1", "P-2"))
+    world.mpw.adds("P-2", "Warehouse #1", 3, 1)
     posted(world, before, type_=type_)
     operation = "receipt" if type_ == "Inbound" else "issuance"
 
@@ -295,7 +298,7 @@ def test_an_inbound_that_became_an_outbound_waits_for_a_person_and_is_then_both_
 
 
 def test_a_line_removed_after_it_was_posted_is_deleted_in_mpw_only_when_a_person_says_so(world: World) -> None:
-    world.mpw.parts.add(("Warehouse #1", "P-2"))
+    world.mpw.adds("P-2", "Warehouse #1", 3, 1)
     posted(world, ("P-1", "5", "2"), ("P-2", "1", "1"))
 
     world.move("Inbound", ("P-2", "1", "1"))
@@ -310,7 +313,7 @@ def test_a_line_removed_after_it_was_posted_is_deleted_in_mpw_only_when_a_person
 
 @pytest.mark.parametrize("option", [APPLY, KEEP])
 def test_a_line_added_to_what_was_posted_waits_for_a_person(world: World, option: str) -> None:
-    world.mpw.parts.add(("Warehouse #1", "P-2"))
+    world.mpw.adds("P-2", "Warehouse #1", 3, 1)
     posted(world, ("P-1", "5", "2"))
 
     world.move("Inbound", ("P-1", "5", "2"), ("P-2", "1", "1"))
@@ -326,7 +329,7 @@ def test_a_line_added_to_what_was_posted_waits_for_a_person(world: World, option
 
 
 def test_a_line_added_before_anything_was_sent_is_posted_without_a_person(world: World) -> None:
-    world.mpw.parts.add(("Warehouse #1", "P-2"))
+    world.mpw.adds("P-2", "Warehouse #1", 3, 1)
     world.move("Inbound", ("P-1", "5", "2"))
     world.reconcile()
 
@@ -340,7 +343,7 @@ def test_a_line_added_before_anything_was_sent_is_posted_without_a_person(world:
 def test_a_line_that_names_another_item_now_is_taken_back_and_posted_for_that_one_when_a_person_says_so(
     world: World,
 ) -> None:
-    world.mpw.parts.add(("Warehouse #1", "P-2"))
+    world.mpw.adds("P-2", "Warehouse #1", 3, 1)
     posted(world, ("P-1", "5", "2"))
 
     world.move("Inbound", ("P-2", "5", "2"))
@@ -411,15 +414,49 @@ def test_the_short_windows_hint_ends_it(feed: PollWorld) -> None:
     assert (feed.exceptions(), blocked(feed.store, "a")) == ([], {})
 
 
-def test_resolving_a_short_window_that_stands_stops_its_items_again(feed: PollWorld) -> None:
+def test_what_a_person_settled_of_a_short_window_stands_while_the_same_movements_stay_away(feed: PollWorld) -> None:
+    newest = movement("m-3", line("c"), created_at=NOON - timedelta(minutes=30))
+    newer = movement("m-2", line("b"), created_at=NOON - timedelta(hours=1))
+    _read(feed, newest, newer, YOUNG)
+    _read(feed, newest, newer)
+
+    assert decide(feed, None) == 1
+    for _ in range(3):
+        _read(feed, newest, newer)
+    settled = feed.exceptions(), blocked(feed.store, "a")
+
+    _read(feed, newest)  # another one vanishes
+    another = blocked(feed.store, "a", "b")
+    assert decide(feed, None) == 1
+    _read(feed, newest)
+
+    assert settled == ([], {})
+    assert another == {"b": "short_window"}
+    assert (feed.exceptions(), blocked(feed.store, "a", "b")) == ([], {})
+
+
+def test_a_settled_movement_that_came_back_and_vanishes_again_is_asked_about_again(feed: PollWorld) -> None:
     newer = movement("m-2", line("b"), created_at=NOON - timedelta(hours=1))
     _read(feed, newer, YOUNG)
     _read(feed, newer)
-
     decide(feed, None)
+    _read(feed, newer, YOUNG)
+    assert feed.exceptions() == []
+
     _read(feed, newer)
 
     assert blocked(feed.store, "a") == {"a": "short_window"}
+
+
+def test_what_a_person_settled_as_a_short_window_is_not_asked_about_as_deleted(feed: PollWorld) -> None:
+    newer = movement("m-2", line("b"), created_at=NOON - timedelta(hours=1))
+    _read(feed, newer, YOUNG)
+    _read(feed, newer)
+    decide(feed, None)
+
+    _read(feed, newer, OLDER)
+
+    assert (feed.exceptions(), blocked(feed.store, "a")) == ([], {})
 
 
 def test_a_deleted_movement_that_comes_back_resolves_itself(feed: PollWorld) -> None:
@@ -493,6 +530,37 @@ def test_a_quarantined_movement_that_changes_after_a_person_settled_it_blocks_ag
     _read(feed, movement("m-9", line("a", quantity=9), type="Adjustment"))
 
     assert blocked(feed.store, "a") == {"a": "quarantined_row"}
+
+
+def test_a_type_that_is_not_known_is_told_once_a_movement_and_settling_it_settles_its_row(feed: PollWorld) -> None:
+    first, second = (movement(name, line(item), type="Merma") for name, item in (("m-8", "a"), ("m-9", "b")))
+    _read(feed, first)
+    _read(feed, first)
+    told = sorted(row.kind for row in feed.exceptions())
+
+    assert decide(feed, None, "unknown_value") == 1
+    for _ in range(3):
+        _read(feed, first)
+    settled = feed.exceptions(), blocked(feed.store, "a")
+
+    _read(feed, second, first)  # a new one of that type
+    again = sorted(row.kind for row in feed.exceptions()), blocked(feed.store, "a", "b")
+    decide(feed, None, "quarantined_row")
+    decide(feed, None, "unknown_value")
+    _read(feed, second, first)
+
+    assert told == ["quarantined_row", "unknown_value"]
+    assert settled == ([], {})
+    assert again == (["quarantined_row", "unknown_value"], {"b": "quarantined_row"})
+    assert (feed.exceptions(), blocked(feed.store, "a", "b")) == ([], {})
+
+
+def test_settling_a_type_leaves_other_rows_that_cannot_be_read(feed: PollWorld) -> None:
+    _read(feed, movement("m-8", line("a"), type="Merma"), movement("m-9", line("b", quantity="lots")))
+
+    decide(feed, None, "unknown_value")
+
+    assert blocked(feed.store, "a", "b") == {"b": "quarantined_row"}
 
 
 def test_an_outbound_without_a_cost_is_filed_and_one_inbound_is_not(feed: PollWorld) -> None:

@@ -461,9 +461,25 @@ def test_a_changed_movement_changes_a_push_that_was_never_sent(world: World) -> 
 
     counts = world.reconcile()
 
-    assert counts.changed == 1
-    assert fields(world.push())["quantity_received"] == 3
-    assert world.push().state == "ready"
+    taken_back, wanted = world.pushes()
+    assert counts.added == 1
+    assert (taken_back.state, wanted.state) == ("superseded", "ready")
+    assert fields(wanted)["quantity_received"] == 3
+
+
+def test_a_push_that_was_taken_back_stays_so_however_often_its_movement_changes(world: World) -> None:
+    for quantity in ("1", "3", "5", "3"):
+        world.move("Inbound", ("P-1", quantity, "1"))
+        world.reconcile()
+    world.reconcile()
+
+    assert keys(world.pushes()) == [
+        ("post_receipt", "mps-m1-1", "superseded"),
+        ("post_receipt", "mps-m1-1_c2", "superseded"),
+        ("post_receipt", "mps-m1-1_c3", "superseded"),
+        ("post_receipt", "mps-m1-1_c4", "ready"),
+    ]
+    assert fields(world.pushes()[-1])["quantity_received"] == 3
 
 
 def test_a_changed_movement_leaves_alone_a_push_that_was_tried(world: World) -> None:
@@ -506,7 +522,11 @@ def test_an_item_taken_off_the_map_takes_its_unsent_push_with_it(world: World) -
     world.reconcile()
 
     assert without == ("superseded", [("unmapped_item", "P-1")])
-    assert (world.push().state, world.told()) == ("ready", [])
+    assert keys(world.pushes()) == [
+        ("post_receipt", "mps-m1-1", "superseded"),
+        ("post_receipt", "mps-m1-1_c2", "ready"),
+    ]
+    assert world.told() == []
 
 
 # --- fractions ----------------------------------------------------------------------------

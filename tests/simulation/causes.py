@@ -368,10 +368,12 @@ class Causes:
         return item not in self._moved and len(hidden) == len(known)
 
     def _echo_undecided(self, subject: str, facts: dict[str, Any]) -> bool:
-        """A person moved that very item, or the patch was struck: its own movement came late."""
+        """A person moved that very item, with a movement or without, or the patch was struck."""
         mine = [move for move in self.world.mps.all_movements if move.id in facts["movements"]]
         if any(not move.by_patch for move in mine):
             return True
+        if self.world.mpw.chronicle.moved_oddly[str(facts["external_id"])]:
+            return True  # what no movement shows, or not yet, came between a patch and its follow-up
         since = self._claimed.get(facts["outbox_id"])
         write = "mpservices.patch_stock", str(facts["external_id"])
         return since is not None and self.world.mpw.chronicle.was_disturbed(write, since)

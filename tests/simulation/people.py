@@ -21,6 +21,7 @@ from sync.sandbox.mpservices import INBOUND, OUTBOUND
 from sync.sandbox.mpw_state import Issuance, Receipt
 from sync.store.outbox import Which, discard, release, retry
 from tests.simulation.kernel import SimClock
+from tests.simulation.models import event_of
 from tests.simulation.odd_acts import OddActs
 
 if TYPE_CHECKING:
@@ -480,6 +481,8 @@ class People:
             self.world.put_cost_right()
             self._resolve(ctx, row, "a movement's cost is its total: the setting says so now")
         elif kind == "short_window":
+            if not self._keep_from_going(ctx, facts["movement_ids"]):
+                return  # one is on its way: what becomes of it is seen first
             self._take_out_by_hand(facts["movement_ids"])
             self._resolve(ctx, row, "they were deleted in MPservices, and are out of MPW")
         elif kind in SEEN and "outbox_id" not in facts and not self.world.oracle.causes.may_stay(row):
@@ -493,6 +496,24 @@ class People:
     def _resolve(self, ctx: Context, row: Any, why: str, **choice: Any) -> None:
         self.resolutions += 1
         resolve_by_person(ctx, ids=[row["id"]], why=why, by="sim", **choice)
+
+    def _keep_from_going(self, ctx: Context, movements: list[str]) -> bool:
+        """Drop the pushes that have not gone yet of what was deleted; tell whether none is on its way any more.
+
+        Nothing tells us a movement that was deleted from one that a shorter window does not show: it would go.
+        """
+        of_them = [
+            row
+            for row in self.world.raw.execute(
+                "select * from outbox where operation in ('post_receipt', 'post_issuance')"
+            )
+            if any(self.world.oracle.causes.is_of(row["api_key"], name) for name in movements)
+            and (str(row["kind"]), event_of(row["api_key"])) in self.world.mps.withdrawn
+        ]
+        ids = [row["id"] for row in of_them if row["state"] in ("held", "ready")]
+        with self.world.inner.write() as conn:
+            dropped = discard(conn, Which(ids=ids), now=ctx.clock.now(), by="sim", why="deleted in MPservices")
+        return dropped == len(ids) and not any(row["state"] in ("sending", "unknown") for row in of_them)
 
     def _take_out_by_hand(self, movements: list[str]) -> None:
         """Delete in MPW what was deleted in MPservices, where nothing tells us that from a window that is shorter."""
