@@ -39,6 +39,7 @@ class App:
     """A built program: settings, store, clock and both vendors' clients (None: off).
 
     What speaks to the vendors is loaded when it is first asked for: a command that only looks never is.
+    `begun`: the first run was, or is not to be noted.
     Whoever is added to `request_observers` is told of every request to a vendor, and must not raise.
     """
 
@@ -49,6 +50,7 @@ class App:
     mpw_transport: httpx.BaseTransport | None = None
     mpservices_transport: httpx.BaseTransport | None = None
     request_observers: list[Callable[[RequestSeen], None]] = field(default_factory=list)
+    begun: bool = True
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}")
 
     @cached_property
@@ -70,6 +72,8 @@ class App:
         """
         from sync.flows.context import Context
 
+        if leadership is not None:
+            self._begin()
         context = Context(
             store=self.store,
             clock=self.clock,
@@ -83,6 +87,12 @@ class App:
         if leadership is not None and leadership.held:
             context.forget_old_pauses()
         return context
+
+    def _begin(self) -> None:
+        """Fix the instant of the first run, where this is it: preparing the database or the item map is none."""
+        if not self.begun:
+            self.policy = policy_of(self.settings, first_run_at=_fix_first_run(self.store, self.clock))
+            self.begun = True
 
     @contextmanager
     def leading(self) -> Iterator[Leadership]:
@@ -117,8 +127,8 @@ def open_app(
 ) -> Iterator[App]:
     """Migrate the database (unless `reads_only`), build the program, and close it after the block.
 
-    The first call that may write fixes the instant of the first run, which the defaults of
-    SYNC_START_DATE and SYNC_PUSH_FROM are counted from.
+    The first context of who leads (`once`, `run`) fixes the instant of the first run, which the defaults of
+    SYNC_START_DATE and SYNC_PUSH_FROM are counted from. Until then they are counted from now.
     """
     from sync.store.migrate import upgrade
 
@@ -127,13 +137,15 @@ def open_app(
         upgrade(settings.database_url)
     store = Store(settings.database_url)
     clock = store.clock_for(clock)
+    first_run_at = _first_run_at(store)
     app = App(
         settings=settings,
         store=store,
         clock=clock,
-        policy=policy_of(settings, first_run_at=_first_run_at(store, clock, reads_only=reads_only)),
+        policy=policy_of(settings, first_run_at=first_run_at or clock.now()),
         mpw_transport=mpw_transport,
         mpservices_transport=mpservices_transport,
+        begun=first_run_at is not None,
     )
     try:
         yield app
@@ -190,12 +202,15 @@ def _request_timeout_seconds(settings: Settings) -> float:
     return settings.sync_request_timeout_seconds or REQUEST_SECONDS_MAX
 
 
-def _first_run_at(store: Store, clock: Clock, *, reads_only: bool) -> datetime:
+def _first_run_at(store: Store) -> datetime | None:
+    """Return when the first run was; None: there was none yet."""
+    with store.read() as conn:
+        known = fact(conn, FIRST_RUN_AT)
+    return datetime.fromisoformat(known) if known else None
+
+
+def _fix_first_run(store: Store, clock: Clock) -> datetime:
     now = clock.now()
-    if reads_only:
-        with store.read() as conn:
-            known = fact(conn, FIRST_RUN_AT)
-        return datetime.fromisoformat(known) if known else now
     with store.write() as conn:
         return datetime.fromisoformat(set_fact_once(conn, FIRST_RUN_AT, now.isoformat(), now=now))
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -136,5 +137,30 @@ def _name_items() -> None:
             items = {json.loads(row.facts).get("external_id")}
         else:
             items = set(run(lines, {"movement": row.subject}).scalars())
+            _say_what_was_corrected(row, sorted(items))
         for item in items - {None}:
             run(add, {"item": item, "id": row.id})
+
+
+CHANGED_HINT = (
+    "`mpsync exceptions resolve ID --apply --why TEXT` has it deleted in MPW and posted again as it is now; `--keep`"
+    " leaves both as they are, and goes on from there"
+)
+
+
+def _say_what_was_corrected(row: Any, items: list[str]) -> None:
+    """Tell `exceptions resolve --apply` what an old exception is about, and believe in no stock of its items."""
+    run = op.get_bind().execute
+    same = {"movement": row.subject}
+    keys = sorted(run(sa.text("select api_key from movement_lines where movement_id = :movement"), same).scalars())
+    facts = {"movement_id": row.subject, "keys": keys, "external_ids": items}
+    told = {"facts": json.dumps(facts, sort_keys=True), "hint": CHANGED_HINT, "id": row.id}
+    run(sa.text("update exceptions set facts = :facts, hint = :hint where id = :id"), told)
+    for item in items:
+        run(
+            sa.text(
+                "update item_states set base_quantity = null, base_at = null, base_place = null,"
+                " base_verified = :no where external_id = :item"
+            ),
+            {"item": item, "no": False},
+        )

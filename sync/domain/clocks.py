@@ -31,20 +31,25 @@ class Verdict:
     """What the clocks tell together.
 
     `behind`: how far our clock is behind the right time; negative where it is ahead. `certain` False: the clocks
-    disagree, or one of them was not asked yet, so that nobody can tell whose is wrong; `asked`: all of them were. `by`
+    disagree, or one of them has not told its time yet (`silent` names it), so that nobody can tell whose is wrong. `by`
     names who says so. `skews`: how far the clock of each vendor that was asked is ahead of the right time.
     """
 
     behind: timedelta = NOTHING
     certain: bool = True
-    asked: bool = True
     by: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
     skews: Mapping[str, timedelta] = field(default_factory=dict)
 
     @property
+    def asked(self) -> bool:
+        """Whether all clocks that can be asked have told their time."""
+        return not self.silent
+
+    @property
     def wrong(self) -> bool:
-        """Whether a person is to be told."""
-        return self.asked and abs(self.behind) > WRONG
+        """Whether a person is to be told: also of what only one clock shows so far, where that halts the work."""
+        return abs(self.behind) > WRONG and (self.asked or self.halts)
 
     @property
     def halts(self) -> bool:
@@ -87,7 +92,8 @@ def judge(
     if server is not None or (set(vendors) <= set(names) and len(names) == 1):  # 5
         return Verdict(by=names, skews=dict(ahead))
     least = min(change.values(), key=abs)
-    return Verdict(behind=least, certain=False, asked=set(vendors) <= set(names), by=names)  # 6
+    silent = tuple(sorted(set(vendors) - set(names)))
+    return Verdict(behind=least, certain=False, by=names, silent=silent)  # 6
 
 
 def _alike(values: Collection[timedelta]) -> timedelta | None:

@@ -421,8 +421,10 @@ def _judge(case: _Case, attempt: Attempt, asking: Attempt | None, candidates: li
         return Wait()
     if asking is not None:
         must_move = not _explaining(case, asking, attempt, Decimal(0), without=None)
+    elif not believed:
+        must_move = bool(case.knows.zero_echo)  # this vendor makes a movement for every patch
     else:
-        must_move = believed and Decimal(0) not in _expectations(case, attempt, None)
+        must_move = Decimal(0) not in _expectations(case, attempt, None)
     if attempt.reads >= (DRAINS_DUE if must_move else DRAINS):  # branches 5 and 6
         return NoMovement() if must_move else Silent(_stock_of_silent(case, attempt, asking))
     return Wait()
@@ -550,10 +552,16 @@ def _stock_of_silent(case: _Case, attempt: Attempt, asking: Attempt | None) -> D
     """Return what there is after a patch without a movement; None: the belief stands, or nothing can be said."""
     if case.base is not None and asking is None and attempt.new_stock in _balances(case, attempt):
         return None
-    since = [line for line in case.lines if line.seen > attempt.claimed and not line.ours]
-    if any(not _shows_mark(case, attempt, line) for line in since) and asking is None:
-        return None
-    return sum((line.quantity for line in since if _shows_mark(case, attempt, line)), attempt.new_stock)
+    since = [line for line in case.lines if line.seen > attempt.claimed and not line.ours and line.asked is None]
+    after = [line for line in since if _shows_mark(case, attempt, line)]
+    loose = [line for line in since if line not in after]
+    if asking is None:
+        return None if loose else attempt.new_stock + _total(after)
+    first, last = attempt.window.first, attempt.window.last
+    later = [line for line in loose if last is not None and line.created_at > last]
+    if all(line in later or line.created_at < first for line in loose):
+        return attempt.new_stock + _total([*after, *later])
+    return None  # whether it was before the patch or after it, nobody can say
 
 
 # --- the follow-up ------------------------------------------------------------------------

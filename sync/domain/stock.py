@@ -66,6 +66,7 @@ class PatchRow:
     new_cost: Decimal
     seen: str
     after_product: bool = False
+    follows: int | None = None  # the attempt in question that it is the follow-up of
 
 
 FOLLOWS = "follows"
@@ -252,6 +253,8 @@ def follow_up(item: ItemFacts) -> Patch | None:
         return None
     if (patch is not None and patch.state in ("sending", "unknown")) or item.target is None:
         return None
+    if patch is not None and patch.state == "dead" and patch.follows == asked.echo_id and not patch.after_product:
+        return None  # it was refused, and an exception says so: a person sends it again
     reason = "it is not clear which movement the last patch made: the same stock again, at a cost of its own, tells"
     return Patch(max(asked.stock, Decimal(0)), asked.cost, reason)
 

@@ -41,9 +41,12 @@ def due_days(states: Mapping[date, DayState], policy: Policy, now: datetime) -> 
 
 def is_due(day: date, state: DayState | None, policy: Policy, now: datetime) -> bool:
     """Tell whether a day must be read: it never was, it has ended since, or its rescan is overdue."""
+    return day <= policy.day(now) + DAY and is_overdue(day, state, policy, now)
+
+
+def is_overdue(day: date, state: DayState | None, policy: Policy, now: datetime) -> bool:
+    """Tell the same of a day that may lie ahead: its pace is that of the week."""
     today = policy.day(now)
-    if day > today + DAY:
-        return False
     if state is None or state.last_read_at is None or (day < today and not state.complete):
         return True
     if state.last_read_at > now:  # a clock that was ahead has read it: nobody knows how long ago

@@ -28,7 +28,7 @@ class Clocks:
     def __init__(self) -> None:
         self.known: Mapping[str, timedelta] | None = None
         self.moved: tuple[datetime, datetime] | None = None  # the instant of the first run, as it was and as it is
-        self._noted: tuple[bool, bool, int] | None = None
+        self._noted: tuple[bool, bool, int, tuple[str, ...]] | None = None
 
     def is_news(self, verdict: Verdict) -> bool:
         """Tell whether people were told something else, or this is the first that was learnt of any clock."""
@@ -39,8 +39,9 @@ class Clocks:
         self._noted = _summary(verdict)
 
 
-def _summary(verdict: Verdict) -> tuple[bool, bool, int]:
-    return verdict.wrong, verdict.halts, round(verdict.behind / timedelta(minutes=1)) if verdict.wrong else 0
+def _summary(verdict: Verdict) -> tuple[bool, bool, int, tuple[str, ...]]:
+    minutes = round(verdict.behind / timedelta(minutes=1)) if verdict.wrong else 0
+    return verdict.wrong, verdict.halts, minutes, verdict.silent
 
 
 def note_clocks(ctx: Context) -> Verdict:
@@ -65,7 +66,9 @@ def _write(conn: Connection, ctx: Context, verdict: Verdict, skews: Mapping[str,
     for system, skew in skews.items():
         learn_skew(conn, system, skew, now=now)
     ctx.clocks.known = known_skews(conn)
-    stepped = any(abs(skew - before.get(system, timedelta(0))) > WRONG for system, skew in skews.items())
+    # A step of ours moves every vendor's skew: where another's stands, it is the vendor's clock that has moved.
+    stepped = bool(skews) and set(skews) == set(verdict.skews)
+    stepped = stepped and all(abs(skew - before.get(system, timedelta(0))) > WRONG for system, skew in skews.items())
     if verdict.wrong and verdict.certain:
         ctx.clocks.moved = set_first_run_right(conn, verdict.behind, now=now) or ctx.clocks.moved
     if verdict.wrong:
@@ -83,7 +86,13 @@ def _write(conn: Connection, ctx: Context, verdict: Verdict, skews: Mapping[str,
 def _detail(ctx: Context, verdict: Verdict) -> str:
     off = told(verdict.behind)
     what = f"the clock of {ctx.host} is {off}, as {' and '.join(verdict.by)} show"
-    if not verdict.certain:
+    if verdict.silent:
+        silent = " and ".join(verdict.silent)
+        what = (
+            f"{' and '.join(verdict.by)} shows another time than {ctx.host}, whose clock would be {off}, and {silent} "
+            "has not told its time yet, so that nobody can tell whose clock is wrong"
+        )
+    elif not verdict.certain:
         what = f"{' and '.join(verdict.by)} show other times than {ctx.host}, and than each other: by {off} at least"
     if not verdict.halts:
         return f"{what}; times that people see are wrong by as much"
@@ -95,6 +104,13 @@ def _detail(ctx: Context, verdict: Verdict) -> str:
 
 def _hint(ctx: Context, verdict: Verdict) -> str:
     where = ctx.host if ctx.store.is_sqlite else f"{ctx.host} and of the database server"
+    if verdict.silent:
+        silent = " and ".join(verdict.silent)
+        return (
+            f"compare the clock of {where} with a watch: if it is wrong, set it by NTP (`timedatectl set-ntp true`); "
+            f"if it is right, see to it that {silent} answers (`mpsync doctor` says why it does not): the exception "
+            "resolves itself once it has told its time"
+        )
     return (
         f"set the clock of {where} by NTP (`timedatectl set-ntp true`; a virtual machine: its host's too); "
         "the exception resolves itself once the clocks agree"

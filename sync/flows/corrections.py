@@ -77,7 +77,7 @@ def note_correction(
         not reached
         and not held_before
         and all(old.role == EVENT for old in touched)
-        and all(moment >= policy.push_from for moment in moments)
+        and all(moment >= policy.push_from_there for moment in moments)
     )
     if by_itself:
         return set()

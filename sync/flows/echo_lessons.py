@@ -15,7 +15,7 @@ from sync.domain.money import plain, times
 from sync.domain.policy import Policy
 from sync.domain.subjects import Subject
 from sync.flows.context import MPSERVICES
-from sync.store.echoes import Expected, raw_movement
+from sync.store.echoes import Expected, raw_movement, was_shown
 from sync.store.exceptions import open_exception
 from sync.store.learned import learn, learned
 
@@ -68,10 +68,12 @@ def learn_from_echo(conn: Connection, expected: Expected, found: Found, *, polic
         ):  # one that always says Outbound is right at times
             note(ECHO_SIGN, SIGNED if signed else UNSIGNED)
     _learn_stock(conn, expected, found, note)
-    if proved and meaning is None and resembles(shown, moved, sent):
+    # A vendor may show the cost from before the patch: that says nothing of how it keeps ours.
+    ours = meaning is not None or not was_shown(conn, expected, shown)
+    if proved and meaning is None and ours and resembles(shown, moved, sent):
         _learn_cost(conn, shown, moved, sent, note)
     _learn_looks(conn, found, note)
-    if moved not in (0, 1, -1):
+    if moved not in (0, 1, -1) and ours and expected.claimed_seq > 0:
         _learn_meaning(conn, shown, moved, sent, meaning, policy, note, now=now)
 
 

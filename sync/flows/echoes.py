@@ -250,7 +250,7 @@ def _write(
             learn_from_silence(conn, expected, now=means.now)
             if finding.stock is not None:
                 _rebase(conn, expected, finding.stock, lines, means, proved=proved)
-            elif expected.believed_quantity != expected.new_stock:
+            elif proved or expected.believed_quantity != expected.new_stock:
                 forget_base(conn, expected.external_id, now=means.now)
         case NoMovement():
             close_echo(conn, expected.id, NO_MOVEMENT, now=means.now)
@@ -284,8 +284,9 @@ def _write_found(conn: Connection, expected: Expected, finding: Found, lines: Se
     base = base_of(conn, expected.external_id)
     if expected.outcome != "asking" and (expected.is_last or base is None or line.position > base.position):
         _rebase(conn, expected, finding.stock, lines, means, proved=True)
-    unfit = 0 if finding.explained else unfit_patches(conn, expected.external_id) + 1
-    save_item_state(conn, expected.external_id, {"unfit_patches": unfit})
+    if finding.expected is not None:  # a follow-up says nothing of fitting: it asks
+        unfit = 0 if finding.explained else unfit_patches(conn, expected.external_id) + 1
+        save_item_state(conn, expected.external_id, {"unfit_patches": unfit})
     if not finding.explained and drift:
         _tell_drift(conn, expected, line, drift, means)
 
@@ -396,7 +397,7 @@ def _ask_people(conn: Connection, expected: Expected, doubt: Doubt, means: Means
     open_exception(
         conn,
         ECHO_UNDECIDED,
-        Subject.event(expected.api_key),
+        Subject.event(expected.api_key if expected.is_last else f"{expected.api_key} attempt {expected.n}"),
         detail=f"our patch of {expected.external_id} to {plain(expected.new_stock)} at {plain(expected.new_cost)} made "
         f"a movement, and it is not clear which: {doubt.reason}. {told}",
         hint="look in MPservices which one is the stock update, then `mpsync exceptions resolve ID --echo MOVEMENT_ID"

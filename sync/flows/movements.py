@@ -18,6 +18,7 @@ from sync.domain.policy import Policy
 from sync.domain.reach import gap_after
 from sync.domain.subjects import Subject
 from sync.domain.windows import days_between, has_ended
+from sync.flows.clocks import note_clocks
 from sync.flows.context import MPSERVICES, Context
 from sync.flows.corrections import MOVEMENT_DELETED, note_deleted, note_returned
 from sync.flows.movement_lines import Ingested, ingest_movements
@@ -97,6 +98,7 @@ def _drain(ctx: Context, client: MpservicesClient, run_id: int) -> Outcome:
     ahead = answer.answered_at - ctx.clock.now() if answer.answered_at is not None else None
     parsed = read_movements(answer.body)
     there = began_at + ctx.vendor_ahead(MPSERVICES) if answer.answered_at is None else answer.answered_at
+    note_clocks(ctx)  # what this answer tells of the vendor's clock counts for its movements
     read = FeedRead(run_id, began_at, there, ctx.is_timely())
     with ctx.write() as conn:
         now = ctx.clock.now()

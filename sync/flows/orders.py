@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection
 
-from sync.clients.mpw.client import MpwClient
+from sync.clients.mpw.client import MpwClient, OrderDate
 from sync.clients.mpw.wire import Page, PurchaseOrder, read_purchase_orders
 from sync.clients.rows import Parsed
 from sync.domain.orders import is_final, is_known_status, terms_digest
@@ -85,6 +85,11 @@ def order_pager(client: MpwClient, ctx: Context | None = None) -> Pager[Purchase
         return read_purchase_orders(client.purchase_orders("created_on", first, last, page=page).body)
 
     def part(day: date, narrow: Narrow) -> tuple[Parsed[PurchaseOrder], Page | None]:
+        if narrow.alone and narrow.other is not None:
+            name, first, last = narrow.other
+            return read_purchase_orders(
+                client.purchase_orders(cast(OrderDate, name), first, last, status=narrow.status).body
+            )
         answer = client.purchase_orders("created_on", day, day, status=narrow.status, also=narrow.other)
         return read_purchase_orders(answer.body)
 

@@ -30,6 +30,11 @@ OTHER_DATES_BEFORE = timedelta(days=366)
 OTHER_DATES_AFTER = timedelta(days=3 * 366)
 """How far from the day that is read its rows' other dates are looked for."""
 
+OTHER_DATES_NEAR = timedelta(days=30)
+"""Most orders are wanted within so long after they were written: these days are looked at apart, and first."""
+
+ONE_DAY = timedelta(days=1)
+
 T = TypeVar("T")
 FetchPage = Callable[[date, date, int], tuple[Parsed[T], Page | None]]
 
@@ -55,10 +60,14 @@ class Read(Parsed[T]):
 
 @dataclass(frozen=True, slots=True)
 class Narrow:
-    """Conditions beside the span: a status, exactly as the vendor writes it, and a range of another date."""
+    """Conditions beside the span: a status, exactly as the vendor writes it, and a range of another date.
+
+    `alone`: that range stands instead of the span. The document shows requests with one pair of dates only.
+    """
 
     status: str | None = None
     other: tuple[str, date, date] | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +183,8 @@ class Pager(Generic[T]):
 class _Parts(Generic[T]):
     """One day that does not fit a page, gathered call by call until all its rows are there, or `PARTS_MAX` were made.
 
-    Orders are asked for by status, and where a status does not fit a page either by halves of the other dates.
+    Orders are asked for by status, and where a status does not fit a page either by halves of the other dates, beside
+    the day or, where no notice is taken of two pairs of dates, instead of it.
     A filter that the vendor refuses, or takes no notice of, is not used further.
     """
 
@@ -183,6 +193,7 @@ class _Parts(Generic[T]):
         self._rows: dict[str, T] = {}
         self._bad: dict[str, BadRow] = {}
         self._calls = 0
+        self._not_beside: set[str] = set()  # dates of which no notice is taken beside the day
 
     def take(self, parsed: Parsed[T]) -> None:
         """Add an answer's rows; what it shows of other days says nothing of this one."""
@@ -224,26 +235,38 @@ class _Parts(Generic[T]):
     def _by_other_dates(self, status: str | None) -> None:
         assert self._splits is not None
         for name in self._splits.dates:
-            if not self._is_over():
-                self._halve(status, name, self._day - OTHER_DATES_BEFORE, self._day + OTHER_DATES_AFTER)
+            beside = name not in self._not_beside and self._halve(status, name, alone=False)
+            if not beside and not self._is_over():
+                self._not_beside.add(name)
+                self._halve(status, name, alone=True)
 
-    def _halve(self, status: str | None, name: str, first: date, last: date) -> None:
-        """Ask for a range of another date, the halves of it that do not fit a page, and so on."""
-        spans = [(first, last)]
-        seen: list[frozenset[str]] = []
+    def _halve(self, status: str | None, name: str, *, alone: bool) -> bool:
+        """Ask for ranges of another date, the halves of those that do not fit a page, and so on.
+
+        Return False where the vendor does not take such a question, or takes no notice of this date: a row has one
+        such date, and is shown for two ranges that have no day in common.
+        """
+        day = self._day
+        spans = [
+            (day, day + OTHER_DATES_NEAR),
+            (day + OTHER_DATES_NEAR + ONE_DAY, day + OTHER_DATES_AFTER),
+            (day - OTHER_DATES_BEFORE, day - ONE_DAY),
+        ]
+        seen: list[tuple[date, date, set[str]]] = []
         while spans and not self._is_over():
             first, last = spans.pop(0)
-            found = self._fetch(Narrow(status, (name, first, last)))
+            found = self._fetch(Narrow(status, (name, first, last), alone))
             if found is None:
-                return
+                return False
             parsed, fits = found
-            ids = frozenset(self._identity(row) for row in parsed.rows)
-            if not fits and ids in seen[1:]:
-                return  # two different halves show the same rows: it takes no notice of this date
-            seen.append(ids)
+            ids = {self._identity(row) for row in parsed.rows}
+            if any(ids & others for start, end, others in seen if end < first or last < start):
+                return False
+            seen.append((first, last, ids))
             if not fits and first < last:
                 middle = first + (last - first) // 2
-                spans += [(first, middle), (middle + timedelta(days=1), last)]
+                spans += [(first, middle), (middle + ONE_DAY, last)]
+        return True
 
     def _fetch(self, narrow: Narrow) -> tuple[Parsed[T], bool] | None:
         """Return an answer, and whether it is whole; None where the vendor does not take such a question."""

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import Connection
 
 from sync.domain.policy import Policy
-from sync.domain.windows import YEAR_DAYS, DayState, due_days
+from sync.domain.windows import YEAR_DAYS, DayState, due_days, is_overdue
 from sync.flows.context import MPW, Context
 from sync.flows.day_pass import read_days
 from sync.flows.equipment import DAILY, poll_equipment_once
@@ -28,7 +28,7 @@ from sync.store.coverage import (
     lacks_none,
     last_error_at,
 )
-from sync.store.pushed import days_awaiting_readback
+from sync.store.pushed import PushedDay, pushed_days
 from sync.store.runs import Counts
 
 __all__ = [
@@ -103,7 +103,7 @@ def due_windows(
     the same in the tenth year as in the first.
 
     Beside the schedule: days that a push of ours was dated to and that were not read since, so that an
-    event's two sides meet soon.
+    event's two sides meet soon. One that lies ahead is read too, while a push that is dated to it waits to be seen.
     """
     windows: dict[str, list[date]] = {}
     for source in sources:
@@ -114,12 +114,17 @@ def due_windows(
         first = min(rules.start_date, year)
         rows = coverage_since(conn, source, first)
         states = {day: DayState(row.complete, row.last_read_at, row.unclean) for day, row in rows.items()}
-        began = {day: (row.began_no, row.fetch_began_at) for day, row in rows.items()}
-        pushed = days_awaiting_readback(conn, source, began, now=now)
-        last = policy.day(now) + timedelta(days=1)
-        days = {*due_days(states, rules, now), *(day for day in pushed if day <= last)}
+        pushed = pushed_days(conn, source, now=now).items()
+        days = {*due_days(states, rules, now), *(day for day, one in pushed if _is_awaited(day, one, policy, now))}
         windows[source] = sorted(days, reverse=True)
     return windows
+
+
+def _is_awaited(day: date, pushed: PushedDay, policy: Policy, now: datetime) -> bool:
+    """Tell whether a day is read out of turn; one that lies ahead has no turn, and is read while a push is unseen."""
+    if day <= policy.day(now) + timedelta(days=1):
+        return pushed.awaited
+    return pushed.unseen and (pushed.awaited or is_overdue(day, pushed.state, policy, now))
 
 
 def _rests(conn: Connection, source: str, policy: Policy, now: datetime) -> bool:

@@ -57,10 +57,19 @@ AT_ONCE = 200
 
 def settle_shown(ctx: Context) -> int:
     """Settle what the polls have seen the effect of; return how many rows. No vendor is asked."""
-    with ctx.read() as conn:
-        found = [row for row in perhaps_shown(conn, limit=AT_ONCE) if operations()[row.operation].shown(conn, row)]
-    if not found:
-        return 0
+    settled = after = 0
+    while True:
+        with ctx.read() as conn:
+            rows = perhaps_shown(conn, after=after, limit=AT_ONCE)
+            found = [row for row in rows if operations()[row.operation].shown(conn, row)]
+        if found:
+            settled += _settle(ctx, found)
+        if len(rows) < AT_ONCE or ctx.stopping():
+            return settled
+        after = rows[-1].id
+
+
+def _settle(ctx: Context, found: Sequence[Push]) -> int:
     settled = 0
     with ctx.write() as conn:
         now = ctx.clock.now()

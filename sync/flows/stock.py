@@ -395,7 +395,9 @@ def _is_unsent(item: ItemFacts, patch: Patch) -> bool:
     row = item.patch
     if row is None or row.state not in ("held", "ready"):
         return False
-    return (row.new_stock, row.new_cost, row.seen) == (patch.new_stock, patch.new_cost, item.seen)
+    asked = item.question.echo_id if item.question is not None else None
+    same = (row.new_stock, row.new_cost, row.seen, row.follows)
+    return same == (patch.new_stock, patch.new_cost, item.seen, asked)
 
 
 def _supersede(conn: Connection, item: ItemFacts, *, why: str, now: datetime) -> None:

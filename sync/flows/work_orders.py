@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection
 
@@ -106,6 +106,11 @@ def _splits_by(client: MpwClient, by: WorkOrderDate) -> Splits[WorkOrder]:
     """Return how a day that does not fit a page is read in parts: by status, and by the other three dates."""
 
     def part(day: date, narrow: Narrow) -> tuple[Parsed[WorkOrder], Page | None]:
+        if narrow.alone and narrow.other is not None:
+            name, first, last = narrow.other
+            return read_work_orders(
+                client.work_orders(cast(WorkOrderDate, name), first, last, status=narrow.status).body
+            )
         return read_work_orders(client.work_orders(by, day, day, status=narrow.status, also=narrow.other).body)
 
     def belongs(row: WorkOrder, day: date) -> bool:

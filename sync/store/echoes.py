@@ -183,6 +183,22 @@ def items_patched(conn: Connection, external_ids: Iterable[str], *, since: datet
     return set(expectations(conn, external_ids, since=since))
 
 
+def was_shown(conn: Connection, expected: Expected, shown: Decimal) -> bool:
+    """Tell whether an item had a cost before an attempt: a movement showed it, or an earlier attempt sent it."""
+    lines, before = movement_lines.c, echoes.c
+    moved = select(lines.n).where(
+        lines.external_id == expected.external_id,
+        lines.seen_seq <= expected.claimed_seq,
+        or_(lines.shown_cost == shown, lines.unit_cost == shown),
+    )
+    sent = select(before.id).where(
+        before.external_id == expected.external_id,
+        before.id < expected.id,
+        or_(before.sent_cost == shown, before.new_cost == shown),
+    )
+    return any(conn.execute(query.limit(1)).first() is not None for query in (moved, sent))
+
+
 def last_attempts(conn: Connection, external_id: str, *, limit: int) -> list[Row[Any]]:
     """Return an item's last attempts with their push's api_key, oldest first."""
     query = (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -12,9 +13,10 @@ from sqlalchemy.engine import Row
 
 from sync.domain.ledger import ISSUANCE, RECEIPT
 from sync.domain.outbox import POST_ISSUANCE, POST_RECEIPT
+from sync.domain.windows import DayState
 from sync.store.chunks import among, chunks
 from sync.store.corrections import events_of_corrections, keys_of_events
-from sync.store.coverage import ISSUANCES, RECEIPTS
+from sync.store.coverage import ISSUANCES, RECEIPTS, covered_days
 from sync.store.schema import documents, issuance_parts, outbox, pushed_rows
 
 KIND_OF = {POST_RECEIPT: RECEIPT, POST_ISSUANCE: ISSUANCE}
@@ -140,31 +142,53 @@ def posted_under(conn: Connection, type_: str, rows: Iterable[Row[Any]]) -> dict
     return found
 
 
-def days_awaiting_readback(
-    conn: Connection, source: str, read_by: Mapping[date, tuple[int | None, datetime | None]], *, now: datetime
-) -> set[date]:
-    """Return the days that a finished push of ours is dated to and that were not read since it was done.
+@dataclass(frozen=True, slots=True)
+class PushedDay:
+    """A day that finished pushes of ours are dated to.
 
-    `read_by`: by which run each day was read, and when. A run that began after the push was done has a larger number
-    than the newest one then; of pushes and readings from before there were numbers the time tells.
+    `state`: what is known of it, None where it was never read. `awaited`: it was not read since one of them was done;
+    `unseen`: one of them was not shown by any reading yet.
+    """
+
+    state: DayState | None
+    awaited: bool
+    unseen: bool
+
+
+def pushed_days(conn: Connection, source: str, *, now: datetime) -> dict[date, PushedDay]:
+    """Return the days that finished pushes of ours are dated to: those of late, and those that no poll has shown.
+
+    A run that began after a push was done has a larger number than the newest one then; of pushes and readings from
+    before there were numbers the time tells.
     """
     operation = {ISSUANCES: "post_issuance", RECEIPTS: "post_receipt"}[source]
-    query = select(outbox.c.payload, outbox.c.settled_no, outbox.c.last_sent_at).where(
-        outbox.c.state == "done", outbox.c.due_at >= now - READBACK_LASTS, outbox.c.operation == operation
+    query = select(outbox.c.payload, outbox.c.settled_no, outbox.c.last_sent_at, outbox.c.unseen_since).where(
+        outbox.c.state == "done",
+        or_(outbox.c.due_at >= now - READBACK_LASTS, outbox.c.unseen_since.is_not(None)),
+        outbox.c.operation == operation,
     )
-    days: set[date] = set()
-    for payload, settled_no, sent_at in conn.execute(query):
-        day = _created_on(payload)
-        if day is None or sent_at is None:
-            continue
-        run, began_at = read_by.get(day, (None, None))
-        if run is not None and settled_no is not None:
-            shown = run > settled_no
-        else:
-            shown = began_at is not None and began_at >= sent_at
-        if not shown:
-            days.add(day)
-    return days
+    pushes: dict[date, list[Any]] = {}
+    for row in conn.execute(query):
+        day = _created_on(row.payload)
+        if day is not None and row.last_sent_at is not None:
+            pushes.setdefault(day, []).append(row)
+    read = covered_days(conn, source, pushes)
+    return {
+        day: PushedDay(
+            DayState(read[day].complete, read[day].last_read_at, read[day].unclean) if day in read else None,
+            any(not _is_read_since(read.get(day), row) for row in rows),
+            any(row.unseen_since is not None for row in rows),
+        )
+        for day, rows in pushes.items()
+    }
+
+
+def _is_read_since(read: Row[Any] | None, push: Row[Any]) -> bool:
+    if read is None:
+        return False
+    if read.began_no is not None and push.settled_no is not None:
+        return bool(read.began_no > push.settled_no)
+    return bool(read.fetch_began_at is not None and read.fetch_began_at >= push.last_sent_at)
 
 
 def _created_on(payload: str) -> date | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import date
 
-from sqlalchemy import Connection, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
 
 from sync.domain.outbox import APPROVE, DELETE_ISSUANCE, DELETE_RECEIPT, POST_ISSUANCE, POST_RECEIPT
 from sync.store.coverage import ISSUANCES, RECEIPTS
@@ -16,28 +16,36 @@ from sync.store.schema import corrections, coverage, documents, issuance_parts, 
 POSTS = (POST_RECEIPT, POST_ISSUANCE)
 SOURCES = {POST_RECEIPT: RECEIPTS, POST_ISSUANCE: ISSUANCES}
 
-_ENTRY = and_(
-    ledger_entries.c.system == "mpw",
-    or_(
-        ledger_entries.c.api_key == outbox.c.api_key,
-        ledger_entries.c.api_key.in_(
-            select(corrections.c.api_key)
-            .where(corrections.c.pushed_key == outbox.c.api_key, corrections.c.kind == outbox.c.kind)
-            .correlate(outbox)
-        ),
-    ),
-    ledger_entries.c.kind == outbox.c.kind,
-    ledger_entries.c.entry_type == "original",
-)
+
+def _entered(*more: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return a condition: the ledger holds a push's effect in MPW, under its own key or its event's.
+
+    Two questions, since each finds its entries by the index of events; one with `or` would read the whole ledger.
+    """
+    entry = and_(
+        ledger_entries.c.system == "mpw",
+        ledger_entries.c.kind == outbox.c.kind,
+        ledger_entries.c.entry_type == "original",
+        *more,
+    )
+    own = exists().where(ledger_entries.c.api_key == outbox.c.api_key, entry)
+    corrected = exists().where(
+        corrections.c.pushed_key == outbox.c.api_key,
+        corrections.c.kind == outbox.c.kind,
+        ledger_entries.c.api_key == corrections.c.api_key,
+        entry,
+    )
+    return or_(own, corrected)
 
 
-def perhaps_shown(conn: Connection, *, limit: int) -> list[Push]:
-    """Return the rows of unclear or failed outcome of which a poll may have seen the effect, the oldest first.
+def perhaps_shown(conn: Connection, *, after: int, limit: int) -> list[Push]:
+    """Return the rows after an id whose outcome is unclear or a failure, and whose effect a poll may have seen.
 
-    Of those that failed, only where it was seen after they were given up: it landed late, or a person put it right.
+    The oldest come first. Of those that failed, only where it was seen after they were given up: it landed late, or a
+    person put it right.
     """
     unclear = outbox.c.state == "unknown"
-    posted = and_(unclear, outbox.c.operation.in_(POSTS), exists().where(_ENTRY))
+    posted = and_(unclear, outbox.c.operation.in_(POSTS), _entered())
     ordered = and_(
         unclear,
         outbox.c.operation == APPROVE,
@@ -50,15 +58,33 @@ def perhaps_shown(conn: Connection, *, limit: int) -> list[Push]:
         outbox.c.state == "dead",
         outbox.c.operation.in_(POSTS),
         outbox.c.attempts > 0,
-        exists().where(_ENTRY, ledger_entries.c.recorded_at >= outbox.c.finalized_at),
+        _entered(ledger_entries.c.recorded_at >= outbox.c.finalized_at),
     )
-    query = select(outbox).where(outbox.c.state.in_(("unknown", "dead")), or_(posted, ordered, given_up))
+    query = select(outbox).where(
+        outbox.c.state.in_(("unknown", "dead")), outbox.c.id > after, or_(posted, ordered, given_up)
+    )
     return [push_of(row) for row in conn.execute(query.order_by(outbox.c.id).limit(limit))]
 
 
 def unseen_pushes(conn: Connection, *, after: int, limit: int) -> list[Push]:
-    """Return the pushes after an id that are done by an answer and not found in a poll yet, oldest first."""
-    query = select(outbox).where(outbox.c.unseen_since.is_not(None), outbox.c.state == "done", outbox.c.id > after)
+    """Return the pushes after an id that are done by an answer and not found in a poll yet, oldest first.
+
+    One that was settled after the newest reading of its list began is left out: no reading can show it yet.
+    """
+    read = [
+        and_(
+            outbox.c.operation == operation,
+            outbox.c.settled_no
+            < select(func.max(coverage.c.began_no)).where(coverage.c.source == source).scalar_subquery(),
+        )
+        for operation, source in SOURCES.items()
+    ]
+    query = select(outbox).where(
+        outbox.c.unseen_since.is_not(None),
+        outbox.c.state == "done",
+        outbox.c.id > after,
+        or_(outbox.c.settled_no.is_(None), *read),
+    )
     return [push_of(row) for row in conn.execute(query.order_by(outbox.c.id).limit(limit))]
 
 

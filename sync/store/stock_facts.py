@@ -22,7 +22,7 @@ from sync.domain.outbox import (
     POST_RECEIPT,
 )
 from sync.domain.policy import Policy
-from sync.domain.stock import OPEN, ItemFacts, Kept, Ledger, PatchRow, Question, Target
+from sync.domain.stock import FOLLOWS, OPEN, ItemFacts, Kept, Ledger, PatchRow, Question, Target
 from sync.store.coverage import ISSUANCES, RECEIPTS
 from sync.store.exceptions import blocking, open_exceptions
 from sync.store.facts import RECONCILED_SEQ, fact
@@ -298,6 +298,8 @@ def _open_pushes(conn: Connection, chunk: _Chunk) -> dict[str, list[tuple[str, s
     """Return the pushes that a patch must wait for: open ones, dead ones, and what MPW took and no poll has shown yet.
 
     Where such a one is not there after all, a patch would erase in MPservices what people did and MPW never got.
+    One that waits for stock in MPW, and that no movement of MPservices made (the ERP's), is nothing that MPservices
+    knows of: it may wait for weeks, and the item's stock goes on meanwhile.
     """
     keys = {f"item:{part}": part for part in chunk.parts}
     shown = exists().where(
@@ -306,12 +308,16 @@ def _open_pushes(conn: Connection, chunk: _Chunk) -> dict[str, list[tuple[str, s
         ledger_entries.c.kind == outbox.c.kind,
     )
     unseen = and_(outbox.c.state == "done", outbox.c.unseen_since.is_not(None), ~shown)
+    moved = exists().where(movement_lines.c.api_key == outbox.c.api_key)
+    corrected = exists().where(corrections.c.pushed_key == outbox.c.api_key, corrections.c.kind == outbox.c.kind)
+    waits_alone = and_(outbox.c.state == "ready", outbox.c.stock_awaited_since.is_not(None), ~moved, ~corrected)
     state = case((unseen, literal(UNSEEN)), else_=outbox.c.state).label("state")
     query = (
         select(outbox.c.entity_key, state, outbox.c.operation, outbox.c.api_key)
         .where(
             outbox.c.item.in_(chunk.parts),
             or_(outbox.c.state.in_((*OPEN, "dead")), unseen),
+            ~waits_alone,
             outbox.c.entity_key.in_(list(keys)),
         )
         .order_by(outbox.c.id)
@@ -490,5 +496,6 @@ def _patches(conn: Connection, ids: list[str]) -> dict[str, PatchRow]:
             Decimal(payload["new_cost"]),
             str(facts_.get("seen", "")),
             bool(row.created),
+            facts_.get(FOLLOWS),
         )
     return found

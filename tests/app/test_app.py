@@ -6,26 +6,38 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from sync.app import open_app
+from sync.flows.lead import Leadership
 from sync.settings import load_settings
 from tests.clocks import FakeClock
 
 NOW = datetime(2024, 3, 15, 12, tzinfo=UTC)
 
 
-def opened(path: Path, clock: FakeClock, **more: str) -> tuple[datetime, date, timedelta]:
+def opened(path: Path, clock: FakeClock, *, leads: bool = False, **more: str) -> tuple[datetime, date, timedelta]:
     settings = load_settings({"DATABASE_URL": f"sqlite:///{path / 'a.db'}"} | more, dotenv=None)
     with open_app(settings, clock=clock) as app:
+        if leads:
+            app.context(Leadership(app.store, app.clock, app.owner))
         return app.policy.push_from, app.policy.start_date, app.policy.request_timeout
 
 
 def test_the_first_run_fixes_the_go_live_cut_and_the_ledger_s_first_day_for_good(tmp_path: Path) -> None:
     clock = FakeClock(NOW)
-    first = opened(tmp_path, clock)
+    first = opened(tmp_path, clock, leads=True)
     clock.advance(86400 * 10)
 
-    again = opened(tmp_path, clock)
+    again = opened(tmp_path, clock, leads=True)
 
-    assert first[:2] == again[:2] == (NOW, date(2024, 2, 14))
+    assert first[:2] == again[:2]
+    assert first[:2] == (NOW, date(2024, 2, 14))
+
+
+def test_what_prepares_the_first_run_is_none(tmp_path: Path) -> None:
+    clock = FakeClock(NOW)
+    opened(tmp_path, clock)  # an item map is imported, say
+    clock.advance(86400 * 10)
+
+    assert opened(tmp_path, clock, leads=True)[:2] == (NOW + timedelta(days=10), date(2024, 2, 24))
 
 
 def test_a_setting_goes_before_the_first_run(tmp_path: Path) -> None:

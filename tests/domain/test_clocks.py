@@ -48,11 +48,18 @@ def test_a_skew_that_was_learnt_while_ours_was_wrong_does_not_make_it_right() ->
     assert verdict.halts
 
 
-def test_before_the_second_was_asked_nobody_is_told_and_nothing_is_decided() -> None:
+def test_before_the_second_has_answered_nothing_is_decided_and_a_halt_is_told() -> None:
     verdict = judge({"mpw": -2 * H}, {}, vendors=BOTH)
 
-    assert (verdict.certain, verdict.wrong, verdict.halts) == (False, False, True)
+    assert (verdict.certain, verdict.wrong, verdict.halts) == (False, True, True)
+    assert verdict.silent == ("mpservices",)
     assert noticed(verdict, {}) == {}
+
+
+def test_a_few_minutes_that_one_alone_shows_halt_nothing_and_are_not_told_before_the_second_has_answered() -> None:
+    verdict = judge({"mpw": -5 * M}, {}, vendors=BOTH)
+
+    assert (verdict.certain, verdict.wrong, verdict.halts) == (False, False, False)
 
 
 def test_a_vendor_that_differs_as_it_is_known_to_needs_no_second_witness() -> None:

@@ -136,6 +136,8 @@ class Vendors:
             return _json(self.feed)
         if path == "gps_meter_updates":
             return _json(self.equipment)
+        if path == "purchase_orders" and "created_on_from" not in params:  # it wants these, whatever else is asked for
+            return httpx.Response(422, json={"error": "created_on_from is required"})
         if path == "purchase_orders":
             return _json(self._page(path, self.orders, "created_on", params))
         if path == "work_orders":

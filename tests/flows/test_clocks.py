@@ -392,6 +392,40 @@ def test_what_was_put_off_by_a_clock_that_was_ahead_is_due_when_it_is_right(date
         assert conn.execute(parked.select()).one().due_at == now
 
 
+def test_a_halt_is_told_while_one_vendor_has_never_answered_and_ends_once_it_has(
+    dated: Dated, sqlite_store: Store
+) -> None:
+    dated.offsets["mpw"] = timedelta(hours=2)
+    poll_days_once(dated.ctx, RECEIPTS, [TODAY])
+
+    assert not dated.ctx.is_timely()
+    assert dated.told() == [CLOCK_WRONG]
+    (said,) = dated.world.exceptions()
+    assert "mpservices has not told its time yet" in said.detail
+    assert "mpservices answers" in said.hint
+
+    poll_movements_once(dated.ctx)
+
+    assert dated.ctx.is_timely()
+    assert dated.told() == []
+
+
+def test_a_vendor_whose_clock_flaps_brings_nothing_forward(dated: Dated) -> None:
+    poll_due_once(dated.ctx)
+    push = dated.world.add_push("post_receipt", "GR-1", state="ready", evidence=None)
+    later = dated.world.clock.now() + timedelta(days=1)
+    with dated.world.store.write() as conn:
+        conn.execute(update(outbox).values(due_at=later))
+
+    for offset in (30, 0, 30, 0):
+        dated.offsets["mpw"] = timedelta(minutes=offset)
+        dated.passes(minutes=5)
+        poll_due_once(dated.ctx)
+
+    with dated.world.store.read() as conn:
+        assert conn.execute(outbox.select().where(outbox.c.id == push)).one().due_at == later
+
+
 # PostgreSQL: the server's clock
 
 

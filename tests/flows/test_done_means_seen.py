@@ -12,7 +12,9 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from sync.flows import proofs
 from sync.flows.operate import discard_pushes, resolve_push, retry_pushes
+from sync.flows.operations.receipt import PostReceipt
 from sync.flows.orders import poll_orders_once
 from sync.flows.poll import poll_days_once
 from sync.store.coverage import ISSUANCES, RECEIPTS
@@ -20,6 +22,7 @@ from sync.store.engine import Store
 from sync.store.ledger import event_entries
 from sync.store.outbox import Which
 from sync.store.schema import outbox
+from sync.store.seen import unseen_pushes
 from tests.clocks import FakeClock
 from tests.flows.answering import Answering, answering
 from tests.flows.outbox_world import MAIN, PART, RECEIPT_FIELDS, TODAY, OutboxWorld, outbox_world
@@ -581,6 +584,43 @@ def test_it_is_done_at_once_without_asking_the_vendor(world: OutboxWorld) -> Non
     assert world.state(push) == "done"
     assert world.requests("mpw.receipts") == asked
     assert "poll has seen" in (world.row(push).evidence or "")
+
+
+def test_what_many_undecided_rows_stand_before_is_settled_too(
+    lone_world: OutboxWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proofs, "AT_ONCE", 1)
+    pushes = [
+        lone_world.add("post_receipt", key, RECEIPT_FIELDS | {"api_key": key}, entity_key=f"item:{key}")
+        for key in ("erp-r-1", "erp-r-2", "erp-r-3")
+    ]
+    for _ in pushes:
+        lone_world.sandbox.faults.add("mpw.post_receipt", "lost_answer")
+    lone_world.push()
+    poll(lone_world)
+    real = PostReceipt.shown
+    monkeypatch.setattr(
+        PostReceipt, "shown", lambda self, conn, row: None if row.id == pushes[0] else real(self, conn, row)
+    )
+
+    proofs.settle_shown(lone_world.ctx)
+
+    assert [lone_world.state(push) for push in pushes] == ["unknown", "done", "done"]
+
+
+def test_what_was_done_since_the_newest_reading_began_is_not_looked_at(lone_world: OutboxWorld) -> None:
+    poll(lone_world)
+    push = lone_world.receipt()
+    lone_world.push()
+    assert lone_world.state(push) == "done"
+    with lone_world.store.read() as conn:
+        before = unseen_pushes(conn, after=0, limit=10)
+
+    poll(lone_world)
+    with lone_world.store.read() as conn:
+        after = unseen_pushes(conn, after=0, limit=10)
+
+    assert (before, [row.id for row in after]) == ([], [push])
 
 
 def test_a_person_who_says_that_it_was_not_done_is_obeyed(world: OutboxWorld) -> None:

@@ -16,7 +16,7 @@ from sync.domain.ledger import new_entry
 from sync.errors import RejectedError
 from sync.flows.operate import resolve_push, retry_pushes
 from sync.flows.operations.approval import Approve
-from sync.flows.operations.approval_read import orders_between
+from sync.flows.operations.approval_read import orders_between, orders_of_days, search
 from sync.flows.operations.ours import mpw
 from sync.flows.operations.transfer import _hint
 from sync.store.engine import Store
@@ -238,6 +238,38 @@ def test_an_approval_that_an_end_of_the_program_keeps_back_is_not_shown_as_sent(
     assert world.requests("mpw.approve") == 0
     with world.store.read() as conn:
         assert conn.execute(purchase_orders.select()).one().approval == "wanted"
+
+
+def test_the_orders_of_many_days_are_read_with_a_sign_of_life_before_each(world: OutboxWorld) -> None:
+    today = world.clock.now().date()
+    asked: list[int] = []
+
+    def stopping() -> bool:
+        asked.append(world.requests("mpw.purchase_orders"))
+        return False
+
+    orders_of_days(mpw(world.ctx), [today - timedelta(days=n) for n in range(3)], stopping=stopping)
+    search(mpw(world.ctx), ["1000"], today=today, stopping=stopping)
+
+    assert asked == list(range(len(asked)))
+    assert world.requests("mpw.purchase_orders") == len(asked)
+
+
+def test_an_end_between_two_days_of_orders_decides_nothing_of_those_that_were_not_read(world: OutboxWorld) -> None:
+    today = world.clock.now().date()
+    pushes = []
+    for n in range(3):
+        day = (today - timedelta(days=n)).isoformat()
+        order(world, 1000 + n, created_on=day)
+        pushes.append(world.approval(1000 + n, created_on=day))
+    world.ctx.stopping = lambda: world.requests("mpw.purchase_orders") >= 1
+
+    world.push()
+
+    assert world.requests("mpw.purchase_orders") == 1
+    assert world.requests("mpw.approve") == 0
+    assert [(world.state(push), world.row(push).tries) for push in pushes] == [("ready", 0)] * 3
+    assert world.told() == []
 
 
 def test_orders_are_read_also_where_no_page_can_be_asked_for(world: OutboxWorld) -> None:

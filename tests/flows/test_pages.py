@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, timedelta
 
 import pytest
@@ -14,7 +15,7 @@ from sync.domain.policy import Policy
 from sync.errors import MalformedResponseError
 from sync.flows import pages
 from sync.flows.context import Context
-from sync.flows.pages import PAGES_MAX, Pager
+from sync.flows.pages import PAGES_MAX, Narrow, Pager, Splits
 from sync.flows.paging import Paging
 from sync.store.engine import Store
 from sync.store.exceptions import open_exceptions
@@ -60,6 +61,57 @@ def test_where_the_first_page_comes_again_the_span_is_halved_and_a_day_that_does
     assert [(one.day, one.read, one.count) for one in read.left] == [
         (FIRST + timedelta(days=n), 3, 4) for n in range(4)
     ]
+
+
+class ByDates:
+    """Orders of one day, each with the day it is wanted on; a page holds `size`. `beside`: two pairs of dates count."""
+
+    def __init__(self, wanted: list[date], size: int, *, beside: bool) -> None:
+        self.wanted, self.size, self.beside = wanted, size, beside
+        self.calls = 0
+
+    def day(self, first: date, last: date, _number: int) -> tuple[Parsed[str], Page | None]:
+        return self._page(range(len(self.wanted)) if first <= FIRST <= last else [])
+
+    def part(self, _day: date, narrow: Narrow) -> tuple[Parsed[str], Page | None]:
+        self.calls += 1
+        if narrow.status not in (None, "open"):
+            return self._page([])
+        if narrow.other is None or not (self.beside or narrow.alone):
+            return self._page(range(len(self.wanted)))
+        _, first, last = narrow.other
+        others = [-1] if narrow.alone and first <= FIRST <= last else []  # written on another day
+        return self._page([*others, *(n for n, on in enumerate(self.wanted) if first <= on <= last)])
+
+    def _page(self, found: Iterable[int]) -> tuple[Parsed[str], Page | None]:
+        rows = [f"order {n}" for n in found]
+        pages = max(1, -(-len(rows) // self.size))
+        return Parsed(rows[: self.size]), Page(1, self.size, pages, len(rows))
+
+
+@pytest.mark.parametrize("beside", [True, False], ids=["beside the day", "instead of it"])
+@pytest.mark.parametrize("apart", [1, 9, 40])
+def test_the_rows_of_a_full_day_of_one_status_are_told_apart_by_another_date(beside: bool, apart: int) -> None:
+    answers = ByDates([FIRST + timedelta(days=n // 2 * apart) for n in range(8)], 3, beside=beside)
+    splits: Splits[str] = Splits(
+        answers.part, lambda row, _day: row != "order -1", lambda _row: "open", dates=("required_on",)
+    )
+
+    read = Pager(answers.day, str, splits=splits).read(FIRST, FIRST)
+
+    assert sorted(read.rows) == [f"order {n}" for n in range(8)]
+    assert read.left == []
+    assert answers.calls <= pages.PARTS_MAX
+
+
+def test_rows_that_no_other_date_tells_apart_are_kept_as_far_as_they_show_and_the_day_is_named() -> None:
+    answers = ByDates([FIRST] * 8, 3, beside=True)
+    splits: Splits[str] = Splits(answers.part, lambda _row, _day: True, lambda _row: "open", dates=("required_on",))
+
+    read = Pager(answers.day, str, splits=splits).read(FIRST, FIRST)
+
+    assert read.rows == ["order 0", "order 1", "order 2"]
+    assert [(one.day, one.read, one.count) for one in read.left] == [(FIRST, 3, 8)]
 
 
 def test_more_pages_than_can_be_are_not_asked_for() -> None:

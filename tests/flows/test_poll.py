@@ -177,6 +177,51 @@ def test_the_day_that_a_push_is_dated_to_is_read_back_out_of_turn(world: PollWor
     assert after[RECEIPTS] == []
 
 
+def due_receipts(world: PollWorld) -> list[date]:
+    with world.store.read() as conn:
+        return due_windows(conn, world.ctx.policy, world.clock.now())[RECEIPTS]
+
+
+@pytest.mark.parametrize("unseen", [True, False])
+def test_the_day_ahead_that_a_push_is_dated_to_is_read_only_while_the_push_is_unseen(
+    world: PollWorld, unseen: bool
+) -> None:
+    poll_due_once(world.ctx)
+    day = TODAY + timedelta(days=7)
+    world.clock.advance(minutes=1)
+    now = world.clock.now()
+    payload = f'{{"created_on":"{day}"}}'
+    world.add_push("post_receipt", "r-1", payload=payload, last_sent_at=now, unseen_since=now if unseen else None)
+
+    assert due_receipts(world) == ([day] if unseen else [])
+    world.clock.advance(seconds=1)
+    poll_days_once(world.ctx, RECEIPTS, [day])
+
+    assert due_receipts(world) == [], "it was read since"
+
+
+@pytest.mark.parametrize("ago", [timedelta(days=3), timedelta(days=2000)], ids=["3 days", "before the first day"])
+def test_a_push_that_waited_for_days_before_it_was_sent_is_read_back_once(world: PollWorld, ago: timedelta) -> None:
+    poll_due_once(world.ctx)
+    day = TODAY - ago
+    world.clock.advance(minutes=1)
+    now = world.clock.now()
+    world.add_push(
+        "post_receipt",
+        "r-1",
+        payload=f'{{"created_on":"{day}"}}',
+        last_sent_at=now,
+        unseen_since=now,
+        due_at=now - timedelta(days=3),
+    )
+
+    assert due_receipts(world) == [day]
+    world.clock.advance(seconds=1)
+    poll_days_once(world.ctx, RECEIPTS, [day])
+
+    assert due_receipts(world) == []
+
+
 def test_nothing_is_written_by_one_who_no_longer_leads(world: PollWorld) -> None:
     world.put("receipts", receipt())
     with world.store.write() as conn:

@@ -368,7 +368,7 @@ class Causes:
         return item not in self._moved and len(hidden) == len(known)
 
     def _echo_undecided(self, subject: str, facts: dict[str, Any]) -> bool:
-        """A person moved that very item, with a movement or without, or the patch was struck: its movement came late."""
+        """A person moved that very item, with a movement or without, or the patch was struck."""
         mine = [move for move in self.world.mps.all_movements if move.id in facts["movements"]]
         if any(not move.by_patch for move in mine):
             return True

@@ -156,10 +156,12 @@ class Vendor:
         return reply if fault.answer is None else None if fault.answer == "lost" else fault.answer
 
     def _answer(self, request: Request) -> Reply:
+        """Carry out and put the answer into bytes at once: what happens next is not to be seen in it."""
         try:
-            return self.handle(request)
+            reply = self.handle(request)
         except RefusalError as refusal:
-            return refusal.reply
+            reply = refusal.reply
+        return Reply(reply.status, reply.body)
 
 
 @contextmanager

@@ -214,6 +214,19 @@ def test_a_rejected_document_does_not_freeze_its_item(world: World) -> None:
     assert world.stocks() == (105, 105)
 
 
+def test_a_shortage_of_what_people_took_in_mpservices_still_holds_its_patches(world: World) -> None:
+    world.mps.moves(PART, -120)
+    world.cycle(CYCLES)
+    waiting = [row for row in world.view("v_outbox", operation="post_issuance") if row["state"] == "ready"]
+
+    assert len(waiting) == 1
+    assert world.mps.stock(PART) == -20, "a patch would erase what people took and MPW lacks"
+
+    world.mpw.receives(PART, 50, 10, MAIN)
+    world.rests()
+    assert world.stocks() == (30, 30)
+
+
 def test_a_shortage_does_not_freeze_its_item(world: World) -> None:
     world.erp_issuance("IS-1", 500)
     world.cycle(2)

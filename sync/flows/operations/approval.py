@@ -10,7 +10,6 @@ from sqlalchemy import Connection, update
 
 from sync.clients.mpw.approval import ApprovalResult
 from sync.clients.mpw.client import APPROVALS_MAX
-from sync.clients.mpw.wire import PurchaseOrder
 from sync.domain.approval_terms import Terms, changes, stands
 from sync.domain.money import plain
 from sync.domain.outbox import (
@@ -39,6 +38,8 @@ from sync.store.schema import purchase_orders
 
 UNREADABLE_WAIT = timedelta(minutes=15)
 """How soon an order is looked for again that MPW shows and that cannot be read, or that may be among those it hides."""
+
+_UNREAD = "the program ended before the order was read"
 
 _CHANGED_HINT = "look at the order in MPW; if it is right as it is, approve it there, or send a new po_approval"
 
@@ -77,11 +78,11 @@ class Approve(Operation):
             return self._refused(ctx, rows, error)
         told: dict[str, object] = {"status": answer.status, "answered_at": answer.answered_at}
         try:
-            orders = _read(ctx, rows).orders
+            read = _read(ctx, rows)
         except RemoteError as error:
             why = f"answered, but the orders could not be read afterwards: {error.message}"
             return {row.id: Unclear(why, status=answer.status, answered_at=answer.answered_at) for row in rows}
-        return {row.id: _settled(row, result, orders.get(_number(row)), told) for row in rows}
+        return {row.id: _settled(row, result, read, told) for row in rows}
 
     def _refused(self, ctx: Context, rows: Sequence[Push], error: RejectedError) -> dict[int, Outcome]:
         """A refusal of the whole call: each order goes again alone, unless it is a single one's."""
@@ -91,10 +92,13 @@ class Approve(Operation):
         (row,) = rows
         told: dict[str, object] = {"status": error.status, "answered_at": error.answered_at}
         try:
-            order = _read(ctx, rows).orders.get(_number(row))
+            read = _read(ctx, rows)
         except RemoteError as failed:
             why = f"refused ({error.message}), and the order could not be read afterwards: {failed.message}"
             return {row.id: Unclear(why, **told)}  # type: ignore[arg-type]
+        order = read.orders.get(_number(row))
+        if order is None and read.ended:
+            return {row.id: Unclear(f"refused ({error.message}), and {_UNREAD}", **told)}  # type: ignore[arg-type]
         if order is not None and stands(order.status) == "ordered":
             evidence = f"refused ({error.message}), and yet read in MPW as {order.status} just after"
             return {row.id: Delivered(evidence, (_number(row),), data=terms(order), **told)}  # type: ignore[arg-type]
@@ -116,8 +120,8 @@ class Approve(Operation):
 
     def verify_rows(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Verdict]:
         """Read the orders, one call for each day they were created on."""
-        orders = _read(ctx, rows).orders
-        return {row.id: _verdict(ctx, row, orders.get(_number(row))) for row in rows}
+        read = _read(ctx, rows)
+        return {row.id: _verdict(ctx, row, read) for row in rows}
 
     def after(self, conn: Connection, row: Push, to: Transition, *, policy: Policy, now: datetime) -> None:
         """Show what became of the approval; an order that was approved on other terms is a person's business."""
@@ -145,14 +149,14 @@ def _read(ctx: Context, rows: Sequence[Push]) -> OrdersRead:
     """Return the rows' orders by number; one that is not on the day we know is searched for like one without a day."""
     client = mpw(ctx)
     days = {_number(row): _day(row) for row in rows}
-    read = orders_of_days(client, [day for day in days.values() if day is not None])
+    read = orders_of_days(client, [day for day in days.values() if day is not None], stopping=ctx.stopping)
     lost = [
         number
         for number, day in days.items()
         if number not in read.orders and (day is None or read.why_unsure(number) is None)
     ]
-    if lost:
-        read.add(search(client, lost, today=ctx.policy.day(ctx.clock.now())))
+    if lost and not read.ended:
+        read.add(search(client, lost, today=ctx.policy.day(ctx.clock.now()), stopping=ctx.stopping))
     return read
 
 
@@ -164,7 +168,7 @@ def _day(row: Push) -> date | None:
 def _decide(row: Push, read: OrdersRead, *, now: datetime) -> Preparation:
     order = read.orders.get(_number(row))
     if order is None and (why := read.why_unsure(_number(row))) is not None:
-        return NotNow(now + UNREADABLE_WAIT, why)
+        return NotNow(now if read.ended else now + UNREADABLE_WAIT, why)
     if order is None:
         hint = (
             "check the number in MPW, and that the account may see its warehouse; "
@@ -183,9 +187,10 @@ def _decide(row: Push, read: OrdersRead, *, now: datetime) -> Preparation:
     return Go({"status": order.status, "total": plain(shown.total), "terms_digest": shown.digest})
 
 
-def _settled(row: Push, result: ApprovalResult, order: PurchaseOrder | None, told: dict[str, object]) -> Outcome:
+def _settled(row: Push, result: ApprovalResult, read: OrdersRead, told: dict[str, object]) -> Outcome:
     """Judge one order by what it is now; the answer's own word only explains it."""
     number = _number(row)
+    order = read.orders.get(number)
     standing = stands(order.status) if order is not None else "unknown"
     common: dict[str, object] = dict(told)
     if order is not None and standing == "ordered":
@@ -195,6 +200,8 @@ def _settled(row: Push, result: ApprovalResult, order: PurchaseOrder | None, tol
     if said is not None and number not in result.approved and standing in ("open", "withdrawn"):
         return Refused(said, **common)  # type: ignore[arg-type]
     shown = "MPW does not show the order" if order is None else f"the order is {order.status}"
+    if order is None and read.ended:
+        shown = _UNREAD
     if number in result.approved:
         heard = f"the answer names it as approved, but {shown}"
     elif said is not None:
@@ -204,10 +211,13 @@ def _settled(row: Push, result: ApprovalResult, order: PurchaseOrder | None, tol
     return Unclear(heard, **common)  # type: ignore[arg-type]
 
 
-def _verdict(ctx: Context, row: Push, order: PurchaseOrder | None) -> Verdict:
+def _verdict(ctx: Context, row: Push, read: OrdersRead) -> Verdict:
+    order = read.orders.get(_number(row))
     if order is not None and stands(order.status) == "ordered":
         return Delivered(f"read in MPW as {order.status}", (_number(row),), data=terms(order))
     now = ctx.clock.now()
+    if order is None and read.ended:
+        return Later(now, _UNREAD)
     sure_at = absence_counts_at(row.last_sent_at or row.created_at, ctx.policy.late_arrival)
     if order is None or now < sure_at:
         shown = "not there" if order is None else f"still {order.status}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -20,22 +20,29 @@ SEARCH_STEP_DAYS = 61
 
 @dataclass(slots=True)
 class OrdersRead:
-    """The orders of some days by number, those that cannot be read, and what else may hide one."""
+    """The orders of some days by number, those that cannot be read, and what else may hide one.
+
+    `ended`: the program ends, and some days were not read any more.
+    """
 
     orders: dict[str, PurchaseOrder] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     hidden: list[str] = field(default_factory=list)
+    ended: bool = False
 
     def add(self, other: OrdersRead) -> None:
         """Add what was read of other days."""
         self.orders |= other.orders
         self.unreadable |= other.unreadable
         self.hidden += other.hidden
+        self.ended = self.ended or other.ended
 
     def why_unsure(self, number: str) -> str | None:
         """Return why it cannot be said that MPW has no such order, though it is not among those read; None: it can."""
         if number in self.unreadable:
             return f"MPW shows order {number}, and it cannot be read: {self.unreadable[number]}"
+        if self.ended:
+            return f"order {number} was not read: the program ends"
         return f"order {number} may be among what could not be read: {self.hidden[0]}" if self.hidden else None
 
 
@@ -44,19 +51,31 @@ def orders_between(client: MpwClient, first: date, last: date) -> OrdersRead:
     return _read(order_pager(client), first, last)
 
 
-def orders_of_days(client: MpwClient, days: Collection[date]) -> OrdersRead:
-    """Return the orders created on these days: one read for each day, not for each order."""
+def orders_of_days(client: MpwClient, days: Collection[date], *, stopping: Callable[[], bool]) -> OrdersRead:
+    """Return the orders created on these days: one read for each day, not for each order.
+
+    `stopping` is asked before each read, which also shows that the work does not hang; True ends the reading.
+    """
     pager, found = order_pager(client), OrdersRead()
     for day in sorted(set(days)):
+        if stopping():
+            found.ended = True
+            break
         found.add(_read(pager, day, day))
     return found
 
 
-def search(client: MpwClient, numbers: Sequence[str], *, today: date) -> OrdersRead:
-    """Look for orders whose day we do not know, the latest days first; return those that were found."""
+def search(client: MpwClient, numbers: Sequence[str], *, today: date, stopping: Callable[[], bool]) -> OrdersRead:
+    """Look for orders whose day we do not know, the latest days first; return those that were found.
+
+    `stopping` is asked before each read, as by `orders_of_days`.
+    """
     wanted, found, pager = set(numbers), OrdersRead(), order_pager(client)
     last = today + timedelta(days=1)
     while wanted - found.orders.keys() - found.unreadable.keys() and last > today - timedelta(days=SEARCH_DAYS):
+        if stopping():
+            found.ended = True
+            break
         first = last - timedelta(days=SEARCH_STEP_DAYS - 1)
         read = _read(pager, first, last)
         read.orders = {number: read.orders[number] for number in wanted & read.orders.keys()}

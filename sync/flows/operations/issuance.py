@@ -36,7 +36,7 @@ from sync.flows.context import MPW, Context
 from sync.flows.operations.base import AlreadyDone, GiveUp, Go, Operation, Preparation
 from sync.flows.operations.frozen import fields_of, frozen, number, text
 from sync.flows.operations.issuance_day import DaySeen, Wanted, judged, look, parts_there
-from sync.flows.operations.issuance_learnt import Refusal, learn_fraction, shows_markers
+from sync.flows.operations.issuance_learnt import Refusal, learn_exists_said, learn_fraction, shows_markers
 from sync.flows.operations.ours import claim_rows, judged_answer, mpw, shown_rows
 from sync.store.issuance_parts import Part, finish_part, oldest_remaining, parts, plan_part
 from sync.store.outbox import DENIED_TRIES, Push, attempts_of
@@ -149,6 +149,8 @@ class PostIssuance(Operation):
             plan_part(conn, row.id, data.part)
         elif isinstance(data, _PartDone):
             finish_part(conn, row.id, data.n, to.remote_ids)
+        if to.state == "done" and to.outcome == "verified" and isinstance(to.cause, Delivered) and to.remote_ids:
+            learn_exists_said(conn, row.api_key, to.cause.evidence, now=now)
         claim_rows(conn, row, "issuance", to.remote_ids, policy=policy, now=now)
 
 
@@ -275,6 +277,8 @@ def _explained(ctx: Context, row: Push, part: Part, wanted: Wanted, error: Rejec
         if exists:
             marked = not _is_unmarked(ctx, row)
             stands = _exists_unmarked(part, wanted, seen, error, marked=marked, ambiguous=ambiguous)
+            if ambiguous and isinstance(stands, Conflict):
+                refusal.perhaps_meant_exists()
             return _whole(ctx, row, part, stands) if isinstance(stands, Delivered) else stands
         if ambiguous and _is_unmarked(ctx, row) and seen.unclaimed_twins:
             return _perhaps_ours(part, error, seen, short=short)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
+
+from sqlalchemy import Connection
 
 from sync.domain.learned import BETWEEN
 from sync.domain.money import plain
@@ -19,6 +22,10 @@ from sync.store.learned import learn, learned
 
 EXISTS_WORDS = "exists_words"
 MAXIMUM_WORDS = "maximum_words"
+EXISTS_SAID = "exists_words_said"
+SAID_MAX = 20
+"""Refusals whose words wait for a proof: the newest."""
+
 FRACTIONS_TAKEN = "fractions_taken"
 MARKER_SURVIVES = "marker_survives"
 _MEANT = ("part_number", "warehouse_name", "created_on", "description", "equipment_unit_number", "task_name")
@@ -57,6 +64,14 @@ class Refusal:
         """The issuance was found under its key: that is what the refusal said."""
         knew = says_exists(self.error.message, self.error.status)
         self._keep(EXISTS_WORDS, f"{self._words()}; {evidence}", knew=knew)
+
+    def perhaps_meant_exists(self) -> None:
+        """It says in words that we know that the key is there, and nothing shows it yet: kept until a poll does."""
+        with self.ctx.store.write() as conn:
+            said = json.loads(fact(conn, EXISTS_SAID) or "{}")
+            said = dict([*((key, one) for key, one in said.items() if key != self.api_key)][1 - SAID_MAX :])
+            said[self.api_key] = [self._wording(), self._words()]
+            set_fact(conn, EXISTS_SAID, json.dumps(said), now=self.ctx.clock.now())
 
     def named_the_maximum(self) -> None:
         """It is about the quantity; where it names what remains of the oldest receipt, these are the words for it."""
@@ -114,6 +129,17 @@ class Refusal:
         fields = self.wanted.fields
         with self.ctx.read() as conn:
             return oldest_remaining(conn, text(fields.get("part_number")), text(fields.get("warehouse_name")))
+
+
+def learn_exists_said(conn: Connection, api_key: str, evidence: str, *, now: datetime) -> None:
+    """The issuance was found under its key after MPW had refused it as one that exists: these are the words for it."""
+    said = json.loads(fact(conn, EXISTS_SAID) or "{}")
+    if api_key not in said:
+        return
+    words, refusal = said.pop(api_key)
+    set_fact(conn, EXISTS_SAID, json.dumps(said), now=now)
+    if words.strip("…#. "):
+        learn(conn, MPW, EXISTS_WORDS, words, evidence=f"{refusal}; {evidence}", now=now)
 
 
 def learn_fraction(ctx: Context, wanted: Wanted, answered: Decimal, ids: tuple[str, ...]) -> None:

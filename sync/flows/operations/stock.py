@@ -57,7 +57,7 @@ from sync.store.echoes import (
 )
 from sync.store.item_states import forget_base, mark_dirty, save_item_state
 from sync.store.ledger import last_seq
-from sync.store.outbox import Push, unsettled_for_entity
+from sync.store.outbox import RETRIED_AT, Push, unsettled_for_entity
 from sync.store.stock_facts import item_facts
 
 LANDED = "landed"
@@ -227,14 +227,16 @@ def _known(conn: Connection, row: Push, *, policy: Policy) -> Verdict | None:
         case "several" if _in_doubt(conn, row, policy=policy):
             return Undecidable("more than one movement may be its echo", "resolve the exception echo_undecided of it")
         case "no_movement":
-            return _without_movement(conn, row, policy=policy)
+            return _without_movement(conn, row, expected, policy=policy)
         case _:
             return None
 
 
-def _without_movement(conn: Connection, row: Push, *, policy: Policy) -> Verdict:
+def _without_movement(conn: Connection, row: Push, expected: Expected, *, policy: Policy) -> Verdict:
     """A patch that had to move stock and did not is sent once more; then a person is asked."""
-    wanted = Wanted.of(row)
+    wanted, retried_at = Wanted.of(row), row.facts.get(RETRIED_AT)
+    if retried_at and expected.closed_at and expected.closed_at < datetime.fromisoformat(retried_at):
+        return Absent("a person had it sent again")
     if outcomes(conn, row.id).count(NO_MOVEMENT) < NO_MOVEMENTS_MAX:
         return _absent(conn, row, "MPservices took it, and three reads of the feed lack its movement", policy=policy)
     detail = (
@@ -260,6 +262,10 @@ def _judge(conn: Connection, row: Push, *, policy: Policy, now: datetime, ahead:
     go = Go({"seen": item.seen} if ahead is None else {"seen": item.seen, CLOCK_AHEAD: ahead.total_seconds()})
     if item.doubtful:
         return NotNow(now + DOUBT_WAIT, "a person must say which movement the item's previous patch made")
+    if item.cost_contradicted:
+        return NotNow(now + DOUBT_WAIT, "MPSERVICES_COST_IS is not what MPservices' movements show")
+    if item.blocker is not None and FOLLOWS not in row.facts:
+        return NotNow(now + DOUBT_WAIT, item.blocker)
     if item.echo_open:
         return NotNow(now + ECHO_WAIT, "the movement of the item's previous patch is not known yet")
     asked = item.question
