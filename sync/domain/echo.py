@@ -613,6 +613,8 @@ def _explaining(
         ]
         if found:
             return found
+    if candidates and not marked and not asked.landed:
+        return [None]  # it was lost: then they are people's, whatever stock there was
     return []
 
 

@@ -87,6 +87,7 @@ def test_lag_is_the_time_since_a_source_was_read_well_and_since_the_first_run_wh
     app: App, clock: FakeClock
 ) -> None:
     hours = timedelta(hours=7)
+    add(app, schema.facts, {"name": "first_run_at", "value": NOON.isoformat(), "updated_at": NOON})
     failing = {"error": "down", "failing_since": NOON}
     add(app, schema.feeds, {"source": "mpservices.movements", "last_read_at": NOON - hours, **failing})
     clock.advance(minutes=10)
