@@ -10,7 +10,6 @@ SAMPLE = {
     "blind_retry",
     "rescue_to_ready",
     "no_attempt_row",
-    "refusal_clears_ambiguity",
     "transfer_sent_again",
     "no_echo_rule",
     "mark_left_on",
