@@ -34,6 +34,11 @@ class Clocks:
         """Tell whether people were told something else, or this is the first that was learnt of any clock."""
         return bool(verdict.by) and self._noted != _summary(verdict)
 
+    @property
+    def was_wrong(self) -> bool:
+        """Whether our clock was wrong when it was last compared, whoever has resolved the exception since."""
+        return self._noted is not None and self._noted[0]
+
     def note(self, verdict: Verdict) -> None:
         """Remember that people were told."""
         self._noted = _summary(verdict)
@@ -76,7 +81,7 @@ def _write(conn: Connection, ctx: Context, verdict: Verdict, skews: Mapping[str,
             log.warning("clock.wrong", off=told(verdict.behind), certain=verdict.certain)
     elif verdict.asked and verdict.certain:
         resolution = "the clocks agree again"
-        if resolve_exceptions(conn, CLOCK_WRONG, subject, resolution=resolution, now=now):
+        if resolve_exceptions(conn, CLOCK_WRONG, subject, resolution=resolution, now=now) or ctx.clocks.was_wrong:
             stepped = True
             log.info("clock.right")
     if stepped and not verdict.wrong:

@@ -15,6 +15,7 @@ from sync.domain.exception_kinds import APPLY, ECHO, KEEP, KINDS, NONE, VOID
 from sync.domain.reconcile import OUR_EXCEPTIONS, waits_for
 from sync.domain.stock import FUSE
 from sync.errors import ConfigError
+from sync.flows.clocks import CLOCK_WRONG
 from sync.flows.context import CREDENTIALS, Context
 from sync.flows.corrections import (
     MOVEMENT_CHANGED,
@@ -27,6 +28,7 @@ from sync.flows.corrections import (
 from sync.flows.movement_lines import UNKNOWN_VALUE
 from sync.flows.movements import SHORT_WINDOW
 from sync.flows.voids import MASS_DISAPPEARANCE, void_disappeared
+from sync.store.clocks import bring_forward
 from sync.store.coverage import close_gap
 from sync.store.exceptions import open_exceptions, subject_of
 from sync.store.item_states import forget_base, forget_bases, save_item_state
@@ -143,6 +145,8 @@ def _act(
     elif row.kind == FUSE:
         save_item_state(conn, str(facts["external_id"]), {"unfit_patches": 0})
         forget_base(conn, str(facts["external_id"]), now=now)
+    elif row.kind == CLOCK_WRONG:
+        bring_forward(conn, now=now)  # what the wrong clock has put off
     elif row.kind == CREDENTIALS:
         unpause_system(conn, row.subject)
     elif row.kind == CONTRADICTED and "fact" in facts:
