@@ -280,6 +280,7 @@ class _Case:
     lines: tuple[Line, ...]
     knows: Knows
     doubted: bool  # what there is now is not believed: an attempt is in question
+    taken: set[str] = field(default_factory=set)  # movements that were found to be an attempt's: they are no other's
 
     def after_base(self) -> list[Line]:
         if self.base is None:
@@ -314,6 +315,8 @@ def tell(attempts: Sequence[Attempt], base: Base | None, lines: Iterable[Line], 
             finding = _answer(case, asking, attempt, finding, told)
             asking = []
         told.findings[attempt.id] = finding
+        if isinstance(finding, Found):
+            case.taken.add(finding.line.movement_id)
         if isinstance(finding, Ask):
             asking.append(attempt)
             if len(asking) > ASKING_MAX:
@@ -350,7 +353,11 @@ def _candidates(case: _Case, attempt: Attempt) -> list[Line]:
     fresh = [
         line
         for line in case.lines
-        if line.undecided and line.single and line.seen > attempt.claimed and line.asked in (None, attempt.id)
+        if line.undecided
+        and line.single
+        and line.seen > attempt.claimed
+        and line.asked in (None, attempt.id)
+        and line.movement_id not in case.taken
     ]
     ours = [line for line in fresh if line.asked == attempt.id or _shows_mark(case, attempt, line)]
     if attempt.asks:
@@ -376,6 +383,10 @@ def _due_at_claim(case: _Case, attempt: Attempt) -> bool:
 
 def _resembles(attempt: Attempt, line: Line) -> bool:
     return resembles(line.shown, line.quantity, attempt.sent_cost)
+
+
+def _is_ours(case: _Case, line: Line) -> bool:
+    return line.ours or line.movement_id in case.taken
 
 
 def _shows_mark(case: _Case, attempt: Attempt, line: Line) -> bool:
@@ -538,7 +549,7 @@ def _stock_now(case: _Case, attempt: Attempt, line: Line, before: Sequence[Line]
     others = [
         one
         for one in case.lines
-        if one is not line and one.seen > attempt.claimed and not one.ours and one not in before
+        if one is not line and one.seen > attempt.claimed and not _is_ours(case, one) and one not in before
     ]
     after = [
         one
@@ -552,7 +563,9 @@ def _stock_of_silent(case: _Case, attempt: Attempt, asking: Attempt | None) -> D
     """Return what there is after a patch without a movement; None: the belief stands, or nothing can be said."""
     if case.base is not None and asking is None and attempt.new_stock in _balances(case, attempt):
         return None
-    since = [line for line in case.lines if line.seen > attempt.claimed and not line.ours and line.asked is None]
+    since = [
+        line for line in case.lines if line.seen > attempt.claimed and not _is_ours(case, line) and line.asked is None
+    ]
     after = [line for line in since if _shows_mark(case, attempt, line)]
     loose = [line for line in since if line not in after]
     if asking is None:
@@ -574,7 +587,7 @@ def _followed(case: _Case, attempt: Attempt, candidates: Sequence[Line]) -> Deci
         line
         for line in case.lines
         if line not in candidates
-        and not line.ours
+        and not _is_ours(case, line)
         and line.signed
         and line.seen > attempt.claimed
         and (last is None or line.position > last)
@@ -597,7 +610,7 @@ def _explaining(
         for line in case.lines
         if line not in candidates
         and line is not without
-        and not line.ours
+        and not _is_ours(case, line)
         and line.seen > asked.claimed
         and line.asked is None
         and not _shows_mark(case, asked, line)
@@ -664,6 +677,7 @@ def _answer(case: _Case, asking: Sequence[Attempt], follow_up: Attempt, finding:
             believed = asked is asking[0]  # before the first of them, there was something to believe in
             moved = _as_it_must(case, asked, echo) if believed else echo.quantity
             told.findings[asked.id] = _found(case, asked, echo, moved, believed=believed)
+            case.taken.add(echo.movement_id)
         later = asked
     return finding
 
@@ -677,5 +691,6 @@ def _as_it_must(case: _Case, attempt: Attempt, echo: Line) -> Decimal:
 
 
 def _give_up(case: _Case, asking: Sequence[Attempt], told: Told, reason: str) -> None:
+    case.taken.clear()  # what was found of them is in question again
     for asked in asking:
         told.findings[asked.id] = Doubt(tuple(_candidates(case, asked)), reason)
