@@ -20,7 +20,7 @@ AGREE = timedelta(minutes=2)
 """Clocks that differ by no more than this show the same time: each is known to some seconds only."""
 
 NOTICED = timedelta(seconds=15)
-"""A skew that changed by less is the same one: it would be written down anew with every reading."""
+"""A skew that changed by less is the same one: every reading would write it down again."""
 
 DATABASE = "the database server"
 NOTHING = timedelta(0)
