@@ -37,11 +37,15 @@ ORDERED_ONCE = ("_erp_approves", "_erp_makes_a_product", "_erp_makes_a_part")
 
 
 class AheadClock(SystemClock):
-    """The machine's clock, moved ahead by hand: leases end without waiting. It starts at one at night: no day ends."""
+    """The machine's clock, moved ahead by hand: leases end without waiting. It starts at one at night: no day ends.
+
+    It is the database server's clock too: it would be found wrong beside a server whose hands nobody moved.
+    """
 
     def __init__(self) -> None:
         now = super().now()
         self.ahead = now.replace(hour=1, minute=0) - now
+        self.server = self
 
     def now(self) -> datetime:
         """Return the instant it shows."""
