@@ -12,12 +12,24 @@ import pytest
 
 from sync.settings import PREFIXES, TESTS_PREFIX
 from tests.clocks import FakeClock
-from tests.databases import PostgresDatabases, PostgresUnavailableError, migrated_sqlite, running_postgres
+from tests.databases import (
+    PostgresDatabases,
+    PostgresUnavailableError,
+    migrated_sqlite,
+    quick_folder,
+    running_postgres,
+)
 
 if TYPE_CHECKING:
     from sync.store.engine import Store
 
 DATABASES = ["sqlite", "postgresql"]
+
+
+def pytest_configure() -> None:
+    """Keep the tests' folders in memory where there is room, unless a person or TMPDIR says where."""
+    if "TMPDIR" not in os.environ:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(quick_folder()))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -21,6 +21,7 @@ from tests.databases import (
     LAUNCHER,
     PostgresUnavailableError,
     binary_folders,
+    quick_folder,
     readable_by_all,
     url_text,
     wait_until_ready,
@@ -33,14 +34,14 @@ START_AGAIN_SECONDS = 30
 
 
 class PostgresServer:
-    """One server in a folder under /tmp, reached by its socket.
+    """One server in a folder of its own, reached by its socket.
 
     Unlike the suite's shared server it commits synchronously: an immediate stop loses what was not written
     out. (fsync stays off: the machine itself does not lose power.)
     """
 
     def __init__(self, binaries: Path) -> None:
-        self.root = Path(tempfile.mkdtemp(prefix="pgc-", dir="/tmp"))
+        self.root = Path(tempfile.mkdtemp(prefix="pgc-", dir=quick_folder()))
         owner = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
         if os.geteuid() == 0:
             os.chown(self.root, owner.pw_uid, owner.pw_gid)
