@@ -51,6 +51,7 @@ from sync.store.echoes import (
     Expected,
     ask_about,
     base_of,
+    close_doubt,
     close_echo,
     doubtful_movements,
     doubts_decided_by_people,
@@ -417,9 +418,11 @@ def _settle_doubt(conn: Connection, facts: Mapping[str, Any], means: Means) -> N
     """Act on a person's word: the movement it names is the echo, the others of the doubt are people's."""
     external_id, doubtful = str(facts["external_id"]), set(facts["movements"])
     lines = [line for line in undecided_lines(conn, external_id) if line.movement_id in doubtful]
-    if not lines:
-        return
     decision = facts.get("decision") or {}
+    if not lines:  # settled before, or all are of types that we do not know: no table holds those
+        if "echo_id" in facts and close_doubt(conn, int(facts["echo_id"]), decision.get("echo"), now=means.now):
+            _start_afresh(conn, external_id, facts, now=means.now)
+        return
     named = [line for line in lines if line.movement_id == decision.get("echo")]
     if named:
         line = named.pop()
@@ -432,9 +435,13 @@ def _settle_doubt(conn: Connection, facts: Mapping[str, Any], means: Means) -> N
     elif "echo_id" in facts:
         close_echo(conn, int(facts["echo_id"]), SILENT, now=means.now)
     _release(conn, lines, now=means.now)
-    forget_base(conn, external_id, now=means.now)  # what there is now, the next patch shows
+    _start_afresh(conn, external_id, facts, now=means.now)
+
+
+def _start_afresh(conn: Connection, external_id: str, facts: Mapping[str, Any], *, now: datetime) -> None:
+    forget_base(conn, external_id, now=now)  # what there is now, the next patch shows
     save_item_state(conn, external_id, {"unfit_patches": 0})
-    check_now(conn, int(facts["outbox_id"]), now=means.now)
+    check_now(conn, int(facts["outbox_id"]), now=now)
 
 
 def _not_in_doubt(conn: Connection, lines: list[Line]) -> list[Line]:

@@ -120,6 +120,13 @@ def close_echo(conn: Connection, echo_id: int, outcome: str, *, now: datetime, *
     conn.execute(update(echoes).where(echoes.c.id == echo_id).values(outcome=outcome, closed_at=now, **values))
 
 
+def close_doubt(conn: Connection, echo_id: int, movement_id: str | None, *, now: datetime) -> bool:
+    """Say what a person said of an attempt in doubt whose movements no table holds; False where it was said before."""
+    values = {"outcome": SILENT if movement_id is None else FOUND, "movement_id": movement_id, "closed_at": now}
+    done = conn.execute(update(echoes).where(echoes.c.id == echo_id, echoes.c.outcome == SEVERAL).values(**values))
+    return done.rowcount == 1
+
+
 def ask_about(conn: Connection, echo_id: int, lines: Iterable[Line], *, stock: Decimal, now: datetime) -> None:
     """Put an attempt in question: `lines` may be its echo, and a follow-up to `stock` is to tell."""
     close_echo(conn, echo_id, ASKING, now=now, follow_stock=stock)

@@ -195,6 +195,26 @@ def test_a_person_who_names_no_movement_says_that_all_are_people_s(doubtful: Sto
     assert doubtful.stocks()[0] == doubtful.stocks()[1]
 
 
+@pytest.mark.parametrize("echo", ["STRANGE-1", None])
+def test_a_person_s_word_ends_a_doubt_whose_movements_are_all_of_unknown_types(
+    doubtful: StockWorld, echo: str | None
+) -> None:
+    doubtful.execute("update movement_lines set role = 'event' where role = 'undecided'")
+    with doubtful.store.write() as conn:
+        chosen = exceptions.c.kind == "echo_undecided"
+        facts = json.loads(conn.execute(select(exceptions.c.facts).where(chosen)).scalar_one())
+        values = {"facts": json.dumps(facts | {"movements": ["STRANGE-1"]})}
+        conn.execute(update(exceptions).where(chosen).values(**values))
+
+    resolve(doubtful, echo)
+    doubtful.settle()
+    doubtful.settle()
+
+    assert "several" not in [each.outcome for each in doubtful.echoes()]
+    assert {row.state for row in doubtful.rows()} <= {"done"}
+    assert doubtful.exceptions() == []
+
+
 def test_an_echo_that_the_feed_shows_late_is_not_forwarded(met: StockWorld) -> None:
     met.receives(10)
     patch_now(met)
