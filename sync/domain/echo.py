@@ -201,7 +201,7 @@ class Knows:
     """What has been learnt of the vendor; None: nothing yet.
 
     `mark_survives`: the echo shows the sixth decimal. `zero_echo`: a patch that changes nothing makes a movement.
-    `stock_decimals`: how many decimals of a stock it keeps. `signed`: its echo's type says whether it came in or went out.
+    `stock_decimals`: how many decimals of a stock it keeps. `signed`: its echo's type tells whether it came or went.
     """
 
     mark_survives: bool | None = None
