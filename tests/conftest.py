@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,12 @@ DATABASES = ["sqlite", "postgresql"]
 
 
 def pytest_configure() -> None:
-    """Keep the tests' folders in memory where there is room, unless a person or TMPDIR says where."""
+    """Keep the tests' folders in memory where there is room, unless a person or TMPDIR says where.
+
+    Python's caches are written: some hundred tests start processes of ours, each of which would compile all of it.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     if "TMPDIR" not in os.environ:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(quick_folder()))
 
