@@ -417,6 +417,11 @@ class Oracle:
 
     # ------------------------------------------------------------------ what is there
 
+    def has_vanished(self, kind: str, key: str) -> bool:
+        """Tell whether MPW answered perfectly for it, or for a part of it, and did not keep that."""
+        gone = [name for of, name in self.world.mpw.chronicle.vanished if of == kind]
+        return any(name == key or name.startswith(f"{key}_s") for name in gone)
+
     def truly_done(self, push: sqlite3.Row) -> bool:
         """Tell whether a push took effect, as a person who looks would see it."""
         operation, key = push["operation"], push["api_key"]
@@ -428,7 +433,7 @@ class Oracle:
             made, wanted = self.made(kind, key), self.expected(kind, key)
             if self.world.people.taken.get(key):
                 return made == 0  # an equal one is there already
-            if (kind, key) in self.world.mpw.chronicle.vanished:
+            if self.has_vanished(kind, key):
                 return True  # as the answer said, which was perfect
             return made == wanted or made in self._said_before(kind, key)[1:]
         if operation == "post_inventory":

@@ -551,8 +551,8 @@ class People:
         if push["state"] not in ("unknown", "dead"):
             return
         done = world.oracle.truly_done(push) or push["operation"] in NOT_MISSED
-        vanished = str(push["operation"]).removeprefix("post_"), push["api_key"]
-        if vanished in world.mpw.chronicle.vanished and not world.oracle.made(*vanished):
+        event = str(push["operation"]).removeprefix("post_"), str(push["api_key"])
+        if world.oracle.has_vanished(*event) and world.oracle.made(*event) != world.oracle.expected(*event):
             done = False  # its answer was perfect; who looks now sees that nothing is there
         if self._corrects_a_used_receipt(push):
             with world.inner.write() as conn:  # MPW lets nobody delete it: what it says stands, and nothing follows it
