@@ -205,7 +205,8 @@ class Causes:
     def _push_not_there(self, subject: str, facts: dict[str, Any]) -> bool:
         """MPW did not keep that very row, or somebody deleted it before anyone read it."""
         key = str(facts["api_key"])
-        gone = any(key == event_of(name) or key == name for _, name in self.world.mpw.chronicle.vanished)
+        vanished = [name for _, name in self.world.mpw.chronicle.vanished]
+        gone = any(key in (name, event_of(name)) or name.startswith(f"{key}_s") for name in vanished)
         touched = self.world.people.deleted_keys
         found = gone or key in touched or any(name.startswith(f"{key}_s") for name in touched)
         return self._blame(facts, found) if "outbox_id" in facts else found
