@@ -6,13 +6,14 @@
 | done by an answer alone | have seen its row | nothing more is to be looked for |
 | done by an answer alone | have read its day clean since, and lack it | `push_not_there`: a person decides |
 | done by an answer alone | have not read its day clean since | it waits, and no stock patch of its item is sent |
+| done by an answer alone | lack it, and MPW hides its part too | it waits likewise, `HIDDEN_MAX` at most |
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import structlog
@@ -31,6 +32,7 @@ from sync.errors import AuthError, RemoteError
 from sync.flows.context import MPW, Context
 from sync.flows.day_rows import file_found
 from sync.flows.day_sources import DAY_SOURCES
+from sync.flows.known_parts import ask_parts
 from sync.flows.operations.ours import shown_rows
 from sync.flows.operations.receipt import rows_under_key
 from sync.flows.operations.registry import operations
@@ -53,6 +55,9 @@ from sync.store.seen import (
 log = structlog.get_logger()
 
 AT_ONCE = 200
+HIDDEN_MAX = timedelta(days=1)
+"""So long a push that is not shown waits where MPW does not show its part in the warehouse either: whoever took our
+user's permission away gives it back within a day, and what is told then is settled by the poll that shows the row."""
 
 
 def settle_shown(ctx: Context) -> int:
@@ -160,11 +165,25 @@ def _not_there(ctx: Context, row: Push) -> int:
                 file_found(conn, DAY_SOURCES[RECEIPTS], found, policy=ctx.policy, now=ctx.clock.now())
                 not_unseen(conn, [row.id])
             return 0
+    if _is_hidden(ctx, row):
+        return 0
     with ctx.write() as conn:
         current = push_by_id(conn, row.id)
         if current is None or current.state != "done" or _look(conn, current) is not True:
             return 0
         return _give_up(conn, ctx, current, now=ctx.clock.now())
+
+
+def _is_hidden(ctx: Context, row: Push) -> bool:
+    """Tell whether MPW does not show the part in the warehouse either: its rows are as hidden as the part is.
+
+    So it looks where our user may not see the warehouse any more, and where MPW cannot be asked.
+    """
+    if row.unseen_since is None or ctx.clock.now() - row.unseen_since >= HIDDEN_MAX:
+        return False
+    _, _, item, warehouse = _terms(row)
+    pair = warehouse, item
+    return ask_parts(ctx, [pair], store=False)[pair].state != "found"
 
 
 def _give_up(conn: Connection, ctx: Context, row: Push, *, now: datetime) -> int:

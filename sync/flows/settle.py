@@ -11,10 +11,8 @@ from sqlalchemy import Connection
 
 from sync.domain.outbox import PATCH_STOCK, Transition, Undecidable
 from sync.domain.policy import Policy
-from sync.domain.reconcile import DELETES
 from sync.domain.subjects import Subject
 from sync.flows.operations.base import Operation
-from sync.store.corrections import let_correction_go
 from sync.store.exceptions import open_exception
 from sync.store.outbox import Push, close_exceptions, exceptions_about
 from sync.store.outbox_work import end_attempts, move, move_all
@@ -60,8 +58,6 @@ def settle_all(
         end_attempts(conn, [(one.row, one.to) for one in moved], now=now)
     told = exceptions_about(conn, [one.row.id for one in moved])
     for one in moved:
-        if one.to.state == "done" and one.row.kind is not None and one.row.operation in DELETES.values():
-            let_correction_go(conn, one.row.kind, one.row.api_key, now=now)
         _tell(conn, one.row, one.to, told=one.row.id in told, now=now)
     operation.after_all(conn, [(one.row, one.to) for one in moved], policy=policy, now=now)
     return moved

@@ -8,13 +8,16 @@ from decimal import Decimal
 import pytest
 
 from sync.domain.exception_kinds import APPLY
+from sync.domain.stock import Wait, readiness
+from sync.flows.operate import resolve_push
 from sync.flows.push import push_once
 from sync.flows.reconcile import reconcile_once
 from sync.flows.resolve import Choice, resolve_by_person
 from sync.flows.verify import verify_once
 from sync.store.engine import Store
 from sync.store.reports import event_story, view
-from tests.flows.stock_world import StockWorld, stock_world
+from sync.store.stock_facts import item_facts
+from tests.flows.stock_world import MAIN, PART, StockWorld, stock_world
 
 
 def work(world: StockWorld) -> None:
@@ -125,3 +128,33 @@ def test_a_deletion_that_is_applied_takes_back_what_was_posted(store: Store) -> 
 
         assert (world.stocks()[0], world.exceptions()) == (107, [])
         assert world.net("receipt", "mpservices") == 7
+
+
+def test_a_correction_is_posted_once_a_person_says_that_what_it_corrects_is_out_of_mpw(store: Store) -> None:
+    with stock_world(store) as world:
+        world.policy(routes={**world.ctx.policy.routes, "stock_cost": "off"})
+        world.moves(50)
+        world.poll()
+        work(world)
+        mpw = world.sandbox.mpw
+        issued = mpw.person_issues(PART, MAIN, 120)  # 20 of them out of the receipt of 50
+        edit(world, "5")
+        world.clock.advance(minutes=6)
+        world.poll()
+        resolve_by_person(world.ctx, kind="movement_changed", why="it was 5", by="ann", choice=Choice(APPLY))
+        work(world)
+        [refused] = world.rows("delete_receipt")
+        assert (refused.state, len(world.rows("post_receipt"))) == ("dead", 1)
+        for issuance in issued:
+            mpw.person_deletes_issuance(issuance)
+        mpw.person_deletes_receipt(mpw.receipt_by_key[refused.api_key].id)
+
+        resolve_push(world.ctx, refused.id, done=True, why="I deleted it by hand", by="ann")
+
+        with store.read() as conn:
+            item = item_facts(conn, [PART], policy=world.ctx.policy)[PART]
+        assert isinstance(readiness(item), Wait)  # a patch now would take the corrected movement from MPservices
+        work(world)
+        [_, corrected] = world.rows("post_receipt")
+        assert (corrected.api_key, corrected.state) == (f"{refused.api_key}_c2", "done")
+        assert world.stocks()[0] == 105

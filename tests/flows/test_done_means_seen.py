@@ -423,6 +423,29 @@ def test_what_was_answered_and_is_not_there_is_a_persons(world: OutboxWorld, mpw
     assert f"outbox retry {push}" in hint(world, "push_not_there")
 
 
+@pytest.mark.parametrize("kind", ["receipt", "issuance"])
+def test_what_a_hidden_warehouse_does_not_show_is_not_missed_for_a_day(world: OutboxWorld, kind: str) -> None:
+    push = world.receipt() if kind == "receipt" else world.issuance()
+    source = RECEIPTS if kind == "receipt" else ISSUANCES
+    world.push()
+    world.sandbox.mpw.hide_warehouse(MAIN)
+    poll(world, source)
+    world.verify()
+    assert (world.state(push), world.told()) == ("done", [])
+    with world.store.read() as conn:
+        assert [row.id for row in unseen_pushes(conn, after=0, limit=9)] == [push], "no patch of its item goes"
+
+    world.clock.advance(seconds=proofs.HIDDEN_MAX.total_seconds())
+    poll(world, source)
+    world.verify()
+    assert (world.state(push), world.told()) == ("dead", [("push_not_there", str(push))])
+
+    world.sandbox.mpw.show_warehouse(MAIN)
+    poll(world, source)
+    world.verify()
+    assert (world.state(push), world.told()) == ("done", [])
+
+
 def hint(world: OutboxWorld, kind: str) -> str:
     with world.store.read() as conn:
         query = text("select hint from v_exceptions where kind = :kind and resolved_at is null")

@@ -41,6 +41,7 @@ FATAL: Mapping[str, set[str]] = defaultdict(set) | {
     "post_receipt": {"hidden"},
     "post_issuance": {"hidden"},
     "post_transfer": {"hidden", "short"},
+    "post_inventory": {"hidden"},
     "delete_receipt": {"used"},
     "approve": {"hidden", "withdrawn"},
 }
@@ -87,7 +88,8 @@ class Causes:
     def answered(self, name: str, call: Call) -> None:
         """Note what a whole answer showed of costs."""
         if name == "mpservices.movements":
-            lines = [line for move in self.world.mps.all_movements for line in move.lines]
+            shown = self.world.mps.shown  # a late one says nothing yet
+            lines = [line for move in self.world.mps.all_movements if move.id in shown for line in move.lines]
             self._moved.update(str(line.product.external_id) for line in lines)
         elif name == "mpw.receipts" and "date" in call.query:
             day = self.world.mpw.receipts_by_day.get(date.fromisoformat(call.query["date"]), {})
@@ -118,9 +120,11 @@ class Causes:
         if name == "mpw.delete_receipt":
             receipt = mpw.receipt_by_key.get(key)
             return "used" if receipt is not None and receipt.used else ""
-        if name not in ("mpw.post_receipt", "mpw.post_issuance", "mpw.transfer"):
+        if name not in ("mpw.post_receipt", "mpw.post_issuance", "mpw.transfer", "mpw.post_inventory"):
             return ""
         inner = next(iter(json.loads(call.body).values()))
+        if name == "mpw.post_inventory":  # its part is not there yet
+            return "hidden" if mpw.warehouses[str(inner["warehouse_name"])].hidden else ""
         part = mpw.parts.get((str(inner["warehouse_name"]), str(inner["part_number"])))
         if part is None or part.warehouse.hidden:
             return "hidden" if part is not None else ""
@@ -201,7 +205,8 @@ class Causes:
     def _push_not_there(self, subject: str, facts: dict[str, Any]) -> bool:
         """MPW did not keep that very row, or somebody deleted it before anyone read it."""
         key = str(facts["api_key"])
-        gone = any(key == event_of(name) or key == name for _, name in self.world.mpw.chronicle.vanished)
+        vanished = [name for _, name in self.world.mpw.chronicle.vanished]
+        gone = any(key in (name, event_of(name)) or name.startswith(f"{key}_s") for name in vanished)
         touched = self.world.people.deleted_keys
         found = gone or key in touched or any(name.startswith(f"{key}_s") for name in touched)
         return self._blame(facts, found) if "outbox_id" in facts else found

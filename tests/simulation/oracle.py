@@ -136,9 +136,9 @@ class Oracle:
                 raise Violation(f"rule 6: transfer {row['api_key']} is sent again while nobody knows what became of it")
             self._asked_to_wait(name, key)
             if row["operation"] == "patch_stock":
-                asks = "follows" in json.loads(row["facts"] or "{}")
-                self.reached["follow-up patch"] += asks
                 stock = Decimal(json.loads(row["payload"])["new_stock"])
+                asks = self.witness.follows(key, stock, json.loads(row["facts"] or "{}").get("follows"))
+                self.reached["follow-up patch"] += asks
                 self.witness.before_patch(actor, key, stock, asks=asks)
 
     def _clock_is_right(self, actor: Actor, name: str) -> None:
@@ -227,6 +227,8 @@ class Oracle:
         line = self.world.mps.line_of(key)
         if line is None or (self.world.mps.total and self.world.policy.cost_is == "unit"):
             return  # where the setting is wrong, what people keyed in is misread until an echo shows it
+        if event_of(key).rsplit("-", 1)[0] in self.world.misread:
+            return  # it was read while the setting was wrong, and keeps that cost: a person corrects it in MPW
         factor = self.world.people.factor(str(line.product.external_id))
         wanted, told = cut(self.world.mps.unit_cost_shown(line)) / factor, Decimal(str(values["unit_cost"]))
         if abs(told - wanted) > MILLIONTH * (1 if factor > 1 or self.world.mps.total else 0):
@@ -415,6 +417,11 @@ class Oracle:
 
     # ------------------------------------------------------------------ what is there
 
+    def has_vanished(self, kind: str, key: str) -> bool:
+        """Tell whether MPW answered perfectly for it, or for a part of it, and did not keep that."""
+        gone = [name for of, name in self.world.mpw.chronicle.vanished if of == kind]
+        return any(name == key or name.startswith(f"{key}_s") for name in gone)
+
     def truly_done(self, push: sqlite3.Row) -> bool:
         """Tell whether a push took effect, as a person who looks would see it."""
         operation, key = push["operation"], push["api_key"]
@@ -426,7 +433,7 @@ class Oracle:
             made, wanted = self.made(kind, key), self.expected(kind, key)
             if self.world.people.taken.get(key):
                 return made == 0  # an equal one is there already
-            if (kind, key) in self.world.mpw.chronicle.vanished:
+            if self.has_vanished(kind, key):
                 return True  # as the answer said, which was perfect
             return made == wanted or made in self._said_before(kind, key)[1:]
         if operation == "post_inventory":

@@ -551,6 +551,14 @@ class People:
         if push["state"] not in ("unknown", "dead"):
             return
         done = world.oracle.truly_done(push) or push["operation"] in NOT_MISSED
+        event = str(push["operation"]).removeprefix("post_"), str(push["api_key"])
+        if world.oracle.has_vanished(*event) and world.oracle.made(*event) != world.oracle.expected(*event):
+            done = False  # its answer was perfect; who looks now sees that nothing is there
+        if self._corrects_a_used_receipt(push):
+            with world.inner.write() as conn:  # MPW lets nobody delete it: what it says stands, and nothing follows it
+                discard(conn, Which(ids=[outbox_id]), now=ctx.clock.now(), by="sim", why="it is used, and stays")
+            self.kept.add(("receipt", event_of(push["api_key"])))
+            return
         hopeless = {"approve": "changed", "post_transfer": "maximum"}.get(push["operation"])
         unwanted = bool(hopeless and hopeless in push["last_error"]) or self._is_unwanted(push)
         if push["state"] == "dead" and not done and unwanted:
@@ -562,6 +570,14 @@ class People:
                 retry(conn, Which(ids=[outbox_id]), now=ctx.clock.now(), by="sim")
         elif push["state"] == "dead" or push["operation"] == "post_transfer":
             resolve_push(ctx, outbox_id, done=done, why="looked", by="sim")
+
+    def _corrects_a_used_receipt(self, push: Any) -> bool:
+        """Tell whether it is the refused delete of what a corrected movement is to replace."""
+        if push["state"] != "dead" or push["operation"] != "delete_receipt":
+            return False
+        receipt = self.world.mpw.receipt_by_key.get(push["api_key"])
+        key = "receipt", event_of(push["api_key"])
+        return receipt is not None and receipt.used and bool(self.world.mps.before[key])
 
     def _is_unwanted(self, push: Any) -> bool:
         """Tell whether its order was taken back, or its document voided, meanwhile."""

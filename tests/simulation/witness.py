@@ -54,7 +54,11 @@ class Witness:
     def before_patch(self, actor: Actor, external_id: str, new_stock: Decimal, *, asks: bool) -> None:
         """A patch follows a reading of the feed by the same hand, and rests on all that this showed.
 
-        One that `asks` which movement the last one made goes out while that is not known, whatever else waits.
+        One that `asks` which movement the last one made (a follow-up) goes out whatever else waits, were it a push of
+        people's that is read, decided and dead: it compares nothing with MPW. It sets the stock that was sent last,
+        and its own movement shows what people moved since; that goes to MPW, and comes back with the next ordinary
+        patch, which is held here until MPW has it all. So the exemption is for a stock that was sent already, and for
+        no other patch.
         """
         if new_stock < 0:
             raise Violation(f"MPservices is told a stock below zero: {new_stock} of {external_id}")
@@ -71,12 +75,28 @@ class Witness:
             raise Violation(f"{external_id} is patched without a drain of the feed just before")
         for key in self.world.mps.keys_of(external_id, shown=shown):
             made, wanted = self.world.oracle.made_of_movement(*key), self.world.oracle.expected(*key) or 0
-            if made < wanted and key not in self.world.people.kept and not (asks and self._is_undecided(key[1])):
+            if made < wanted and key not in self.world.people.kept and not asks:
                 raise Violation(f"{external_id} is patched though {' '.join(key)}, which was read, is not in MPW")
 
-    def _is_undecided(self, key: str) -> bool:
-        query = "select 1 from movement_lines where api_key = ? and role = 'undecided'"
-        return self.world.raw.execute(query, (key,)).fetchone() is not None
+    def follows(self, external_id: str, new_stock: Decimal, echo_id: int | None) -> bool:
+        """Tell whether a patch is the follow-up of one of the same item, to a stock that this explains.
+
+        That is the stock that it sent, and with it what people are known to have moved since it was claimed.
+        """
+        if echo_id is None:
+            return False
+        query = "select new_stock, claimed_seq from echoes where id = ? and external_id = ?"
+        asked = self.world.raw.execute(query, (echo_id, external_id)).fetchone()
+        if asked is None:
+            raise Violation(f"{external_id} is patched as if to ask about a patch that never was")
+        query = "select quantity from movement_lines where external_id = ? and seen_seq > ?"
+        moved = [row["quantity"] for row in self.world.raw.execute(query, (external_id, asked["claimed_seq"]))]
+        stocks = {asked["new_stock"]}
+        for quantity in moved:
+            stocks |= {stock + quantity for stock in stocks}
+        if int(new_stock * 1_000_000) not in {max(stock, 0) for stock in stocks}:
+            raise Violation(f"{external_id} is patched to {new_stock} to ask about a patch to another stock")
+        return True
 
     def after_commit(self, *, operating: bool) -> None:
         """Hold what the books say was read, and what they took for deleted, to what was answered."""

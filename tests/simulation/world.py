@@ -26,6 +26,7 @@ from sync.clients.mpw import client as mpw_client
 from sync.clients.mpw.client import MpwClient
 from sync.clock import Clock, SharedClock
 from sync.domain.items import ItemMapping
+from sync.domain.keys import movement_key
 from sync.domain.policy import ROUTES, Policy
 from sync.errors import LeaseLostError, StoreError
 from sync.flows.context import Context
@@ -195,6 +196,8 @@ class World:
         self.held: tuple[str, ...] = held if habits.random() < 0.2 else ()
         self.prunes = habits.random() < 0.5
         self.tokens = 1
+        self.misread: set[str] = set()
+        """Movements, by what their lines' keys begin with, that were read while MPSERVICES_COST_IS was wrong."""
         self.policy = Policy(
             warehouse=MAIN,
             start_date=START.date() - timedelta(days=1),
@@ -462,6 +465,7 @@ class World:
 
     def put_cost_right(self) -> None:
         """An operator sets what a movement's cost means, and restarts everything."""
+        self.misread |= {movement_key(name, 1).rsplit("-", 1)[0] for name in self.mps.shown}
         self.policy = replace(self.policy, cost_is="total")
         for process in self.processes:
             process.die()

@@ -36,6 +36,7 @@ from sync.flows.known_parts import ask_parts
 from sync.flows.operations.base import AlreadyDone, Go, NotNow, Operation, Preparation
 from sync.flows.operations.frozen import fields_of, text
 from sync.flows.operations.ours import ANSWERED, judged_answer, mpw, under_key
+from sync.store.corrections import let_correction_go
 from sync.store.issuance_parts import parts
 from sync.store.ledger import event_entries
 from sync.store.outbox import Push, Which, attempts_of, cancel, discard, push_of_key
@@ -140,7 +141,10 @@ class _Delete(Operation):
         """Drop the key's own push, if it failed or was just set going again: nobody wants it in MPW any more.
 
         A part that a look found gone is on record as deleted, as one whose answer proved it: `_keys_left` counts both.
+        What is corrected is posted anew from here on, whoever says that the delete is done: the vendor or a person.
         """
+        if to.state == "done":
+            let_correction_go(conn, self.kind, row.api_key, now=now)
         if row.state == "unknown" and isinstance(to.cause, More):
             end_attempt(conn, row, to, now=now)
         own = push_of_key(conn, self.posted_by, row.api_key) if to.state == "done" else None
