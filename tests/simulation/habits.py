@@ -1,8 +1,7 @@
 """Habits of vendors, clocks and people that no document excludes: which of them a seed's world has.
 
 Each is drawn with its own probability and by its own random numbers: a habit more, or one taken out of a plan, leaves
-the rest of a seed as it was. `NOT_YET` names those whose rule the program does not have yet: they are drawn where
-they are asked for (`--habits all`, or by name), and nowhere else.
+the rest of a seed as it was.
 """
 
 from __future__ import annotations
@@ -80,23 +79,12 @@ HABITS: Mapping[str, Habit] = {
     "skewed": Habit("one vendor's clock is off by far", 0.1, "4", ("MPservices' clock off", "MPW's clock off")),
 }
 
-NOT_YET: frozenset[str] = frozenset(HABITS) - {
-    "zero_echo",
-    "rounds_cost",
-    "rounds_stock",
-    "hollow",
-    "ahead",
-    "off",
-    "skewed",
-}
-"""Habits whose rule is not in the program: python -m tests.simulation --habits all draws them all the same."""
-
 
 class Habits:
     """The habits of one world."""
 
     def __init__(self, seed: int, plan: Plan, wanted: Collection[str] | None) -> None:
-        """Draw them. `wanted`: None, those whose rule is in; 'all', or a set of names to have for certain."""
+        """Draw them. `wanted`: None, as chance has it; else the names of those to have for certain."""
         self.seed = seed
         self.names = {
             name
@@ -105,10 +93,8 @@ class Habits:
         }
 
     def _is_drawn(self, name: str, habit: Habit, wanted: Collection[str] | None) -> bool:
-        if wanted is not None and "all" not in wanted:
+        if wanted is not None:
             return name in wanted
-        if wanted is None and name in NOT_YET:
-            return False
         return Random(f"habit {name} {self.seed}").random() < habit.rate
 
     def __contains__(self, name: object) -> bool:
@@ -122,18 +108,18 @@ class Habits:
 
 def add_habits(parser: ArgumentParser) -> None:
     """Let a command line ask for habits."""
-    told = "'all': draw those too whose rule is not in; or names with commas between, to have for certain"
+    told = "names with commas between, of those to have for certain; none of the others is drawn"
     parser.add_argument("--habits", help=told)
 
 
 def asked_for(text: str | None) -> tuple[str, ...] | None:
     """Return the habits that a command line asks for; None, as the seeds draw them. ValueError for an unknown name."""
     names = None if text is None else tuple(filter(None, text.split(",")))
-    if unknown := set(names or ()) - HABITS.keys() - {"all"}:
+    if unknown := set(names or ()) - HABITS.keys():
         raise ValueError(f"no such habit: {', '.join(sorted(unknown))}; there are {', '.join(HABITS)}")
     return names
 
 
 def must_be_met() -> tuple[str, ...]:
-    """Return what a long run has to meet of the habits whose rule is in."""
-    return tuple(met for name, habit in HABITS.items() if name not in NOT_YET for met in habit.met)
+    """Return what a long run has to meet of the habits."""
+    return tuple(met for habit in HABITS.values() for met in habit.met)
