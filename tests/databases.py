@@ -27,7 +27,7 @@ from sqlalchemy import URL, Connection, create_engine, make_url, text
 
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES_MIN = 3 << 30
-"""What the suite's files take at most. A container's own /dev/shm often has 64 MiB."""
+"""With less of it free the disk is used: a container's own /dev/shm often has 64 MiB."""
 
 START_SECONDS_MAX = 30
 """A loaded machine takes a few seconds; a server that is not there after this never will be."""

@@ -56,8 +56,10 @@ log = structlog.get_logger()
 
 AT_ONCE = 200
 HIDDEN_MAX = timedelta(days=1)
-"""So long a push that is not shown waits where MPW does not show its part in the warehouse either: whoever took our
-user's permission away gives it back within a day, and what is told then is settled by the poll that shows the row."""
+"""How long a push that is not shown waits where MPW does not show its part in the warehouse either.
+
+A permission that was taken by mistake is mostly back within a day. After that a person is told, and the poll that shows
+the row settles it."""
 
 
 def settle_shown(ctx: Context) -> int:

@@ -121,7 +121,7 @@ def close_echo(conn: Connection, echo_id: int, outcome: str, *, now: datetime, *
 
 
 def close_doubt(conn: Connection, echo_id: int, movement_id: str | None, *, now: datetime) -> bool:
-    """Say what a person said of an attempt in doubt whose movements no table holds; False where it was said before."""
+    """Close an attempt in doubt, whose movements no table holds, as a person said; False where it was closed before."""
     values = {"outcome": SILENT if movement_id is None else FOUND, "movement_id": movement_id, "closed_at": now}
     done = conn.execute(update(echoes).where(echoes.c.id == echo_id, echoes.c.outcome == SEVERAL).values(**values))
     return done.rowcount == 1

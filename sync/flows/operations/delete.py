@@ -141,7 +141,7 @@ class _Delete(Operation):
         """Drop the key's own push, if it failed or was just set going again: nobody wants it in MPW any more.
 
         A part that a look found gone is on record as deleted, as one whose answer proved it: `_keys_left` counts both.
-        What is corrected is posted anew from here on, whoever says that the delete is done: the vendor or a person.
+        A correction may be posted from here on, whoever says that the delete is done: the vendor or a person.
         """
         if to.state == "done":
             let_correction_go(conn, self.kind, row.api_key, now=now)
