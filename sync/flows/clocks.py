@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy import Connection
 
-from sync.domain.clocks import WRONG, Verdict, noticed, told
+from sync.domain.clocks import DATABASE, WRONG, Verdict, noticed, told
 from sync.domain.subjects import Subject
-from sync.store.clocks import bring_forward, known_skews, learn_skew, set_first_run_right
+from sync.store.clocks import bring_forward, first_run_is_right, known_skews, learn_skew, set_first_run_right
 from sync.store.exceptions import open_exception, resolve_exceptions
 
 if TYPE_CHECKING:
@@ -74,8 +74,11 @@ def _write(conn: Connection, ctx: Context, verdict: Verdict, skews: Mapping[str,
     # A step of ours moves every vendor's skew: where another's stands, it is the vendor's clock that has moved.
     stepped = bool(skews) and set(skews) == set(verdict.skews)
     stepped = stepped and all(abs(skew - before.get(system, timedelta(0))) > WRONG for system, skew in skews.items())
-    if verdict.wrong and verdict.certain:
-        ctx.clocks.moved = set_first_run_right(conn, verdict.behind, now=now) or ctx.clocks.moved
+    if verdict.by and verdict.certain and verdict.by != (DATABASE,):  # which is the clock that the first run is told by
+        if verdict.wrong:
+            ctx.clocks.moved = set_first_run_right(conn, verdict.behind, now=now) or ctx.clocks.moved
+        elif verdict.asked:
+            first_run_is_right(conn, now=now)
     if verdict.wrong:
         if open_exception(conn, CLOCK_WRONG, subject, detail=_detail(ctx, verdict), hint=_hint(ctx, verdict), now=now):
             log.warning("clock.wrong", off=told(verdict.behind), certain=verdict.certain)

@@ -151,8 +151,8 @@ def _learn_meaning(
             detail=f"MPservices shows {plain(shown)} for a movement of {plain(abs(moved))} at a cost of {plain(sent)}:"
             f" a movement's cost is that of {WORDS[meaning]}, and MPSERVICES_COST_IS says {policy.cost_is}."
             " Nothing is patched until that is right; receipts that were posted from movements carry a wrong cost",
-            hint=f"put MPSERVICES_COST_IS={meaning} into the settings, restart, and correct the costs of receipts in"
-            " MPW that came from MPservices; the exception resolves itself with the setting",
+            hint=f"put MPSERVICES_COST_IS={meaning} into the settings and restart: the exception resolves itself, and"
+            " one about the receipts in MPW that carry a wrong cost asks whether to correct them",
             now=now,
         )
 

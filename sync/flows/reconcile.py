@@ -35,6 +35,7 @@ from sync.domain.reconcile import (
 )
 from sync.domain.subjects import Subject
 from sync.flows.context import MPSERVICES, MPW, Context
+from sync.flows.cost_meaning import restate_costs
 from sync.flows.known_parts import Pair, ask_parts
 from sync.flows.observed import run_ends
 from sync.flows.products import wanted_products
@@ -156,6 +157,10 @@ def notice_rules(ctx: Context) -> bool:
         before = json.loads(fact(conn, RULES_FINGERPRINT) or "null")
     if rules == before:
         return False
+    if before is not None and before.get("cost_is", ctx.policy.cost_is) != ctx.policy.cost_is:
+        restate_costs(ctx)
+        if ctx.stopping():
+            return False  # the rules are noticed once all of it is done
     with ctx.write() as conn:
         now = ctx.clock.now()
         rules = rules_of(ctx, conn)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, select, update
 
-from sync.store.facts import FIRST_RUN_AT, fact, set_fact
+from sync.store.facts import FIRST_RUN_AT, fact, set_fact, set_fact_once
 from sync.store.learned import learn
 from sync.store.schema import facts, item_states, learned, outbox, parked, purchase_orders
 
@@ -38,8 +38,9 @@ def learn_skew(conn: Connection, system: str, skew: timedelta, *, now: datetime)
 def set_first_run_right(conn: Connection, behind: timedelta, *, now: datetime) -> tuple[datetime, datetime] | None:
     """Move the instant of the first run, where a wrong clock has just written it, to when it really was; once.
 
-    Return it as it was and as it is, None where it stands. The go-live cut rests on it: nothing would be pushed for as
-    long as the clock was ahead, or what people have keyed in by hand would be pushed.
+    Return it as it was and as it is, None where it stands: long ago, moved before, or written by a clock that was seen
+    to be right then, whatever it shows since. The go-live cut rests on it: nothing would be pushed for as long as the
+    clock was ahead, or what people have keyed in by hand would be pushed.
     """
     value = fact(conn, FIRST_RUN_AT)
     was = datetime.fromisoformat(value) if value is not None else None
@@ -48,6 +49,12 @@ def set_first_run_right(conn: Connection, behind: timedelta, *, now: datetime) -
     set_fact(conn, FIRST_RUN_AT, (was + behind).isoformat(), now=now)
     set_fact(conn, _SET_RIGHT, was.isoformat(), now=now)
     return was, was + behind
+
+
+def first_run_is_right(conn: Connection, *, now: datetime) -> None:
+    """Let the instant of the first run stand: the first comparison of clocks after it found ours right."""
+    if fact(conn, FIRST_RUN_AT) is not None:
+        set_fact_once(conn, _SET_RIGHT, "it was right", now=now)
 
 
 FIRST_RUN_LASTS = timedelta(hours=1)

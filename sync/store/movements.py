@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, tuple_, update
 from sqlalchemy.engine import Row
 
 from sync.domain.keys import movement_key
 from sync.store.chunks import chunks, upsert
-from sync.store.schema import documents, movement_lines, parked, unpushed
+from sync.store.schema import documents, ledger_entries, movement_lines, parked, unpushed
 
 EVENT = "event"
 ECHO = "echo"
@@ -35,6 +35,22 @@ def lines_of(conn: Connection, movement_ids: Iterable[str]) -> dict[str, list[Ro
         for row in conn.execute(query.order_by(movement_lines.c.movement_id, movement_lines.c.n)):
             found.setdefault(row.movement_id, []).append(row)
     return found
+
+
+def lines_with_a_cost(
+    conn: Connection, *, since: datetime, after: tuple[str, int] | None, limit: int
+) -> list[Row[Any]]:
+    """Return lines of people's movements since then, with their entry's kind, in order of movement and number.
+
+    Our own echoes are none of them, nor are lines that were taken back. `after` is the movement and number of the last
+    one that was returned before.
+    """
+    lines = movement_lines.c
+    query = select(movement_lines, ledger_entries.c.kind).join(ledger_entries, ledger_entries.c.id == lines.entry_id)
+    query = query.where(lines.role != ECHO, lines.created_at >= since).order_by(lines.movement_id, lines.n).limit(limit)
+    if after is not None:
+        query = query.where(tuple_(lines.movement_id, lines.n) > tuple_(*after))
+    return list(conn.execute(query))
 
 
 def insert_lines(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:

@@ -333,6 +333,30 @@ def test_the_first_run_of_a_wrong_clock_is_set_right_once_and_the_cut_with_it(da
     assert dated.ctx.policy.push_from == first
 
 
+@pytest.mark.parametrize("off", [timedelta(minutes=-20), timedelta(minutes=20)], ids=["behind", "ahead"])
+def test_the_first_run_of_a_right_clock_stands_whatever_the_clock_shows_soon_after(
+    dated: Dated, off: timedelta
+) -> None:
+    started = dated.world.clock.now()
+    with dated.world.store.write() as conn:
+        set_fact(conn, FIRST_RUN_AT, started.isoformat(), now=started)
+    dated.world.set_policy(push_from=started)
+    dated.started(dated.world.ctx)
+    poll_due_once(dated.ctx)
+    dated.passes(minutes=30)
+
+    dated.set_clock(off)
+    dated.started(dated.world.ctx)
+    poll_due_once(dated.ctx)
+    dated.passes(minutes=3)
+    poll_due_once(dated.ctx)
+
+    assert dated.told()  # the clock is told about
+    with dated.world.store.read() as conn:
+        assert datetime.fromisoformat(fact(conn, FIRST_RUN_AT) or "") == started
+    assert dated.ctx.policy.push_from == started
+
+
 # voids
 
 
