@@ -25,7 +25,7 @@ def value(world: World, system: str, fact: str) -> str:
 @pytest.mark.parametrize("cuts", [False, True], ids=["rounds", "cuts"])
 def test_the_decimals_that_mpservices_keeps_of_a_cost_are_learnt(fresh: World, decimals: int, cuts: bool) -> None:
     fresh.mps.habits.cost_decimals, fresh.mps.habits.cuts = decimals, cuts
-    for cost in ("3.777777", "4.666666", "5.888888"):
+    for cost in ("377.7777", "466.6666", "588.8888"):  # each moves the average by more than a unit of what is kept
         fresh.mpw.receives(PART, 5, cost, MAIN)
         fresh.rests()
 
