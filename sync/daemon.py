@@ -33,7 +33,6 @@ from sync.flows.poll import (
 )
 from sync.flows.prune import prune_if_due_once
 from sync.flows.push import push_once
-from sync.flows.sweep import sweep_once
 from sync.notify import Notifier
 from sync.store import engine
 from sync.store.coverage import ISSUANCES, RECEIPTS
@@ -222,7 +221,6 @@ class Daemon:
 
     def _work(self) -> None:
         self._worked_at = self._clock.monotonic()
-        sweep_once(self._working)
         if not self._leadership.held:
             push_once(self._working)
             return

@@ -36,6 +36,9 @@ RANKS: Mapping[str, int] = {DELETE_RECEIPT: 0, DELETE_ISSUANCE: 0, POST_RECEIPT:
 
 RANK_OTHERS = 5
 
+TELL_AFTER = timedelta(days=1)
+"""How long a push may be unknown, or wait for stock, before a person is told."""
+
 
 def rank_of(operation: str) -> int:
     """Return an operation's place in the queue of its entity; lower goes first."""

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from sync.domain.backoff import backoff
-from sync.domain.outbox import Delivered, NotSent, Outcome, Transition, Unclear
+from sync.domain.outbox import TELL_AFTER, Delivered, NotSent, Outcome, Transition, Unclear
 from sync.errors import AuthError, RemoteError, RetryableError
 from sync.flows.answers import PushCounts, record, send
 from sync.flows.context import Context
@@ -30,7 +30,6 @@ from sync.flows.operations.base import (
 from sync.flows.operations.registry import operations
 from sync.flows.rests import rest
 from sync.flows.settle import open_about, settle
-from sync.flows.sweep import TELL_AFTER
 from sync.store.outbox import Push
 from sync.store.outbox_work import Claim, call_time_max, claim, lease_until, postpone, unclaim
 

@@ -18,12 +18,14 @@ from sync.domain.clocks import Verdict, judge
 from sync.domain.policy import Policy
 from sync.domain.subjects import Subject
 from sync.errors import AuthError
+from sync.flows.agenda import Agenda
 from sync.flows.clocks import Clocks
 from sync.store.clocks import known_skews
+from sync.store.due import Due
 from sync.store.engine import Store
 from sync.store.exceptions import open_exception, resolve_exceptions
 from sync.store.leases import Lease, check_lease
-from sync.store.pauses import pause_reason, pause_system, tried_at, unpause_system
+from sync.store.pauses import Pause, all_pauses, pause_reason, pause_system, unpause_system
 from sync.store.reconcile import look_at_everything_parked
 
 MPW = "mpw"
@@ -55,6 +57,7 @@ class Context:
     leads: Callable[[], bool] = lambda: True  # whether leader-only work may be done; a standby pushes the rest
     turns: dict[str, str] = field(default_factory=dict)  # by system: whose turn in the outbox was the last
     clocks: Clocks = field(default_factory=Clocks)
+    agenda: Agenda = field(default_factory=Agenda)
     host: str = field(default_factory=socket.gethostname)  # whose clock it is that may be wrong
 
     def __post_init__(self) -> None:
@@ -79,6 +82,10 @@ class Context:
         if self.lease is None:
             return
         check_lease(conn, self.lease())
+
+    def due(self) -> Due:
+        """Return what there is to do; a pass whose answer is no need not begin."""
+        return self.agenda.due(self)
 
     def skews(self) -> Mapping[str, timedelta]:
         """Return how far each vendor's clock is known to be ahead of the right time."""
@@ -144,13 +151,18 @@ class Context:
         client = self.mpw if system == MPW else self.mpservices
         if client is None:
             return None
+        pause = self._pauses().get(system)
+        if pause is None or pause.fingerprint != client.fingerprint:
+            return None
+        waits = system not in TRY_AGAIN or timedelta(0) <= self.clock.now() - pause.tried_at < TRY_AGAIN[system]
+        return pause.reason if waits else None
+
+    def _pauses(self) -> Mapping[str, Pause]:
+        known = self.agenda.known(self)
+        if known is not None:
+            return known.pauses
         with self.store.read() as conn:
-            reason = pause_reason(conn, system, fingerprint=client.fingerprint)
-            if reason is None or system not in TRY_AGAIN:
-                return reason
-            tried = tried_at(conn, system, fingerprint=client.fingerprint)
-        waits = tried is not None and timedelta(0) <= self.clock.now() - tried < TRY_AGAIN[system]
-        return reason if waits else None
+            return all_pauses(conn)
 
     def resume(self, system: str) -> None:
         """Lift the pause of a system that answered: its credentials are right after all."""

@@ -33,8 +33,8 @@ BATCH = 500
 """Lines that one transaction looks at."""
 
 HINT = (
-    "`mpsync exceptions resolve ID --apply --why TEXT` has each of these receipts deleted in MPW and posted again at the "
-    "right cost; where you have put their costs right in MPW by hand, `--keep` in place of `--apply`"
+    "`mpsync exceptions resolve ID --apply --why TEXT` has each of these receipts deleted in MPW and posted again at "
+    "the right cost; where you have put their costs right in MPW by hand, `--keep` in place of `--apply`"
 )
 
 
@@ -100,9 +100,9 @@ def _ask(conn: Connection, told: dict[str, str], *, policy: Policy, now: datetim
         conn,
         COST_RESTATED,
         ABOUT,
-        detail=f"MPSERVICES_COST_IS is now {policy.cost_is}. Before that, {len(keys)} receipts were posted to MPW, or may "
-        f"have been, at the cost of the other meaning: {', '.join(keys[:10])}{' and others' if len(keys) > 10 else ''}."
-        " The ledger has their right cost now, MPW has not",
+        detail=f"MPSERVICES_COST_IS is now {policy.cost_is}. Before that, {len(keys)} receipts were posted to MPW, or "
+        f"may have been, at the cost of the other meaning: {', '.join(keys[:10])}"
+        f"{' and others' if len(keys) > 10 else ''}. The ledger has their right cost now, MPW has not",
         hint=HINT,
         now=now,
         facts={"keys": keys},

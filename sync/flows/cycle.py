@@ -46,7 +46,6 @@ def cycle_once(ctx: Context) -> CycleReport:
     ledger at once and a reader of the views does not see it half done.
     """
     report = CycleReport()
-    sweep_once(ctx)
     report.polled.add(poll_due_once(ctx))
     for _ in range(READ_BACK_MAX):
         if not work_until_idle(ctx, report) or ctx.stopping():
@@ -73,11 +72,13 @@ def _decided_late(ctx: Context) -> bool:
 def work_once(ctx: Context, report: CycleReport) -> bool:
     """One round of everything but polling; True when it found anything to do."""
     note_clocks(ctx)
-    inbox = inbox_once(ctx)
-    reconciled = reconcile_once(ctx)
-    stock = stock_once(ctx)
-    pushed = push_once(ctx)
-    verified = verify_once(ctx)
+    with ctx.agenda.round():
+        sweep_once(ctx)
+        inbox = inbox_once(ctx)
+        reconciled = reconcile_once(ctx)
+        stock = stock_once(ctx)
+        pushed = push_once(ctx)
+        verified = verify_once(ctx)
     report.inbox.add(inbox)
     report.derived += reconciled.added + stock.added
     report.pushed += pushed.sent

@@ -17,7 +17,7 @@ from sync.domain.subjects import Subject
 from sync.flows.context import MPSERVICES
 from sync.store.echoes import Expected, raw_movement, was_shown
 from sync.store.exceptions import open_exception
-from sync.store.learned import learn, learned
+from sync.store.learned import learn, learned, learned_of
 
 MARK_SURVIVES, ZERO_ECHO = "mark_survives", "zero_echo"
 STOCK_DECIMALS, STOCK_CUT = "stock_decimals", "stock_cut"
@@ -36,12 +36,13 @@ Note = Callable[[str, str], None]
 
 def knows(conn: Connection) -> Knows:
     """Return what the echo's rules ask of it."""
-    decimals = learned(conn, MPSERVICES, STOCK_DECIMALS)
+    known = learned_of(conn, MPSERVICES)
+    decimals, sign = known.get(STOCK_DECIMALS), known.get(ECHO_SIGN)
     return Knows(
-        mark_survives=_flag(learned(conn, MPSERVICES, MARK_SURVIVES)),
-        zero_echo=_flag(learned(conn, MPSERVICES, ZERO_ECHO)),
+        mark_survives=_flag(known.get(MARK_SURVIVES)),
+        zero_echo=_flag(known.get(ZERO_ECHO)),
         stock_decimals=None if decimals is None else int(decimals),
-        signed=None if (sign := learned(conn, MPSERVICES, ECHO_SIGN)) is None else sign == SIGNED,
+        signed=None if sign is None else sign == SIGNED,
     )
 
 

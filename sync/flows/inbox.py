@@ -92,7 +92,7 @@ def inbox_once(ctx: Context) -> Counts:
     `quarantined` counts the rejected ones.
     """
     total = Counts()
-    while not ctx.stopping():
+    while ctx.due().received and not ctx.stopping():
         counts = _batch(ctx)
         total.add(counts)
         if counts.seen < BATCH:
@@ -103,9 +103,6 @@ def inbox_once(ctx: Context) -> Counts:
 
 
 def _batch(ctx: Context) -> Counts:
-    with ctx.read() as conn:
-        if not received_rows(conn, 1):
-            return Counts()
     with ctx.write() as conn:
         rows = received_rows(conn, BATCH)
         if not rows:

@@ -37,7 +37,7 @@ def push_once(ctx: Context, *, limit: int = 200, concurrency: int | None = None)
         return counts
     widths = {MPW: ctx.policy.push_concurrency if concurrency is None else concurrency, MPSERVICES: MPSERVICES_WIDTH}
     for system, width in widths.items():
-        if not ctx.stopping():
+        if ctx.due().ready and not ctx.stopping():
             counts.add(_push_system(ctx, system, limit=limit, width=max(width, 1)))
     if counts.moved:
         log.info("push.finished", **{one.name: getattr(counts, one.name) for one in fields(counts)})

@@ -113,11 +113,16 @@ def reconcile_once(ctx: Context) -> Counts:
     work = _Pass()
     with run_ends(ctx, lambda: work.run_id):
         notice_rules(ctx)
-        _reconcile_entries(ctx, work)
-        _reconcile_parked(ctx, work)
-        _approve_by_policy(ctx, work)
-        _create_products(ctx, work)
-        _settle_exceptions(ctx)
+        if ctx.due().behind(RECONCILED_SEQ):
+            _reconcile_entries(ctx, work)
+        if ctx.due().parked:
+            _reconcile_parked(ctx, work)
+        if ctx.due().approvals:
+            _approve_by_policy(ctx, work)
+        if ctx.due().refused_products:
+            _create_products(ctx, work)
+        if ctx.due().waits:
+            _settle_exceptions(ctx)
     if work.run_id is not None:
         with ctx.write() as conn:
             end_run(conn, work.run_id, now=ctx.clock.now(), counts=work.counts)
@@ -132,16 +137,20 @@ def reconcile_once(ctx: Context) -> Counts:
 
 def rules_of(ctx: Context, conn: Connection) -> dict[str, Any]:
     """Return what decides besides the events themselves: all that the rules can read, MPW, and the item map."""
-    return {
-        **in_force(conn, ctx.policy).fingerprint(),
-        "mpw": ctx.mpw is not None,
-        "items": int(fact(conn, ITEMS_VERSION) or 0),
-    }
+    return _rules(ctx, all_learned(conn), fact(conn, ITEMS_VERSION))
+
+
+def _rules(ctx: Context, known: Mapping[tuple[str, str], str], items_version: str | None) -> dict[str, Any]:
+    rules = _with_learned(ctx.policy, known).fingerprint()
+    return {**rules, "mpw": ctx.mpw is not None, "items": int(items_version or 0)}
 
 
 def in_force(conn: Connection, policy: Policy) -> Policy:
     """Return the settings with what has been learnt of MPW since: together they are what the rules go by."""
-    known = all_learned(conn)
+    return _with_learned(policy, all_learned(conn))
+
+
+def _with_learned(policy: Policy, known: Mapping[tuple[str, str], str]) -> Policy:
     longest = known.get((MPW, "description_max"))
     return replace(
         policy,
@@ -152,10 +161,9 @@ def in_force(conn: Connection, policy: Policy) -> Policy:
 
 def notice_rules(ctx: Context) -> bool:
     """Look at everything since the go-live again when a setting, a learnt fact or the item map has changed."""
-    with ctx.read() as conn:
-        rules = rules_of(ctx, conn)
-        before = json.loads(fact(conn, RULES_FINGERPRINT) or "null")
-    if rules == before:
+    due = ctx.due()
+    before = json.loads(due.facts.get(RULES_FINGERPRINT) or "null")
+    if _rules(ctx, due.learned, due.facts.get(ITEMS_VERSION)) == before:
         return False
     if before is not None and before.get("cost_is", ctx.policy.cost_is) != ctx.policy.cost_is:
         restate_costs(ctx)

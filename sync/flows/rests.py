@@ -12,8 +12,12 @@ from sync.store.facts import fact, set_fact
 
 def resting_until(ctx: Context, system: str) -> datetime | None:
     """Return until when a system is to be left alone: it said 429, or could not be reached."""
-    with ctx.read() as conn:
-        value = fact(conn, _rest_fact(system))
+    known = ctx.agenda.known(ctx)
+    if known is not None:
+        value = known.facts.get(_rest_fact(system))
+    else:
+        with ctx.read() as conn:
+            value = fact(conn, _rest_fact(system))
     until = datetime.fromisoformat(value) if value else None
     return until if until is not None and until > ctx.clock.now() else None
 

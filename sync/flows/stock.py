@@ -124,8 +124,10 @@ def stock_once(ctx: Context) -> Counts:
     Nothing is compared while a source has holes: what people did might be missing from the sum.
     """
     work = _Pass()
-    note_changes(ctx)
-    if not _may_compare(ctx):
+    due = ctx.due()
+    if due.echoes or due.doubts or due.cost_is_wrong or due.audits or due.behind(STOCK_SEQ):
+        note_changes(ctx)
+    if not ctx.due().dirty or not _may_compare(ctx):
         return work.counts
     for ids in _dirty(ctx):
         if ctx.stopping() or work.error is not None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 
-from sync.domain.outbox import after_lease_ran_out
+from sync.domain.outbox import TELL_AFTER, after_lease_ran_out
 from sync.flows.context import Context
 from sync.flows.operations.registry import operations
 from sync.flows.settle import open_about, settle
@@ -22,9 +22,6 @@ from sync.store.outbox_watch import (
 )
 
 log = structlog.get_logger()
-
-TELL_AFTER = timedelta(days=1)
-"""How long a push may be unknown, or wait for stock, before a person is told."""
 
 
 @dataclass(slots=True)
@@ -41,6 +38,9 @@ def sweep_once(ctx: Context) -> SweepCounts:
 
     Any process may do it, as often as it likes.
     """
+    due = ctx.due()
+    if not (due.lost or due.hungry or due.old):
+        return SweepCounts()
     now = ctx.clock.now()
     with ctx.read() as conn:
         lost = leases_that_ran_out(conn, now=now, only_owner=ctx.owner if ctx.alone else None)

@@ -41,8 +41,9 @@ def verify_once(ctx: Context, *, limit: int = 200) -> VerifyCounts:
     counts = VerifyCounts()
     if not ctx.leads() or not ctx.is_timely():  # absence counts only once no call can still land
         return counts
-    counts.settled += settle_shown(ctx) + look_for_done(ctx)
-    for system in (MPW, MPSERVICES):
+    counts.settled += settle_shown(ctx) if ctx.due().shown else 0
+    counts.settled += look_for_done(ctx) if ctx.due().unseen else 0
+    for system in (MPW, MPSERVICES) if ctx.due().unknown else ():
         if not ctx.stopping() and ctx.client_for(system) is not None and resting_until(ctx, system) is None:
             _verify_system(ctx, system, limit, counts)
     if counts.settled:

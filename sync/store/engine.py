@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -65,6 +66,9 @@ class Store:
     ) -> None:
         """Open a database; `pragmas` are SQLite's, and replace ours of the same name."""
         self.url: URL = make_url(database_url)
+        self._numbers = itertools.count(1)
+        self.writes = 0
+        """Another number after every transaction that wrote, or may have written, through this object."""
         self.engine: Engine = _engine(self.url, busy_timeout_seconds, {**_PRAGMAS, **(pragmas or {})})
 
     @property
@@ -82,8 +86,11 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Open a transaction that commits on leaving the block and rolls back on an exception."""
-        with self.engine.connect().execution_options(mpsync_write=True) as conn, conn.begin():
-            yield conn
+        try:
+            with self.engine.connect().execution_options(mpsync_write=True) as conn, conn.begin():
+                yield conn
+        finally:
+            self.writes = next(self._numbers)
 
     def clock_for(self, machine: Clock) -> Clock:
         """Return the clock that leases, due times and heartbeats go by: on PostgreSQL the server's.

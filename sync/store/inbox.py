@@ -44,6 +44,14 @@ _ODD = union_all(
 """Rows with whatever else the ERP wrote for a state: in ranges, so that an index finds them."""
 
 
+_WAITING = or_(inbox.c.state == RECEIVED, inbox.c.state.is_(None))
+
+
+def undecided() -> ColumnElement[bool]:
+    """Return the condition that a row is not decided yet."""
+    return or_(_WAITING, inbox.c.id.in_(_ODD))
+
+
 @dataclass(frozen=True, slots=True)
 class Received:
     """A row as the ERP inserted it. `repaired`: not all of it was text, and what was not is shown escaped."""
@@ -79,8 +87,7 @@ def received_rows(conn: Connection, limit: int) -> list[Received]:
     SQLite stores what it is given, bytes and text in another encoding included: nothing of that may
     keep the rows behind it from being read.
     """
-    waiting = or_(inbox.c.state == RECEIVED, inbox.c.state.is_(None))
-    found = _rows(conn, waiting, limit)
+    found = _rows(conn, _WAITING, limit)
     return found if len(found) == limit else found + _rows(conn, inbox.c.id.in_(_ODD), limit - len(found))
 
 

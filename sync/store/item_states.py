@@ -8,13 +8,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, func, not_, or_, select, update
+from sqlalchemy import BindParameter, Connection, and_, exists, func, not_, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from sync.domain.subjects import Subject
 from sync.store.chunks import chunks, upsert
 from sync.store.exceptions import resolve_exceptions
 from sync.store.schema import gaps, item_states, movement_lines
+
+Moment = datetime | BindParameter[datetime]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +114,24 @@ def unfit_patches(conn: Connection, external_id: str) -> int:
     return conn.execute(query).scalar_one_or_none() or 0
 
 
+def to_compare(now: Moment) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions that an item is to be compared now."""
+    columns = item_states.c
+    return columns.dirty_at.is_not(None), columns.managed, or_(columns.look_at.is_(None), columns.look_at <= now)
+
+
+def to_audit(before: Moment, now: Moment) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions that an item's audit is due, which was last compared before an instant."""
+    columns = item_states.c
+    long_ago = or_(columns.audited_at.is_(None), columns.audited_at < before, columns.audited_at > now)
+    return columns.managed, columns.dirty_at.is_(None), long_ago
+
+
 def dirty_items(conn: Connection, *, now: datetime, after: str, limit: int) -> list[str]:
     """Return the next managed items, in the order of their names, that are to be compared now."""
     query = (
         select(item_states.c.external_id)
-        .where(
-            item_states.c.dirty_at.is_not(None),
-            item_states.c.managed,
-            or_(item_states.c.look_at.is_(None), item_states.c.look_at <= now),
-            item_states.c.external_id > after,
-        )
+        .where(*to_compare(now), item_states.c.external_id > after)
         .order_by(item_states.c.external_id)
         .limit(limit)
     )
@@ -137,11 +147,7 @@ def mark_for_audit(conn: Connection, *, before: datetime, now: datetime, limit: 
     """Make dirty up to `limit` managed items that were last compared before an instant, the oldest first."""
     due = (
         select(item_states.c.external_id)
-        .where(
-            item_states.c.managed,
-            item_states.c.dirty_at.is_(None),
-            or_(item_states.c.audited_at.is_(None), item_states.c.audited_at < before, item_states.c.audited_at > now),
-        )
+        .where(*to_audit(before, now))
         .order_by(item_states.c.audited_at, item_states.c.external_id)
         .limit(limit)
     )

@@ -32,6 +32,11 @@ def learned(conn: Connection, system: str, fact: str) -> str | None:
     return conn.execute(query).scalar_one_or_none()
 
 
+def learned_of(conn: Connection, system: str) -> dict[str, str]:
+    """Return everything that is known of a system, by fact."""
+    return {fact: value for (of, fact), value in all_learned(conn).items() if of == system}
+
+
 def reach_of(conn: Connection, policy: Policy) -> timedelta:
     """Return how far back MPservices' feed is trusted to reach: as far as is set, and no further than was shown."""
     hours = learned(conn, "mpservices", "window_hours")

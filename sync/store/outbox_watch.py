@@ -64,12 +64,13 @@ def is_told(conn: Connection, kind: str, row: Push) -> bool:
 
 def waiting_for_stock(conn: Connection, *, since: datetime) -> list[tuple[Push, datetime]]:
     """Return the rows whose tries have found no stock since that instant at least, each with since when."""
-    query = select(outbox).where(_AWAITS_STOCK, outbox.c.stock_awaited_since <= since).order_by(outbox.c.id)
+    query = select(outbox).where(AWAITS_STOCK, outbox.c.stock_awaited_since <= since).order_by(outbox.c.id)
     pushes = [push_of(row) for row in conn.execute(query)]
     return [(push, push.stock_awaited_since) for push in pushes if push.stock_awaited_since is not None]
 
 
-_AWAITS_STOCK = and_(outbox.c.state == READY, outbox.c.stock_awaited_since.is_not(None))
+AWAITS_STOCK = and_(outbox.c.state == READY, outbox.c.stock_awaited_since.is_not(None))
+"""A push that MPW had no stock for."""
 
 
 def stock_grew_for(conn: Connection, *, now: datetime) -> list[int]:
@@ -112,7 +113,7 @@ def _stock_grew() -> Select[Any]:
         ),
     )
     last_try = and_(attempts.c.outbox_id == outbox.c.id, attempts.c.n == outbox.c.tries)
-    return select(outbox.c.id).join(attempts, last_try).where(_AWAITS_STOCK, outbox.c.due_at > NOW, grew)
+    return select(outbox.c.id).join(attempts, last_try).where(AWAITS_STOCK, outbox.c.due_at > NOW, grew)
 
 
 _STOCK_GREW = _stock_grew()

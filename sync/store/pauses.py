@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sync.store.schema import pauses
@@ -22,19 +23,28 @@ def pause_system(conn: Connection, system: str, *, fingerprint: str, reason: str
     conn.execute(statement.on_conflict_do_update(index_elements=["system"], set_=values))
 
 
-_PAUSE = select(pauses).where(pauses.c.system == bindparam("system"))
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Credentials that a system refused, and when it last did."""
+
+    fingerprint: str
+    reason: str
+    tried_at: datetime
+
+
+_PAUSES = select(pauses.c.system, pauses.c.fingerprint, pauses.c.reason, pauses.c.since, pauses.c.tried_at)
+
+
+def all_pauses(conn: Connection) -> dict[str, Pause]:
+    """Return every pause, by system."""
+    rows = conn.execute(_PAUSES)
+    return {row.system: Pause(row.fingerprint, row.reason, row.tried_at or row.since) for row in rows}
 
 
 def pause_reason(conn: Connection, system: str, *, fingerprint: str) -> str | None:
     """Return why a system is paused for these credentials, or None: it may be called."""
-    row = conn.execute(_PAUSE, {"system": system}).first()
-    return row.reason if row is not None and row.fingerprint == fingerprint else None
-
-
-def tried_at(conn: Connection, system: str, *, fingerprint: str) -> datetime | None:
-    """Return when a paused system last refused these credentials, None where it is not paused for them."""
-    row = conn.execute(_PAUSE, {"system": system}).first()
-    return (row.tried_at or row.since) if row is not None and row.fingerprint == fingerprint else None
+    pause = all_pauses(conn).get(system)
+    return pause.reason if pause is not None and pause.fingerprint == fingerprint else None
 
 
 def unpause_system(conn: Connection, system: str) -> int:

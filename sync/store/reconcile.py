@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select, update
 from sqlalchemy.engine import Row
 
 from sync.domain.approval import Order
@@ -461,15 +461,22 @@ def order_of(conn: Connection, number: str) -> Order | None:
 
 def small_open_orders(conn: Connection, *, up_to: Any, since: date, unchanged_since: datetime) -> list[Order]:
     """Return orders that the approval policy may cover and that have no approval yet."""
+    wanted = may_be_approved(up_to=up_to, since=since, unchanged_since=unchanged_since)
+    query = select(purchase_orders).where(*wanted)
+    ordered = query.order_by(purchase_orders.c.created_on, purchase_orders.c.number)
+    return [_order(row) for row in conn.execute(ordered)]
+
+
+def may_be_approved(*, up_to: Any, since: Any, unchanged_since: Any) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of `small_open_orders`."""
     columns = purchase_orders.c
-    query = select(purchase_orders).where(
+    return (
         ~columns.final,
         columns.approval.is_(None),
         columns.total_cost <= up_to,
         columns.created_on >= since,
         columns.changed_at <= unchanged_since,
     )
-    return [_order(row) for row in conn.execute(query.order_by(columns.created_on, columns.number))]
 
 
 def policy_rows(conn: Connection, numbers: Sequence[str]) -> Mapping[str, list[PushRow]]:

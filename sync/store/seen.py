@@ -44,6 +44,12 @@ def perhaps_shown(conn: Connection, *, after: int, limit: int) -> list[Push]:
     The oldest come first. Of those that failed, only where it was seen after they were given up: it landed late, or a
     person put it right.
     """
+    query = select(outbox).where(is_perhaps_shown(), outbox.c.id > after)
+    return [push_of(row) for row in conn.execute(query.order_by(outbox.c.id).limit(limit))]
+
+
+def is_perhaps_shown() -> ColumnElement[bool]:
+    """Return the condition of `perhaps_shown`."""
     unclear = outbox.c.state == "unknown"
     posted = and_(unclear, outbox.c.operation.in_(POSTS), _entered())
     ordered = and_(
@@ -60,10 +66,7 @@ def perhaps_shown(conn: Connection, *, after: int, limit: int) -> list[Push]:
         outbox.c.attempts > 0,
         _entered(ledger_entries.c.recorded_at >= outbox.c.finalized_at),
     )
-    query = select(outbox).where(
-        outbox.c.state.in_(("unknown", "dead")), outbox.c.id > after, or_(posted, ordered, given_up)
-    )
-    return [push_of(row) for row in conn.execute(query.order_by(outbox.c.id).limit(limit))]
+    return and_(outbox.c.state.in_(("unknown", "dead")), or_(posted, ordered, given_up))
 
 
 def unseen_pushes(conn: Connection, *, after: int, limit: int) -> list[Push]:
@@ -71,6 +74,12 @@ def unseen_pushes(conn: Connection, *, after: int, limit: int) -> list[Push]:
 
     One that was settled after the newest reading of its list began is left out: no reading can show it yet.
     """
+    query = select(outbox).where(is_unseen(), outbox.c.id > after)
+    return [push_of(row) for row in conn.execute(query.order_by(outbox.c.id).limit(limit))]
+
+
+def is_unseen() -> ColumnElement[bool]:
+    """Return the condition of `unseen_pushes`."""
     read = [
         and_(
             outbox.c.operation == operation,
@@ -79,13 +88,8 @@ def unseen_pushes(conn: Connection, *, after: int, limit: int) -> list[Push]:
         )
         for operation, source in SOURCES.items()
     ]
-    query = select(outbox).where(
-        outbox.c.unseen_since.is_not(None),
-        outbox.c.state == "done",
-        outbox.c.id > after,
-        or_(outbox.c.settled_no.is_(None), *read),
-    )
-    return [push_of(row) for row in conn.execute(query.order_by(outbox.c.id).limit(limit))]
+    done = outbox.c.unseen_since.is_not(None), outbox.c.state == "done"
+    return and_(*done, or_(outbox.c.settled_no.is_(None), *read))
 
 
 def not_unseen(conn: Connection, ids: Collection[int]) -> int:

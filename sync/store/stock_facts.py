@@ -27,7 +27,7 @@ from sync.store.coverage import ISSUANCES, RECEIPTS
 from sync.store.exceptions import blocking, open_exceptions
 from sync.store.facts import RECONCILED_SEQ, fact
 from sync.store.item_states import Belief, beliefs
-from sync.store.learned import learned
+from sync.store.learned import learned_of
 from sync.store.retention import PRUNED_ON
 from sync.store.schema import (
     corrections,
@@ -86,7 +86,8 @@ def item_facts(conn: Connection, external_ids: Iterable[str], *, policy: Policy)
     off, undecided = _unmatched_where_off(conn, chunk, policy), _undecided(conn, ids)
     doubtful, waiting, questions = _doubtful(conn), _open_echoes(conn, ids), _questions(conn, ids)
     blockers = blocking(conn, ids)
-    kept, contradicted = kept_by(conn), learned(conn, MPS_SYSTEM, "cost_is") not in (None, policy.cost_is)
+    learnt = learned_of(conn, MPS_SYSTEM)
+    kept, contradicted = kept_by(learnt), learnt.get("cost_is") not in (None, policy.cost_is)
     products, patches, nameless = _products(conn, ids), _patches(conn, ids), _nameless(conn, ids)
     return {
         item: _facts(
@@ -437,18 +438,17 @@ def _questions(conn: Connection, ids: list[str]) -> dict[str, Question]:
     }
 
 
-def kept_by(conn: Connection) -> Kept:
-    """Return what has been learnt of how MPservices keeps stocks and costs."""
+def kept_by(known: Mapping[str, str]) -> Kept:
+    """Return how MPservices keeps stocks and costs, by what has been learnt of it."""
 
     def number(fact_: str) -> int | None:
-        value = learned(conn, MPS_SYSTEM, fact_)
-        return None if value is None else int(value)
+        return int(known[fact_]) if fact_ in known else None
 
     return Kept(
         stock_decimals=number("stock_decimals"),
-        stock_cut=learned(conn, MPS_SYSTEM, "stock_cut") == "cut",
+        stock_cut=known.get("stock_cut") == "cut",
         cost_decimals=number("cost_decimals"),
-        cost_cut=learned(conn, MPS_SYSTEM, "cost_cut") == "cut",
+        cost_cut=known.get("cost_cut") == "cut",
     )
 
 

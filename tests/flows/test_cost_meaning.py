@@ -1,4 +1,4 @@
-"""MPSERVICES_COST_IS put right: what was filed at the other meaning is filed anew, and what MPW has of it is asked about."""
+"""MPSERVICES_COST_IS put right: movements are filed anew, and what MPW has of them at the wrong cost is asked about."""
 
 from __future__ import annotations
 

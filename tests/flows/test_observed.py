@@ -16,6 +16,7 @@ from sync.flows.observed import Outcome, observe
 from sync.store.coverage import RECEIPTS, feed
 from sync.store.engine import Store
 from sync.store.leases import Lease, take_lease
+from sync.store.reconcile import park
 from sync.store.reports import Record, view
 from sync.store.runs import start_run
 from tests.clocks import FakeClock
@@ -101,6 +102,8 @@ def test_a_pass_of_reconcile_that_fails_ends_its_run(ctx: Context, monkeypatch: 
         raise InvariantError("our bug")
 
     monkeypatch.setattr(reconcile, "_reconcile_parked", fails)
+    with ctx.store.write() as conn:
+        park(conn, ("receipt", "R-1"), reason="something", due_at=ctx.clock.now())
 
     with pytest.raises(InvariantError):
         reconcile.reconcile_once(ctx)

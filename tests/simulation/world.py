@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import itertools
 import shutil
 import sqlite3
 import tempfile
@@ -35,7 +36,6 @@ from sync.flows.lead import Leadership
 from sync.flows.poll import poll_due_once, poll_movements_once
 from sync.flows.prune import prune_once
 from sync.flows.push import push_once
-from sync.flows.sweep import sweep_once
 from sync.store.engine import Store
 from sync.store.items import import_items
 from tests.databases import migrated_sqlite
@@ -95,6 +95,7 @@ class SimStore(Store):
 
     def __init__(self, inner: Store, world: World, actor: Actor | None) -> None:
         self.url, self.engine = inner.url, inner.engine
+        self.writes, self._numbers = 0, itertools.count(1)
         self._world, self._actor = world, actor
 
     def clock_for(self, machine: Clock) -> Clock:
@@ -398,7 +399,6 @@ class World:
     def _work(self, actor: Actor, ctx: Context, leadership: SimLeadership) -> None:
         leadership.take()
         leadership.renewed_at = self.kernel.time
-        sweep_once(ctx)
         if not leadership.held:
             push_once(ctx)
             return

@@ -1,0 +1,104 @@
+"""What a round asks before it does anything: idle costs a handful of statements, and nothing that is due is missed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from sync.errors import AuthError
+from sync.flows.cycle import CycleReport, work_once
+from sync.flows.resolve import resolve_by_person
+from sync.store.engine import Store
+from sync.store.facts import set_fact
+from tests.flows.stock_world import StockWorld, stock_world
+
+AN_IDLE_ROUND = 10
+"""Statements at most, the transaction's own begin among them."""
+
+
+@pytest.fixture
+def world(store: Store) -> Iterator[StockWorld]:
+    with stock_world(store) as made:
+        made.moves(5)
+        made.settle()
+        while work_once(made.ctx, CycleReport()):
+            pass
+        yield made
+
+
+@contextmanager
+def counted(store: Store) -> Iterator[list[str]]:
+    """Give the statements that the block sends."""
+    sent: list[str] = []
+
+    def note(conn: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        sent.append(statement)
+
+    event.listen(store.engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(store.engine, "before_cursor_execute", note)
+
+
+def test_an_idle_round_costs_a_handful_of_statements(world: StockWorld) -> None:
+    with counted(world.store) as sent:
+        assert not work_once(world.ctx, CycleReport())
+    assert 0 < len(sent) <= AN_IDLE_ROUND, sent
+
+
+def test_a_round_sees_what_its_own_passes_have_made_due(world: StockWorld) -> None:
+    world.policy(routes={**world.ctx.policy.routes, "stock_cost": "off"})
+    world.moves(7)
+    world.poll()
+    with world.ctx.agenda.round():
+        before = world.ctx.due()
+        assert world.ctx.due() is before  # nothing was written
+        with world.store.write() as conn:
+            set_fact(conn, "a_thing", "1", now=world.clock.now())
+        assert world.ctx.due().facts["a_thing"] == "1"
+    report = CycleReport()
+    assert work_once(world.ctx, report)
+    assert (report.derived, report.pushed) == (1, 1)  # derived and pushed in one round
+
+
+def test_what_another_process_writes_is_seen_by_the_next_round(world: StockWorld) -> None:
+    other = Store(world.store.engine.url.render_as_string(hide_password=False))
+    try:
+        assert not work_once(world.ctx, CycleReport())
+        with other.write() as conn:
+            set_fact(conn, "a_thing", "2", now=world.clock.now())
+        with world.ctx.agenda.round():
+            assert world.ctx.due().facts["a_thing"] == "2"
+    finally:
+        other.close()
+
+
+def test_each_thread_has_a_round_of_its_own(world: StockWorld) -> None:
+    found: list[bool] = []
+
+    def elsewhere() -> None:
+        found.append(world.ctx.agenda.known(world.ctx) is None)
+
+    with world.ctx.agenda.round():
+        world.ctx.due()
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+        assert world.ctx.agenda.known(world.ctx) is not None
+    assert found == [True]
+    assert world.ctx.agenda.known(world.ctx) is None
+
+
+def test_a_pause_that_a_person_lifts_ends_with_the_next_round(world: StockWorld) -> None:
+    world.ctx.pause("mpw", AuthError("mpw refused the login"))
+    assert world.ctx.paused("mpw") is not None
+    resolve_by_person(world.ctx, kind="credentials", why="they are right", by="ann")
+    with world.ctx.agenda.round():
+        world.ctx.due()
+        assert world.ctx.paused("mpw") is None
