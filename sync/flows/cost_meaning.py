@@ -100,8 +100,8 @@ def _ask(conn: Connection, told: dict[str, str], *, policy: Policy, now: datetim
         conn,
         COST_RESTATED,
         ABOUT,
-        detail=f"MPSERVICES_COST_IS is now {policy.cost_is}. Before that, {len(keys)} receipts were posted to MPW, or "
-        f"may have been, at the cost of the other meaning: {', '.join(keys[:10])}"
+        detail=f"MPSERVICES_COST_IS is now {policy.cost_is}. Before that, receipts were posted to MPW, or "
+        f"may have been, at the cost of the other meaning ({len(keys)}): {', '.join(keys[:10])}"
         f"{' and others' if len(keys) > 10 else ''}. The ledger has their right cost now, MPW has not",
         hint=HINT,
         now=now,
