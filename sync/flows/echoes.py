@@ -62,6 +62,7 @@ from sync.store.echoes import (
     items_with_open_echoes,
     last_position,
     lines_to_settle,
+    note_acted,
     open_doubts,
     park_late_decisions,
     set_role,
@@ -123,8 +124,9 @@ def settle_echoes(
 def settle_all(conn: Connection, *, policy: Policy, now: datetime) -> None:
     """Settle every open expectation, and the doubts that people have decided."""
     settle_echoes(conn, items_with_open_echoes(conn), policy=policy, now=now, run_id=None)
-    for row in doubts_decided_by_people(conn, ECHO_UNDECIDED):
+    for row in doubts_decided_by_people(conn):
         _settle_doubt(conn, json.loads(row.facts), Means(policy, now))
+        note_acted(conn, row.id, now=now)
 
 
 def close_absent(conn: Connection, outbox_id: int, *, unsent: bool, policy: Policy, now: datetime) -> None:

@@ -12,19 +12,19 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Date, Text, bindparam, exists, func, or_, select
+from sqlalchemy import Connection, Date, Text, bindparam, exists, func, or_, select, text
 from sqlalchemy.sql.elements import ColumnElement
 
 from sync.domain.outbox import APPROVE
 from sync.domain.reconcile import OUR_EXCEPTIONS
-from sync.store.echoes import ASKING
+from sync.store.echoes import IS_WAITED_FOR
 from sync.store.inbox import undecided
 from sync.store.item_states import to_audit, to_compare
 from sync.store.outbox_queue import READY
 from sync.store.outbox_watch import AWAITS_STOCK
 from sync.store.pauses import Pause, all_pauses
 from sync.store.reconcile import UNKNOWN_PRODUCT, may_be_approved
-from sync.store.schema import echoes, exceptions, facts, inbox, item_states, ledger_entries, outbox, parked
+from sync.store.schema import TO_ACT, echoes, exceptions, facts, inbox, item_states, ledger_entries, outbox, parked
 from sync.store.schema import learned as learned_
 from sync.store.schema import purchase_orders as orders
 from sync.store.seen import is_perhaps_shown, is_unseen
@@ -110,10 +110,15 @@ _ANY: Mapping[str, ColumnElement[bool]] = {
     ),
     "refused_products": _open(UNKNOWN_PRODUCT),
     "waits": _open(*OUR_EXCEPTIONS),
-    "echoes": exists(select(echoes.c.id).where(or_(echoes.c.closed_at.is_(None), echoes.c.outcome == ASKING))),
-    "doubts": _any(exceptions.c.kind == "echo_undecided", exceptions.c.resolved_by != "mpsync"),
+    "echoes": or_(*(exists(select(echoes.c.id).where(one)) for one in IS_WAITED_FOR)),
+    "doubts": exists(select(exceptions.c.id).where(text(TO_ACT))),
     "cost_is_wrong": _open("cost_is_wrong"),
-    "audits": exists(select(item_states.c.external_id).where(*to_audit(bindparam("audited_", type_=Instant()), _NOW))),
+    "audits": or_(
+        *(
+            exists(select(item_states.c.external_id).where(one))  # one search of the index each
+            for one in to_audit(bindparam("audited_", type_=Instant()), _NOW)
+        )
+    ),
     "dirty": exists(select(item_states.c.external_id).where(*to_compare(_NOW))),
     "lost": _any(
         outbox.c.state == "sending",

@@ -9,13 +9,14 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, func, insert, literal_column, or_, select, text, union, update
 from sqlalchemy.engine import Row
 
 from sync.domain.echo import Base, Line
 from sync.domain.marks import mark_of, meaning_of
 from sync.store.chunks import chunks, upsert
 from sync.store.schema import (
+    TO_ACT,
     attempts,
     documents,
     echoes,
@@ -181,8 +182,12 @@ def shows_mark(conn: Connection, expected: Expected) -> bool:
 
 def items_with_open_echoes(conn: Connection) -> set[str]:
     """Return the items with a patch whose own movement is expected, or in question."""
-    waiting = or_(echoes.c.closed_at.is_(None), echoes.c.outcome == ASKING)
-    return set(conn.execute(select(echoes.c.external_id).where(waiting).distinct()).scalars())
+    waiting = [select(echoes.c.external_id).where(one) for one in IS_WAITED_FOR]  # one index each
+    return set(conn.execute(union(*waiting)).scalars())
+
+
+IS_WAITED_FOR = (echoes.c.closed_at.is_(None), echoes.c.outcome == literal_column("'asking'"))
+"""An expectation is waited for where one of these holds."""
 
 
 def items_patched(conn: Connection, external_ids: Iterable[str], *, since: datetime) -> set[str]:
@@ -335,12 +340,14 @@ def first_whole_read_after(conn: Connection, flow: str, after: int, *, run_id: i
     return row.started_at if row is not None and (row.outcome == "ok" or row.id == run_id) else None
 
 
-def doubts_decided_by_people(conn: Connection, kind: str) -> list[Row[Any]]:
-    """Return the exceptions of a kind that somebody else than we resolved."""
-    query = select(exceptions).where(
-        exceptions.c.kind == kind, exceptions.c.resolved_at.is_not(None), exceptions.c.resolved_by != "mpsync"
-    )
-    return list(conn.execute(query))
+def doubts_decided_by_people(conn: Connection) -> list[Row[Any]]:
+    """Return the doubts about movements that a person has decided, and that nobody has acted on yet."""
+    return list(conn.execute(select(exceptions).where(text(TO_ACT)).order_by(exceptions.c.id)))
+
+
+def note_acted(conn: Connection, exception_id: int, *, now: datetime) -> None:
+    """Note that a person's decision is carried out: no round looks at it again."""
+    conn.execute(update(exceptions).where(exceptions.c.id == exception_id).values(acted_at=now))
 
 
 def doubtful_movements(conn: Connection, kind: str) -> set[str]:

@@ -120,11 +120,12 @@ def to_compare(now: Moment) -> tuple[ColumnElement[bool], ...]:
     return columns.dirty_at.is_not(None), columns.managed, or_(columns.look_at.is_(None), columns.look_at <= now)
 
 
-def to_audit(before: Moment, now: Moment) -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions that an item's audit is due, which was last compared before an instant."""
+def to_audit(before: Moment, now: Moment) -> list[ColumnElement[bool]]:
+    """Return the conditions, of which one suffices, that an item is to be audited: last compared before an instant."""
     columns = item_states.c
-    long_ago = or_(columns.audited_at.is_(None), columns.audited_at < before, columns.audited_at > now)
-    return columns.managed, columns.dirty_at.is_(None), long_ago
+    at_rest = and_(columns.managed, columns.dirty_at.is_(None))
+    never, long_ago, ahead = columns.audited_at.is_(None), columns.audited_at < before, columns.audited_at > now
+    return [and_(at_rest, one) for one in (never, long_ago, ahead)]
 
 
 def dirty_items(conn: Connection, *, now: datetime, after: str, limit: int) -> list[str]:
@@ -147,7 +148,7 @@ def mark_for_audit(conn: Connection, *, before: datetime, now: datetime, limit: 
     """Make dirty up to `limit` managed items that were last compared before an instant, the oldest first."""
     due = (
         select(item_states.c.external_id)
-        .where(*to_audit(before, now))
+        .where(or_(*to_audit(before, now)))
         .order_by(item_states.c.audited_at, item_states.c.external_id)
         .limit(limit)
     )

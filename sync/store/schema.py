@@ -302,6 +302,12 @@ item_states = Table(
         sqlite_where=text("dirty_at is not null"),
         postgresql_where=text("dirty_at is not null"),
     ),
+    Index(
+        "ix_item_states_audit",
+        "audited_at",
+        sqlite_where=text("managed = 1 and dirty_at is null"),
+        postgresql_where=text("managed and dirty_at is null"),
+    ),
 )
 
 inventories = Table(
@@ -467,6 +473,12 @@ echoes = Table(
         sqlite_where=text("closed_at is null"),
         postgresql_where=text("closed_at is null"),
     ),
+    Index(
+        "ix_echoes_asking",
+        "external_id",
+        sqlite_where=text("outcome = 'asking'"),
+        postgresql_where=text("outcome = 'asking'"),
+    ),
 )
 
 # --- doors and queues for people ----------------------------------------------------------
@@ -488,6 +500,8 @@ inbox = Table(
     Index("ix_inbox_state", "state", "id"),
 )
 
+TO_ACT = "kind = 'echo_undecided' and resolved_by <> 'mpsync' and acted_at is null"
+
 exceptions = Table(
     "exceptions",
     metadata,
@@ -502,6 +516,7 @@ exceptions = Table(
     Column("resolved_by", Text),
     Column("resolution", Text),
     Column("subject_type", Text, nullable=False),
+    Column("acted_at", Instant),  # when a person's answer to a doubt was carried out
     CheckConstraint(
         "subject_type = 'push' or subject_type = 'order' or subject_type = 'item' or subject_type = 'event'"
         " or subject_type = 'day' or subject_type = 'source' or subject_type = 'setting' or subject_type = 'row'",
@@ -516,6 +531,7 @@ exceptions = Table(
         sqlite_where=text("resolved_at is null"),
         postgresql_where=text("resolved_at is null"),
     ),
+    Index("ix_exceptions_to_act", "id", sqlite_where=text(TO_ACT), postgresql_where=text(TO_ACT)),
 )
 
 exception_items = Table(

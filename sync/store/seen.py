@@ -52,14 +52,10 @@ def is_perhaps_shown() -> ColumnElement[bool]:
     """Return the condition of `perhaps_shown`."""
     unclear = outbox.c.state == "unknown"
     posted = and_(unclear, outbox.c.operation.in_(POSTS), _entered())
-    ordered = and_(
-        unclear,
-        outbox.c.operation == APPROVE,
-        exists().where(
-            purchase_orders.c.number == func.substr(outbox.c.entity_key, len("po:") + 1),
-            purchase_orders.c.ordered_at.is_not(None),
-        ),
-    )
+    number = func.substr(outbox.c.entity_key, len("po:") + 1)
+    since = select(purchase_orders.c.ordered_at).where(purchase_orders.c.number == number).correlate(outbox)
+    # One order looked up, not `exists`: PostgreSQL would read every order that was ever ordered.
+    ordered = and_(unclear, outbox.c.operation == APPROVE, since.scalar_subquery().is_not(None))
     given_up = and_(
         outbox.c.state == "dead",
         outbox.c.operation.in_(POSTS),

@@ -102,3 +102,37 @@ def test_a_pause_that_a_person_lifts_ends_with_the_next_round(world: StockWorld)
     with world.ctx.agenda.round():
         world.ctx.due()
         assert world.ctx.paused("mpw") is None
+
+
+SMALL = ("facts", "pauses", "learned", "CONSTANT ROW")
+"""Tables of a few rows for good."""
+
+QUEUES = ("ix_echoes_open", "ix_echoes_asking", "ix_exceptions_to_act", "ix_outbox_unseen")
+"""Partial indexes that hold nothing but what there is to do."""
+
+
+def plans(store: Store, statement: str, values: Any) -> list[str]:
+    """Return the lines of a statement's plan, which on PostgreSQL is not kept from using an index by small tables."""
+    with store.read() as conn:
+        if store.is_sqlite:
+            return [row[3] for row in conn.exec_driver_sql(f"explain query plan {statement}", values)]
+        conn.exec_driver_sql("set local enable_seqscan = off")
+        return [row[0] for row in conn.exec_driver_sql(f"explain {statement}", values)]
+
+
+def test_no_statement_of_an_idle_round_reads_a_table_from_end_to_end(world: StockWorld) -> None:
+    asked: list[tuple[str, Any]] = []
+
+    def note(conn: Any, cursor: Any, statement: str, values: Any, *rest: Any) -> None:
+        asked.append((statement, values))
+
+    event.listen(world.store.engine, "before_cursor_execute", note)
+    try:
+        assert not work_once(world.ctx, CycleReport())
+    finally:
+        event.remove(world.store.engine, "before_cursor_execute", note)
+
+    lines = [line for one in asked if one[0].lower().startswith("select") for line in plans(world.store, *one)]
+    scans = [line for line in lines if "SCAN " in line or "Seq Scan on" in line]
+    assert scans, "the small tables at least are read whole"
+    assert [line for line in scans if not any(name in line for name in SMALL + QUEUES)] == []

@@ -23,7 +23,7 @@ from sync.store.exceptions import blocking
 from sync.store.migrate import SchemaState, check, migrations_folder, upgrade
 
 ROOT = Path(__file__).parents[2]
-HEAD = "0011"
+HEAD = "0012"
 
 
 def _execute(url: str, *statements: str) -> None:
@@ -67,7 +67,7 @@ def test_an_empty_database_gets_every_migration_in_order(empty_database_url: str
 
     upgrade(empty_database_url, progress=steps.append)
 
-    assert [step[:4] for step in steps] == [f"{n:04}" for n in range(1, 12)]
+    assert [step[:4] for step in steps] == [f"{n:04}" for n in range(1, int(HEAD) + 1)]
     assert check(empty_database_url).up_to_date
 
 
