@@ -96,7 +96,7 @@ def _report_unexpected(error: Exception) -> int:
         _say(_traceback(error))
     line, hint = f"{type(error).__name__}: {error}" if ours else str(error), "SYNC_LOG_LEVEL=debug shows where"
     if ours:
-        hint = "this is a bug of mpsync; please report what stands above"
+        hint = "this is a bug of mpsync; please report the traceback above"
     elif of_database:
         from sync.store.trouble import trouble_of
 

@@ -23,6 +23,7 @@ from sync.clients.mpw.wire import read_issuances
 from sync.clock import Clock, SharedClock
 from sync.domain.clocks import DATABASE, WRONG, Verdict, judge, told
 from sync.domain.learned import FACTS, Fact, facts_named
+from sync.domain.systems import name_of
 from sync.errors import AuthError, RemoteError, SyncError
 from sync.flows.context import MPSERVICES, MPW, TRY_AGAIN
 from sync.settings import Settings, unknown_variables
@@ -33,8 +34,6 @@ from sync.store.migrate import LOST, check, missing_of
 from sync.store.pauses import pause_reason
 from sync.store.reports import needs_a_person, rows, view
 from sync.store.trouble import trouble_of
-
-NAMES = {MPW: "MPW", MPSERVICES: "MPservices"}
 
 FREE_BYTES_MIN = 1 << 30
 FRESH_SECONDS = 60.0
@@ -303,7 +302,7 @@ def _asked(
     ahead: dict[str, timedelta | None],
 ) -> Iterator[Finding]:
     """Read once from a vendor; `ahead` takes how far its clock is ahead of ours."""
-    name = NAMES[system]
+    name = name_of(system)
     variables = "MPW_EMAIL and MPW_PASSWORD" if system == MPW else "MPSERVICES_TOKEN"
     refused = _refused_before(settings, system, client.fingerprint)
     if refused is not None:
@@ -340,7 +339,7 @@ def _clocks(settings: Settings, ahead: Mapping[str, timedelta | None]) -> Iterat
     asked = {system: one for system, one in ahead.items() if one is not None}
     verdict = judge(asked, _known_skews(settings), vendors=[name for name, one in ahead.items() if one is not None])
     for system, one in ahead.items():
-        yield _clock(NAMES[system], one, verdict, alone=len(asked) == 1)
+        yield _clock(name_of(system), one, verdict, alone=len(asked) == 1)
 
 
 def _clock(name: str, ahead: timedelta | None, verdict: Verdict, *, alone: bool) -> Finding:

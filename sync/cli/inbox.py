@@ -16,7 +16,7 @@ def command() -> None:
 @command.command("list")
 @click.option("--state", type=click.Choice(["received", "accepted", "rejected"]), help="Only these.")
 @click.option("--type", "document_type", help="Only this document_type.")
-@click.option("--limit", default=100, show_default=True, help="The newest so many.")
+@click.option("--limit", default=100, show_default=True, help="Show at most this many, newest first.")
 @json_option
 def list_(state: str | None, document_type: str | None, limit: int, as_json: bool) -> None:
     """List documents, newest first."""

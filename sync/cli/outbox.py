@@ -55,7 +55,9 @@ def changes(function: F) -> F:
 
 @command.command("list")
 @filters
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="The newest so many.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Show at most this many, newest first."
+)
 @json_option
 def list_(limit: int, as_json: bool, **chosen: Any) -> None:
     """List pushes, newest first."""

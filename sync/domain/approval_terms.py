@@ -40,7 +40,7 @@ def changes(facts: Mapping[str, Any], now: Terms) -> str | None:
     """Return how an order differs from what was approved, or None: by the ERP's total, and by the terms we knew."""
     expected = facts.get("expected_total")
     if expected not in (None, "") and _number(expected) != now.total:
-        return f"its total is {plain(now.total)}, approved were {expected}"
+        return f"its total is now {plain(now.total)}; {expected} was approved"
     known = facts.get("terms_digest")
     if known and known != now.digest:
         total = facts.get("total")

@@ -23,6 +23,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Literal
 
 from sync.domain.money import plain
+from sync.domain.systems import name_of
 
 MPW = "mpw"
 MPSERVICES = "mpservices"
@@ -447,7 +448,7 @@ def detail_of(fact: Fact, known: Known, contrary: str) -> str:
     whose = f"as {known.set_by} set it" if known.set_by is not None else "as learnt"
     rows = f"{len(seen.evidence)} rows" if len(seen.evidence) > 1 else "a row"
     return (
-        f"{fact.name} ({fact.meaning}) is {known.value}, {whose} ({known.evidence}); {rows} of {_name(fact.system)} "
+        f"{fact.name} ({fact.meaning}) is {known.value}, {whose} ({known.evidence}); {rows} of {name_of(fact.system)} "
         f"now said {contrary}: {seen.evidence[-1]}. It decides {fact.used}; {known.value} holds until this is settled"
     )
 
@@ -461,14 +462,10 @@ def hint_of(fact: Fact, known: Known, contrary: str) -> str:
     if known.set_by is None and fact.believed_after is not None:
         wins = f"; {fact.believed_after} such rows in a row settle it without you"
     return (
-        f"ask {_name(fact.system)}, or look at the row: `{command % _word(contrary)}` if it is so now, "
+        f"ask {name_of(fact.system)}, or look at the row: `{command % _word(contrary)}` if it is so now, "
         f"`{command % _word(known.value)}` if the row is an odd one{wins}"
     )
 
 
 def _word(value: str) -> str:
     return value if re.fullmatch(r"[A-Za-z0-9._-]+", value) else "'" + value.replace("'", "'\\''") + "'"
-
-
-def _name(system: str) -> str:
-    return {MPW: "MPW", MPSERVICES: "MPservices"}[system]

@@ -29,6 +29,7 @@ from sync.domain.outbox import (
 from sync.domain.payloads import delete_payload, issuance_payload, receipt_payload, transfer_payload
 from sync.domain.policy import Rules
 from sync.domain.subjects import Subject
+from sync.domain.systems import name_of
 
 UNMAPPED_ITEM = "unmapped_item"
 UNKNOWN_PART = "unknown_part"
@@ -607,7 +608,7 @@ def _push(
         item=target.part_number,
         rank=rank_of(operation),
         payload=_payload(event, origin, target, quantity, unit_cost, policy),
-        reason=f"{_name(origin.system)} has {event.kind} {event.api_key}"
+        reason=f"{name_of(origin.system)} has {event.kind} {event.api_key}"
         f" ({plain(abs(origin.quantity))} of {origin.item}, {origin.occurred_on}), MPW has not",
         state=_state(policy, route),
         facts=facts,
@@ -651,7 +652,3 @@ def _payload(
 
 def _state(policy: Rules, route: str) -> str:
     return "ready" if policy.route(route) == "push" else "held"
-
-
-def _name(system: str) -> str:
-    return {"mpservices": "MPservices", "erp": "the ERP"}.get(system, system)

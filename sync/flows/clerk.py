@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from sync.domain.backoff import backoff
 from sync.domain.outbox import TELL_AFTER, Delivered, NotSent, Outcome, Transition, Unclear
+from sync.domain.systems import name_of
 from sync.errors import AuthError, RemoteError, RetryableError
 from sync.flows.answers import PushCounts, record, send
 from sync.flows.context import Context
@@ -214,7 +215,8 @@ def _prepare_failed(
             until = now + max(wait, asked or timedelta())
             counts.postponed += postpone(conn, row, until=_after(now, until), reason=error.message)
             if not isinstance(error, RetryableError) and now - row.created_at >= TELL_AFTER:
-                detail = f"it waits, since what must be read before it is sent is refused: {error.message}"
+                vendor = name_of(operation.system)
+                detail = f"waiting: {vendor} refuses the read that must come before this push: {error.message}"
                 hint = error.hint or (
                     "see that the account may read what it names: it goes by itself once that can be read; "
                     f"if it is not wanted any more, `mpsync outbox discard {row.id}`"

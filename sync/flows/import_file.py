@@ -76,7 +76,7 @@ def import_file(ctx: Context, path: Path, type: str, *, push: bool = False) -> I
     `push`. Raises ConfigError where the file cannot be read at all.
     """
     if type not in TYPES:
-        raise ConfigError(f"{type} is no type of document", hint=f"it is one of {', '.join(TYPES)}")
+        raise ConfigError(f"unknown document type {type}", hint=f"it is one of {', '.join(TYPES)}")
     lines = read_lines(path)
     if type == MOVEMENT:
         return _import_movements(ctx, lines, push=push)

@@ -75,7 +75,10 @@ class Site:
         if method not in ("GET", "HEAD"):
             return Response(405, plain_page("Only GET", "Nothing can be changed here."), headers={"Allow": "GET, HEAD"})
         if self._loopback and not _names_this_machine(host):
-            return Response(421, plain_page("Another host", "This address answers by its own name only."))
+            return Response(
+                421,
+                plain_page("Another host", "Open this page as http://localhost, with its port."),
+            )
         path, _, query = target.partition("?")
         answer = self._paths.get(path)
         if answer is None:
