@@ -218,8 +218,9 @@ class Causes:
         return self._blame(facts, found) if "outbox_id" in facts else found
 
     def _patch_without_echo(self, subject: str, facts: dict[str, Any]) -> bool:
-        """A patch of that very item did nothing."""
-        return self._did_nothing(self._item_of(subject, facts))
+        """A patch of that very item did nothing, or people had moved its stock to what the patch set, unseen."""
+        item = self._item(facts)
+        return bool(self.world.mpw.chronicle.moved_oddly[item]) or self._did_nothing(item)
 
     def _did_nothing(self, item: str) -> bool:
         struck = self.world.mpw.chronicle.struck["mpservices.patch_stock", item]
