@@ -227,9 +227,12 @@ class Causes:
         return bool(struck) or any(name == item for name, *_ in self.world.mps.did_nothing)
 
     def _patch_fuse(self, subject: str, facts: dict[str, Any]) -> bool:
-        """Its stock at MPservices was moved more than once by what no movement shows, or patches did nothing."""
+        """Its stock at MPservices was moved more than once by what no movement shows, or patches did nothing.
+
+        One act surprises one patch: what its movement shows is believed from then on, and a second surprise is not it.
+        """
         item = self._item_of(subject, facts)
-        return bool(self.world.mpw.chronicle.moved_oddly[item]) or self._did_nothing(item)
+        return len(self.world.mpw.chronicle.moved_oddly[item]) > 1 or self._did_nothing(item)
 
     def _stock_drift(self, subject: str, facts: dict[str, Any]) -> bool:
         """Its stock at MPservices was moved by what no movement shows, or not yet."""

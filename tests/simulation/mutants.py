@@ -22,6 +22,7 @@ from tests.simulation.plan import Key
 from tests.simulation.world import World
 
 DRIFTS = {"mps_drifts": 2, "mpw_issues": 2, "mpw_receives": 2, "mps_out": 1}
+DRIFT = {"mps_drifts": 1, "mpw_issues": 3, "mpw_receives": 3, "mps_out": 2}
 LOST = {"lost_answer": 0.25, "lost_request": 0.1, "error_after": 0.1}
 
 
@@ -254,14 +255,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         planted_echo.no_op_believed,
         "flows/echoes.py",
-        "did not converge.*(MPservices|patch)|is patched though",
+        "rule 9: done, and its effect is not there",
         Setting(acts={"mpw_issues": 2, "mps_out": 1, "mpw_receives": 1}, count=16, habits=("no_op",), rest_minutes=4),
     ),
     Mutant(
         planted_echo.belief_outranks_evidence,
         "domain/echo.py",
-        "did not converge|feeds itself|an echo was forwarded|does not rest|without a cause",
-        Setting(acts=DRIFTS, count=16, habits=("drift",), rest_minutes=4),
+        "without a cause: patch_fuse",
+        Setting(acts=DRIFT, count=16, habits=("drift", "zero_echo"), rest_minutes=4),
     ),
     Mutant(
         planted_echo.mark_always_survives,
