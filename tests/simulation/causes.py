@@ -218,17 +218,21 @@ class Causes:
         return self._blame(facts, found) if "outbox_id" in facts else found
 
     def _patch_without_echo(self, subject: str, facts: dict[str, Any]) -> bool:
-        """A patch of that very item did nothing."""
-        return self._did_nothing(self._item_of(subject, facts))
+        """A patch of that very item did nothing, or people had moved its stock to what the patch set, unseen."""
+        item = self._item(facts)
+        return bool(self.world.mpw.chronicle.moved_oddly[item]) or self._did_nothing(item)
 
     def _did_nothing(self, item: str) -> bool:
         struck = self.world.mpw.chronicle.struck["mpservices.patch_stock", item]
         return bool(struck) or any(name == item for name, *_ in self.world.mps.did_nothing)
 
     def _patch_fuse(self, subject: str, facts: dict[str, Any]) -> bool:
-        """Its stock at MPservices was moved more than once by what no movement shows, or patches did nothing."""
+        """Its stock at MPservices was moved more than once by what no movement shows, or patches did nothing.
+
+        One act surprises one patch: what its movement shows is believed from then on, and a second surprise is not it.
+        """
         item = self._item_of(subject, facts)
-        return bool(self.world.mpw.chronicle.moved_oddly[item]) or self._did_nothing(item)
+        return len(self.world.mpw.chronicle.moved_oddly[item]) > 1 or self._did_nothing(item)
 
     def _stock_drift(self, subject: str, facts: dict[str, Any]) -> bool:
         """Its stock at MPservices was moved by what no movement shows, or not yet."""

@@ -49,8 +49,8 @@ class Chronicle:
         """When a daemon's clock was off by more than two minutes, or began to be."""
         self.touched: Counter[str] = Counter()
         """How often people, and faults of the vendors, gave us something to do about an item."""
-        self.moved_oddly: dict[str, set[str]] = defaultdict(set)
-        """Items whose stock at MPservices is not what its movements make it, and why."""
+        self.moved_oddly: dict[str, list[str]] = defaultdict(list)
+        """Items whose stock at MPservices is not what its movements make it, and why, act by act."""
         self.transferred: set[str] = set()
         """Parts that people moved to another warehouse, which no row shows."""
         self._not_shown: dict[Row, list[float]] = defaultdict(list)

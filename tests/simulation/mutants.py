@@ -17,11 +17,12 @@ from typing import Any
 
 from sync.domain.policy import ROUTES
 from tests.simulation import planted, planted_clocks, planted_echo, planted_people, planted_seen, planted_told
-from tests.simulation.kernel import Process, Violation
+from tests.simulation.kernel import Actor, Process, Violation
 from tests.simulation.plan import Key
 from tests.simulation.world import World
 
 DRIFTS = {"mps_drifts": 2, "mpw_issues": 2, "mpw_receives": 2, "mps_out": 1}
+DRIFT = {"mps_drifts": 1, "mpw_issues": 3, "mpw_receives": 3, "mps_out": 2}
 LOST = {"lost_answer": 0.25, "lost_request": 0.1, "error_after": 0.1}
 
 
@@ -30,7 +31,8 @@ class Setting:
     """A world in which a bug soon shows: which faults at which rates, which acts, how many daemons.
 
     `strikes` is a pattern of the requests that faults strike ('': all writes), `slips` of those before which
-    people slip in ('': all). `void_after`: minutes, where they are not the world's own.
+    people slip in ('': all), `stalls` of those after which a transaction may stall ('': any transaction may).
+    `void_after`, `late_arrival`: minutes, where they are not the world's own.
     """
 
     rates: Mapping[str, float] = field(default_factory=dict)
@@ -43,9 +45,11 @@ class Setting:
     interrupts: float = 0.0
     strikes: str = ""
     slips: str = ""
+    stalls: str = ""
     marker: bool = True
     threads: int = 1
     void_after: int | None = None
+    late_arrival: int | None = None
     same_cost: float = 0.0
     habits: tuple[str, ...] = ()
     rest_minutes: int = 30
@@ -62,6 +66,8 @@ class Setting:
         world.policy = replace(world.policy, routes=routes, description_marker=self.marker)
         if self.void_after is not None:
             world.policy = replace(world.policy, void_after=timedelta(minutes=self.void_after))
+        if self.late_arrival is not None:
+            world.policy = replace(world.policy, late_arrival=timedelta(minutes=self.late_arrival))
         people = world.people
         people.same_cost = self.same_cost
         people.choices = {name: (people.every[name][0], weight) for name, weight in self.acts.items()}
@@ -75,9 +81,11 @@ class Setting:
 
     def _aim(self, world: World) -> None:
         """Let faults and people hit where it tells: a seed's few are worth more there."""
-        strike, may_act = world.plan.fault, world.people.may_act
+        strike, may_act, chance = world.plan.fault, world.people.may_act, world.plan.chance
+        asked: dict[Actor | None, str] = {}
 
         def fault(about: str, *, write: bool) -> str:
+            asked[world.kernel.current] = about
             hit = re.match(self.strikes, about) if self.strikes else write
             return strike(about, write=True) if hit else ""
 
@@ -85,7 +93,12 @@ class Setting:
             if re.match(self.slips, about):
                 may_act(about)
 
+        def stall(what: str, about: str, rate: float) -> bool:
+            last = asked.pop(world.kernel.current, "") if what == "stall" else ""
+            return chance(what, about, rate if re.match(self.stalls, last) or what != "stall" else 0.0)
+
         world.plan.fault = fault  # type: ignore[method-assign]
+        world.plan.chance = stall  # type: ignore[method-assign]
         world.people.may_act = slip  # type: ignore[method-assign]
 
 
@@ -128,8 +141,7 @@ MUTANTS: tuple[Mutant, ...] = (
         planted.refusal_clears_ambiguity,
         "flows/push.py",
         "rule 5",
-        Setting({"lost_request": 0.4, "refused": 0.2, "too_many": 0.3}),
-        seed=1,
+        Setting({"lost_request": 0.4, "refused": 0.2, "too_many": 0.3}, hours=2.0, rest_minutes=4),
     ),
     Mutant(planted.rescue_to_ready, "flows/sweep.py", "rule 4", Setting({"dies_after": 0.3})),
     Mutant(planted.no_attempt_row, "flows/push.py", "rule 1", Setting()),
@@ -137,8 +149,7 @@ MUTANTS: tuple[Mutant, ...] = (
         planted.no_fence,
         "flows/settle.py",
         "rule 3",
-        Setting({"freezes_after": 0.5}, daemons=2, hours=2.0),
-        seed=4,
+        Setting(daemons=2, stall=0.3, stalls="mpw.post|mpservices.patch", rest_minutes=4),
     ),
     Mutant(
         planted.supersede_in_flight,
@@ -190,7 +201,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "operations/delete.py",
         "exception without a cause: push_dead",
         Setting({"lost_answer": 0.4, "error_after": 0.2}, {"erp_issuance": 2, "erp_void": 2}, 24, 2.0),
-        seed=3,
     ),
     Mutant(
         planted_echo.no_echo_rule, "flows/echoes.py", "an echo was forwarded", Setting(acts={"mpw_issues": 1}), seed=3
@@ -215,6 +225,7 @@ MUTANTS: tuple[Mutant, ...] = (
             same_cost=1.0,
             rest_minutes=4,
         ),
+        seed=4,
     ),
     Mutant(
         planted_echo.mark_left_on,
@@ -239,18 +250,19 @@ MUTANTS: tuple[Mutant, ...] = (
         "domain/stock.py",
         "patched though its fuse has blown",
         Setting(acts=DRIFTS | {"mps_drifts": 4}, count=24, habits=("drift",), rest_minutes=4),
+        seed=1,
     ),
     Mutant(
         planted_echo.no_op_believed,
         "flows/echoes.py",
-        "did not converge.*(MPservices|patch)|is patched though",
+        "rule 9: done, and its effect is not there",
         Setting(acts={"mpw_issues": 2, "mps_out": 1, "mpw_receives": 1}, count=16, habits=("no_op",), rest_minutes=4),
     ),
     Mutant(
         planted_echo.belief_outranks_evidence,
         "domain/echo.py",
-        "did not converge|feeds itself|an echo was forwarded|does not rest|without a cause",
-        Setting(acts=DRIFTS, count=16, habits=("drift",), rest_minutes=4),
+        "without a cause: patch_fuse",
+        Setting(acts=DRIFT, count=16, habits=("drift", "zero_echo"), rest_minutes=4),
     ),
     Mutant(
         planted_echo.mark_always_survives,
@@ -263,8 +275,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         planted_echo.strange_type_is_unreadable,
         "flows/movement_lines.py",
-        "without a cause|did not converge",
-        Setting(acts={"mpw_issues": 2, "mps_out": 1}, habits=("odd_echo",), rest_minutes=4),
+        "did not converge.* quarantined_row|feeds itself",
+        Setting(acts={"mpw_issues": 2, "mps_out": 1}, habits=("odd_echo", "zero_echo"), rest_minutes=4),
     ),
     Mutant(
         planted_echo.closed_is_closed,
@@ -275,6 +287,7 @@ MUTANTS: tuple[Mutant, ...] = (
             {"mpw_issues": 2, "mps_out": 1, "mpw_receives": 1},
             16,
             strikes="mpservices.patch",
+            late_arrival=1,
             rest_minutes=4,
         ),
     ),
@@ -301,6 +314,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "flows/days.py",
         "did not converge.* ledger ",
         Setting(acts={"mpw_issues": 3, "mpw_receives": 1, "mpw_deletes": 3}),
+        seed=2,
     ),
     Mutant(
         planted.posted_again,
@@ -313,6 +327,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "flows/day_rows.py",
         "voided on a single absence",
         Setting(acts={"mpw_issues": 2, "mpw_receives": 1, "mpw_deletes": 3}),
+        seed=2,
     ),
     Mutant(
         planted.void_on_mass_absence,
@@ -339,12 +354,14 @@ MUTANTS: tuple[Mutant, ...] = (
         "domain/stock.py",
         "did not converge.* its cost in MPservices",
         Setting(acts={"mpw_receives": 3, "mpw_issues": 1, "mps_in": 1}),
+        seed=3,
     ),
     Mutant(
         planted_told.cost_is_no_difference,
         "domain/stock.py",
         "did not converge.* its cost in MPservices",
         Setting(acts={"mps_in": 2, "mps_out": 1}),
+        seed=1,
     ),
     Mutant(
         planted_told.cost_of_parts_only,
@@ -357,6 +374,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "flows/stock.py",
         "told a stock below zero",
         Setting(acts={"mpw_overdraws": 1, "mpw_receives": 2, "mps_in": 1}),
+        seed=1,
     ),
     Mutant(
         planted_told.reads_do_not_wait,
@@ -375,22 +393,21 @@ MUTANTS: tuple[Mutant, ...] = (
         "store/pushed.py",
         "exception without a cause: deleted_in_mpw",
         Setting(
-            {"refused": 0.35, "lost_answer": 0.35, "late": 0.15},
-            {"erp_issuance": 4, "erp_void": 4, "mps_out": 3, "mpw_receives": 3, "mps_in": 2},
-            60,
-            1.5,
-            strikes="mpw.(delete|post)",
-            threads=2,
+            {"lost_answer": 0.4, "refused": 0.5},
+            {"erp_issuance": 3, "erp_void": 3, "mpw_receives": 2},
+            30,
+            2.0,
+            strikes="mpw.delete",
             void_after=0,
+            rest_minutes=4,
         ),
-        seed=7,
-        within=20,
     ),
     Mutant(
         planted_told.every_absence_is_an_alarm,
         "domain/voids.py",
         "exception without a cause: mass_disappearance",
         Setting(acts={"mpw_issues": 3, "mpw_receives": 1, "mpw_deletes": 3}),
+        seed=2,
     ),
     Mutant(
         planted_told.server_error_is_a_refusal,
@@ -409,6 +426,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "domain/evidence.py",
         "rule 9: done, and its effect is not there",
         Setting(acts={"mps_in": 2, "mps_out": 1, "mpw_receives": 1}, habits=("hollow",), rest_minutes=4),
+        seed=6,
     ),
     Mutant(
         planted_seen.no_look_before_an_upsert,

@@ -119,7 +119,7 @@ class OddActs:
 
     def _odd(self, item: str, what: str) -> None:
         """Note that an item's stock at MPservices is no longer what its movements made it, as we know them."""
-        self.world.mpw.chronicle.moved_oddly[item].add(what)
+        self.world.mpw.chronicle.moved_oddly[item].append(what)
         self.world.oracle.reached[what] += 1
 
     # ------------------------------------------------------------------ MPW's users, and other programs

@@ -447,9 +447,25 @@ class Oracle:
         if operation == "patch_stock":
             fields = json.loads(push["payload"])
             wanted = fields["external_id"], Decimal(fields["new_stock"]), cut(Decimal(fields["new_cost"]))
-            sent = self.world.mps.patched | self.world.mps.did_nothing
-            return any((item, stock, cut(cost)) == wanted for item, stock, cost in sent)
+            if any((item, stock, cut(cost)) == wanted for item, stock, cost in self.world.mps.patched):
+                return True
+            nothing = any((item, stock, cut(cost)) == wanted for item, stock, cost in self.world.mps.did_nothing)
+            return nothing and not self._had_to_move(push["id"], wanted[0])
         return True
+
+    def _had_to_move(self, outbox_id: int, item: str) -> bool:
+        """Tell whether a patch had to make a movement, by all that anybody knew: one that made none is not done.
+
+        Nobody can tell where no stock was believed, or the one that it set, or where the item was moved meanwhile.
+        """
+        query = "select believed_quantity, new_stock, claimed_seq from echoes where outbox_id = ? order by n desc"
+        last = self.world.raw.execute(query, (outbox_id,)).fetchone()
+        if last is None or last["believed_quantity"] is None or self.world.mpw.chronicle.moved_oddly[item]:
+            return False
+        by = Decimal(abs(last["believed_quantity"] - last["new_stock"])).scaleb(-6)
+        query = "select 1 from movement_lines where external_id = ? and seen_seq > ?"
+        moved = self.world.raw.execute(query, (item, last["claimed_seq"])).fetchone()
+        return moved is None and by > self.world.mps.keeps_stock.unit
 
     # ------------------------------------------------------------------ at the end
 

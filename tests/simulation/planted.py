@@ -16,6 +16,7 @@ from sqlalchemy import delete as delete_from
 
 from sync.domain import stock as stock_rules
 from sync.domain.outbox import (
+    FINAL,
     Absent,
     Delivered,
     Later,
@@ -119,7 +120,8 @@ def no_fence() -> Any:
     def move(conn: Connection, row: Push, to: Transition, *, now: datetime, sent_at: datetime | None = None) -> bool:
         current = push_by_id(conn, row.id) or row
         if not is_legal(current.state, to.state):
-            conn.execute(update(outbox).where(outbox.c.id == row.id).values(state=to.state))
+            ended = {"finalized_at": now if to.state in FINAL else None, "lease_owner": None, "lease_until": None}
+            conn.execute(update(outbox).where(outbox.c.id == row.id).values(state=to.state, **ended))
             return True
         return real(conn, replace(row, state=current.state, fence=current.fence), to, now=now, sent_at=sent_at)
 
@@ -165,7 +167,7 @@ def exists_is_done() -> Any:
 
     def done(ctx: Context, row: Push, part: Any, error: RejectedError) -> Outcome:
         told = issuance._told(part, error)
-        return issuance._progress(ctx, row, part, Delivered("MPW says that it exists", **told))
+        return issuance._whole(ctx, row, part, Delivered("MPW says that it exists", **told))
 
     return _exists(done)
 
@@ -190,11 +192,16 @@ def transfer_sent_again() -> Any:
 
 def upsert_without_a_look() -> Any:
     """A receipt is an upsert, so it is posted again without looking at what is there."""
+    real = PostReceipt.prepare
+
+    def prepare(self: PostReceipt, ctx: Context, rows: Sequence[Push]) -> dict[int, Preparation]:
+        (row,) = rows
+        return {row.id: Go()} if row.ambiguous else real(self, ctx, rows)
 
     def verify(self: PostReceipt, ctx: Context, row: Push) -> Verdict:
         return _waited(ctx, row)
 
-    return swapped((PostReceipt, "verify", verify))
+    return swapped((PostReceipt, "prepare", prepare), (PostReceipt, "verify", verify))
 
 
 def _waited(ctx: Context, row: Push) -> Verdict:

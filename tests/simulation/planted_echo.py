@@ -97,9 +97,9 @@ def belief_outranks_evidence() -> Any:
     """What there was is known; what an echo moved comes on top of it."""
     real = echo_rules._stock_now
 
-    def stock_now(case: Any, attempt: Attempt, line: Line, quantity: Decimal) -> Decimal:
-        balances = echo_rules._balances(case, attempt, line)
-        return balances[0] + quantity if balances else real(case, attempt, line, quantity)
+    def stock_now(case: Any, attempt: Attempt, line: Line, before: Sequence[Line]) -> Decimal:
+        balances = echo_rules._balances(case, attempt, [line])
+        return balances[0] + line.quantity if balances else real(case, attempt, line, before)
 
     return swapped((echo_rules, "_stock_now", stock_now))
 

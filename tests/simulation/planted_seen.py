@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sync.clients.written import Written
-from sync.domain.outbox import Delivered
+from sync.domain.outbox import Conflict, Delivered
 from sync.flows import verify
 from sync.flows.context import Context
 from sync.flows.operations import delete, issuance, receipt
@@ -41,10 +41,10 @@ def no_look_before_an_upsert() -> Any:
 def taken_key_is_done() -> Any:
     """What has our key is ours."""
 
-    def taken(row: Push, detail: str) -> Preparation:
+    def taken(row: Push, found: Conflict) -> Preparation:
         return AlreadyDone("MPW has its key")
 
-    return swapped((receipt, "key_taken", taken))
+    return swapped((receipt, "not_overwritten", taken))
 
 
 def own_polls_ignored() -> Any:

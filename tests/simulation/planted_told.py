@@ -83,12 +83,12 @@ def own_delete_forgotten() -> Any:
 
 
 def waiting_delete_forgotten() -> Any:
-    """A delete that is to be sent again has not deleted anything yet."""
+    """A delete that is not done, and waits to be looked at or sent again, has not deleted anything yet."""
     real = pushed.sent_and_not_deleted
 
     def sent(conn: Connection, post: str, delete: str, keys: Collection[str]) -> set[str]:
         waiting = select(outbox.c.api_key).where(
-            outbox.c.operation == delete, outbox.c.api_key.in_(sorted(keys)), outbox.c.state == "ready"
+            outbox.c.operation == delete, outbox.c.api_key.in_(sorted(keys)), outbox.c.state.in_(("ready", "unknown"))
         )
         return real(conn, post, delete, keys) | set(conn.execute(waiting).scalars())
 
