@@ -348,23 +348,26 @@ def _as_they_landed(case: _Case, attempts: Sequence[Attempt]) -> list[Attempt]:
 # --- candidates ---------------------------------------------------------------------------
 
 
-def _candidates(case: _Case, attempt: Attempt) -> list[Line]:
-    """Return the undecided lines that can be the attempt's echo, in the feed's order."""
+def _candidates(case: _Case, attempt: Attempt, *, shared: bool = False) -> list[Line]:
+    """Return the undecided lines that can be the attempt's echo, in the feed's order.
+
+    `shared`: with those at its mark that are asked about as a later attempt's, which may be that one's at the old cost.
+    """
     fresh = [
         line
         for line in case.lines
         if line.undecided
         and line.single
         and line.seen > attempt.claimed
-        and (line.asked in (None, attempt.id) or _shows_mark(case, attempt, line))
+        and (line.asked in (None, attempt.id) or (shared and _shows_mark(case, attempt, line)))
         and line.movement_id not in case.taken
     ]
     ours = [line for line in fresh if line.asked == attempt.id or _shows_mark(case, attempt, line)]
     if attempt.asks:
         return ours
+    if attempt.closed and attempt.landed:  # people move at the marked cost from then on
+        ours = [line for line in ours if attempt.window.holds(line.created_at, sure=False)]
     if attempt.marked and case.knows.mark_survives:
-        if attempt.closed and attempt.landed:  # people move at the marked cost from then on
-            return [line for line in ours if attempt.window.holds(line.created_at, sure=False)]
         if ours or attempt.closed or not attempt.landed:
             return ours
         # Nothing shows the mark, and a vendor may change its ways: what looks like the echo is not people's yet.
@@ -374,7 +377,7 @@ def _candidates(case: _Case, attempt: Attempt) -> list[Line]:
 
 
 def _may_be_late(attempt: Attempt, line: Line) -> bool:
-    """Tell whether a line can be the echo of a call that nobody answered: until it is closed it may land at any time."""
+    """Tell whether a line can be the echo of a call that nobody answered, which may land until it is closed."""
     return not attempt.ended and not attempt.closed and attempt.window.holds(line.created_at, sure=False)
 
 
@@ -622,7 +625,7 @@ def _explaining(
     vendor that shows the old cost shows it at the mark of the attempt before. `survives`: the follow-up has shown that
     the mark does.
     """
-    candidates = [line for line in _candidates(case, asked) if line is not without]
+    candidates = [line for line in _candidates(case, asked, shared=True) if line is not without]
     at_mark = [line for line in candidates if _shows_mark(case, asked, line)]
     found: list[Line | None] = []
     if survives:
