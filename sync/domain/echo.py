@@ -348,29 +348,37 @@ def _as_they_landed(case: _Case, attempts: Sequence[Attempt]) -> list[Attempt]:
 # --- candidates ---------------------------------------------------------------------------
 
 
-def _candidates(case: _Case, attempt: Attempt) -> list[Line]:
-    """Return the undecided lines that can be the attempt's echo, in the feed's order."""
+def _candidates(case: _Case, attempt: Attempt, *, shared: bool = False) -> list[Line]:
+    """Return the undecided lines that can be the attempt's echo, in the feed's order.
+
+    `shared`: with those at its mark that are asked about as a later attempt's, which may be that one's at the old cost.
+    """
     fresh = [
         line
         for line in case.lines
         if line.undecided
         and line.single
         and line.seen > attempt.claimed
-        and line.asked in (None, attempt.id)
+        and (line.asked in (None, attempt.id) or (shared and _shows_mark(case, attempt, line)))
         and line.movement_id not in case.taken
     ]
     ours = [line for line in fresh if line.asked == attempt.id or _shows_mark(case, attempt, line)]
     if attempt.asks:
         return ours
+    if attempt.closed and attempt.landed:  # people move at the marked cost from then on
+        ours = [line for line in ours if attempt.window.holds(line.created_at, sure=False)]
     if attempt.marked and case.knows.mark_survives:
-        if attempt.closed and attempt.landed:  # people move at the marked cost from then on
-            return [line for line in ours if attempt.window.holds(line.created_at, sure=False)]
         if ours or attempt.closed or not attempt.landed:
             return ours
         # Nothing shows the mark, and a vendor may change its ways: what looks like the echo is not people's yet.
         due = _due_at_claim(case, attempt)
         return [line for line in fresh if _timely(case, attempt, line) and (due or _resembles(attempt, line))]
-    return [line for line in fresh if line in ours or _timely(case, attempt, line)]
+    return [line for line in fresh if line in ours or _timely(case, attempt, line) or _may_be_late(attempt, line)]
+
+
+def _may_be_late(attempt: Attempt, line: Line) -> bool:
+    """Tell whether a line can be the echo of a call that nobody answered, which may land until it is closed."""
+    return not attempt.ended and not attempt.closed and attempt.window.holds(line.created_at, sure=False)
 
 
 def _due_at_claim(case: _Case, attempt: Attempt) -> bool:
@@ -395,6 +403,11 @@ def _shows_mark(case: _Case, attempt: Attempt, line: Line) -> bool:
     return meaning_of(line.shown, line.quantity, attempt.sent_cost) is not None
 
 
+def _in_time(case: _Case, attempt: Attempt, line: Line) -> bool:
+    """Tell whether a candidate that fits is the echo: of what may have landed late, people may have moved as much."""
+    return attempt.asks or attempt.ended or _shows_mark(case, attempt, line) or _timely(case, attempt, line)
+
+
 def _timely(case: _Case, attempt: Attempt, line: Line) -> bool:
     """Tell whether a line can be the echo by its time, where nothing else tells."""
     if attempt.closed:  # shown late: then its quantity and its cost must fit as well
@@ -416,11 +429,12 @@ def _judge(case: _Case, attempt: Attempt, asking: Attempt | None, candidates: li
     nothing = [line for line in candidates if line.quantity == 0]
     if nothing:  # branch 1
         return _found(case, attempt, nothing[0], Decimal(0), believed=believed)
-    fitting = _fitting(case, attempt, candidates) if believed else []
+    fitting = _fitting(case, attempt, [one for one in candidates if _in_time(case, attempt, one)]) if believed else []
     if len({quantity for _, quantity in fitting}) == 1:  # branch 2
         return _found(case, attempt, *fitting[0], believed=believed)
     proved = [line for line in candidates if _shows_mark(case, attempt, line)]
-    candidates = proved or candidates
+    if case.knows.mark_survives:  # else a vendor may show the old cost: then people move at the mark, and the echo not
+        candidates = proved or candidates
     if len(candidates) == 1 and not believed and case.knows.zero_echo and attempt.landed and attempt.reads:  # branch 3
         return _found(case, attempt, candidates[0], candidates[0].quantity, believed=believed)
     if candidates:  # branch 4
@@ -596,14 +610,41 @@ def _followed(case: _Case, attempt: Attempt, candidates: Sequence[Line]) -> Deci
 
 
 def _explaining(
-    case: _Case, asked: Attempt, follow_up: Attempt, moved: Decimal, *, without: Line | None
+    case: _Case,
+    asked: Attempt,
+    follow_up: Attempt,
+    moved: Decimal,
+    *,
+    without: Line | None,
+    survives: bool = False,
 ) -> list[Line | None]:
     """Return the candidates, and None for no movement at all, of which each explains what the follow-up moved.
 
     What people moved between the two at a cost of their own is taken in the feed's order, and where that explains
-    nothing, as before the first patch or as after it.
+    nothing, as before the first patch or as after it. `without`: the follow-up's own, which is no candidate, though a
+    vendor that shows the old cost shows it at the mark of the attempt before. `survives`: the follow-up has shown that
+    the mark does.
     """
-    candidates = _candidates(case, asked)
+    candidates = [line for line in _candidates(case, asked, shared=True) if line is not without]
+    at_mark = [line for line in candidates if _shows_mark(case, asked, line)]
+    found: list[Line | None] = []
+    if survives:
+        candidates = at_mark
+        if not at_mark:
+            return [None]
+    if at_mark:
+        found = _explained_by(case, asked, follow_up, moved, at_mark, without=without)
+    if len(at_mark) < len(candidates) and not any(found):  # where the mark survives, what is at it explains all
+        found += _explained_by(case, asked, follow_up, moved, candidates, without=without)
+    if candidates and not found and not at_mark and not asked.landed:
+        return [None]  # it was lost: then they are people's, whatever stock there was
+    return found
+
+
+def _explained_by(
+    case: _Case, asked: Attempt, follow_up: Attempt, moved: Decimal, candidates: Sequence[Line], *, without: Line | None
+) -> list[Line | None]:
+    """Return those of some candidates, and None for no movement, of which each explains what the follow-up moved."""
     first = min((line.position for line in candidates), default=None)
     loose = [
         line
@@ -612,7 +653,7 @@ def _explaining(
         and line is not without
         and not _is_ours(case, line)
         and line.seen > asked.claimed
-        and line.asked is None
+        and line.asked in (None, asked.id)
         and not _shows_mark(case, asked, line)
         and not _shows_mark(case, follow_up, line)
     ]
@@ -626,8 +667,6 @@ def _explaining(
         ]
         if found:
             return found
-    if candidates and not marked and not asked.landed:
-        return [None]  # it was lost: then they are people's, whatever stock there was
     return []
 
 
@@ -637,14 +676,16 @@ def _hypotheses(case: _Case, asked: Attempt, candidates: Sequence[Line]) -> list
     All that shows the mark came after the patch. Where there is no mark, the feed's order tells; and it may be that the
     patch never took effect.
     """
-    marked = bool(candidates) and all(_shows_mark(case, asked, line) for line in candidates)
+    marked = [_shows_mark(case, asked, line) for line in candidates]
     found: list[tuple[Line | None, Decimal]] = []
     for at, echo in enumerate(candidates):
-        after = [line for line in candidates if line is not echo] if marked else candidates[at + 1 :]
+        after = [line for n, line in enumerate(candidates) if n > at or (n < at and marked[n])]
         found.append((echo, asked.new_stock + _total(after)))
-    if not marked and asked.marked and case.knows.mark_survives:  # they may all have come before it
+    if not any(marked) and asked.marked and case.knows.mark_survives:  # they may all have come before it
         found.append((None, asked.new_stock))
-    if asked.landed or marked:
+    if any(marked) and not all(marked):  # those before the first mark may have come before it
+        found.append((None, asked.new_stock + _total(candidates[marked.index(True) :])))
+    if asked.landed or any(marked):
         found.append((None, asked.new_stock + _total(candidates)))
     else:
         found += [(None, one + _total(candidates)) for one in _with_late(case, _balances(case, asked, candidates))]
@@ -659,10 +700,13 @@ def _answer(case: _Case, asking: Sequence[Attempt], follow_up: Attempt, finding:
     """Settle the attempts in question, newest first, by what the follow-up moved (branch 8); else ask (branch 9)."""
     moved = finding.quantity if isinstance(finding, Found) else Decimal(0)
     later = follow_up
+    line = finding.line if isinstance(finding, Found) else None
+    survives = (
+        line is not None and line.quantity == 0 and _shows_mark(case, follow_up, line)
+    )  # nobody else moves nothing
     for asked in reversed(asking):
         candidates = _candidates(case, asked)
-        line = finding.line if isinstance(finding, Found) else None
-        explaining = _explaining(case, asked, later, moved, without=line)
+        explaining = _explaining(case, asked, later, moved, without=line, survives=survives)
         if len({None if one is None else one.quantity for one in explaining}) != 1:
             _give_up(
                 case, asking, told, f"the follow-up patch moved {moved.normalize():f}, which explains none of them"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -208,7 +208,7 @@ def _attempt(conn: Connection, expected: Expected, means: Means) -> Attempt | No
         claimed=expected.claimed_seq,
         landed=landed,
         reads=reads,
-        window=_window(expected, means, landed=landed),
+        window=_window(expected, means, ended=bool(landed) or over),
         prompt=prompt,
         over=over,
         asks=expected.outcome == "asking",
@@ -224,11 +224,12 @@ def _seen_to_end(expected: Expected, policy: Policy) -> datetime | None:
     return expected.ended_at if expected.ended_at - expected.started_at <= policy.request_timeout else None
 
 
-def _window(expected: Expected, means: Means, *, landed: bool | None) -> Window:
-    """Return when the patch can have been made: up to its answer, where one came, were it unreadable."""
+def _window(expected: Expected, means: Means, *, ended: bool) -> Window:
+    """Return when the patch can have been made: up to its answer, where one came that ended it, were it unreadable."""
     started = expected.started_at or means.now
-    if landed or expected.answered_at is not None:
-        return window_of(started, expected.ended_at, expected.answered_at)
+    if ended or expected.answered_at is not None:
+        window = window_of(started, expected.ended_at, expected.answered_at)
+        return window if ended else replace(window, last=None)
     return window_unanswered(started, call_max=means.policy.request_timeout, ahead=expected.ahead)
 
 

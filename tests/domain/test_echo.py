@@ -281,6 +281,39 @@ def test_a_vendor_that_begins_to_round_costs_feeds_nothing_though_the_mark_was_k
     assert isinstance(one(tell([attempt(stock="100", reads=DRAINS)], BASE, [drifted], STRICT)), Ask)
 
 
+def test_7_what_a_call_without_an_answer_may_have_made_minutes_later_is_held_and_not_decided() -> None:
+    asked = attempt(landed=None, window=Window(NOON, NOON + timedelta(seconds=30), None), prompt=False)
+    late = line("m", "5", at=180)
+
+    told = tell([asked], BASE, [late], Knows())
+
+    assert one(told) == Wait((late,))  # it fits, and people may have moved as much in three minutes
+    assert told.held == {"m"}
+
+
+def test_4_of_a_vendor_that_may_show_the_old_cost_people_s_movement_at_the_mark_does_not_let_the_echo_go() -> None:
+    echo, people = line("echo", "9"), line("people", "-1", mark=1, at=60, place=1)
+
+    told = tell([attempt(stock="9", landed=True)], None, [echo, people], Knows())
+
+    assert one(told) == Ask((echo, people), Decimal(9))
+    assert told.held == {"echo", "people"}
+
+
+def test_8_a_follow_up_s_own_movement_at_the_mark_before_it_is_no_candidate_of_the_patch_in_question() -> None:
+    first = attempt(1, stock="37", asks=True)
+    echo = line("echo", "1", asked=1)
+    of_the_follow_up = line("zero", "0", mark=1, at=0.1, place=1, seen=2)
+
+    told = tell([first, attempt(2, stock="37", claimed=1)], None, [echo, of_the_follow_up], Knows())
+
+    assert isinstance(found := one(told), Found)
+    assert found.line.movement_id == "echo"
+    assert isinstance(after := one(told, 2), Found)
+    assert after.line.movement_id == "zero"
+    assert told.held == set()
+
+
 def test_where_the_mark_does_not_survive_a_movement_that_does_not_fit_is_in_question_too() -> None:
     told = tell([attempt(stock="100")], BASE, [line("d", "-2")], Knows(mark_survives=False))
 
@@ -328,6 +361,25 @@ def test_no_echo_is_forwarded_and_no_movement_of_people_s_is_swallowed_in_any_in
     assert counts["worlds"] >= 832
     assert counts["persons asked though nobody moved at a follow-up"] == 0
     assert counts["persons asked"] <= counts["worlds"] // 20
+
+
+def test_before_it_is_known_whether_the_mark_survives_no_echo_that_shows_it_is_forwarded_unless_people_interfere() -> (
+    None
+):
+    plays = [Play(world).play() for world in worlds(survives=None)]
+    wrong = [play.world for play in plays if play.forwarded() or play.undecided()]
+
+    assert [world for world in wrong if not world.people[3] and not world.people[4]] == []
+    assert len(wrong) <= len(plays) // 1000  # people moved just as the follow-up was sent
+
+
+def test_of_a_vendor_that_shows_the_old_cost_few_echoes_are_forwarded_while_nothing_is_known_of_it() -> None:
+    plays = [Play(world).play() for world in worlds(survives=None, old_cost=True)]
+    quiet = [play for play in plays if not play.world.people[3] and not play.world.people[4]]
+
+    told = [play for play in quiet if play.forwarded() and play.world.call != "resent"]
+
+    assert len(told) <= len(quiet) // 100  # it was every third: what people moved at the mark let the echo go
 
 
 def test_where_the_mark_is_lost_an_answered_patch_is_still_told_from_people_s_movements() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -375,6 +377,28 @@ def test_a_movement_made_minutes_after_a_first_patch_died_with_its_daemon_is_for
         assert "mpw.post_issuance" not in world.writes()
         assert {row.state for row in world.rows()} <= {"done", "discarded"}
         assert world.exceptions() == []
+
+
+@pytest.mark.parametrize("minutes", [0, 3, 12])
+def test_a_first_patch_that_lands_minutes_after_its_call_is_not_forwarded_though_it_shows_the_old_cost(
+    store: Store, minutes: int
+) -> None:
+    with stock_world(store, tick=0.001) as world:
+        mpservices = world.sandbox.mpservices
+        world.sandbox.faults.add("mpservices.patch_stock", "lost_request")
+        patch_unknown(world, off_by=50)
+        world.poll()
+        world.clock.advance(minutes=minutes)
+        mpservices.patch_stock({"external_id": PART, "new_stock": "102", "new_cost": "10.000001"})
+        late = mpservices.all_movements[-1]
+        late.lines[0] = replace(late.lines[0], cost=Decimal(9))  # what it cost before
+
+        world.settle()
+        world.settle()
+
+        assert world.writes().count("mpw.post_receipt") == 1  # what people moved before it
+        assert "mpw.post_issuance" not in world.writes()
+        assert world.stocks() == (102, 102)
 
 
 def test_a_crash_between_the_patch_and_its_record_leaves_one_effect(met: StockWorld) -> None:

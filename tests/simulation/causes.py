@@ -242,6 +242,10 @@ class Causes:
     def _cost_is_wrong(self, subject: str, facts: dict[str, Any]) -> bool:
         return "cost_is_wrong" in self.world.habits
 
+    def _cost_restated(self, subject: str, facts: dict[str, Any]) -> bool:
+        """Each of the receipts that it names was sent before the setting was put right."""
+        return bool(facts["keys"]) and set(facts["keys"]) <= self.world.misread
+
     def _clock_wrong(self, subject: str, facts: dict[str, Any]) -> bool:
         return bool(self.world.mpw.chronicle.off_clocks) or "skewed" in self.world.habits
 

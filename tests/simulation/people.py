@@ -480,6 +480,8 @@ class People:
         elif kind == "cost_is_wrong":
             self.world.put_cost_right()
             self._resolve(ctx, row, "a movement's cost is its total: the setting says so now")
+        elif kind == "cost_restated":
+            self._decide_about_costs(ctx, row, facts["keys"])
         elif kind == "short_window":
             if not self._keep_from_going(ctx, facts["movement_ids"]):
                 return  # one is on its way: what becomes of it is seen first
@@ -542,6 +544,23 @@ class People:
             if line := mps.line_of(key):
                 self.world.mpw.chronicle.touched[str(line.product.external_id)] += 1
         self.world.oracle.reached["a person keeps" if keep else "a person applies"] += 1
+        self._resolve(ctx, row, "looked", choice=Choice(KEEP if keep else APPLY))
+
+    def _decide_about_costs(self, ctx: Context, row: Any, keys: list[str]) -> None:
+        """Have receipts posted again at their right cost, or put the costs right in MPW by hand and keep them."""
+        mps, mpw = self.world.mps, self.world.mpw
+        keep = Random(f"keep costs {self.world.seed}").random() < KEEPS
+        for key in keys:
+            line, receipt = mps.line_of(key), mpw.receipt_by_key.get(key)
+            if line is None:
+                continue
+            item = str(line.product.external_id)
+            mpw.chronicle.touched[item] += 1
+            if keep and receipt is not None:
+                cost = mps.unit_cost_shown(line) / self.factor(item)
+                mpw.person_edits_receipt(receipt.id, unit_cost=str(round(cost, 6)))
+                mpw.edited.add(key)
+        self.world.oracle.reached["a person keeps costs" if keep else "a person applies costs"] += 1
         self._resolve(ctx, row, "looked", choice=Choice(KEEP if keep else APPLY))
 
     def _settle_push(self, ctx: Context, outbox_id: int) -> None:

@@ -27,7 +27,6 @@ from sync.clients.mpw import client as mpw_client
 from sync.clients.mpw.client import MpwClient
 from sync.clock import Clock, SharedClock
 from sync.domain.items import ItemMapping
-from sync.domain.keys import movement_key
 from sync.domain.policy import ROUTES, Policy
 from sync.errors import LeaseLostError, StoreError
 from sync.flows.context import Context
@@ -198,7 +197,9 @@ class World:
         self.prunes = habits.random() < 0.5
         self.tokens = 1
         self.misread: set[str] = set()
-        """Movements, by what their lines' keys begin with, that were read while MPSERVICES_COST_IS was wrong."""
+        """Keys of receipts that were sent, or claimed, before MPSERVICES_COST_IS was put right: MPW has the wrong cost."""
+        self.restated = 0
+        """How often it was put right."""
         self.policy = Policy(
             warehouse=MAIN,
             start_date=START.date() - timedelta(days=1),
@@ -465,7 +466,9 @@ class World:
 
     def put_cost_right(self) -> None:
         """An operator sets what a movement's cost means, and restarts everything."""
-        self.misread |= {movement_key(name, 1).rsplit("-", 1)[0] for name in self.mps.shown}
+        sent = "select api_key from outbox where operation = 'post_receipt' and tries > 0"
+        self.misread |= {row["api_key"] for row in self.raw.execute(sent)}
+        self.restated += 1
         self.policy = replace(self.policy, cost_is="total")
         for process in self.processes:
             process.die()
