@@ -33,7 +33,7 @@ def no_echo_rule() -> Any:
 def echo_by_delta() -> Any:
     """The echo is the movement whose quantity leads to the patched stock: who needs a mark?"""
 
-    def candidates(case: Any, attempt: Attempt) -> list[Line]:
+    def candidates(case: Any, attempt: Attempt, **_: Any) -> list[Line]:
         fresh = [line for line in case.lines if line.undecided and line.single and line.seen > attempt.claimed]
         return [line for line, _ in echo_rules._fitting(case, attempt, fresh)]
 
