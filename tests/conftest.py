@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from sync.settings import PREFIXES, TESTS_PREFIX
 from tests.clocks import FakeClock
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from sync.store.engine import Store
 
 DATABASES = ["sqlite", "postgresql"]
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("mpsync", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("mpsync")
 
 
 def pytest_configure() -> None:
