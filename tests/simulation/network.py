@@ -26,8 +26,8 @@ TIMEOUT_SECONDS = 30.0
 LATE_MINUTES = (1, 12)
 """A call lands at most this late after it was sent; the policy's late_arrival is 15 minutes."""
 
-WHOLE = {"", "freezes_before", "freezes_after"}
-"""Faults that leave an answer whole."""
+WHOLE = {""}
+"""Faults after which the program takes in a whole answer. One that comes after a freeze is past the call's deadline."""
 
 HOLLOW = (
     b"{}",

@@ -47,6 +47,7 @@ from tests.simulation.odd_acts import SKEWED
 from tests.simulation.oracle import Oracle
 from tests.simulation.people import DEPOT, MAIN, People
 from tests.simulation.plan import Key, Plan
+from tests.simulation.wide_open import finds_more
 
 QUIET_CYCLES = 14
 """After the last fault all must meet within so many cycles."""
@@ -411,6 +412,8 @@ class World:
             report = CycleReport()
             for _ in range(20):
                 if not work_once(ctx, report):
+                    if finds_more(ctx):
+                        raise Violation("a round found nothing to do, and one with every gate open did")
                     break
 
     def _polls(self, actor: Actor) -> None:

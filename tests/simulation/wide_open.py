@@ -1,0 +1,40 @@
+"""A round in which every pass runs, whatever the agenda says: it finds nothing after one that found nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
+
+from sync.flows.agenda import Agenda
+from sync.flows.context import Context
+from sync.flows.cycle import CycleReport, work_once
+from sync.store.due import Due
+
+GATES = [one.name for one in fields(Due) if one.type in (bool, "bool")]
+
+
+class WideOpen(Agenda):
+    """Says of everything that it is due."""
+
+    @contextmanager
+    def round(self) -> Iterator[None]:
+        """Keep nothing."""
+        yield
+
+    def known(self, ctx: Context) -> Due | None:
+        """Know nothing."""
+        return None
+
+    def due(self, ctx: Context) -> Due:
+        """Open every gate."""
+        return replace(super().due(ctx), last_seq=2**62, **dict.fromkeys(GATES, True))
+
+
+def finds_more(ctx: Context) -> bool:
+    """Run a round with every gate open; tell whether it found anything to do."""
+    agenda, ctx.agenda = ctx.agenda, WideOpen()
+    try:
+        return work_once(ctx, CycleReport())
+    finally:
+        ctx.agenda = agenda
