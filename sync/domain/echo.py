@@ -18,6 +18,10 @@ that the mark survives, those too that were made while the call was under way. O
 | 9 | nothing explains q, or two follow-ups in a row are in question themselves | a person is asked |
 
 A possible stock is the believed one, with or without each movement that was shown late with an earlier createdAt.
+Branch 2 needs more of a line that neither shows the mark nor was made while the call was under way, since its request
+may have been held up: a cost that only the patch can have brought; else it is branch 4. Where the decimals of cost that
+the vendor keeps are learnt, what shows the sent cost with so many decimals comes before all other candidates.
+Branch 8: what people moved in between ends at the follow-up's movement; what bears its stamp came before it or after.
 What is not a candidate is people's, and goes to MPW.
 """
 
@@ -202,12 +206,14 @@ class Knows:
 
     `mark_survives`: the echo shows the sixth decimal. `zero_echo`: a patch that changes nothing makes a movement.
     `stock_decimals`: how many decimals of a stock it keeps. `signed`: its echo's type tells whether it came or went.
+    `cost_decimals`: how many of a cost: then its echo has been seen to show the patched cost, with so many of them.
     """
 
     mark_survives: bool | None = None
     zero_echo: bool | None = None
     stock_decimals: int | None = None
     signed: bool | None = None
+    cost_decimals: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,11 +294,15 @@ class _Case:
         return [line for line in self.lines if line.position > self.base.position]
 
     def late(self) -> list[Line]:
-        """Return the movements that were shown late, with a createdAt before the base: they came before it or after."""
+        """Return the movements that were shown late, with a createdAt before the base: they came before it or after.
+
+        Ours are none of them: a base rests on them, and one of an unknown type enters the ledger after its base.
+        """
         base = self.base
         if base is None:
             return []
-        return [line for line in self.lines if line.position <= base.position and line.seen > base.seq]
+        seen_since = [line for line in self.lines if line.seen > base.seq and not line.ours]
+        return [line for line in seen_since if line.position <= base.position]
 
 
 def tell(attempts: Sequence[Attempt], base: Base | None, lines: Iterable[Line], knows: Knows) -> Told:
@@ -362,15 +372,20 @@ def _candidates(case: _Case, attempt: Attempt) -> list[Line]:
     ours = [line for line in fresh if line.asked == attempt.id or _shows_mark(case, attempt, line)]
     if attempt.asks:
         return ours
+    if attempt.closed and attempt.landed:  # people move at the marked cost from then on
+        ours = [line for line in ours if attempt.window.holds(line.created_at, sure=False)]
     if attempt.marked and case.knows.mark_survives:
-        if attempt.closed and attempt.landed:  # people move at the marked cost from then on
-            return [line for line in ours if attempt.window.holds(line.created_at, sure=False)]
         if ours or attempt.closed or not attempt.landed:
             return ours
         # Nothing shows the mark, and a vendor may change its ways: what looks like the echo is not people's yet.
         due = _due_at_claim(case, attempt)
         return [line for line in fresh if _timely(case, attempt, line) and (due or _resembles(attempt, line))]
-    return [line for line in fresh if line in ours or _timely(case, attempt, line)]
+    found = [line for line in fresh if line in ours or _timely(case, attempt, line)]
+    if case.knows.cost_decimals is None:
+        return found
+    kept = case.knows.cost_decimals  # then it shows the new cost, as it keeps it
+    alike = [line for line in found if resembles(line.shown, line.quantity, attempt.sent_cost, decimals=kept)]
+    return alike or found
 
 
 def _due_at_claim(case: _Case, attempt: Attempt) -> bool:
@@ -403,9 +418,45 @@ def _timely(case: _Case, attempt: Attempt, line: Line) -> bool:
         return bool(fits) and timely and _resembles(attempt, line)
     if attempt.prompt and attempt.reads == 1:
         return True
+    if not attempt.ended and _may_have_landed_late(case, attempt, line):
+        return True
     if attempt.prompt and not attempt.ended:
         return False
     return attempt.window.holds(line.created_at, sure=not attempt.landed or attempt.reads > 1)
+
+
+def _may_have_landed_late(case: _Case, attempt: Attempt, line: Line) -> bool:
+    """Tell whether a line can be the echo of a call without an answer that was held up on its way.
+
+    Its cost can be the one that was sent; and the product had another before, or it moved what the patch had to.
+    """
+    if not (_resembles(attempt, line) and attempt.window.holds(line.created_at, sure=False)):
+        return False
+    return _tells_by_cost(case, attempt, line) or bool(_fitting(case, attempt, [line]))
+
+
+def _tells_by_cost(case: _Case, attempt: Attempt, line: Line) -> bool:
+    """Tell whether a line shows a cost that the product can only have by the attempt: it can be the sent one, and new.
+
+    People move at the product's cost, so that theirs shows what the last patch sent.
+    """
+    before = None if case.base is None else case.base.cost
+    return (
+        before is not None
+        and _resembles(attempt, line)
+        and not resembles(line.shown, line.quantity, before)
+        and not any(one.shown == line.shown for one in case.lines if one.seen <= attempt.claimed)
+    )
+
+
+def _known_by_fit(case: _Case, attempt: Attempt, line: Line) -> bool:
+    """Tell whether a line that moved what the patch had to is the echo for that; where only that speaks for it, not.
+
+    It must be timely, or show a cost that only the patch can have brought.
+    """
+    if attempt.ended or attempt.closed or _shows_mark(case, attempt, line):
+        return True
+    return attempt.window.holds(line.created_at, sure=True) or _tells_by_cost(case, attempt, line)
 
 
 # --- the table ----------------------------------------------------------------------------
@@ -416,7 +467,7 @@ def _judge(case: _Case, attempt: Attempt, asking: Attempt | None, candidates: li
     nothing = [line for line in candidates if line.quantity == 0]
     if nothing:  # branch 1
         return _found(case, attempt, nothing[0], Decimal(0), believed=believed)
-    fitting = _fitting(case, attempt, candidates) if believed else []
+    fitting = [one for one in _fitting(case, attempt, candidates) if believed and _known_by_fit(case, attempt, one[0])]
     if len({quantity for _, quantity in fitting}) == 1:  # branch 2
         return _found(case, attempt, *fitting[0], believed=believed)
     proved = [line for line in candidates if _shows_mark(case, attempt, line)]
@@ -483,7 +534,7 @@ def _expectations(case: _Case, attempt: Attempt, line: Line | None) -> list[Deci
     return [attempt.new_stock - one for one in _with_late(case, stocks)]
 
 
-def _before(case: _Case, attempt: Attempt, line: Line | None, candidates: Sequence[Line] = ()) -> list[Line]:
+def _before(case: _Case, attempt: Attempt, line: Line | None) -> list[Line]:
     """Return what came after the base and before the patch, by the feed's order.
 
     What shows the attempt's own mark came after it, whatever its stamp.
@@ -491,10 +542,7 @@ def _before(case: _Case, attempt: Attempt, line: Line | None, candidates: Sequen
     return [
         one
         for one in case.after_base()
-        if one is not line
-        and one not in candidates
-        and not _shows_mark(case, attempt, one)
-        and (line is None or one.position < line.position)
+        if one is not line and not _shows_mark(case, attempt, one) and (line is None or one.position < line.position)
     ]
 
 
@@ -513,11 +561,11 @@ def _orders(case: _Case, attempt: Attempt, line: Line | None) -> list[list[Line]
     return [before, *([*fixed, *pick] for pick in picks if [*fixed, *pick] != before)]
 
 
-def _balances(case: _Case, attempt: Attempt, candidates: Sequence[Line] = ()) -> list[Decimal]:
-    """Return the stock that there was after all but the candidates; empty where none is believed."""
+def _balances(case: _Case, attempt: Attempt) -> list[Decimal]:
+    """Return the stock that there was after all that is known; empty where none is believed."""
     if case.base is None:
         return []
-    return [case.base.quantity + _total(_before(case, attempt, None, candidates))]
+    return [case.base.quantity + _total(_before(case, attempt, None))]
 
 
 def _with_late(case: _Case, balances: Sequence[Decimal]) -> list[Decimal]:
@@ -549,7 +597,11 @@ def _stock_now(case: _Case, attempt: Attempt, line: Line, before: Sequence[Line]
     others = [
         one
         for one in case.lines
-        if one is not line and one.seen > attempt.claimed and not _is_ours(case, one) and one not in before
+        if one is not line
+        and one.signed  # of a type that we do not know: it is an attempt's own, or blocks the item
+        and one.seen > attempt.claimed
+        and not _is_ours(case, one)
+        and one not in before
     ]
     after = [
         one
@@ -600,10 +652,35 @@ def _explaining(
 ) -> list[Line | None]:
     """Return the candidates, and None for no movement at all, of which each explains what the follow-up moved.
 
-    What people moved between the two at a cost of their own is taken in the feed's order, and where that explains
-    nothing, as before the first patch or as after it.
+    `without`: the follow-up's own movement. That the vendor took the patch and did nothing explains only what
+    nothing else does.
     """
     candidates = _candidates(case, asked)
+    marked = any(_shows_mark(case, asked, line) for line in candidates)
+    betweens = _betweens(case, asked, follow_up, candidates, without=without)
+    for stocks in (_hypotheses(case, asked, candidates), [] if marked else _never_landed(case, asked, candidates)):
+        for alike in betweens:
+            wanted = [
+                (echo, follow_up.new_stock - stock - _total(between)) for between in alike for echo, stock in stocks
+            ]
+            found = [echo for echo, one in wanted if moved == one] or [
+                echo for echo, one in wanted if _equal(moved, one, case, follow_up)
+            ]
+            if found:
+                return found
+    if candidates and not marked and not asked.landed:
+        return [None]  # it was lost: then they are people's, whatever stock there was
+    return []
+
+
+def _betweens(
+    case: _Case, asked: Attempt, follow_up: Attempt, candidates: Sequence[Line], *, without: Line | None
+) -> list[list[list[Line]]]:
+    """Return what people may have moved between the two at a cost of their own, the likelier first, the alike together.
+
+    What came after the follow-up is not in what it found; of what bears its movement's stamp, any part may have come
+    before it. Where the first patch's mark tells of its candidates, the rest came before that patch, or after it.
+    """
     first = min((line.position for line in candidates), default=None)
     loose = [
         line
@@ -616,19 +693,22 @@ def _explaining(
         and not _shows_mark(case, asked, line)
         and not _shows_mark(case, follow_up, line)
     ]
+    same: list[Line] = []
+    last = follow_up.window.last
+    if without is not None:
+        same = [line for line in loose if line.created_at == without.created_at][:LATE_MAX]
+        earlier = [line for line in loose if line.created_at < without.created_at]
+        loose = [*earlier, *(line for line in same if line.position < without.position)]
+    elif last is not None:
+        earlier = loose = [line for line in loose if line.created_at <= last]
+    else:
+        earlier = loose
     after = [line for line in loose if first is None or line.position > first]
-    marked = any(_shows_mark(case, asked, line) for line in candidates)
-    stocks = _hypotheses(case, asked, candidates)
-    for between in (after, [], loose) if marked else (after,):
-        wanted = [(echo, follow_up.new_stock - stock - _total(between)) for echo, stock in stocks]
-        found = [echo for echo, one in wanted if moved == one] or [
-            echo for echo, one in wanted if _equal(moved, one, case, follow_up)
-        ]
-        if found:
-            return found
-    if candidates and not marked and not asked.landed:
-        return [None]  # it was lost: then they are people's, whatever stock there was
-    return []
+    kept = [line for line in earlier if line in after]
+    found = [[[*kept, *pick] for size in range(len(same) + 1) for pick in combinations(same, size)]]
+    if any(_shows_mark(case, asked, line) for line in candidates):
+        found = [[after], *found, [[]], [loose]]
+    return found
 
 
 def _hypotheses(case: _Case, asked: Attempt, candidates: Sequence[Line]) -> list[tuple[Line | None, Decimal]]:
@@ -639,16 +719,35 @@ def _hypotheses(case: _Case, asked: Attempt, candidates: Sequence[Line]) -> list
     """
     marked = bool(candidates) and all(_shows_mark(case, asked, line) for line in candidates)
     found: list[tuple[Line | None, Decimal]] = []
-    for at, echo in enumerate(candidates):
-        after = [line for line in candidates if line is not echo] if marked else candidates[at + 1 :]
-        found.append((echo, asked.new_stock + _total(after)))
+    for echo in candidates:
+        others = [line for line in candidates if line is not echo]
+        after = others if marked else [line for line in others if line.position > echo.position]
+        same = [] if marked else [line for line in others if line.created_at == echo.created_at][:LATE_MAX]
+        kept = [line for line in after if line not in same]
+        picks = [list(pick) for size in range(len(same) + 1) for pick in combinations(same, size)]
+        found += [(echo, asked.new_stock + _total(one)) for one in (after, *([*kept, *pick] for pick in picks))]
+    if not marked and asked.landed and case.knows.zero_echo:
+        return found  # it makes a movement for every patch
     if not marked and asked.marked and case.knows.mark_survives:  # they may all have come before it
         found.append((None, asked.new_stock))
     if asked.landed or marked:
         found.append((None, asked.new_stock + _total(candidates)))
     else:
-        found += [(None, one + _total(candidates)) for one in _with_late(case, _balances(case, asked, candidates))]
+        found += _never_landed(case, asked, candidates)
     return found
+
+
+def _never_landed(case: _Case, asked: Attempt, candidates: Sequence[Line]) -> list[tuple[Line | None, Decimal]]:
+    """Return the stock after all candidates if the patch never took effect: the believed one, and what people moved."""
+    if case.base is None:
+        return []
+    first = min((line.position for line in candidates), default=None)
+    before = [
+        line
+        for line in case.after_base()
+        if line not in candidates and (line.seen <= asked.claimed if first is None else line.position < first)
+    ]
+    return [(None, one + _total(candidates)) for one in _with_late(case, [case.base.quantity + _total(before)])]
 
 
 def _total(lines: Iterable[Line]) -> Decimal:
@@ -658,15 +757,14 @@ def _total(lines: Iterable[Line]) -> Decimal:
 def _answer(case: _Case, asking: Sequence[Attempt], follow_up: Attempt, finding: Found | Silent, told: Told) -> Finding:
     """Settle the attempts in question, newest first, by what the follow-up moved (branch 8); else ask (branch 9)."""
     moved = finding.quantity if isinstance(finding, Found) else Decimal(0)
-    later = follow_up
+    later, line = follow_up, finding.line if isinstance(finding, Found) else None
     for asked in reversed(asking):
         candidates = _candidates(case, asked)
-        line = finding.line if isinstance(finding, Found) else None
         explaining = _explaining(case, asked, later, moved, without=line)
         if len({None if one is None else one.quantity for one in explaining}) != 1:
-            _give_up(
-                case, asking, told, f"the follow-up patch moved {moved.normalize():f}, which explains none of them"
-            )
+            which = "several" if explaining else "none"
+            reason = f"the follow-up patch moved {moved.normalize():f}, which explains {which} of them"
+            _give_up(case, asking, told, reason)
             return finding
         echo = explaining[0]
         told.held.difference_update(one.api_key for one in candidates)
@@ -678,7 +776,7 @@ def _answer(case: _Case, asking: Sequence[Attempt], follow_up: Attempt, finding:
             moved = _as_it_must(case, asked, echo) if believed else echo.quantity
             told.findings[asked.id] = _found(case, asked, echo, moved, believed=believed)
             case.taken.add(echo.movement_id)
-        later = asked
+        later, line = asked, echo
     return finding
 
 

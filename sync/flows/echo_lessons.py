@@ -36,12 +36,13 @@ Note = Callable[[str, str], None]
 
 def knows(conn: Connection) -> Knows:
     """Return what the echo's rules ask of it."""
-    decimals = learned(conn, MPSERVICES, STOCK_DECIMALS)
+    decimals, of_cost = learned(conn, MPSERVICES, STOCK_DECIMALS), learned(conn, MPSERVICES, COST_DECIMALS)
     return Knows(
         mark_survives=_flag(learned(conn, MPSERVICES, MARK_SURVIVES)),
         zero_echo=_flag(learned(conn, MPSERVICES, ZERO_ECHO)),
         stock_decimals=None if decimals is None else int(decimals),
         signed=None if (sign := learned(conn, MPSERVICES, ECHO_SIGN)) is None else sign == SIGNED,
+        cost_decimals=None if of_cost is None else int(of_cost),
     )
 
 
