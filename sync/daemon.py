@@ -222,7 +222,8 @@ class Daemon:
     def _work(self) -> None:
         self._worked_at = self._clock.monotonic()
         if not self._leadership.held:
-            push_once(self._working)
+            with self._working.agenda.round():
+                push_once(self._working)
             return
         report = CycleReport()
         while work_once(self._working, report) and not self._asked_to_stop():

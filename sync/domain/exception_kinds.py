@@ -52,7 +52,7 @@ _ALL = (
     # what people do in MPservices
     ExceptionKind("movement_changed", ("row",), blocks_patch=True, choices=(APPLY, KEEP)),
     ExceptionKind("movement_deleted", ("row",), blocks_patch=True, resolves_itself=True, choices=(APPLY, KEEP)),
-    ExceptionKind("cost_restated", ("setting",), choices=(APPLY, KEEP)),
+    ExceptionKind("cost_restated", ("setting",), resolves_itself=True, choices=(APPLY, KEEP)),
     # what reconcile waits for
     ExceptionKind("unmapped_item", ("item",), resolves_itself=True),
     ExceptionKind("unknown_part", ("item",), resolves_itself=True),

@@ -33,7 +33,6 @@ class Rules:
     create_product_path: str = ""
     description_max: int | None = None  # learnt; None: MPW keeps descriptions of any length, as far as we know
     fractions_refused: bool = False  # learnt, or a person's word
-    cost_is: str = "unit"  # unit, total: what a movement's cost is of
     mpservices_ahead: timedelta = timedelta(0)  # how far its clock is ahead, as learnt
 
     @property
@@ -68,6 +67,7 @@ class Policy(Rules):
     """The rules in force for this process, and what else the settings decide."""
 
     gps_providers: tuple[str, ...] = ()
+    cost_is: str = "unit"  # unit, total: what a movement's cost is of
     cost_mark: bool = True
     window: timedelta = timedelta(hours=48)
     start_date: date = date(2000, 1, 1)

@@ -307,6 +307,23 @@ def differs_from_posted(event: Event, posted: PushRow, *, policy: Rules, mapping
     return any(wanted.get(name) != was.get(name) for name in _COMPARED[event.kind])
 
 
+def costs_otherwise(event: Event, *, policy: Rules, mappings: Mapping[str, ItemMapping]) -> bool:
+    """Tell whether MPW has a receipt at another cost than its event, by more than a hundredth, or may still get it so.
+
+    A hundredth allows for what MPW rounds. One that a person deleted there, or that was never tried, is none.
+    """
+    if event.kind != RECEIPT or event.origin is None:
+        return False
+    target = _target(event, event.origin, mappings)
+    cost = _unit_cost(event, event.origin, target) if isinstance(target, ItemMapping) else None
+    if not isinstance(cost, Decimal):
+        return False
+    if event.mpw_ever:
+        return any(row.live and abs(row.unit_cost - cost) * 100 > cost for row in event.mpw_rows)
+    posts = [row for row in event.pushes if row.operation == POSTS[RECEIPT] and row.may_be_there]
+    return any(differs_from_posted(event, row, policy=policy, mappings=mappings) for row in posts)
+
+
 _COMPARED: Mapping[str, tuple[str, ...]] = {
     RECEIPT: ("part_number", "warehouse_name", "quantity_received", "unit_cost", "created_on"),
     ISSUANCE: ("part_number", "warehouse_name", "quantity", "created_on"),

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from sync.flows.context import Context
 
 
+KNOWN_SECONDS = 10.0
+"""For so long at most an answer is kept: a round that sends nothing and writes nothing ends in less."""
+
+
 class Agenda(threading.local):
     """What is due, as one thread knows it. Inside a `round` it is kept for as long as this process writes nothing.
 
@@ -24,6 +28,7 @@ class Agenda(threading.local):
         super().__init__()
         self._in_round = False
         self._known: tuple[int, Due] | None = None
+        self._asked_at = 0.0
 
     @contextmanager
     def round(self) -> Iterator[None]:
@@ -35,19 +40,25 @@ class Agenda(threading.local):
             self._in_round, self._known = False, None
 
     def known(self, ctx: Context) -> Due | None:
-        """Return what is due where that is known and nothing was written since, None where it had to be asked."""
-        return self._known[1] if self._known is not None and self._known[0] == ctx.store.writes else None
+        """Return what is due where that is known and nothing was written since, None where it had to be asked.
+
+        A process that froze does not go by what it knew before.
+        """
+        if self._known is None or self._known[0] != ctx.store.writes:
+            return None
+        return self._known[1] if ctx.clock.monotonic() - self._asked_at < KNOWN_SECONDS else None
 
     def due(self, ctx: Context) -> Due:
         """Return what there is to do."""
-        writes = ctx.store.writes  # before asking: a write that ends meanwhile makes the answer old
-        if self._known is None or self._known[0] != writes:
-            with ctx.read() as conn:
-                known = writes, what_is_due(conn, _asked(ctx))
-            if not self._in_round:
-                return known[1]
-            self._known = known
-        return self._known[1]
+        known = self.known(ctx)
+        if known is not None:
+            return known
+        writes, asked_at = ctx.store.writes, ctx.clock.monotonic()  # a write that ends meanwhile makes the answer old
+        with ctx.read() as conn:
+            due = what_is_due(conn, _asked(ctx))
+        if self._in_round:
+            self._known, self._asked_at = (writes, due), asked_at
+        return due
 
 
 def _asked(ctx: Context) -> Asked:

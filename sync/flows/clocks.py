@@ -74,10 +74,10 @@ def _write(conn: Connection, ctx: Context, verdict: Verdict, skews: Mapping[str,
     # A step of ours moves every vendor's skew: where another's stands, it is the vendor's clock that has moved.
     stepped = bool(skews) and set(skews) == set(verdict.skews)
     stepped = stepped and all(abs(skew - before.get(system, timedelta(0))) > WRONG for system, skew in skews.items())
-    if verdict.by and verdict.certain and verdict.by != (DATABASE,):  # which is the clock that the first run is told by
+    if verdict.by and verdict.certain and verdict.by != (DATABASE,):  # whose clock the first run's instant is of
         if verdict.wrong:
             ctx.clocks.moved = set_first_run_right(conn, verdict.behind, now=now) or ctx.clocks.moved
-        elif verdict.asked:
+        elif any(abs(ahead) <= WRONG for ahead in verdict.skews.values()):  # a lone vendor that differs shows nothing
             first_run_is_right(conn, now=now)
     if verdict.wrong:
         if open_exception(conn, CLOCK_WRONG, subject, detail=_detail(ctx, verdict), hint=_hint(ctx, verdict), now=now):

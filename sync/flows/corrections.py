@@ -167,6 +167,11 @@ def apply_correction(conn: Connection, facts: Mapping[str, Any], *, policy: Poli
         current = [row for row in event.pushes if row.api_key == event.pushed_key]
         if all(row.unsent for row in current) and (event.corrections or not event.mpw_live):
             continue  # nothing of it was ever sent: it is derived as it is now
+        if there is not None and policy.route("voids") == "off":
+            raise ConfigError(
+                f"{event.kind} {event.api_key} has to be deleted in MPW first, and the route voids is off",
+                hint="set SYNC_ROUTE_VOIDS to push, or to hold, and restart; or resolve the exception with --keep",
+            )
         dead = [row.id for row in current if row.state == "dead"]
         discard(conn, Which(ids=dead), now=now, by="mpsync", why="its movement was corrected since")
         add_correction(conn, event.kind, event.api_key, now=now)

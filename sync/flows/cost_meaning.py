@@ -1,12 +1,16 @@
-"""What a movement's cost means was put right: movements that were filed under the other meaning are filed anew.
+"""MPSERVICES_COST_IS was corrected: movements that were filed under its other meaning are filed again.
 
-MPSERVICES_COST_IS says whether a movement's cost is a piece's or the line's (edge case S6). What was shown is kept with
-each line, so that the cost per piece is computed again when the setting changes. A movement whose receipt may be in MPW
-already, at the other cost, is a person's to decide: one exception names them all.
+The setting says whether a movement's cost is a piece's or the line's (edge case S6). What a line costs is read again
+from its movement's raw text, line by line, so that doing it twice changes nothing; a movement whose raw text was
+forgotten (SYNC_KEEP_RAW_DAYS) keeps the cost that it was filed at. Receipts that MPW has at the other cost are a
+person's to decide: one exception names them all.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -15,95 +19,219 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from sync.domain.ledger import RECEIPT, new_entry
-from sync.domain.marks import per_unit, without_mark
+from sync.clients.mpservices.wire import MovementLine, read_movements
+from sync.domain.ledger import RECEIPT, NewEntry, new_entry
+from sync.domain.movements import file_line
 from sync.domain.policy import Policy
+from sync.domain.reconcile import costs_otherwise
 from sync.domain.subjects import Subject
+from sync.errors import RemoteError
 from sync.flows.context import MPSERVICES, Context
+from sync.flows.corrections import apply_correction
 from sync.store.corrections import is_held_from_push, withdraw
-from sync.store.exceptions import open_exception, open_facts
+from sync.store.exceptions import open_exception, open_facts, resolve_exceptions
+from sync.store.facts import fact, set_fact
+from sync.store.items import resolve_items
 from sync.store.ledger import append_entries, reverse_entries
-from sync.store.movements import lines_with_a_cost, update_line
+from sync.store.movements import filed_lines, update_line
+from sync.store.reconcile import load_events
 
 log = structlog.get_logger("mpsync.movements")
 
 COST_RESTATED = "cost_restated"
 ABOUT = Subject.setting("MPSERVICES_COST_IS")
+COSTS_FILED_AS = "costs_filed_as"
+"""The meaning that all costs are filed at, by `facts`; `UNDER_WAY` while they are being filed again."""
+
+UNDER_WAY = "under way"
 BATCH = 500
 """Lines that one transaction looks at."""
 
 HINT = (
     "`mpsync exceptions resolve ID --apply --why TEXT` has each of these receipts deleted in MPW and posted again at "
-    "the right cost; where you have put their costs right in MPW by hand, `--keep` in place of `--apply`"
+    "the right cost; `--keep` in place of `--apply` leaves them. Those that you have put right in MPW by hand are left "
+    "alone in either case"
 )
 
 
-def restate_costs(ctx: Context) -> int:
-    """File anew, at what their cost means now, all lines since the go-live that were filed at the other meaning.
+@dataclass(slots=True)
+class _Restated:
+    """What one transaction files again: entries to reverse, entries in their place, and what does not fit."""
 
-    Return how many. What was derived of them and never sent is taken back, to be derived anew. Doing it twice does
-    nothing: a line that is filed rightly is left alone.
+    rows: list[Row[Any]] = field(default_factory=list)
+    entries: list[NewEntry] = field(default_factory=list)
+    unfit: list[str] = field(default_factory=list)
+
+
+def note_cost_meaning(ctx: Context) -> int:
+    """File again whatever is filed at the other meaning of the setting; return how many lines.
+
+    Call it before anything is read or derived under the settings of today. What was derived and never tried is taken
+    back, to be derived again. It costs nothing where the setting is the one that all is filed at.
     """
+    known = ctx.agenda.known(ctx)
+    if known is not None:
+        filed_as = known.facts.get(COSTS_FILED_AS)
+    else:
+        with ctx.read() as conn:
+            filed_as = fact(conn, COSTS_FILED_AS)
+    if filed_as == ctx.policy.cost_is:
+        return 0
+    with ctx.write() as conn:
+        set_fact(conn, COSTS_FILED_AS, UNDER_WAY, now=ctx.clock.now())
+        _ask(conn, (), None, policy=ctx.policy, now=ctx.clock.now())  # what did not fit before may fit now
     done, after = 0, None
-    while not ctx.stopping():
+    while True:
+        if ctx.stopping():
+            return done  # it is under way: the next call begins again
         with ctx.write() as conn:
-            rows = lines_with_a_cost(conn, since=ctx.policy.push_from_there, after=after, limit=BATCH)
+            rows = filed_lines(conn, after=after, limit=BATCH)
             if not rows:
+                _ask(conn, (), (), policy=ctx.policy, now=ctx.clock.now())
+                set_fact(conn, COSTS_FILED_AS, ctx.policy.cost_is, now=ctx.clock.now())
                 break
             after = (rows[-1].movement_id, rows[-1].n)
-            restated = [(row, cost) for row in rows if (cost := _restated(row, ctx.policy.cost_is)) is not None]
-            if restated:
-                _file_anew(conn, restated, policy=ctx.policy, now=ctx.clock.now())
-            done += len(restated)
+            done += _file_again(conn, rows, policy=ctx.policy, now=ctx.clock.now())
     if done:
         log.info("movements.costs_restated", lines=done, cost_is=ctx.policy.cost_is)
     return done
 
 
-def _restated(row: Row[Any], cost_is: str) -> Decimal | None:
-    """Return what a line costs per piece, where it was filed at the other meaning; else None."""
-    other = "unit" if cost_is == "total" else "total"
-    right, wrong = (without_mark(per_unit(row.shown_cost, row.quantity, cost_is=one)) for one in (cost_is, other))
-    return right if row.unit_cost == wrong != right else None
-
-
-def _file_anew(conn: Connection, restated: list[tuple[Row[Any], Decimal]], *, policy: Policy, now: datetime) -> None:
-    """Reverse the entries and append new ones under the same keys; ask about those that may be in MPW."""
-    told: dict[str, str] = {}
-    for row, cost in restated:
-        entry = new_entry(
-            MPSERVICES,
-            row.kind,
-            row.api_key,
-            row.movement_id,
-            item=row.external_id,
-            warehouse=None,
-            quantity=row.quantity,
-            unit_cost=cost,
-            occurred_on=policy.day(row.created_at),
-            occurred_at=row.created_at,
-        )
-        reverse_entries(conn, [row.entry_id], lock_date=policy.lock_date, now=now, run_id=None)
-        [entry_id] = append_entries(conn, [entry], lock_date=policy.lock_date, now=now, run_id=None)
-        update_line(conn, row.movement_id, row.n, unit_cost=cost, entry_id=entry_id)
+def _file_again(conn: Connection, rows: Sequence[Row[Any]], *, policy: Policy, now: datetime) -> int:
+    """Reverse the entries of lines that are filed at the other meaning, and append others under the same keys."""
+    found = _restated(rows, policy)
+    reverse_entries(conn, [row.entry_id for row in found.rows], lock_date=policy.lock_date, now=now, run_id=None)
+    ids = append_entries(conn, found.entries, lock_date=policy.lock_date, now=now, run_id=None)
+    reached = []
+    for row, entry, entry_id in zip(found.rows, found.entries, ids, strict=True):
+        update_line(conn, row.movement_id, row.n, unit_cost=entry.unit_cost, entry_id=entry_id)
         if row.kind != RECEIPT or is_held_from_push(conn, [row.api_key]):
             continue  # what an issuance costs is MPW's to say; of what is recorded only, nothing goes to MPW
-        if withdraw(conn, [row.api_key], why="MPSERVICES_COST_IS was put right", now=now):
-            told[row.api_key] = row.external_id
-    if told:
-        _ask(conn, told, policy=policy, now=now)
+        if withdraw(conn, [row.api_key], why="MPSERVICES_COST_IS was corrected", now=now):
+            reached.append(row.api_key)
+    if reached or found.unfit:
+        _ask(conn, reached, found.unfit, policy=policy, now=now)
+    return len(found.rows)
 
 
-def _ask(conn: Connection, told: dict[str, str], *, policy: Policy, now: datetime) -> None:
-    keys = sorted(told.keys() | set(open_facts(conn, COST_RESTATED, ABOUT).get("keys", ())))
+def _restated(rows: Sequence[Row[Any]], policy: Policy) -> _Restated:
+    found = _Restated()
+    lines: dict[str, dict[str, list[MovementLine]]] = {}
+    for row in rows:
+        if row.movement_id not in lines:
+            lines[row.movement_id] = _as_shown(row.raw)
+        shown = lines[row.movement_id].get(row.digest)
+        if not shown:
+            continue
+        line = shown.pop()
+        try:
+            cost = _unit_cost(row, line, policy.cost_is)
+            if row.unit_cost == cost or row.unit_cost != _unit_cost(row, line, _other(policy.cost_is)):
+                continue
+            entry = _entry(row, cost, policy)
+        except ValueError:
+            found.unfit.append(row.api_key)
+            continue
+        found.rows.append(row)
+        found.entries.append(entry)
+    return found
+
+
+def _as_shown(raw: str) -> dict[str, list[MovementLine]]:
+    """Return a movement's lines by their digest; none where its raw text was forgotten."""
+    found: dict[str, list[MovementLine]] = defaultdict(list)
+    try:
+        movements = read_movements(raw.encode()).rows
+    except RemoteError:
+        return {}
+    for movement in movements:
+        for line in movement.lines:
+            found[line.digest].append(line)
+    return found
+
+
+def _unit_cost(row: Row[Any], line: MovementLine, cost_is: str) -> Decimal:
+    filed = file_line(
+        row.kind,
+        row.external_id,
+        line.quantity,
+        line.cost or Decimal(0),
+        cost_is=cost_is,
+        created_at=row.created_at,
+        digest=line.digest,
+    )
+    return filed.unit_cost
+
+
+def _other(cost_is: str) -> str:
+    return "unit" if cost_is == "total" else "total"
+
+
+def _entry(row: Row[Any], cost: Decimal, policy: Policy) -> NewEntry:
+    return new_entry(
+        MPSERVICES,
+        row.kind,
+        row.api_key,
+        row.movement_id,
+        item=row.external_id,
+        warehouse=None,
+        quantity=row.quantity,
+        unit_cost=cost,
+        occurred_on=policy.day(row.created_at),
+        occurred_at=row.created_at,
+    )
+
+
+# --- what MPW has at the other cost -------------------------------------------------------
+
+
+def _ask(conn: Connection, keys: Iterable[str], unfit: Iterable[str] | None, *, policy: Policy, now: datetime) -> None:
+    """Ask about the receipts that MPW has at another cost, those asked about before included; about none: no more.
+
+    `unfit`: lines whose cost does not fit, beside those told of before; None: of those no more.
+    """
+    before = open_facts(conn, COST_RESTATED, ABOUT)
+    left = _at_another_cost(conn, {*keys, *before.get("keys", ())}, policy)
+    odd = [] if unfit is None else sorted({*unfit, *before.get("unfit", ())})
+    if not left and not odd:
+        resolution = "MPW has no receipt at the cost of the other meaning any more"
+        resolve_exceptions(conn, COST_RESTATED, ABOUT, resolution=resolution, now=now)
+        return
     open_exception(
         conn,
         COST_RESTATED,
         ABOUT,
-        detail=f"MPSERVICES_COST_IS is now {policy.cost_is}. Before that, receipts were posted to MPW, or "
-        f"may have been, at the cost of the other meaning ({len(keys)}): {', '.join(keys[:10])}"
-        f"{' and others' if len(keys) > 10 else ''}. The ledger has their right cost now, MPW has not",
+        detail=f"MPSERVICES_COST_IS is now {policy.cost_is}. {_told(left, odd)}",
         hint=HINT,
         now=now,
-        facts={"keys": keys},
+        facts={"keys": left, "unfit": odd},
     )
+
+
+def _told(left: Sequence[str], odd: Sequence[str]) -> str:
+    told = []
+    if left:
+        told.append(
+            f"MPW has receipts at the cost of the other meaning, or may get them ({len(left)}): {_some(left)}. "
+            "The ledger has their right cost"
+        )
+    if odd:
+        told.append(f"These stay as filed: their right cost does not fit the ledger ({len(odd)}): {_some(odd)}")
+    return "; ".join(told)
+
+
+def _some(keys: Sequence[str]) -> str:
+    return f"{', '.join(keys[:10])}{' and others' if len(keys) > 10 else ''}"
+
+
+def _at_another_cost(conn: Connection, keys: Iterable[str], policy: Policy) -> list[str]:
+    events = load_events(conn, [(RECEIPT, key) for key in sorted(set(keys))])
+    items = {event.origin.item for event in events.values() if event.origin is not None}
+    mappings = resolve_items(conn, items, default_warehouse=policy.warehouse)
+    return [event.api_key for event in events.values() if costs_otherwise(event, policy=policy, mappings=mappings)]
+
+
+def apply_restated(conn: Connection, facts: Mapping[str, Any], *, policy: Policy, now: datetime) -> None:
+    """Have MPW corrected where it still has a receipt at another cost. Raises ConfigError where it may not delete."""
+    left = _at_another_cost(conn, [str(key) for key in facts.get("keys", ())], policy)
+    apply_correction(conn, {"keys": left}, policy=policy, now=now)

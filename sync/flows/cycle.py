@@ -46,6 +46,7 @@ def cycle_once(ctx: Context) -> CycleReport:
     ledger at once and a reader of the views does not see it half done.
     """
     report = CycleReport()
+    sweep_once(ctx)  # before anything that may fail: a poll that raises ends the cycle
     report.polled.add(poll_due_once(ctx))
     for _ in range(READ_BACK_MAX):
         if not work_until_idle(ctx, report) or ctx.stopping():

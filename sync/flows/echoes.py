@@ -49,6 +49,7 @@ from sync.store.echoes import (
     SEVERAL,
     SILENT,
     Expected,
+    act_again,
     ask_about,
     base_of,
     close_doubt,
@@ -448,10 +449,15 @@ def _start_afresh(conn: Connection, external_id: str, facts: Mapping[str, Any], 
 
 
 def _not_in_doubt(conn: Connection, lines: list[Line]) -> list[Line]:
-    """Return the lines that no person has been asked about."""
+    """Return the lines that no person has been asked about.
+
+    One that a person has decided about, and that came up since (shown late, added, taken in again), goes the way of
+    that decision: it is acted on once more.
+    """
     if not lines:
         return lines
     doubtful = doubtful_movements(conn, ECHO_UNDECIDED)
+    act_again(conn, {doubtful[line.movement_id] for line in lines if line.movement_id in doubtful})
     return [line for line in lines if line.movement_id not in doubtful]
 
 

@@ -21,6 +21,7 @@ from sync.domain.windows import days_between, has_ended
 from sync.flows.clocks import note_clocks
 from sync.flows.context import MPSERVICES, Context
 from sync.flows.corrections import MOVEMENT_DELETED, note_deleted, note_returned
+from sync.flows.cost_meaning import note_cost_meaning
 from sync.flows.movement_lines import Ingested, ingest_movements
 from sync.flows.observed import Outcome, observe
 from sync.flows.reach import LOOK_BACK, learn_reach
@@ -78,6 +79,7 @@ def drain_movements(ctx: Context) -> Outcome:
     client = ctx.mpservices_client()
     if client is None:
         return Outcome(error="MPservices is off or paused")
+    note_cost_meaning(ctx)
     for _ in range(TRIES):
         outcome = observe(
             ctx,

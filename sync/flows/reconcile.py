@@ -35,7 +35,7 @@ from sync.domain.reconcile import (
 )
 from sync.domain.subjects import Subject
 from sync.flows.context import MPSERVICES, MPW, Context
-from sync.flows.cost_meaning import restate_costs
+from sync.flows.cost_meaning import note_cost_meaning
 from sync.flows.known_parts import Pair, ask_parts
 from sync.flows.observed import run_ends
 from sync.flows.products import wanted_products
@@ -112,6 +112,7 @@ def reconcile_once(ctx: Context) -> Counts:
     """
     work = _Pass()
     with run_ends(ctx, lambda: work.run_id):
+        note_cost_meaning(ctx)
         notice_rules(ctx)
         if ctx.due().behind(RECONCILED_SEQ):
             _reconcile_entries(ctx, work)
@@ -165,10 +166,6 @@ def notice_rules(ctx: Context) -> bool:
     before = json.loads(due.facts.get(RULES_FINGERPRINT) or "null")
     if _rules(ctx, due.learned, due.facts.get(ITEMS_VERSION)) == before:
         return False
-    if before is not None and before.get("cost_is", ctx.policy.cost_is) != ctx.policy.cost_is:
-        restate_costs(ctx)
-        if ctx.stopping():
-            return False  # the rules are noticed once all of it is done
     with ctx.write() as conn:
         now = ctx.clock.now()
         rules = rules_of(ctx, conn)

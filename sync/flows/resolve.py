@@ -25,7 +25,7 @@ from sync.flows.corrections import (
     items_of,
     keep_both,
 )
-from sync.flows.cost_meaning import COST_RESTATED
+from sync.flows.cost_meaning import COST_RESTATED, apply_restated
 from sync.flows.movement_lines import UNKNOWN_VALUE
 from sync.flows.movements import SHORT_WINDOW
 from sync.flows.voids import MASS_DISAPPEARANCE, void_disappeared
@@ -131,8 +131,11 @@ def _act(
 ) -> None:
     facts = json.loads(row.facts)
     option = choice.option if choice is not None else None
-    if row.kind in (MOVEMENT_CHANGED, COST_RESTATED) and option == APPLY:
+    if row.kind == MOVEMENT_CHANGED and option == APPLY:
         apply_correction(conn, facts, policy=ctx.policy, now=now)
+    elif row.kind == COST_RESTATED:
+        if option == APPLY:
+            apply_restated(conn, facts, policy=ctx.policy, now=now)
     elif row.kind == MOVEMENT_DELETED and option == APPLY:
         apply_deletion(conn, facts, policy=ctx.policy, now=now)
     elif option == KEEP:

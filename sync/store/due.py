@@ -1,4 +1,4 @@
-"""What there is to do, in one statement: an idle round asks this and nothing more.
+"""What there is to do: an idle round asks this, in one statement and three small tables, and nothing more.
 
 Each answer is as wide as the first question of the pass that it opens, or wider: where it says no, the pass would have
 found nothing. A pass that it lets in asks its own questions.
@@ -24,7 +24,7 @@ from sync.store.outbox_queue import READY
 from sync.store.outbox_watch import AWAITS_STOCK
 from sync.store.pauses import Pause, all_pauses
 from sync.store.reconcile import UNKNOWN_PRODUCT, may_be_approved
-from sync.store.schema import TO_ACT, echoes, exceptions, facts, inbox, item_states, ledger_entries, outbox, parked
+from sync.store.schema import TO_ACT, echoes, exceptions, facts, item_states, ledger_entries, outbox, parked
 from sync.store.schema import learned as learned_
 from sync.store.schema import purchase_orders as orders
 from sync.store.seen import is_perhaps_shown, is_unseen
@@ -33,8 +33,14 @@ from sync.store.types import Fixed, Instant
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Whether there is anything: `ready` to send, `unknown` to check, `dirty` to compare, and so on.
+    """Whether there is anything to do, pass by pass.
 
+    `received`: documents of the ERP. `parked`: events that are to be decided again. `approvals`: of the policy's own.
+    `refused_products`: patches that MPservices refused for want of a product. `waits`: open exceptions of reconcile's
+    own kinds. `echoes`: patches whose own movement is expected or in question. `doubts`: that a person has decided.
+    `cost_is_wrong`: that exception is open. `audits`, `dirty`: items to audit, to compare. `lost`: pushes whose worker
+    is gone. `hungry`: pushes that wait for stock. `old`: pushes that are unknown since long. `ready`, `unknown`: pushes
+    to send, to check. `shown`: unclear pushes that a poll may have seen. `unseen`: done pushes to look for.
     `last_seq` is the ledger's newest entry. `facts`, `pauses` and `learned` are these small tables, whole.
     """
 
@@ -94,7 +100,7 @@ def _open(*kinds: str) -> ColumnElement[bool]:
 
 
 _ANY: Mapping[str, ColumnElement[bool]] = {
-    "received": exists(select(inbox.c.id).where(undecided())),
+    "received": undecided(),
     "parked": _any(parked.c.due_at <= _NOW),
     "approvals": or_(
         _any(outbox.c.state.in_(("held", "ready")), outbox.c.operation == APPROVE, outbox.c.tries == 0),
@@ -152,7 +158,7 @@ def what_is_due(conn: Connection, asked: Asked) -> Due:
     last, *answers = conn.execute(_QUESTION, values).one()
     return Due(
         last_seq=int(last),
-        facts={name: value for name, value in conn.execute(_FACTS)},  # noqa: C416 - a dict of rows is none of pairs
+        facts={name: value for name, value in conn.execute(_FACTS)},  # noqa: C416 - dict() would ask the result for keys
         pauses=all_pauses(conn),
         learned={(system, fact): value for system, fact, value in conn.execute(_LEARNED)},
         **{name: bool(answer) for name, answer in zip(_ANY, answers, strict=True)},

@@ -350,11 +350,19 @@ def note_acted(conn: Connection, exception_id: int, *, now: datetime) -> None:
     conn.execute(update(exceptions).where(exceptions.c.id == exception_id).values(acted_at=now))
 
 
-def doubtful_movements(conn: Connection, kind: str) -> set[str]:
-    """Return the ids of the movements that exceptions of a kind ask, or asked, people about."""
-    found: set[str] = set()
-    for facts in conn.execute(select(exceptions.c.facts).where(exceptions.c.kind == kind)).scalars():
-        found.update(json.loads(facts).get("movements", ()))
+def act_again(conn: Connection, exception_ids: Iterable[int]) -> None:
+    """Let a person's decision be acted on in the next round, where it was carried out before."""
+    for chunk in chunks(sorted(set(exception_ids))):
+        done = exceptions.c.id.in_(chunk), exceptions.c.acted_at.is_not(None)
+        conn.execute(update(exceptions).where(*done).values(acted_at=None))
+
+
+def doubtful_movements(conn: Connection, kind: str) -> dict[str, int]:
+    """Return the movements that exceptions of a kind ask, or asked, people about, each with the last one's id."""
+    found: dict[str, int] = {}
+    query = select(exceptions.c.id, exceptions.c.facts).where(exceptions.c.kind == kind).order_by(exceptions.c.id)
+    for row in conn.execute(query):
+        found |= dict.fromkeys(json.loads(row.facts).get("movements", ()), row.id)
     return found
 
 

@@ -12,7 +12,9 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     LargeBinary,
+    and_,
     cast,
+    exists,
     func,
     insert,
     literal,
@@ -36,11 +38,12 @@ ACCEPTED, REJECTED, RECEIVED = "accepted", "rejected", "received"
 
 
 _BOUNDS = sorted((ACCEPTED, REJECTED, RECEIVED))
-_ODD = union_all(
-    select(inbox.c.id).where(inbox.c.state < _BOUNDS[0]),
-    *(select(inbox.c.id).where(inbox.c.state > low, inbox.c.state < high) for low, high in pairwise(_BOUNDS)),
-    select(inbox.c.id).where(inbox.c.state > _BOUNDS[-1]),
+_ODD_STATES = (
+    inbox.c.state < _BOUNDS[0],
+    *(and_(inbox.c.state > low, inbox.c.state < high) for low, high in pairwise(_BOUNDS)),
+    inbox.c.state > _BOUNDS[-1],
 )
+_ODD = union_all(*(select(inbox.c.id).where(one) for one in _ODD_STATES))
 """Rows with whatever else the ERP wrote for a state: in ranges, so that an index finds them."""
 
 
@@ -48,8 +51,9 @@ _WAITING = or_(inbox.c.state == RECEIVED, inbox.c.state.is_(None))
 
 
 def undecided() -> ColumnElement[bool]:
-    """Return the condition that a row is not decided yet."""
-    return or_(_WAITING, inbox.c.id.in_(_ODD))
+    """Return whether any row is not decided yet: a question for each range of states, which an index answers."""
+    ranges = [inbox.c.state == RECEIVED, inbox.c.state.is_(None), *_ODD_STATES]
+    return or_(*(exists().where(one) for one in ranges))
 
 
 @dataclass(frozen=True, slots=True)

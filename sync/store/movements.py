@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, tuple_, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, tuple_, update
 from sqlalchemy.engine import Row
 
 from sync.domain.keys import movement_key
@@ -37,20 +37,34 @@ def lines_of(conn: Connection, movement_ids: Iterable[str]) -> dict[str, list[Ro
     return found
 
 
-def lines_with_a_cost(
-    conn: Connection, *, since: datetime, after: tuple[str, int] | None, limit: int
-) -> list[Row[Any]]:
-    """Return lines of people's movements since then, with their entry's kind, in order of movement and number.
+def filed_lines(conn: Connection, *, after: tuple[str, int] | None, limit: int) -> list[Row[Any]]:
+    """Return lines of people's movements in order of movement and number, with their entry's kind and raw text.
 
     Our own echoes are none of them, nor are lines that were taken back. `after` is the movement and number of the last
-    one that was returned before.
+    one that was returned before; the last movement's lines come whole, so that there may be a few more than `limit`.
     """
     lines = movement_lines.c
-    query = select(movement_lines, ledger_entries.c.kind).join(ledger_entries, ledger_entries.c.id == lines.entry_id)
-    query = query.where(lines.role != ECHO, lines.created_at >= since).order_by(lines.movement_id, lines.n).limit(limit)
-    if after is not None:
-        query = query.where(tuple_(lines.movement_id, lines.n) > tuple_(*after))
-    return list(conn.execute(query))
+    query = (
+        select(movement_lines, ledger_entries.c.kind, documents.c.raw)
+        .join(ledger_entries, ledger_entries.c.id == lines.entry_id)
+        .join(
+            documents,
+            and_(
+                documents.c.system == "mpservices",
+                documents.c.type == "movement",
+                documents.c.remote_id == lines.movement_id,
+            ),
+        )
+        .where(lines.role != ECHO)
+        .order_by(lines.movement_id, lines.n)
+    )
+    more = () if after is None else (tuple_(lines.movement_id, lines.n) > tuple_(*after),)
+    rows = list(conn.execute(query.where(*more).limit(limit)))
+    if len(rows) == limit:
+        last = rows[-1]
+        rest = lines.movement_id == last.movement_id, lines.n > last.n
+        rows += conn.execute(query.where(*rest))
+    return rows
 
 
 def insert_lines(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:

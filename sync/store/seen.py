@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import date
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
 from sync.domain.outbox import APPROVE, DELETE_ISSUANCE, DELETE_RECEIPT, POST_ISSUANCE, POST_RECEIPT
 from sync.store.coverage import ISSUANCES, RECEIPTS
@@ -20,7 +20,8 @@ SOURCES = {POST_RECEIPT: RECEIPTS, POST_ISSUANCE: ISSUANCES}
 def _entered(*more: ColumnElement[bool]) -> ColumnElement[bool]:
     """Return a condition: the ledger holds a push's effect in MPW, under its own key or its event's.
 
-    Two questions, since each finds its entries by the index of events; one with `or` would read the whole ledger.
+    Two questions, since each finds its entries by the index of events; one with `or` would read the whole ledger. Each
+    looks one row up, where PostgreSQL could answer an `exists` by reading the whole ledger too.
     """
     entry = and_(
         ledger_entries.c.system == "mpw",
@@ -28,14 +29,14 @@ def _entered(*more: ColumnElement[bool]) -> ColumnElement[bool]:
         ledger_entries.c.entry_type == "original",
         *more,
     )
-    own = exists().where(ledger_entries.c.api_key == outbox.c.api_key, entry)
-    corrected = exists().where(
+    own = select(ledger_entries.c.id).where(ledger_entries.c.api_key == outbox.c.api_key, entry)
+    corrected = select(ledger_entries.c.id).where(
         corrections.c.pushed_key == outbox.c.api_key,
         corrections.c.kind == outbox.c.kind,
         ledger_entries.c.api_key == corrections.c.api_key,
         entry,
     )
-    return or_(own, corrected)
+    return or_(*(one.limit(1).correlate(outbox).scalar_subquery().is_not(None) for one in (own, corrected)))
 
 
 def perhaps_shown(conn: Connection, *, after: int, limit: int) -> list[Push]:

@@ -33,6 +33,7 @@ from sync.store.schema import (
     corrections,
     coverage,
     echoes,
+    issuance_parts,
     item_states,
     item_warehouses,
     items,
@@ -308,7 +309,8 @@ def _open_pushes(conn: Connection, chunk: _Chunk) -> dict[str, list[tuple[str, s
         ledger_entries.c.api_key == outbox.c.api_key,
         ledger_entries.c.kind == outbox.c.kind,
     )
-    unseen = and_(outbox.c.state == "done", outbox.c.unseen_since.is_not(None), ~shown)
+    split = exists().where(issuance_parts.c.outbox_id == outbox.c.id)  # a part that is shown says nothing of the others
+    unseen = and_(outbox.c.state == "done", outbox.c.unseen_since.is_not(None), or_(~shown, split))
     moved = exists().where(movement_lines.c.api_key == outbox.c.api_key)
     corrected = exists().where(corrections.c.pushed_key == outbox.c.api_key, corrections.c.kind == outbox.c.kind)
     waits_alone = and_(outbox.c.state == "ready", outbox.c.stock_awaited_since.is_not(None), ~moved, ~corrected)

@@ -32,7 +32,6 @@ OTHER: Mapping[str, Any] = {
     "create_product_path": "/products",
     "description_max": 100,
     "fractions_refused": True,
-    "cost_is": "total",
     "mpservices_ahead": timedelta(hours=1),
 }
 OF_FIELDS = {"day", "route", "push_from_there"}

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import select
 
 from sync.domain.exception_kinds import APPLY, KEEP
+from sync.errors import ConfigError
 from sync.flows import cost_meaning
 from sync.flows.push import push_once
 from sync.flows.reconcile import reconcile_once
 from sync.flows.resolve import Choice, resolve_by_person
 from sync.flows.verify import verify_once
 from sync.store.engine import Store
+from sync.store.outbox import Which, discard
 from sync.store.reports import view
+from sync.store.schema import outbox
 from tests.flows.stock_world import PART, StockWorld, stock_world
 
 
@@ -115,7 +120,145 @@ def test_a_setting_put_back_is_filed_back_and_a_second_pass_does_nothing(store: 
         work(world, receipts="hold")
         world.policy(cost_is="total")
         work(world, receipts="hold")
-        assert cost_meaning.restate_costs(world.ctx) == 0
+        assert cost_meaning.note_cost_meaning(world.ctx) == 0
         world.policy(cost_is="unit")
         work(world, receipts="hold")
         assert costs(world, "mpservices") == [50]
+
+
+def pushed(world: StockWorld, *, cost: int = 50) -> int:
+    """Receive ten pieces, have them posted and read back at the wrong cost; return the receipt's id in MPW."""
+    world.moves(10, cost=cost)
+    world.poll()
+    work(world)
+    world.clock.advance(minutes=6)
+    world.poll()
+    [found] = [row for day in world.sandbox.mpw.receipts_by_day.values() for row in day.values() if row.api_key]
+    return found.id
+
+
+def answer(world: StockWorld, option: str) -> None:
+    """Let a person decide, and let what follows happen."""
+    resolve_by_person(world.ctx, kind="cost_restated", why="so be it", by="ann", choice=Choice(option))
+    for _ in range(4):
+        work(world)
+        world.clock.advance(hours=1, minutes=1)
+        world.poll()
+
+
+def test_what_a_person_deleted_in_mpw_is_not_asked_about(store: Store) -> None:
+    with stock_world(store) as world:
+        receipt = pushed(world)
+        world.sandbox.mpw.person_deletes_receipt(receipt)
+        for _ in range(3):
+            world.clock.advance(hours=1, minutes=1)
+            world.poll()
+        world.policy(cost_is="total")
+        work(world)
+
+        assert "cost_restated" not in dict(world.exceptions())
+        assert receipts_in_mpw(world) == []
+
+
+def test_a_push_that_a_person_discarded_is_not_asked_about(store: Store) -> None:
+    with stock_world(store) as world:
+        world.moves(10, cost=50)
+        world.poll()
+        work(world, receipts="hold")
+        with store.write() as conn:
+            [held] = conn.execute(select(outbox.c.id)).scalars()
+            discard(conn, Which(ids=[held]), now=world.clock.now(), by="ann", why="not ours")
+        world.policy(cost_is="total")
+        work(world)
+
+        assert world.exceptions() == []
+        assert receipts_in_mpw(world) == []
+        assert costs(world, "mpservices") == [5]
+
+
+def test_what_a_person_has_put_right_meanwhile_is_left_alone(store: Store) -> None:
+    with stock_world(store) as world:
+        receipt = pushed(world)
+        world.policy(cost_is="total")
+        work(world)
+        assert dict(world.exceptions()) == {"cost_restated": "MPSERVICES_COST_IS"}
+        world.sandbox.mpw.person_edits_receipt(receipt, unit_cost="5")
+        world.clock.advance(minutes=6)
+        world.poll()
+        writes = world.writes()
+        answer(world, APPLY)
+
+        assert world.writes() == writes
+        assert receipts_in_mpw(world) == [(10, 5)]
+
+
+def test_a_setting_put_back_ends_the_question(store: Store) -> None:
+    with stock_world(store) as world:
+        pushed(world)
+        world.policy(cost_is="total")
+        work(world)
+        world.policy(cost_is="unit")
+        work(world)
+
+        assert world.exceptions() == []
+        assert costs(world, "mpservices") == [50]
+
+
+def test_a_correction_is_refused_while_nothing_may_be_deleted(store: Store) -> None:
+    with stock_world(store) as world:
+        pushed(world)
+        world.policy(cost_is="total", routes={**world.ctx.policy.routes, "voids": "off"})
+        work(world)
+        with pytest.raises(ConfigError, match="voids is off"):
+            answer(world, APPLY)
+        assert dict(world.exceptions()) == {"cost_restated": "MPSERVICES_COST_IS"}
+
+
+def test_a_stop_between_two_transactions_leaves_nothing_half_done(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cost_meaning, "BATCH", 1)
+    with stock_world(store) as world:
+        for quantity in (10, 20, 25):
+            world.moves(quantity, cost=50)
+        world.poll()
+        work(world, receipts="hold")
+        world.policy(cost_is="total")
+        asked = iter([False, True])
+        world.ctx.stopping = lambda: next(asked, True)
+        cost_meaning.note_cost_meaning(world.ctx)
+        assert len(set(costs(world, "mpservices"))) == 2  # one of three is filed again
+
+        world.ctx.stopping = lambda: False
+        world.policy(cost_is="unit")
+        work(world, receipts="hold")
+        assert costs(world, "mpservices") == [50, 50, 50]
+
+
+def test_a_cost_that_does_not_fit_keeps_nothing_else_from_being_filed(store: Store) -> None:
+    with stock_world(store) as world:
+        world.policy(cost_is="total")
+        world.moves(100_000, cost=500_000_000)
+        world.moves(10, cost=50)
+        world.poll()
+        work(world, receipts="hold")
+        assert sorted(costs(world, "mpservices")) == [5, 5000]
+        world.policy(cost_is="unit")
+        work(world, receipts="hold")
+
+        assert sorted(costs(world, "mpservices")) == [50, 5000]
+        [(kind, _)] = world.exceptions()
+        assert kind == "cost_restated"
+
+
+def test_a_movement_that_is_read_again_first_is_no_corrected_one(store: Store) -> None:
+    with stock_world(store) as world:
+        pushed(world)
+        movements = world.sandbox.mpservices.all_movements
+        movements[-1] = replace(movements[-1], reference="Folio-9")
+        world.policy(cost_is="total")
+        world.clock.advance(minutes=6)
+        world.poll()
+        work(world)
+
+        assert dict(world.exceptions()) == {"cost_restated": "MPSERVICES_COST_IS"}

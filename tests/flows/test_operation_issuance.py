@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -12,10 +14,13 @@ import pytest
 from sync.clients.mpw.client import MpwClient
 from sync.domain.ledger import new_entry
 from sync.errors import RejectedError
+from sync.flows.poll import poll_days_once
+from sync.store.coverage import ISSUANCES
 from sync.store.documents import insert_documents
 from sync.store.engine import Store
 from sync.store.ledger import append_entries
 from sync.store.schema import attempts, issuance_parts, outbox, pushed_rows
+from sync.store.stock_facts import UNSEEN, item_facts
 from tests.clocks import FakeClock
 from tests.flows.outbox_world import MAIN, PART, TODAY, OutboxWorld, outbox_world
 from tests.flows.test_operation_receipt import ONCE_AND_AGAIN
@@ -195,6 +200,23 @@ def test_a_split_issuance_has_one_effect_whichever_call_fails(lone_world: Outbox
     assert lone_world.state(push) == "done"
     assert lone_world.sandbox.mpw.stock("SPLIT", MAIN) == 2
     assert sum(quantity for _, quantity in issued(lone_world, "SPLIT")) == 10
+
+
+def test_the_item_waits_while_a_part_of_a_split_is_not_seen_though_another_is(world: OutboxWorld) -> None:
+    split_part(world, 4, 3)
+    push = world.issuance(part_number="SPLIT", quantity=6)
+    while world.state(push) != "done":
+        world.push()
+    mpw = world.sandbox.mpw
+    mpw.drop_issuance(mpw.issuances_by_key["erp-i-1_s1"][0])
+    world.clock.advance(seconds=1)
+    poll_days_once(world.ctx, ISSUANCES, [date.fromisoformat(TODAY)])
+
+    with world.store.read() as conn:
+        policy = replace(world.ctx.policy, warehouse=MAIN)
+        pushes = item_facts(conn, ["SPLIT"], policy=policy)["SPLIT"].pushes
+
+    assert [state for state, *_ in pushes] == [UNSEEN]
 
 
 def test_the_parts_of_a_split_carry_their_own_markers(world: OutboxWorld) -> None:

@@ -544,11 +544,21 @@ class Oracle:
         """Return what MPW has of a movement; of a corrected one, what is left of it and of its later versions."""
         mpw = self.world.mpw
         if not self.world.mps.before[kind, key]:
-            return self.made(kind, key)
+            return self.made(kind, key) if kind == "issuance" or not self.world.restated else self._made_anew(key)
         if kind == "receipt":
             return sum((row.received for name, row in mpw.receipt_by_key.items() if event_of(name) == key), ZERO)
         rows = [row for name, rows in mpw.issuances_by_key.items() for row in rows if self._is_version(name, key)]
         return sum((row.quantity for row in rows), ZERO)
+
+    def _made_anew(self, key: str) -> Decimal:
+        """Return what we made of a receipt: where its cost was put right, as `key_c2`, and what is left of it before.
+
+        Of the one before nothing may be left: a DELETE of ours took it back, or a person had deleted it already.
+        """
+        mpw = self.world.mpw
+        made = [(name, of) for (kind, name), of in mpw.made.items() if kind == "receipt" and event_of(name) == key]
+        last = max((name for name, _ in made), key=len, default=key)
+        return sum((of for name, of in made if name == last or name in mpw.receipt_by_key), ZERO)
 
     @staticmethod
     def _is_version(name: str, key: str) -> bool:

@@ -591,12 +591,13 @@ class People:
             resolve_push(ctx, outbox_id, done=done, why="looked", by="sim")
 
     def _corrects_a_used_receipt(self, push: Any) -> bool:
-        """Tell whether it is the refused delete of what a corrected movement is to replace."""
+        """Tell whether it is the refused delete of what a corrected movement, or a right cost, is to replace."""
         if push["state"] != "dead" or push["operation"] != "delete_receipt":
             return False
         receipt = self.world.mpw.receipt_by_key.get(push["api_key"])
         key = "receipt", event_of(push["api_key"])
-        return receipt is not None and receipt.used and bool(self.world.mps.before[key])
+        replaced = bool(self.world.mps.before[key]) or push["api_key"] in self.world.misread
+        return receipt is not None and receipt.used and replaced
 
     def _is_unwanted(self, push: Any) -> bool:
         """Tell whether its order was taken back, or its document voided, meanwhile."""

@@ -197,7 +197,7 @@ class World:
         self.prunes = habits.random() < 0.5
         self.tokens = 1
         self.misread: set[str] = set()
-        """Keys of receipts that were sent, or claimed, before MPSERVICES_COST_IS was put right: MPW has them wrong."""
+        """Keys of receipts that were claimed before MPSERVICES_COST_IS was put right: MPW may have the wrong cost."""
         self.restated = 0
         """How often it was put right."""
         self.policy = Policy(
