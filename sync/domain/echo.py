@@ -2,8 +2,9 @@
 
 The document says nothing of that movement's type, sign, reference or cost, and has no call that reads a stock. What we
 believe of the stock is an opinion; what the vendor shows is evidence. So the rule is a table (ADR 0004). An attempt's
-*candidates* are the single-line movements first seen after its claim that show its marked cost; where it is not known
-that the mark survives, those too that were made while the call was under way. Of these:
+*candidates* are the single-line movements first seen after its claim that show its marked cost. Where it is not known
+that the mark survives, those too that were made while the call was under way, or that a call without an answer may have
+made until it is closed. Of these:
 
 | branch | what there is | what follows |
 |---|---|---|
@@ -15,9 +16,14 @@ that the mark survives, those too that were made while the call was under way. O
 | 6 | none, and two reads lack it | silent: it changed nothing |
 | 7 | none, or not all is known yet | wait |
 | 8 | the follow-up of a patch in question moved q | the candidate whose absence from people's movements explains q |
-| 9 | nothing explains q, or two follow-ups in a row are in question themselves | a person is asked |
+| 9 | nothing explains q, or several do, or four attempts in a row are in question | a person is asked |
 
 A possible stock is the believed one, with or without each movement that was shown late with an earlier createdAt.
+Branch 2 needs more of a line that a call without an answer may have made late: a cost that only the patch can have
+brought, since people may have moved as much. Without it, it is branch 4. Where the decimals of cost that the vendor
+keeps are learnt, what shows the sent cost with so many comes before all other candidates, and nothing else is late.
+Branch 8 tries the candidates at the mark first. What people moved in between ends at the follow-up's movement; what
+bears the stamp of a patch's movement came before it or after.
 What is not a candidate is people's, and goes to MPW.
 """
 
@@ -202,12 +208,14 @@ class Knows:
 
     `mark_survives`: the echo shows the sixth decimal. `zero_echo`: a patch that changes nothing makes a movement.
     `stock_decimals`: how many decimals of a stock it keeps. `signed`: its echo's type tells whether it came or went.
+    `cost_decimals`: how many of a cost: then its echo has been seen to show the patched cost, with so many of them.
     """
 
     mark_survives: bool | None = None
     zero_echo: bool | None = None
     stock_decimals: int | None = None
     signed: bool | None = None
+    cost_decimals: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,11 +296,15 @@ class _Case:
         return [line for line in self.lines if line.position > self.base.position]
 
     def late(self) -> list[Line]:
-        """Return the movements that were shown late, with a createdAt before the base: they came before it or after."""
+        """Return the movements that were shown late, with a createdAt before the base: they came before it or after.
+
+        Ours are none of them: a base rests on them, and one of an unknown type enters the ledger after its base.
+        """
         base = self.base
         if base is None:
             return []
-        return [line for line in self.lines if line.position <= base.position and line.seen > base.seq]
+        seen_since = [line for line in self.lines if line.seen > base.seq and not line.ours]
+        return [line for line in seen_since if line.position <= base.position]
 
 
 def tell(attempts: Sequence[Attempt], base: Base | None, lines: Iterable[Line], knows: Knows) -> Told:
@@ -373,12 +385,23 @@ def _candidates(case: _Case, attempt: Attempt, *, shared: bool = False) -> list[
         # Nothing shows the mark, and a vendor may change its ways: what looks like the echo is not people's yet.
         due = _due_at_claim(case, attempt)
         return [line for line in fresh if _timely(case, attempt, line) and (due or _resembles(attempt, line))]
-    return [line for line in fresh if line in ours or _timely(case, attempt, line) or _may_be_late(attempt, line)]
+    found = [
+        line for line in fresh if line in ours or _timely(case, attempt, line) or _may_be_late(case, attempt, line)
+    ]
+    return [line for line in found if _shows_kept_cost(case, attempt, line)] or found
 
 
-def _may_be_late(attempt: Attempt, line: Line) -> bool:
+def _may_be_late(case: _Case, attempt: Attempt, line: Line) -> bool:
     """Tell whether a line can be the echo of a call that nobody answered, which may land until it is closed."""
-    return not attempt.ended and not attempt.closed and attempt.window.holds(line.created_at, sure=False)
+    if attempt.ended or attempt.closed or not attempt.window.holds(line.created_at, sure=False):
+        return False
+    return case.knows.cost_decimals is None or _shows_kept_cost(case, attempt, line)
+
+
+def _shows_kept_cost(case: _Case, attempt: Attempt, line: Line) -> bool:
+    """Tell whether a line shows the sent cost as the vendor is known to keep it."""
+    kept = case.knows.cost_decimals
+    return kept is not None and resembles(line.shown, line.quantity, attempt.sent_cost, decimals=kept)
 
 
 def _due_at_claim(case: _Case, attempt: Attempt) -> bool:
@@ -403,11 +426,6 @@ def _shows_mark(case: _Case, attempt: Attempt, line: Line) -> bool:
     return meaning_of(line.shown, line.quantity, attempt.sent_cost) is not None
 
 
-def _in_time(case: _Case, attempt: Attempt, line: Line) -> bool:
-    """Tell whether a candidate that fits is the echo: of what may have landed late, people may have moved as much."""
-    return attempt.asks or attempt.ended or _shows_mark(case, attempt, line) or _timely(case, attempt, line)
-
-
 def _timely(case: _Case, attempt: Attempt, line: Line) -> bool:
     """Tell whether a line can be the echo by its time, where nothing else tells."""
     if attempt.closed:  # shown late: then its quantity and its cost must fit as well
@@ -421,6 +439,30 @@ def _timely(case: _Case, attempt: Attempt, line: Line) -> bool:
     return attempt.window.holds(line.created_at, sure=not attempt.landed or attempt.reads > 1)
 
 
+def _tells_by_cost(case: _Case, attempt: Attempt, line: Line) -> bool:
+    """Tell whether a line shows a cost that the product can only have by the attempt: it can be the sent one, and new.
+
+    People move at the product's cost, so that theirs shows what the last patch sent.
+    """
+    before = None if case.base is None else case.base.cost
+    return (
+        before is not None
+        and _resembles(attempt, line)
+        and not resembles(line.shown, line.quantity, before)
+        and not any(one.shown == line.shown for one in case.lines if one.seen <= attempt.claimed)
+    )
+
+
+def _known_by_fit(case: _Case, attempt: Attempt, line: Line) -> bool:
+    """Tell whether a line that moved what the patch had to is the echo for that.
+
+    Of what a call without an answer may have made late, people may have moved as much: then its cost must tell.
+    """
+    if attempt.ended or _shows_mark(case, attempt, line):
+        return True
+    return _timely(case, attempt, line) or _tells_by_cost(case, attempt, line)
+
+
 # --- the table ----------------------------------------------------------------------------
 
 
@@ -429,7 +471,7 @@ def _judge(case: _Case, attempt: Attempt, asking: Attempt | None, candidates: li
     nothing = [line for line in candidates if line.quantity == 0]
     if nothing:  # branch 1
         return _found(case, attempt, nothing[0], Decimal(0), believed=believed)
-    fitting = _fitting(case, attempt, [one for one in candidates if _in_time(case, attempt, one)]) if believed else []
+    fitting = [one for one in _fitting(case, attempt, candidates) if believed and _known_by_fit(case, attempt, one[0])]
     if len({quantity for _, quantity in fitting}) == 1:  # branch 2
         return _found(case, attempt, *fitting[0], believed=believed)
     proved = [line for line in candidates if _shows_mark(case, attempt, line)]
@@ -497,7 +539,7 @@ def _expectations(case: _Case, attempt: Attempt, line: Line | None) -> list[Deci
     return [attempt.new_stock - one for one in _with_late(case, stocks)]
 
 
-def _before(case: _Case, attempt: Attempt, line: Line | None, candidates: Sequence[Line] = ()) -> list[Line]:
+def _before(case: _Case, attempt: Attempt, line: Line | None) -> list[Line]:
     """Return what came after the base and before the patch, by the feed's order.
 
     What shows the attempt's own mark came after it, whatever its stamp.
@@ -505,10 +547,7 @@ def _before(case: _Case, attempt: Attempt, line: Line | None, candidates: Sequen
     return [
         one
         for one in case.after_base()
-        if one is not line
-        and one not in candidates
-        and not _shows_mark(case, attempt, one)
-        and (line is None or one.position < line.position)
+        if one is not line and not _shows_mark(case, attempt, one) and (line is None or one.position < line.position)
     ]
 
 
@@ -523,15 +562,19 @@ def _orders(case: _Case, attempt: Attempt, line: Line | None) -> list[list[Line]
         if one is not line and one.created_at == line.created_at and not _shows_mark(case, attempt, one)
     ][:LATE_MAX]
     fixed = [one for one in before if one not in same]
-    picks = [list(pick) for size in range(len(same) + 1) for pick in combinations(same, size)]
-    return [before, *([*fixed, *pick] for pick in picks if [*fixed, *pick] != before)]
+    return [before, *([*fixed, *pick] for pick in _picks(same) if [*fixed, *pick] != before)]
 
 
-def _balances(case: _Case, attempt: Attempt, candidates: Sequence[Line] = ()) -> list[Decimal]:
-    """Return the stock that there was after all but the candidates; empty where none is believed."""
+def _picks(lines: Sequence[Line]) -> list[list[Line]]:
+    """Return every selection, none first."""
+    return [list(pick) for size in range(len(lines) + 1) for pick in combinations(lines, size)]
+
+
+def _balances(case: _Case, attempt: Attempt) -> list[Decimal]:
+    """Return the stock that there was after all that is known; empty where none is believed."""
     if case.base is None:
         return []
-    return [case.base.quantity + _total(_before(case, attempt, None, candidates))]
+    return [case.base.quantity + _total(_before(case, attempt, None))]
 
 
 def _with_late(case: _Case, balances: Sequence[Decimal]) -> list[Decimal]:
@@ -563,7 +606,11 @@ def _stock_now(case: _Case, attempt: Attempt, line: Line, before: Sequence[Line]
     others = [
         one
         for one in case.lines
-        if one is not line and one.seen > attempt.claimed and not _is_ours(case, one) and one not in before
+        if one is not line
+        and one.signed  # of a type that we do not know: it is an attempt's own, or blocks the item
+        and one.seen > attempt.claimed
+        and not _is_ours(case, one)
+        and one not in before
     ]
     after = [
         one
@@ -620,10 +667,8 @@ def _explaining(
 ) -> list[Line | None]:
     """Return the candidates, and None for no movement at all, of which each explains what the follow-up moved.
 
-    What people moved between the two at a cost of their own is taken in the feed's order, and where that explains
-    nothing, as before the first patch or as after it. `without`: the follow-up's own, which is no candidate, though a
-    vendor that shows the old cost shows it at the mark of the attempt before. `survives`: the follow-up has shown that
-    the mark does.
+    `without`: the follow-up's own. It is no candidate, though a vendor that shows the old cost shows it at the mark of
+    the attempt before. `survives`: the follow-up has shown that the mark does.
     """
     candidates = [line for line in _candidates(case, asked, shared=True) if line is not without]
     at_mark = [line for line in candidates if _shows_mark(case, asked, line)]
@@ -644,30 +689,63 @@ def _explaining(
 def _explained_by(
     case: _Case, asked: Attempt, follow_up: Attempt, moved: Decimal, candidates: Sequence[Line], *, without: Line | None
 ) -> list[Line | None]:
-    """Return those of some candidates, and None for no movement, of which each explains what the follow-up moved."""
+    """Return those of some candidates, and None for no movement, of which each explains what the follow-up moved.
+
+    That the vendor took the patch and did nothing explains only what nothing else does.
+    """
+    marked = any(_shows_mark(case, asked, line) for line in candidates)
+    betweens = _betweens(case, asked, follow_up, candidates, without=without)
+    for stocks in (_hypotheses(case, asked, candidates), [] if marked else _never_landed(case, asked, candidates)):
+        for alike in betweens:
+            wanted = [
+                (echo, follow_up.new_stock - stock - _total(between)) for between in alike for echo, stock in stocks
+            ]
+            found = [echo for echo, one in wanted if moved == one] or [
+                echo for echo, one in wanted if _equal(moved, one, case, follow_up)
+            ]
+            if found:
+                return found
+    return []
+
+
+def _betweens(
+    case: _Case, asked: Attempt, follow_up: Attempt, candidates: Sequence[Line], *, without: Line | None
+) -> list[list[list[Line]]]:
+    """Return what people may have moved between the two at a cost of their own, the likelier first, the alike together.
+
+    What came after the follow-up is not in what it found; of what bears its movement's stamp, any part may have come
+    before it. Where the first patch's mark tells of its candidates, the rest came before that patch, or after it.
+    """
     first = min((line.position for line in candidates), default=None)
-    loose = [
+    loose = _loose(case, asked, follow_up, candidates)
+    same: list[Line] = []
+    last = follow_up.window.last
+    if without is not None:
+        same = [line for line in loose if line.created_at == without.created_at][:LATE_MAX]
+        earlier = [line for line in loose if line.created_at < without.created_at]
+        loose = [*earlier, *(line for line in same if line.position < without.position)]
+    else:
+        earlier = loose = [line for line in loose if last is None or line.created_at <= last]
+    after = [line for line in loose if first is None or line.position > first]
+    kept = [line for line in earlier if line in after]
+    found = [[[*kept, *pick] for pick in _picks(same)]]
+    if any(_shows_mark(case, asked, line) for line in candidates):
+        found = [[after], *found, [[]], [loose]]
+    return found
+
+
+def _loose(case: _Case, asked: Attempt, follow_up: Attempt, candidates: Sequence[Line]) -> list[Line]:
+    """Return what people moved since the patch in question was claimed, at a cost of their own."""
+    return [
         line
         for line in case.lines
         if line not in candidates
-        and line is not without
         and not _is_ours(case, line)
         and line.seen > asked.claimed
         and line.asked in (None, asked.id)
         and not _shows_mark(case, asked, line)
         and not _shows_mark(case, follow_up, line)
     ]
-    after = [line for line in loose if first is None or line.position > first]
-    marked = any(_shows_mark(case, asked, line) for line in candidates)
-    stocks = _hypotheses(case, asked, candidates)
-    for between in (after, [], loose) if marked else (after,):
-        wanted = [(echo, follow_up.new_stock - stock - _total(between)) for echo, stock in stocks]
-        found = [echo for echo, one in wanted if moved == one] or [
-            echo for echo, one in wanted if _equal(moved, one, case, follow_up)
-        ]
-        if found:
-            return found
-    return []
 
 
 def _hypotheses(case: _Case, asked: Attempt, candidates: Sequence[Line]) -> list[tuple[Line | None, Decimal]]:
@@ -680,7 +758,15 @@ def _hypotheses(case: _Case, asked: Attempt, candidates: Sequence[Line]) -> list
     found: list[tuple[Line | None, Decimal]] = []
     for at, echo in enumerate(candidates):
         after = [line for n, line in enumerate(candidates) if n > at or (n < at and marked[n])]
-        found.append((echo, asked.new_stock + _total(after)))
+        same = [
+            line
+            for n, line in enumerate(candidates)
+            if n != at and not marked[n] and line.created_at == echo.created_at
+        ][:LATE_MAX]
+        kept = [line for line in after if line not in same]
+        found += [(echo, asked.new_stock + _total(one)) for one in (after, *([*kept, *pick] for pick in _picks(same)))]
+    if not all(marked) and asked.landed and case.knows.zero_echo:
+        return found  # it makes a movement for every patch
     if not any(marked) and asked.marked and case.knows.mark_survives:  # they may all have come before it
         found.append((None, asked.new_stock))
     if any(marked) and not all(marked):  # those before the first mark may have come before it
@@ -688,8 +774,21 @@ def _hypotheses(case: _Case, asked: Attempt, candidates: Sequence[Line]) -> list
     if asked.landed or any(marked):
         found.append((None, asked.new_stock + _total(candidates)))
     else:
-        found += [(None, one + _total(candidates)) for one in _with_late(case, _balances(case, asked, candidates))]
+        found += _never_landed(case, asked, candidates)
     return found
+
+
+def _never_landed(case: _Case, asked: Attempt, candidates: Sequence[Line]) -> list[tuple[Line | None, Decimal]]:
+    """Return the stock after all candidates if the patch never took effect: the believed one, and what people moved."""
+    if case.base is None:
+        return []
+    first = min((line.position for line in candidates), default=None)
+    before = [
+        line
+        for line in case.after_base()
+        if line not in candidates and (line.seen <= asked.claimed if first is None else line.position < first)
+    ]
+    return [(None, one + _total(candidates)) for one in _with_late(case, [case.base.quantity + _total(before)])]
 
 
 def _total(lines: Iterable[Line]) -> Decimal:
@@ -699,18 +798,18 @@ def _total(lines: Iterable[Line]) -> Decimal:
 def _answer(case: _Case, asking: Sequence[Attempt], follow_up: Attempt, finding: Found | Silent, told: Told) -> Finding:
     """Settle the attempts in question, newest first, by what the follow-up moved (branch 8); else ask (branch 9)."""
     moved = finding.quantity if isinstance(finding, Found) else Decimal(0)
-    later = follow_up
-    line = finding.line if isinstance(finding, Found) else None
-    survives = (
-        line is not None and line.quantity == 0 and _shows_mark(case, follow_up, line)
-    )  # nobody else moves nothing
+    later, line = follow_up, finding.line if isinstance(finding, Found) else None
+    survives = False
+    if line is not None:
+        survives = line.quantity == 0 and _shows_mark(case, follow_up, line)  # nobody else moves nothing
+        case.taken.add(line.movement_id)
     for asked in reversed(asking):
         candidates = _candidates(case, asked)
         explaining = _explaining(case, asked, later, moved, without=line, survives=survives)
         if len({None if one is None else one.quantity for one in explaining}) != 1:
-            _give_up(
-                case, asking, told, f"the follow-up patch moved {moved.normalize():f}, which explains none of them"
-            )
+            which = "several" if explaining else "none"
+            reason = f"the follow-up patch moved {moved.normalize():f}, which explains {which} of them"
+            _give_up(case, asking, told, reason)
             return finding
         echo = explaining[0]
         told.held.difference_update(one.api_key for one in candidates)
@@ -722,7 +821,7 @@ def _answer(case: _Case, asking: Sequence[Attempt], follow_up: Attempt, finding:
             moved = _as_it_must(case, asked, echo) if believed else echo.quantity
             told.findings[asked.id] = _found(case, asked, echo, moved, believed=believed)
             case.taken.add(echo.movement_id)
-        later = asked
+        later, line = asked, echo
     return finding
 
 

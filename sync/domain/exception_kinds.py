@@ -43,7 +43,7 @@ _ALL = (
     ExceptionKind("gap", ("source",)),
     ExceptionKind("short_window", ("source",), blocks_patch=True, resolves_itself=True),
     ExceptionKind("mass_disappearance", ("source",), resolves_itself=True, choices=(VOID,)),
-    ExceptionKind("deleted_in_mpw", ("event",)),
+    ExceptionKind("deleted_in_mpw", ("event",), resolves_itself=True),
     ExceptionKind("quarantined_row", ("row",), blocks_patch=True, resolves_itself=True),
     ExceptionKind("unknown_value", ("source",)),
     ExceptionKind("rows_not_shown", ("day",), resolves_itself=True),

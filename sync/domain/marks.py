@@ -68,15 +68,16 @@ def meaning_of(shown: Decimal, quantity: Decimal, sent: Decimal) -> str | None:
     return None
 
 
-def resembles(shown: Decimal, quantity: Decimal, sent: Decimal) -> bool:
-    """Tell whether a shown cost can be the sent one, rounded or cut to the decimals that it shows."""
-    return any(_kept(shown, ours) for ours in (sent, times(abs(quantity), sent)))
+def resembles(shown: Decimal, quantity: Decimal, sent: Decimal, *, decimals: int = 0) -> bool:
+    """Tell whether a shown cost can be the sent one, rounded or cut to the decimals that it shows.
+
+    10.1 is what becomes of 10.05 to 10.1999, by the one or the other; 10.0 it cannot have been. `decimals`: so many are
+    kept at least, whatever zeros it ends with.
+    """
+    unit = Decimal(1).scaleb(-max(decimals_of(shown), decimals))
+    return any(-unit / 2 <= ours - shown < unit for ours in (sent, times(abs(quantity), sent)))
 
 
 def decimals_of(number: Decimal) -> int:
     """Return how many decimals a number needs: 3.330000 needs 2, 100 needs none."""
     return max(-int(number.normalize().as_tuple().exponent), 0)
-
-
-def _kept(shown: Decimal, ours: Decimal) -> bool:
-    return abs(shown - ours) < Decimal(1).scaleb(-decimals_of(shown))

@@ -37,8 +37,11 @@ class Rules:
 
     @property
     def push_from_there(self) -> datetime:
-        """The go-live cut by MPservices' clock, which its movements' createdAt is of."""
-        return self.push_from + self.mpservices_ahead
+        """The go-live cut by MPservices' clock, which its movements' createdAt is of.
+
+        It is cut to the second, as such a stamp may be: what happens right after the first run began is not before it.
+        """
+        return (self.push_from + self.mpservices_ahead).replace(microsecond=0)
 
     def route(self, name: str) -> str:
         """Return `off`, `hold` or `push` for a route."""

@@ -37,12 +37,13 @@ Note = Callable[[str, str], None]
 def knows(conn: Connection) -> Knows:
     """Return what the echo's rules ask of it."""
     known = learned_of(conn, MPSERVICES)
-    decimals, sign = known.get(STOCK_DECIMALS), known.get(ECHO_SIGN)
+    decimals, of_cost, sign = known.get(STOCK_DECIMALS), known.get(COST_DECIMALS), known.get(ECHO_SIGN)
     return Knows(
         mark_survives=_flag(known.get(MARK_SURVIVES)),
         zero_echo=_flag(known.get(ZERO_ECHO)),
         stock_decimals=None if decimals is None else int(decimals),
         signed=None if sign is None else sign == SIGNED,
+        cost_decimals=None if of_cost is None else int(of_cost),
     )
 
 

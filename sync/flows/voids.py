@@ -50,6 +50,7 @@ def void_gone(
     """
     lock_appends(conn)
     _settle_returned(conn, source, now)
+    _settle_restored(conn, source, now)
     gone = [row for row in documents_by_id(conn, due) if row.missing_since is not None and row.voided_at is None]
     if not gone:
         return 0
@@ -142,3 +143,17 @@ def _settle_returned(conn: Connection, source: str, now: datetime) -> None:
     if all(row.missing_since is None or row.voided_at is not None for row in found.values()):
         again = "the rows are there again"
         resolve_exceptions(conn, MASS_DISAPPEARANCE, Subject.source(source), resolution=again, now=now)
+
+
+def _settle_restored(conn: Connection, source: str, now: datetime) -> None:
+    """Resolve each `deleted_in_mpw` whose rows are all there again: nobody may key them in a second time."""
+    kind = DAY_SOURCES[source].kind
+    for row in open_exceptions(conn, kind=DELETED_IN_MPW):
+        facts = json.loads(row.facts)
+        ids = facts.get("remote_ids", [])
+        if facts.get("source") != source or not ids:
+            continue
+        found = documents_by_remote_id(conn, MPW, kind, ids).values()
+        if len(found) == len(ids) and all(one.voided_at is None and one.missing_since is None for one in found):
+            again = "MPW shows it again"
+            resolve_exceptions(conn, DELETED_IN_MPW, subject_of(row), resolution=again, now=now)

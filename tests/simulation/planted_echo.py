@@ -98,8 +98,10 @@ def belief_outranks_evidence() -> Any:
     real = echo_rules._stock_now
 
     def stock_now(case: Any, attempt: Attempt, line: Line, before: Sequence[Line]) -> Decimal:
-        balances = echo_rules._balances(case, attempt, [line])
-        return balances[0] + line.quantity if balances else real(case, attempt, line, before)
+        (balance,) = echo_rules._balances(case, attempt) or [None]
+        if balance is None:
+            return real(case, attempt, line, before)
+        return balance if line in echo_rules._before(case, attempt, None) else balance + line.quantity
 
     return swapped((echo_rules, "_stock_now", stock_now))
 

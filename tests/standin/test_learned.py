@@ -25,7 +25,8 @@ def value(world: World, system: str, fact: str) -> str:
 @pytest.mark.parametrize("cuts", [False, True], ids=["rounds", "cuts"])
 def test_the_decimals_that_mpservices_keeps_of_a_cost_are_learnt(fresh: World, decimals: int, cuts: bool) -> None:
     fresh.mps.habits.cost_decimals, fresh.mps.habits.cuts = decimals, cuts
-    for cost in ("377.7777", "466.6666", "588.8888"):  # each moves the average by more than a unit of what is kept
+    # The averages are 27.518514, 47.636359 and 74.748787: cut is not rounded, with 2 decimals as with none.
+    for cost in ("377.8888", "470.1111", "671.2222"):
         fresh.mpw.receives(PART, 5, cost, MAIN)
         fresh.rests()
 

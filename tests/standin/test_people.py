@@ -235,3 +235,19 @@ def test_a_shortage_does_not_freeze_its_item(world: World) -> None:
 
     assert world.mps.stock(PART) == world.mpw.stock(PART, MAIN)
     assert world.mpw.stock(PART, MAIN) in (105, 5, 0)
+
+
+def test_a_row_of_ours_that_vanishes_and_returns_leaves_nothing_for_a_person(world: World) -> None:
+    world.mps.moves(PART, 5)
+    world.rests()
+    (ours,) = [row for row in world.mpw.receipts if row.api_key is not None]
+    ours.hidden = True
+    world.cycle(10, minutes=20)
+    told = world.told()
+    ours.hidden = False
+    world.rests()
+
+    assert told == ["deleted_in_mpw"]
+    assert world.told() == []
+    assert world.stocks() == (105, 105)
+    assert len(world.pushed()) == 1

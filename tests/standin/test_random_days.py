@@ -85,7 +85,15 @@ def test_whatever_people_and_the_network_do_the_numbers_meet(
             movement.id.replace("-", "") for movement in people
         }
         assert world.stocks()[0] == world.stocks()[1]
-        assert world.told() == []
+        # Of a movement in the second of a patch nobody can say which came first; the next patch shows it, as a drift.
+        tied = {"stock_drift"} if world.mps.habits.stamps == timedelta(seconds=1) and shares_a_second(world) else set()
+        assert set(world.told()) <= tied
+
+
+def shares_a_second(world: World) -> bool:
+    """Tell whether people moved something in the second of a patch's own movement."""
+    ours = {movement.created_at for movement in world.mps.movements if movement.echo_of is not None}
+    return any(movement.created_at in ours for movement in world.mps.movements if movement.echo_of is None)
 
 
 def rows(world: World) -> list[Any]:

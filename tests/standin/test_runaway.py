@@ -561,3 +561,115 @@ def test_all_mapped_items_are_looked_at_within_the_audits_time_a_few_each_round(
 
     assert {part: fresh.mps.stock(part) for part in parts} == dict.fromkeys(parts, 15)
     assert most < 3 * len(parts)
+
+
+# ---------------------------------------------------------------------- where there is no mark to go by
+
+
+def test_a_lost_answer_whose_patch_lands_after_our_patience_makes_no_receipt_where_costs_are_rounded(
+    fresh: World,
+) -> None:
+    fresh.mps.habits.cost_decimals, fresh.mps.habits.echo_of_nothing = 2, False
+    fresh.cycle(2)
+    fresh.mpw.receives(PART, 5, 12, MAIN)
+    fresh.mps.goes_wrong(PATCH, effect=40.0, answer="lost")
+    stays(fresh, 105)
+    fresh.mpw.receives(PART, 1, 12, MAIN)
+    fresh.mps.goes_wrong(PATCH, effect=40.0, answer="lost")
+    fresh.rests()
+
+    assert fresh.stocks() == (106, 106)
+    assert fresh.pushed() == []
+    assert fresh.told() == []
+
+
+def test_a_patch_that_lands_late_at_the_cost_that_there_was_is_not_taken_for_a_persons_receipt(fresh: World) -> None:
+    fresh.mps.habits.cost_decimals, fresh.mps.habits.echo_of_nothing = 2, False
+    fresh.cycle(2)
+    fresh.mpw.receives(PART, 5, 10, MAIN)
+    fresh.mps.goes_wrong(PATCH, effect=40.0, answer="lost")
+    fresh.cycle(CYCLES)
+
+    assert fresh.mpw.stock(PART, MAIN) == 105, "a person may have moved just that much: it is asked, not guessed"
+    assert fresh.told() == ["echo_undecided"]
+    assert fresh.pushed() == []
+
+    (doubt,) = fresh.view("v_exceptions", kind="echo_undecided", resolved_at=None)
+    (movement,) = [one.id for one in fresh.mps.movements]
+    code, said = fresh.mpsync("exceptions", "resolve", str(doubt["id"]), "--echo", movement, "--why", "a test's person")
+    fresh.rests()
+
+    assert code == 0, said
+    assert fresh.stocks() == (105, 105)
+    assert fresh.told() == []
+
+
+@pytest.mark.parametrize("echo_type", [None, "Adjustment"])
+def test_what_people_move_at_the_cost_of_a_silent_first_patch_minutes_later_is_theirs_at_once(
+    fresh: World, echo_type: str | None
+) -> None:
+    fresh.mps.habits.echo_of_nothing, fresh.mps.habits.echo_type = False, echo_type
+    fresh.cycle(2)
+    patches = fresh.patches()
+    fresh.mps.moves(PART, 5)
+    fresh.cycle()
+
+    assert fresh.mpw.stock(PART, MAIN) == 105
+    fresh.mps.moves(PART, -1, cost=12)
+    fresh.mps.moves(PART, -1)
+    fresh.rests()
+
+    assert fresh.stocks() == (103, 103)
+    assert fresh.patches() <= patches + 2, "nothing had to be asked"
+    assert fresh.ever_told() == []
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+@pytest.mark.parametrize("then", [0, -5], ids=["", "people in the follow-up's second"])
+def test_a_rounded_cost_tells_the_echo_from_a_persons_movement_of_the_same_second(
+    fresh: World, order: Any, then: int
+) -> None:
+    fresh.mps.habits.cost_decimals, fresh.mps.habits.stamps = 2, timedelta(seconds=1)
+    fresh.mps.habits.order = order
+    fresh.cycle(2)
+    fresh.mpw.receives(PART, 1, 12, MAIN)
+    fresh.rests()
+    fresh.mpw.receives(PART, 5, 12, MAIN)
+    fresh.mps.goes_wrong(PATCH, before=lambda: fresh.mps.moves(PART, 2, cost=10))
+    fresh.cycle()
+    if then:
+        fresh.mps.goes_wrong(PATCH, after=lambda: fresh.mps.moves(PART, then))
+        fresh.mpw.receives(PART, 1, 12, MAIN)
+    fresh.rests()
+
+    assert fresh.stocks() == (108 + then + (1 if then else 0),) * 2
+    assert fresh.told() == []
+
+
+def test_a_patch_that_did_nothing_beside_people_in_its_second_leaves_them_their_effect(world: World) -> None:
+    world.mps.habits.stamps = timedelta(seconds=1)
+    world.mpw.receives(PART, 1, 10, MAIN)
+
+    def people() -> None:
+        world.mps.moves(PART, 5)
+        world.mps.moves(PART, -2, cost=12)
+
+    world.mps.goes_wrong(PATCH, effect="never", answer=Reply(200, {}), after=people)
+    world.mps.goes_wrong(PATCH, before=lambda: world.mps.moves(PART, -1, cost=12))
+    world.rests()
+
+    assert world.stocks() == (103, 103)
+    assert "echo_undecided" not in world.ever_told()
+
+
+def test_a_patch_that_did_nothing_after_an_echo_of_an_unknown_type_is_sent_once_more(fresh: World) -> None:
+    fresh.mps.habits.echo_type, fresh.mps.habits.echo_of_nothing = "Adjustment", False
+    fresh.cycle(2)
+    fresh.mpw.receives(PART, 2, 12, MAIN)
+    fresh.rests()
+    fresh.mps.goes_wrong(PATCH, effect="never", answer=Reply(200, {}))
+    fresh.mpw.receives(PART, 2, 12, MAIN)
+    fresh.rests()
+
+    assert fresh.stocks() == (104, 104)
+    assert fresh.ever_told() == []
