@@ -9,7 +9,9 @@ from dataclasses import fields, replace
 from sync.flows.agenda import Agenda
 from sync.flows.context import Context
 from sync.flows.cycle import CycleReport, work_once
+from sync.flows.stock import STOCK_SEQ
 from sync.store.due import Due
+from sync.store.facts import RECONCILED_SEQ
 
 GATES = [one.name for one in fields(Due) if one.type in (bool, "bool")]
 
@@ -32,7 +34,13 @@ class WideOpen(Agenda):
 
 
 def finds_more(ctx: Context) -> bool:
-    """Run a round with every gate open; tell whether it found anything to do."""
+    """Where nothing is due, run a round with every gate open; tell whether it found anything to do.
+
+    Something may be due by now: people do things while the last round's calls are under way.
+    """
+    due = ctx.due()
+    if any(getattr(due, name) for name in GATES) or due.behind(RECONCILED_SEQ) or due.behind(STOCK_SEQ):
+        return False
     agenda, ctx.agenda = ctx.agenda, WideOpen()
     try:
         return work_once(ctx, CycleReport())
