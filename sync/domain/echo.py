@@ -288,6 +288,7 @@ class _Case:
     lines: tuple[Line, ...]
     knows: Knows
     doubted: bool  # what there is now is not believed: an attempt is in question
+    lost: tuple[Attempt, ...] = ()  # those without an answer
     taken: set[str] = field(default_factory=set)  # movements that were found to be an attempt's: they are no other's
 
     def after_base(self) -> list[Line]:
@@ -313,7 +314,8 @@ def tell(attempts: Sequence[Attempt], base: Base | None, lines: Iterable[Line], 
     `lines`: the item's, at least all after the base, all seen after the oldest attempt, and all that are undecided.
     """
     doubted = any(attempt.asks for attempt in attempts)
-    case, told = _Case(base, tuple(sorted(lines, key=lambda line: line.position)), knows, doubted), Told()
+    lost = tuple(attempt for attempt in attempts if not attempt.landed)
+    case, told = _Case(base, tuple(sorted(lines, key=lambda line: line.position)), knows, doubted, lost), Told()
     asking: list[Attempt] = []
     for attempt in _as_they_landed(case, attempts):
         candidates = _candidates(case, attempt)
@@ -392,8 +394,13 @@ def _candidates(case: _Case, attempt: Attempt, *, shared: bool = False) -> list[
 
 
 def _may_be_late(case: _Case, attempt: Attempt, line: Line) -> bool:
-    """Tell whether a line can be the echo of a call that nobody answered, which may land until it is closed."""
+    """Tell whether a line can be the echo of a call that nobody answered, which may land until it is closed.
+
+    One that shows the mark of another call without an answer is asked about as that one's: it must have landed first.
+    """
     if attempt.ended or attempt.closed or not attempt.window.holds(line.created_at, sure=False):
+        return False
+    if any(other is not attempt and _shows_mark(case, other, line) for other in case.lost):
         return False
     return case.knows.cost_decimals is None or _shows_kept_cost(case, attempt, line)
 

@@ -291,6 +291,18 @@ def test_7_what_a_call_without_an_answer_may_have_made_minutes_later_is_held_and
     assert told.held == {"m"}
 
 
+def test_7_what_shows_the_mark_of_a_lost_patch_is_not_held_for_the_lost_follow_up_that_was_open_then() -> None:
+    lost = Window(NOON, NOON + timedelta(seconds=30), None)
+    first = attempt(1, stock="4", landed=None, window=lost, prompt=False, asks=True, absent=True)
+    follow_up = attempt(2, stock="4", claimed=1, landed=None, window=lost, prompt=False)
+    people, late = line("people", "-3", asked=1), line("late", "-1", mark=1, at=180, seen=2)
+
+    told = tell([first, follow_up], None, [people, late], Knows())
+
+    assert one(told) == Ask((people, late), Decimal(4))
+    assert one(told, 2) == Wait()
+
+
 def test_4_of_a_vendor_that_may_show_the_old_cost_people_s_movement_at_the_mark_does_not_let_the_echo_go() -> None:
     echo, people = line("echo", "9"), line("people", "-1", mark=1, at=60, place=1)
 
