@@ -422,6 +422,12 @@ MUTANTS: tuple[Mutant, ...] = (
         Setting(acts={"erp_transfer": 2, "mpw_issues": 1}),
     ),
     Mutant(
+        planted_seen.unclear_is_never_due,
+        "store/due.py",
+        "did not converge .* is unknown",
+        Setting({"lost_answer": 0.4}, threads=2),
+    ),
+    Mutant(
         planted_seen.hollow_is_done,
         "domain/evidence.py",
         "rule 9: done, and its effect is not there",

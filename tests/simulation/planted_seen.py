@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+
+from sqlalchemy import Connection
 
 from sync.clients.written import Written
 from sync.domain.outbox import Conflict, Delivered
-from sync.flows import verify
+from sync.flows import agenda, verify
 from sync.flows.context import Context
 from sync.flows.operations import delete, issuance, receipt
 from sync.flows.operations.base import AlreadyDone, Go, Preparation
 from sync.flows.operations.issuance import PostIssuance
 from sync.flows.operations.receipt import PostReceipt
+from sync.store.due import Asked, Due
 from sync.store.outbox import Push
 from tests.simulation.planted import swapped
 
@@ -45,6 +49,16 @@ def taken_key_is_done() -> Any:
         return AlreadyDone("MPW has its key")
 
     return swapped((receipt, "not_overwritten", taken))
+
+
+def unclear_is_never_due() -> Any:
+    """A push that was answered with success needs no more work; one that was not is tried again by itself."""
+    real = agenda.what_is_due
+
+    def asked(conn: Connection, asked: Asked) -> Due:
+        return replace(real(conn, asked), unknown=False)
+
+    return swapped((agenda, "what_is_due", asked))
 
 
 def own_polls_ignored() -> Any:
