@@ -13,9 +13,12 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import select
+
 from sync.domain.keys import movement_key
 from sync.sandbox.app import Call
 from sync.sandbox.mpservices import INBOUND, OUTBOUND
+from sync.store.schema import ledger_entries
 from tests.simulation.kernel import Violation
 from tests.simulation.models import event_of
 from tests.simulation.network import key_of
@@ -291,6 +294,8 @@ class Causes:
     def _push_conflict(self, subject: str, facts: dict[str, Any]) -> bool:
         """A person changed or deleted what stands under its key, or another program used the key."""
         people, mpw, key = self.world.people, self.world.mpw, str(facts["api_key"])
+        if key in people.taken or key in people.strangers:
+            return True
         touched = mpw.edited | people.deleted_keys
         return self._blame(facts, key in touched or any(name.startswith(f"{key}_s") for name in touched))
 
@@ -378,7 +383,15 @@ class Causes:
         item, mpw = str(facts["external_id"]), self.world.mpw
         known = [number for number in self._received[item] if number in mpw.receipt_by_id]
         hidden = [number for number in known if mpw.chronicle.was_hidden(("receipt", number))]
-        return item not in self._moved and len(hidden) == len(known)
+        if item not in self._moved and len(hidden) == len(known):
+            return True
+        return not self._is_priced(item)  # what was shown to a daemon that lost its lead was not taken in
+
+    def _is_priced(self, item: str) -> bool:
+        """Tell whether the books say what an item costs; whether they are whole, the end of the run tells."""
+        with self.world.inner.read() as conn:
+            query = select(ledger_entries.c.id).where(ledger_entries.c.item == item, ledger_entries.c.unit_cost > 0)
+            return conn.execute(query.limit(1)).first() is not None
 
     def _echo_undecided(self, subject: str, facts: dict[str, Any]) -> bool:
         """A person moved that very item, with a movement or without, or the patch was struck."""

@@ -44,7 +44,7 @@ def _slack(world: World, item: str) -> Decimal:
 
 def is_patched(world: World, item: str) -> bool:
     """Tell whether the map lists an item, or a movement of people's named it: no patch goes to any other."""
-    moves = [move for move in world.mps.all_movements if not move.by_patch]
+    moves = [move for move in world.mps.all_movements if not move.by_patch and move.id not in world.mps.nameless]
     return world.people.mapped or any(line.product.external_id == item for move in moves for line in move.lines)
 
 
