@@ -72,7 +72,7 @@ def learn_from_echo(conn: Connection, expected: Expected, found: Found, *, polic
     _learn_stock(conn, expected, found, note)
     # A vendor may show the cost from before the patch: that says nothing of how it keeps ours.
     ours = meaning is not None or not was_shown(conn, expected, shown)
-    if proved and meaning is None and ours and resembles(shown, moved, sent):
+    if proved and meaning is None and ours and not (moved == 0 and shown == 0) and resembles(shown, moved, sent):
         _learn_cost(conn, shown, moved, sent, note)
     _learn_looks(conn, found, note)
     if moved not in (0, 1, -1) and ours and expected.claimed_seq > 0:

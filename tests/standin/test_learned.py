@@ -34,6 +34,17 @@ def test_the_decimals_that_mpservices_keeps_of_a_cost_are_learnt(fresh: World, d
     assert value(fresh, "mpservices", "cost_cut") == ("cut" if cuts else "rounded")
 
 
+def test_a_total_of_nothing_teaches_no_decimals(fresh: World) -> None:
+    fresh.mps.habits.cost_shown, fresh.mps.habits.echo_of_nothing = "total", True
+    fresh.restart(MPSERVICES_COST_IS="total")
+    for cost in ("377.7777", "466.6666", "588.8888"):
+        fresh.mpw.receives(PART, 5, cost, MAIN)
+        fresh.rests()
+        fresh.cycle(minutes=70)  # its audit patches nothing, or the cost alone
+
+    assert "cost_decimals" not in [row["fact"] for row in fresh.view("v_learned", system="mpservices")]
+
+
 def test_the_decimals_that_mpservices_keeps_of_a_stock_are_learnt(fresh: World) -> None:
     fresh.mps.habits.stock_decimals = 1
     for quantity in ("5.6789", "1.2345", "0.5151"):
