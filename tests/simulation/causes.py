@@ -294,10 +294,9 @@ class Causes:
     def _push_conflict(self, subject: str, facts: dict[str, Any]) -> bool:
         """A person changed or deleted what stands under its key, or another program used the key."""
         people, mpw, key = self.world.people, self.world.mpw, str(facts["api_key"])
-        if key in people.taken or key in people.strangers:
-            return True
         touched = mpw.edited | people.deleted_keys
-        return self._blame(facts, key in touched or any(name.startswith(f"{key}_s") for name in touched))
+        found = key in touched or any(name.startswith(f"{key}_s") for name in touched)
+        return self._blame(facts, found or key in people.taken or key in people.strangers)
 
     def _push_undecidable(self, subject: str, facts: dict[str, Any]) -> bool:
         """Its last call, or the daemon that made it, was struck; of an issuance any call: no look disproves one."""
