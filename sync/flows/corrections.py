@@ -29,7 +29,7 @@ from sync.store.exceptions import is_open, open_exception, open_facts
 from sync.store.item_states import forget_bases
 from sync.store.items import resolve_items
 from sync.store.ledger import reverse_entries
-from sync.store.movements import EVENT, lines_of, update_line
+from sync.store.movements import EVENT, lines_of, take_back
 from sync.store.outbox import Which, discard
 from sync.store.reconcile import load_events
 
@@ -196,7 +196,7 @@ def apply_deletion(conn: Connection, facts: Mapping[str, Any], *, policy: Policy
     live = [line.entry_id for line in lines if line.entry_id is not None]
     reverse_entries(conn, live, lock_date=policy.lock_date, now=now, run_id=None)
     for line in lines:
-        update_line(conn, movement_id, line.n, entry_id=None, quantity=line.quantity - line.quantity, digest="")
+        take_back(conn, line)
     known = documents_by_remote_id(conn, MPSERVICES, "movement", [movement_id])
     update_documents(conn, [{"id": row.id, "digest": ""} for row in known.values()])  # were it to come back
     let_go(conn, [line.api_key for line in lines], why="its movement was deleted", now=now)

@@ -462,8 +462,11 @@ def _not_in_doubt(conn: Connection, lines: list[Line]) -> list[Line]:
 
 
 def _release(conn: Connection, lines: Iterable[Line], *, now: datetime) -> None:
-    """Take lines for people's: reconcile, which may have passed over them, is to look at them."""
-    released = [line for line in lines if line.entry_id is not None]
+    """Take lines for people's: reconcile, which may have passed over them, is to look at them.
+
+    Those too that were taken back, which have no entry: nothing is left to decide about them.
+    """
+    released = list(lines)
     entries = entries_by_id(conn, [line.entry_id for line in released if line.entry_id is not None])
     for line in released:
         set_role(conn, line, "event")

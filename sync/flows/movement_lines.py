@@ -39,6 +39,7 @@ from sync.store.movements import (
     let_push,
     line_key,
     lines_of,
+    take_back,
     update_line,
 )
 from sync.store.quarantine import first_seen, raw_digest
@@ -444,7 +445,7 @@ def _change(conn: Connection, item: _Filed, old: Row[Any], new: Line, work: _Wor
 def _remove(conn: Connection, old: Row[Any], work: _Work) -> None:
     """Reverse a line that its movement no longer has; its number stays taken, its quantity counts no more."""
     reverse_entries(conn, [old.entry_id], lock_date=work.policy.lock_date, now=work.now, run_id=work.run_id)
-    update_line(conn, old.movement_id, old.n, entry_id=None, quantity=old.quantity - old.quantity, digest="")
+    take_back(conn, old)
     work.touched.add(old.external_id)
     work.counts.changed += 1
 

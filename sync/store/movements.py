@@ -79,6 +79,13 @@ def update_line(conn: Connection, movement_id: str, n: int, **values: Any) -> No
     conn.execute(update(movement_lines).where(*where).values(**values))
 
 
+def take_back(conn: Connection, line: Row[Any]) -> None:
+    """Let a line be as if it had never been: it keeps its number and moves nothing; nothing of it is left to decide."""
+    role = EVENT if line.role == UNDECIDED else line.role
+    nothing = line.quantity - line.quantity
+    update_line(conn, line.movement_id, line.n, entry_id=None, quantity=nothing, digest="", role=role)
+
+
 def last_places(conn: Connection, instants: Iterable[datetime]) -> dict[datetime, int]:
     """Return the highest place taken among the lines of each instant."""
     found: dict[datetime, int] = {}

@@ -410,7 +410,9 @@ def _unmatched_where_off(conn: Connection, chunk: _Chunk, policy: Policy) -> dic
 
 def _undecided(conn: Connection, ids: list[str]) -> set[str]:
     query = select(movement_lines.c.external_id).where(
-        movement_lines.c.external_id.in_(ids), movement_lines.c.role == "undecided"
+        movement_lines.c.external_id.in_(ids),
+        movement_lines.c.role == "undecided",
+        movement_lines.c.entry_id.is_not(None),  # what was taken back is nothing to wait for
     )
     return set(conn.execute(query.distinct()).scalars())
 

@@ -80,7 +80,7 @@ class StockWorld:
 
     def _forward(self, conn: Any, kind: str, api_key: str) -> None:
         line = conn.execute(select(movement_lines).where(movement_lines.c.api_key == api_key)).one()
-        if line.role != "event" or kind == "adjustment" or push_exists(conn, kind, api_key):
+        if line.role != "event" or line.entry_id is None or kind == "adjustment" or push_exists(conn, kind, api_key):
             return
         operation = POST_RECEIPT if kind == "receipt" else POST_ISSUANCE
         quantity = "quantity_received" if kind == "receipt" else "quantity"

@@ -12,8 +12,10 @@ import pytest
 from sqlalchemy import select, update
 
 from sync.clients.mpservices.client import MpservicesClient
+from sync.domain.exception_kinds import APPLY
 from sync.flows.operate import resolve_push
 from sync.flows.push import push_once
+from sync.flows.resolve import Choice, resolve_by_person
 from sync.flows.stock import stock_once
 from sync.flows.verify import verify_once
 from sync.store.engine import Store
@@ -214,6 +216,23 @@ def test_a_person_s_word_ends_a_doubt_whose_movements_are_all_of_unknown_types(
 
     assert "several" not in [each.outcome for each in doubtful.echoes()]
     assert {row.state for row in doubtful.rows()} <= {"done"}
+    assert doubtful.exceptions() == []
+
+
+def test_a_movement_in_doubt_that_people_delete_keeps_nothing_waiting_in_silence(doubtful: StockWorld) -> None:
+    movements = doubtful.sandbox.mpservices.all_movements
+    deleted = doubtful.lines()[-2].movement_id
+    del movements[next(n for n, one in enumerate(movements) if one.id == deleted)]
+    doubtful.moves(1)
+    doubtful.clock.advance(minutes=6)
+    doubtful.poll()
+    assert "movement_deleted" in dict(doubtful.exceptions())
+    resolve_by_person(doubtful.ctx, kind="movement_deleted", why="not ours", by="ann", choice=Choice(APPLY))
+    resolve(doubtful, None)
+    doubtful.settle()
+
+    assert "undecided" not in {line.role for line in doubtful.lines()}
+    assert doubtful.stocks()[0] == doubtful.stocks()[1]
     assert doubtful.exceptions() == []
 
 
