@@ -69,3 +69,10 @@ def oldest_remaining(conn: Connection, item: str, warehouse: str) -> Decimal | N
     query = select(documents.c.remaining).join(ledger_entries, and_(*same)).where(*receipt)
     oldest = documents.c.day, func.length(documents.c.remote_id), documents.c.remote_id
     return conn.execute(query.order_by(*oldest).limit(1)).scalar_one_or_none()
+
+
+def taken_ids(conn: Connection, outbox_id: int) -> set[str]:
+    """Return the ids of the rows that MPW made for the parts of an issuance that it took."""
+    done = issuance_parts.c.outbox_id == outbox_id, issuance_parts.c.state == "done"
+    ids = conn.execute(select(issuance_parts.c.remote_id).where(*done)).scalars()
+    return {one for some in ids if some for one in some.split(",")}

@@ -10,15 +10,18 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from sync.clients.mpw.client import MpwClient
 from sync.domain.ledger import new_entry
 from sync.errors import RejectedError
+from sync.flows.operations.ours import shown_rows
 from sync.flows.poll import poll_days_once
 from sync.store.coverage import ISSUANCES
 from sync.store.documents import insert_documents
 from sync.store.engine import Store
 from sync.store.ledger import append_entries
+from sync.store.outbox import DENIED_TRIES, RETRIED_AT, push_by_id
 from sync.store.schema import attempts, issuance_parts, outbox, pushed_rows
 from sync.store.stock_facts import UNSEEN, item_facts
 from tests.clocks import FakeClock
@@ -217,6 +220,25 @@ def test_the_item_waits_while_a_part_of_a_split_is_not_seen_though_another_is(wo
         pushes = item_facts(conn, ["SPLIT"], policy=policy)["SPLIT"].pushes
 
     assert [state for state, *_ in pushes] == [UNSEEN]
+
+
+def test_what_mpw_took_of_a_split_counts_also_where_a_person_says_that_the_last_try_did_nothing(
+    world: OutboxWorld,
+) -> None:
+    split_part(world, 4, 3)
+    push = world.issuance(part_number="SPLIT", quantity=6)
+    while world.state(push) != "done":
+        world.push()
+    poll_days_once(world.ctx, ISSUANCES, [date.fromisoformat(TODAY)])
+    world.clock.advance(minutes=5)
+    denied = {DENIED_TRIES: 1, RETRIED_AT: world.clock.now().isoformat()}
+    with world.store.write() as conn:
+        conn.execute(update(outbox).where(outbox.c.id == push).values(facts=json.dumps(denied)))
+
+    with world.store.read() as conn:
+        row = push_by_id(conn, push)
+        assert row is not None
+        assert sorted(one.quantity for one in shown_rows(conn, "issuance", row)) == [2, 4]
 
 
 def test_the_parts_of_a_split_carry_their_own_markers(world: OutboxWorld) -> None:

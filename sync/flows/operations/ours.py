@@ -22,6 +22,7 @@ from sync.flows.settle import KEY_TAKEN, default_hint, key_taken_hint, key_taken
 from sync.store.corrections import events_of_corrections
 from sync.store.documents import documents_by_remote_id, rekey_document
 from sync.store.engine import lock_appends
+from sync.store.issuance_parts import taken_ids
 from sync.store.ledger import event_entries
 from sync.store.outbox import DENIED_TRIES, RETRIED_AT, Push, add_pushed_rows
 from sync.store.pushed import posted_under
@@ -125,10 +126,12 @@ class Shown:
 def shown_rows(conn: Connection, kind: str, row: Push) -> list[Shown]:
     """Return what the polls have seen in MPW under a push's key since its first try, whether it is still there or not.
 
-    Where a person has said that the tries so far did nothing, what was seen before that does not count.
+    Where a person has said that the tries so far did nothing, what was seen before that does not count, but for the
+    parts of a split issuance that MPW had taken by then.
     """
     denied = row.facts.get(RETRIED_AT) if row.facts.get(DENIED_TRIES) else None
     since = datetime.fromisoformat(denied) if isinstance(denied, str) else None
+    taken: set[str] = set() if since is None else taken_ids(conn, row.id)
     found: dict[str, Shown] = {}
     event = events_of_corrections(conn, kind, [row.api_key]).get(row.api_key, row.api_key)
     entries = [entry for entry in event_entries(conn, kind, event) if entry.system == MPW]
@@ -136,7 +139,9 @@ def shown_rows(conn: Connection, kind: str, row: Push) -> list[Shown]:
     entries = [entry for entry in entries if under.get(entry.remote_id, event) == row.api_key]
     reversed_ids = {entry.reverses_id for entry in entries}
     for entry in entries:
-        if entry.entry_type != "original" or (since is not None and entry.recorded_at < since):
+        if entry.entry_type != "original":
+            continue
+        if since is not None and entry.recorded_at < since and entry.remote_id not in taken:
             continue
         known = found.get(entry.remote_id)
         live = entry.id not in reversed_ids
