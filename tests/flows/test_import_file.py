@@ -130,7 +130,7 @@ def test_a_line_with_too_many_values_and_a_quoted_line_break_keep_the_count(worl
 def test_a_file_that_is_not_there_or_has_no_type_says_so(world: World, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read"):
         import_file(world.ctx, tmp_path / "none.csv", "receipt")
-    with pytest.raises(ConfigError, match="no type"):
+    with pytest.raises(ConfigError, match="unknown document type receipts"):
         import_file(world.ctx, write(tmp_path, RECEIPTS), "receipts")
     with pytest.raises(ConfigError, match="first line"):
         import_file(world.ctx, write(tmp_path, "a,a\n1,2\n"), "receipt")
