@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from sync.clock import Clock, SystemClock
-from sync.domain.policy import ROUTES, Policy
+from sync.domain.policy import ROUTES, Policy, cut_of_first_run
 from sync.settings import Settings
 from sync.store.engine import Store
 from sync.store.facts import FIRST_RUN_AT, fact, set_fact_once
@@ -167,7 +167,7 @@ def policy_of(settings: Settings, *, first_run_at: datetime) -> Policy:
         cost_mark=settings.mpservices_cost_mark,
         window=timedelta(hours=settings.mpservices_window_hours),
         start_date=settings.sync_start_date or today - START_BEFORE_FIRST_RUN,
-        push_from=settings.sync_push_from or first_run_at,
+        push_from=settings.sync_push_from or cut_of_first_run(first_run_at),
         lock_date=settings.sync_lock_date,
         routes={name: getattr(settings, f"sync_route_{name}") for name in ROUTES},
         approve_up_to=settings.sync_approve_up_to,

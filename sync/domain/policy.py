@@ -37,11 +37,8 @@ class Rules:
 
     @property
     def push_from_there(self) -> datetime:
-        """The go-live cut by MPservices' clock, which its movements' createdAt is of.
-
-        It is cut to the second, as such a stamp may be: what happens right after the first run began is not before it.
-        """
-        return (self.push_from + self.mpservices_ahead).replace(microsecond=0)
+        """The go-live cut by MPservices' clock, which its movements' createdAt is of."""
+        return self.push_from + self.mpservices_ahead
 
     def route(self, name: str) -> str:
         """Return `off`, `hold` or `push` for a route."""
@@ -54,6 +51,15 @@ class Rules:
     def fingerprint(self) -> dict[str, object]:
         """Return every field as JSON can hold it, by name."""
         return {one.name: _plain(getattr(self, one.name)) for one in fields(Rules)}
+
+
+def cut_of_first_run(began: datetime) -> datetime:
+    """Return the go-live cut where no setting says one: the second in which the first run began.
+
+    A vendor's stamps may be cut to the second: what happens right after that run began is not before it. A cut that a
+    person sets is taken as it is: after a restore (docs/upgrade.md) nothing before it may be pushed again.
+    """
+    return began.replace(microsecond=0)
 
 
 def _plain(value: object) -> object:

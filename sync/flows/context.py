@@ -15,7 +15,7 @@ from sync.clients.mpservices.client import MpservicesClient
 from sync.clients.mpw.client import MpwClient
 from sync.clock import Clock, SharedClock
 from sync.domain.clocks import Verdict, judge
-from sync.domain.policy import Policy
+from sync.domain.policy import Policy, cut_of_first_run
 from sync.domain.subjects import Subject
 from sync.errors import AuthError
 from sync.flows.agenda import Agenda
@@ -125,8 +125,8 @@ class Context:
         The go-live cut follows the instant of the first run, unless a setting says where it is.
         """
         moved = self.clocks.moved
-        if moved is not None and self.policy.push_from == moved[0]:
-            self.policy = replace(self.policy, push_from=moved[1])
+        if moved is not None and self.policy.push_from in (moved[0], cut_of_first_run(moved[0])):
+            self.policy = replace(self.policy, push_from=cut_of_first_run(moved[1]))
         skew = self.skew(MPSERVICES)
         if skew != self.policy.mpservices_ahead:
             self.policy = replace(self.policy, mpservices_ahead=skew)
