@@ -299,7 +299,7 @@ class _Case:
     def late(self) -> list[Line]:
         """Return the movements that were shown late, with a createdAt before the base: they came before it or after.
 
-        Ours are none of them: a base rests on them, and one of an unknown type enters the ledger after its base.
+        Our own are left out: a base rests on them, and one of an unknown type enters the ledger after its base.
         """
         base = self.base
         if base is None:

@@ -84,7 +84,7 @@ class Context:
         check_lease(conn, self.lease())
 
     def due(self) -> Due:
-        """Return what there is to do; a pass whose answer is no need not begin."""
+        """Return what there is to do: a pass that has nothing to do need not begin."""
         return self.agenda.due(self)
 
     def skews(self) -> Mapping[str, timedelta]:

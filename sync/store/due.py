@@ -35,7 +35,7 @@ from sync.store.types import Fixed, Instant
 class Due:
     """Whether there is anything to do, pass by pass.
 
-    `received`: documents of the ERP. `parked`: events that are to be decided again. `approvals`: of the policy's own.
+    `received`: documents of the ERP. `parked`: events that are to be decided again. `approvals`: orders to approve.
     `refused_products`: patches that MPservices refused for want of a product. `waits`: open exceptions of reconcile's
     own kinds. `echoes`: patches whose own movement is expected or in question. `doubts`: that a person has decided.
     `cost_is_wrong`: that exception is open. `audits`, `dirty`: items to audit, to compare. `lost`: pushes whose worker

@@ -40,7 +40,7 @@ def lines_of(conn: Connection, movement_ids: Iterable[str]) -> dict[str, list[Ro
 def filed_lines(conn: Connection, *, after: tuple[str, int] | None, limit: int) -> list[Row[Any]]:
     """Return lines of people's movements in order of movement and number, with their entry's kind and raw text.
 
-    Our own echoes are none of them, nor are lines that were taken back. `after` is the movement and number of the last
+    Our own echoes are left out, and so are lines that were taken back. `after` is the movement and number of the last
     one that was returned before; the last movement's lines come whole, so that there may be a few more than `limit`.
     """
     lines = movement_lines.c
