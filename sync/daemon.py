@@ -7,14 +7,16 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import Any
 
 import structlog
-from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.executors.pool import BasePoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -73,6 +75,23 @@ DAYS_TICK_SECONDS = 5.0
 """How often it is asked which days are due: those read often, the overdue, and those that a push was dated to."""
 
 
+class Threads(BasePoolExecutor):  # type: ignore[misc]  # apscheduler has no types
+    """The threads that the jobs run in.
+
+    The scheduler ends its executors while it holds its locks. A job under way may want one of them, as the one does
+    that has the polls run at once. So these threads are not waited for there. Whoever ends the daemon waits for
+    them afterwards.
+    """
+
+    def __init__(self) -> None:
+        self.pool = ThreadPoolExecutor(12, thread_name_prefix="job")
+        super().__init__(self.pool)
+
+    def shutdown(self, wait: bool = True) -> None:
+        """Start no more jobs."""
+        self.pool.shutdown(wait=False)
+
+
 class Daemon:
     """Runs flows until it is told to stop."""
 
@@ -89,6 +108,7 @@ class Daemon:
         self._context.leads = lambda: self._leadership.held
         self._worked_at = app.clock.monotonic()
         self._working = replace(self._context, stopping=self._asked_to_stop)
+        self._threads = Threads()
         self._scheduler: BackgroundScheduler | None = None
 
     def run(self) -> int:
@@ -109,10 +129,12 @@ class Daemon:
             self._notifier.say("READY=1", f"MAINPID={os.getpid()}", "STATUS=running")
             log.info("daemon.started", owner=self._app.owner, leads=self._leadership.held)
             try:
-                self._supervise()
+                with ThreadPoolExecutor(1, thread_name_prefix="supervisor") as beside:  # not here: see _signals
+                    beside.submit(self._supervise).result()
             finally:
                 self._notifier.say("STOPPING=1", "STATUS=finishing the calls under way")
-                scheduler.shutdown(wait=True)
+                scheduler.shutdown()
+                self._threads.pool.shutdown(wait=True)
                 self._leadership.release()
                 log.info("daemon.stopped")
         if self._failed is not None:
@@ -143,7 +165,7 @@ class Daemon:
         """Return the in-memory clock. What is overdue at start runs at once; nothing is skipped for being late."""
         scheduler = BackgroundScheduler(
             timezone=UTC,
-            executors={"default": ThreadPoolExecutor(12)},
+            executors={"default": self._threads},
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
         self._every(scheduler, "lead", RENEW_SECONDS, self._lead, first_in=RENEW_SECONDS)
@@ -199,8 +221,10 @@ class Daemon:
 
     def _poll_now(self) -> None:
         """Have every poll run at once: whoever led before may have left them undone for as long as their interval."""
-        for name, _, _ in self._polls():
-            if self._scheduler is not None and self._scheduler.get_job(name) is not None:
+        if self._scheduler is None:
+            return
+        with suppress(JobLookupError):  # it has been shut down, and knows no jobs any more
+            for name, _, _ in self._polls():
                 self._scheduler.modify_job(name, next_run_time=datetime.now(UTC))  # noqa: TID251 - the scheduler's own
 
     def _bring_jobs_forward(self) -> None:
@@ -262,8 +286,16 @@ class Daemon:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
+        """Let SIGTERM and SIGINT ask for an orderly end, and the second of them for one at once.
+
+        A handler runs in the main thread, between any two of its steps. So the main thread never waits for `_stop`:
+        in the moment in which it held that event's lock, a handler that sets it would wait for ever.
+        """
+        asked: list[int] = []
+
         def handle(number: int, _frame: FrameType | None) -> None:
-            if self._stop.is_set():
+            asked.append(number)
+            if len(asked) > 1 or self._stop.is_set():
                 os._exit(128 + number)  # asked twice: now
             self._stop.set()
 

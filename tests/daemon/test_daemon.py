@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -125,3 +127,61 @@ def test_jobs_that_a_clock_that_was_ahead_planned_run_when_it_is_set_back(app: A
         assert others == {name: at for name, at in soon.items() if name != "lead"}
     finally:
         scheduler.shutdown(wait=False)
+
+
+STOPPED_IN_ITS_WAIT = """
+import os, signal, sys, threading, time
+from sync.app import open_app
+from sync.clock import SystemClock
+from sync.daemon import Daemon
+from sync.settings import load_settings
+
+class InTheWait(SystemClock):
+    def sleep(self, seconds, wake=None):
+        if wake is None or seconds < 1:
+            return super().sleep(seconds, wake)
+        with wake._cond:  # as in Event.wait, for the moments before and after it sleeps
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.05)
+        return super().sleep(seconds, wake)
+
+with open_app(load_settings({"DATABASE_URL": sys.argv[1]}, None), clock=InTheWait()) as app:
+    sys.exit(Daemon(app).run())
+"""
+
+
+def test_a_signal_in_the_moment_in_which_the_wait_for_it_holds_its_lock_ends_the_daemon(sqlite_url: str) -> None:
+    command = [sys.executable, "-c", STOPPED_IN_ITS_WAIT, sqlite_url]
+
+    assert subprocess.run(command, capture_output=True, timeout=60).returncode == 0
+
+
+STOPPED_AS_IT_TAKES_THE_LEAD = """
+import sys, time
+from apscheduler.schedulers.base import STATE_STOPPED
+from sync.app import open_app
+from sync.daemon import Daemon
+from sync.settings import load_settings
+
+class Late(Daemon):
+    def _work(self):
+        self.stop()
+        while self._scheduler.state != STATE_STOPPED:
+            time.sleep(0.01)
+        time.sleep(0.2)  # the scheduler ends its threads now
+        self._poll_now()
+        print("polled")
+
+with open_app(load_settings({"DATABASE_URL": sys.argv[1]}, None)) as app:
+    sys.exit(Late(app).run())
+"""
+
+
+def test_a_daemon_that_takes_the_lead_while_it_is_stopped_ends(sqlite_url: str) -> None:
+    command = [sys.executable, "-c", STOPPED_AS_IT_TAKES_THE_LEAD, sqlite_url]
+
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+
+    assert "polled" in ended.stdout
+    assert ended.stdout.index("polled") < ended.stdout.index("daemon.stopped")
+    assert "job.failed" not in ended.stdout
