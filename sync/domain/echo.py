@@ -149,6 +149,8 @@ def window_of(started_at: datetime, ended_at: datetime | None, answered_at: date
         return Window(started_at - SKEW_MAX, end, end)
     first = answered_at - max(ended_at - started_at, timedelta()) - SLACK
     last = answered_at + DATE_RESOLUTION
+    if ended_at + SYNCHRONOUS < answered_at:  # our clock is behind the vendor's, and says nothing about its second
+        return Window(first, last, last)
     return Window(first, min(last, max(ended_at, answered_at) + SYNCHRONOUS), last)
 
 

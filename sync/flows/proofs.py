@@ -126,9 +126,17 @@ def _look(conn: Connection, row: Push) -> bool | None:
         return None
     if row.settled_no is None or not read_clean_after(conn, row.operation, day, row.settled_no):
         return False
-    if not row.remote_id and nameless_twin(conn, row, day=day, item=item, warehouse=warehouse):
-        return None  # its answer gave no id, and one without a key may well be it
+    lacking = total - sum((one.quantity for one in shown), Decimal(0))
+    if lacking <= _without_id(conn, row, total) and nameless_twin(conn, row, day=day, item=item, warehouse=warehouse):
+        return None  # what MPW said of it gave no id, and one without a key may well be it
     return True
+
+
+def _without_id(conn: Connection, row: Push, total: Decimal) -> Decimal:
+    """Return how much of a push MPW took without naming the row that it became."""
+    if not row.remote_id:
+        return total
+    return sum((part.quantity for part in parts(conn, row.id) if part.state == "done" and not part.ids), Decimal(0))
 
 
 def _is_whole(conn: Connection, row: Push, total: Decimal, shown: Sequence[Decimal]) -> bool:

@@ -12,18 +12,24 @@ from sync.store.schema import documents, issuance_parts, ledger_entries
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part: sent under a key of its own; `state` is planned or done."""
+    """A part: sent under a key of its own; `state` is planned or done, `ids` the rows that MPW said it became."""
 
     n: int
     api_key: str
     quantity: Decimal
     state: str
+    ids: tuple[str, ...] = ()
 
 
 def parts(conn: Connection, outbox_id: int) -> list[Part]:
     """Return a push's parts, first to last; none where it was not split."""
     query = select(issuance_parts).where(issuance_parts.c.outbox_id == outbox_id).order_by(issuance_parts.c.n)
-    return [Part(row.n, row.api_key, row.quantity, row.state) for row in conn.execute(query)]
+    rows = conn.execute(query).all()
+    return [Part(row.n, row.api_key, row.quantity, row.state, _ids(row.remote_id)) for row in rows]
+
+
+def _ids(text: str | None) -> tuple[str, ...]:
+    return tuple(text.split(",")) if text else ()
 
 
 def plan_part(conn: Connection, outbox_id: int, part: Part) -> None:
@@ -75,4 +81,4 @@ def taken_ids(conn: Connection, outbox_id: int) -> set[str]:
     """Return the ids of the rows that MPW made for the parts of an issuance that it took."""
     done = issuance_parts.c.outbox_id == outbox_id, issuance_parts.c.state == "done"
     ids = conn.execute(select(issuance_parts.c.remote_id).where(*done)).scalars()
-    return {one for some in ids if some for one in some.split(",")}
+    return {one for some in ids for one in _ids(some)}

@@ -425,7 +425,7 @@ def test_a_vendor_s_clock_that_is_minutes_off_moves_the_whole_window() -> None:
 
     assert window.first == answered - timedelta(seconds=3)
     assert window.last == answered + timedelta(seconds=1)
-    assert window.sure == answered + timedelta(milliseconds=100)
+    assert window.sure == answered + timedelta(seconds=1)
 
 
 def test_a_call_without_an_answer_may_land_at_any_time() -> None:

@@ -292,7 +292,7 @@ class People:
         self.world.mpw.person_issues(item, MAIN, quantity, self.world.mpw.today(), overdraft=True)
 
     def _edits(self, random: Random) -> None:
-        rows = [row for row in self._receipts() if not row.used]
+        rows = [row for row in self._receipts() if not row.used and row.api_key not in self.taken]
         if rows:
             row = self._touched(random.choice(rows))
             if random.random() < 0.6:

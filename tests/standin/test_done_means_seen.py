@@ -284,6 +284,22 @@ def test_a_row_that_vanished_after_a_perfect_answer_is_told_and_its_item_left_al
     assert [(row["mpservices_quantity"], row["matched"]) for row in theirs] == [(change, 0)]
 
 
+def test_a_part_of_which_mpw_only_says_that_it_exists_is_not_missed(world: World) -> None:
+    world.mpw.habits.description_kept = False  # no row shows its key
+    world.mpw.adds("P-9", MAIN, 3, 10, days_ago=2)
+    world.mpw.receives("P-9", 7, 10, MAIN, days_ago=1)
+    world.restart(MPW_DESCRIPTION_MARKER="false")
+    world.erp_issuance("GI-7", 5, part_number="P-9")
+    world.mpw.goes_wrong(ISSUANCE, effect="never", answer=Reply(422, {"message": world.mpw.habits.maximum.format(3)}))
+    world.mpw.goes_wrong(ISSUANCE, after=lambda: world.mpw.issues("P-9", 3, MAIN), answer=Reply(200, {}))
+
+    world.rests()
+
+    assert world.states(operation="post_issuance") == ["done"]
+    assert world.mpw.stock("P-9", MAIN) == 2
+    assert "push_not_there" not in world.ever_told()
+
+
 @pytest.mark.parametrize("change", [5, -5])
 def test_a_row_that_was_seen_and_then_deleted_is_a_persons_undo(world: World, change: int) -> None:
     world.mps.moves(PART, change)
