@@ -543,12 +543,17 @@ class Oracle:
     def made_of_movement(self, kind: str, key: str) -> Decimal:
         """Return what MPW has of a movement; of a corrected one, what is left of it and of its later versions."""
         mpw = self.world.mpw
-        if not self.world.mps.before[kind, key]:
+        if not self.world.mps.before[kind, key] or self._was_read_once(kind, key):
             return self.made(kind, key) if kind == "issuance" or not self.world.restated else self._made_anew(key)
         if kind == "receipt":
             return sum((row.received for name, row in mpw.receipt_by_key.items() if event_of(name) == key), ZERO)
         rows = [row for name, rows in mpw.issuances_by_key.items() for row in rows if self._is_version(name, key)]
         return sum((row.quantity for row in rows), ZERO)
+
+    def _was_read_once(self, kind: str, key: str) -> bool:
+        """Tell whether a movement was read as one thing only: people corrected it before, or nobody has seen it yet."""
+        filed = "select count(*) from ledger_entries where system = 'mpservices' and kind = ? and api_key = ?"
+        return bool(self.world.raw.execute(filed, (kind, key)).fetchone()[0] == 1)
 
     def _made_anew(self, key: str) -> Decimal:
         """Return what we made of a receipt: where its cost was put right, as `key_c2`, and what is left of it before.
