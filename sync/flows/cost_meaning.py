@@ -25,7 +25,7 @@ from sync.domain.movements import file_line
 from sync.domain.policy import Policy
 from sync.domain.reconcile import costs_otherwise
 from sync.domain.subjects import Subject
-from sync.errors import RemoteError
+from sync.errors import ConfigError, RemoteError
 from sync.flows.context import MPSERVICES, Context
 from sync.flows.corrections import apply_correction
 from sync.store.corrections import is_held_from_push, withdraw
@@ -51,6 +51,10 @@ HINT = (
     "`mpsync exceptions resolve ID --apply --why TEXT` has each of these receipts deleted in MPW and posted again at "
     "the right cost; `--keep` in place of `--apply` leaves them. Those that you have put right in MPW by hand are left "
     "alone in either case"
+)
+UNFIT_HINT = (
+    "of the lines that stay as filed nothing can be posted: look in MPservices what each piece cost, put that right in "
+    "MPW by hand, or correct the movement in MPservices, then `mpsync exceptions resolve ID --keep --why TEXT`"
 )
 
 
@@ -202,7 +206,7 @@ def _ask(conn: Connection, keys: Iterable[str], unfit: Iterable[str] | None, *, 
         COST_RESTATED,
         ABOUT,
         detail=f"MPSERVICES_COST_IS is now {policy.cost_is}. {_told(left, odd)}",
-        hint=HINT,
+        hint="; ".join(([HINT] if left else []) + ([UNFIT_HINT] if odd else [])),
         now=now,
         facts={"keys": left, "unfit": odd},
     )
@@ -232,6 +236,17 @@ def _at_another_cost(conn: Connection, keys: Iterable[str], policy: Policy) -> l
 
 
 def apply_restated(conn: Connection, facts: Mapping[str, Any], *, policy: Policy, now: datetime) -> None:
-    """Have MPW corrected where it still has a receipt at another cost. Raises ConfigError where it may not delete."""
+    """Have MPW corrected where it still has a receipt at another cost. Raises ConfigError where it may not delete.
+
+    Also where nothing but lines that do not fit are left: there is nothing that it could do about them.
+    """
     left = _at_another_cost(conn, [str(key) for key in facts.get("keys", ())], policy)
+    if facts.get("unfit") and not left:
+        raise ConfigError(f"there is nothing to correct in MPW. {_told((), facts['unfit'])}", hint=UNFIT_HINT)
     apply_correction(conn, {"keys": left}, policy=policy, now=now)
+
+
+def tell_unfit(conn: Connection, facts: Mapping[str, Any], *, policy: Policy, now: datetime) -> None:
+    """Ask anew about the lines that do not fit, once the rest is applied and its question closed."""
+    if facts.get("unfit"):
+        _ask(conn, (), facts["unfit"], policy=policy, now=now)

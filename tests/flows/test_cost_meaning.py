@@ -262,3 +262,48 @@ def test_a_movement_that_is_read_again_first_is_no_corrected_one(store: Store) -
         work(world)
 
         assert dict(world.exceptions()) == {"cost_restated": "MPSERVICES_COST_IS"}
+
+
+def with_one_that_does_not_fit(world: StockWorld, *, and_another: bool) -> None:
+    """Have a line filed per piece whose whole cost is more than the ledger holds, and one that fits if asked for."""
+    world.policy(cost_is="total")
+    world.moves(100_000, cost=500_000_000)
+    if and_another:
+        world.moves(10, cost=50)
+    world.poll()
+    work(world)
+    world.policy(cost_is="unit")
+    work(world)
+
+
+def test_what_does_not_fit_is_named_where_a_person_has_the_rest_corrected(store: Store) -> None:
+    with stock_world(store) as world:
+        with_one_that_does_not_fit(world, and_another=True)
+        answer(world, APPLY)
+
+        assert sorted(receipts_in_mpw(world)) == [(10, 50), (100_000, 5000)]
+        with store.read() as conn:
+            [asked] = [
+                row
+                for row in view(conn, "v_exceptions")
+                if row["kind"] == "cost_restated" and row["resolved_at"] is None
+            ]
+        assert "does not fit the ledger (1): mps-" in asked["detail"]
+        assert "by hand" in asked["hint"]
+        assert "--apply" not in asked["hint"]
+
+        answer(world, KEEP)
+        assert "cost_restated" not in dict(world.exceptions())  # that the line cannot be read is told of by itself
+
+
+def test_nothing_can_be_applied_where_nothing_fits(store: Store) -> None:
+    with stock_world(store) as world:
+        with_one_that_does_not_fit(world, and_another=False)
+        writes = world.writes()
+        with pytest.raises(ConfigError, match="does not fit the ledger"):
+            answer(world, APPLY)
+
+        assert "cost_restated" in dict(world.exceptions())
+        answer(world, KEEP)
+        assert "cost_restated" not in dict(world.exceptions())  # that the line cannot be read is told of by itself
+        assert world.writes() == writes
