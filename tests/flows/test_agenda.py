@@ -188,3 +188,10 @@ def test_no_statement_of_an_idle_round_reads_a_table_from_end_to_end(world: Stoc
     ]
     assert found, "the small tables at least are read whole"
     assert [line for line in found if not any(name in line for name in SMALL + QUEUES)] == []
+
+
+def test_an_idle_round_looks_at_no_push_that_failed_long_ago(world: StockWorld) -> None:
+    with counted(world.store) as sent:
+        assert not work_once(world.ctx, CycleReport())
+    assert sent
+    assert [one for one in sent if "finalized_at" in one] == []
