@@ -67,6 +67,7 @@ _ALL = (
     # stops nothing: it is about a cost that MPW has wrong, and both stocks are known. A patch meanwhile carries MPW's
     # average cost as it is, and the one after the correction the right one
     ExceptionKind("cost_restated", ("setting",), resolves_itself=True, choices=(APPLY, KEEP)),
+    ExceptionKind("settings_differ", ("setting",), resolves_itself=True),
     # what reconcile waits for
     ExceptionKind("unmapped_item", ("item",), resolves_itself=True),
     ExceptionKind("unknown_part", ("item",), resolves_itself=True),

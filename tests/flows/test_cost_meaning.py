@@ -12,6 +12,8 @@ from sqlalchemy import select
 from sync.domain.exception_kinds import APPLY, KEEP
 from sync.errors import ConfigError
 from sync.flows import cost_meaning
+from sync.flows.agenda import Agenda
+from sync.flows.movements import poll_movements_once
 from sync.flows.push import push_once
 from sync.flows.reconcile import reconcile_once
 from sync.flows.resolve import Choice, resolve_by_person
@@ -307,3 +309,28 @@ def test_nothing_can_be_applied_where_nothing_fits(store: Store) -> None:
         answer(world, KEEP)
         assert "cost_restated" not in dict(world.exceptions())  # that the line cannot be read is told of by itself
         assert world.writes() == writes
+
+
+def test_two_instances_with_different_settings_do_not_file_to_and_fro(store: Store) -> None:
+    with stock_world(store) as world:
+        world.moves(10, cost=50)
+        world.poll()
+        work(world, receipts="hold")
+        one = world.ctx
+        other = replace(one, policy=replace(one.policy, cost_is="total"), filed_as={}, agenda=Agenda())
+
+        assert cost_meaning.note_cost_meaning(other) == 1  # it leads now: once
+        for _ in range(3):
+            with pytest.raises(ConfigError, match="another one on this database"):
+                reconcile_once(one)
+            with pytest.raises(ConfigError, match="another one on this database"):
+                poll_movements_once(one)
+        assert costs(world, "mpservices") == [5]
+        assert world.exceptions() == [("settings_differ", "MPSERVICES_COST_IS")]
+
+        reconcile_once(other)
+        assert world.exceptions() == []
+        started_again = replace(one, policy=other.policy, filed_as={}, agenda=Agenda())
+        reconcile_once(started_again)
+        assert world.exceptions() == []
+        assert costs(world, "mpservices") == [5]
