@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sync.cli.start import start
+from sync.domain.exception_kinds import name_of_person
 from sync.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,9 +42,9 @@ def looked_at() -> Iterator[App]:
 
 
 def person() -> str:
-    """Return who is at the keyboard, as far as the machine knows."""
+    """Return who is at the keyboard, as far as the machine knows; never the program's own name."""
     try:
-        return getpass.getuser()
+        return name_of_person(getpass.getuser())
     except (OSError, KeyError):
         return "operator"
 

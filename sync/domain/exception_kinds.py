@@ -13,6 +13,18 @@ from sync.domain.subjects import SubjectType
 VOID, APPLY, KEEP, ECHO, NONE = "--void", "--apply", "--keep", "--echo", "--none"
 """The options by which `mpsync exceptions resolve` is told what to do, beside why."""
 
+PROGRAM = "mpsync"
+"""Who resolved what resolved itself: no person goes by this name (`name_of_person`)."""
+
+
+def name_of_person(login: str) -> str:
+    """Return the name that a person's word is filed under: that of the login, unless the program goes by it.
+
+    The image and the systemd unit run as a user of that name, so that whoever resolves something there does, too. Their
+    word would else be taken for the program's, on which nobody acts.
+    """
+    return f"a person, as {login}" if login == PROGRAM else login
+
 
 @dataclass(frozen=True, slots=True)
 class ExceptionKind:
@@ -52,7 +64,10 @@ _ALL = (
     # what people do in MPservices
     ExceptionKind("movement_changed", ("row",), blocks_patch=True, choices=(APPLY, KEEP)),
     ExceptionKind("movement_deleted", ("row",), blocks_patch=True, resolves_itself=True, choices=(APPLY, KEEP)),
+    # stops nothing: it is about a cost that MPW has wrong, and both stocks are known. A patch meanwhile carries MPW's
+    # average cost as it is, and the one after the correction the right one
     ExceptionKind("cost_restated", ("setting",), resolves_itself=True, choices=(APPLY, KEEP)),
+    ExceptionKind("settings_differ", ("setting",), resolves_itself=True),
     # what reconcile waits for
     ExceptionKind("unmapped_item", ("item",), resolves_itself=True),
     ExceptionKind("unknown_part", ("item",), resolves_itself=True),

@@ -56,6 +56,7 @@ class Context:
     stopping: Callable[[], bool] = lambda: False
     leads: Callable[[], bool] = lambda: True  # whether leader-only work may be done; a standby pushes the rest
     turns: dict[str, str] = field(default_factory=dict)  # by system: whose turn in the outbox was the last
+    filed_as: dict[str, str] = field(default_factory=dict)  # by setting: what this process has found all filed at
     clocks: Clocks = field(default_factory=Clocks)
     agenda: Agenda = field(default_factory=Agenda)
     host: str = field(default_factory=socket.gethostname)  # whose clock it is that may be wrong

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 from sqlalchemy import Connection
@@ -25,12 +25,12 @@ from sync.domain.movements import file_line
 from sync.domain.policy import Policy
 from sync.domain.reconcile import costs_otherwise
 from sync.domain.subjects import Subject
-from sync.errors import RemoteError
+from sync.errors import ConfigError, RemoteError
 from sync.flows.context import MPSERVICES, Context
 from sync.flows.corrections import apply_correction
 from sync.store.corrections import is_held_from_push, withdraw
 from sync.store.exceptions import open_exception, open_facts, resolve_exceptions
-from sync.store.facts import fact, set_fact
+from sync.store.facts import fact, forget_fact, set_fact
 from sync.store.items import resolve_items
 from sync.store.ledger import append_entries, reverse_entries
 from sync.store.movements import filed_lines, update_line
@@ -43,6 +43,9 @@ ABOUT = Subject.setting("MPSERVICES_COST_IS")
 COSTS_FILED_AS = "costs_filed_as"
 """The meaning that all costs are filed at, by `facts`; `UNDER_WAY` while they are being filed again."""
 
+SETTINGS_DIFFER = "settings_differ"
+"""The exception that says so, and the fact that it is open."""
+
 UNDER_WAY = "under way"
 BATCH = 500
 """Lines that one transaction looks at."""
@@ -51,6 +54,10 @@ HINT = (
     "`mpsync exceptions resolve ID --apply --why TEXT` has each of these receipts deleted in MPW and posted again at "
     "the right cost; `--keep` in place of `--apply` leaves them. Those that you have put right in MPW by hand are left "
     "alone in either case"
+)
+UNFIT_HINT = (
+    "of the lines that stay as filed nothing can be posted: look in MPservices what each piece cost, put that right in "
+    "MPW by hand, or correct the movement in MPservices, then `mpsync exceptions resolve ID --keep --why TEXT`"
 )
 
 
@@ -68,15 +75,24 @@ def note_cost_meaning(ctx: Context) -> int:
 
     Call it before anything is read or derived under the settings of today. What was derived and never tried is taken
     back, to be derived again. It costs nothing where the setting is the one that all is filed at.
+
+    Raises ConfigError where another instance has filed all that this one had filed, or found so, at its own setting: of
+    two that take turns in leading, each would file all again for ever.
     """
     known = ctx.agenda.known(ctx)
     if known is not None:
-        filed_as = known.facts.get(COSTS_FILED_AS)
+        filed_as, differ = known.facts.get(COSTS_FILED_AS), SETTINGS_DIFFER in known.facts
     else:
         with ctx.read() as conn:
-            filed_as = fact(conn, COSTS_FILED_AS)
+            filed_as, differ = fact(conn, COSTS_FILED_AS), fact(conn, SETTINGS_DIFFER) is not None
     if filed_as == ctx.policy.cost_is:
+        ctx.filed_as[ABOUT.name] = filed_as
+        if differ:
+            _agree(ctx)
         return 0
+    if ctx.filed_as.get(ABOUT.name) == ctx.policy.cost_is:
+        _refuse(ctx, filed_as)
+    ctx.filed_as.pop(ABOUT.name, None)
     with ctx.write() as conn:
         set_fact(conn, COSTS_FILED_AS, UNDER_WAY, now=ctx.clock.now())
         _ask(conn, (), None, policy=ctx.policy, now=ctx.clock.now())  # what did not fit before may fit now
@@ -92,9 +108,32 @@ def note_cost_meaning(ctx: Context) -> int:
                 break
             after = (rows[-1].movement_id, rows[-1].n)
             done += _file_again(conn, rows, policy=ctx.policy, now=ctx.clock.now())
+    ctx.filed_as[ABOUT.name] = ctx.policy.cost_is
     if done:
         log.info("movements.costs_restated", lines=done, cost_is=ctx.policy.cost_is)
     return done
+
+
+def _refuse(ctx: Context, filed_as: str | None) -> NoReturn:
+    """Say that another instance has another setting, and do nothing until they agree."""
+    detail = (
+        f"MPSERVICES_COST_IS is {ctx.policy.cost_is} for the mpsync that leads now, and another one on this database "
+        f"has filed all movements at its own setting since ({filed_as}). This one reads no movements and pushes nothing"
+    )
+    hint = "give all instances on this database the same MPSERVICES_COST_IS, and restart those whose setting changed"
+    with ctx.write() as conn:
+        now = ctx.clock.now()
+        open_exception(conn, SETTINGS_DIFFER, ABOUT, detail=detail, hint=hint, now=now)
+        if fact(conn, SETTINGS_DIFFER) is None:
+            set_fact(conn, SETTINGS_DIFFER, ctx.policy.cost_is, now=now)
+    raise ConfigError(detail, hint=hint)
+
+
+def _agree(ctx: Context) -> None:
+    with ctx.write() as conn:
+        forget_fact(conn, SETTINGS_DIFFER)
+        resolution = f"an instance leads whose setting is the one that all is filed at ({ctx.policy.cost_is})"
+        resolve_exceptions(conn, SETTINGS_DIFFER, ABOUT, resolution=resolution, now=ctx.clock.now())
 
 
 def _file_again(conn: Connection, rows: Sequence[Row[Any]], *, policy: Policy, now: datetime) -> int:
@@ -202,7 +241,7 @@ def _ask(conn: Connection, keys: Iterable[str], unfit: Iterable[str] | None, *, 
         COST_RESTATED,
         ABOUT,
         detail=f"MPSERVICES_COST_IS is now {policy.cost_is}. {_told(left, odd)}",
-        hint=HINT,
+        hint="; ".join(([HINT] if left else []) + ([UNFIT_HINT] if odd else [])),
         now=now,
         facts={"keys": left, "unfit": odd},
     )
@@ -232,6 +271,17 @@ def _at_another_cost(conn: Connection, keys: Iterable[str], policy: Policy) -> l
 
 
 def apply_restated(conn: Connection, facts: Mapping[str, Any], *, policy: Policy, now: datetime) -> None:
-    """Have MPW corrected where it still has a receipt at another cost. Raises ConfigError where it may not delete."""
+    """Have MPW corrected where it still has a receipt at another cost. Raises ConfigError where it may not delete.
+
+    Also where nothing but lines that do not fit are left: there is nothing that it could do about them.
+    """
     left = _at_another_cost(conn, [str(key) for key in facts.get("keys", ())], policy)
+    if facts.get("unfit") and not left:
+        raise ConfigError(f"there is nothing to correct in MPW. {_told((), facts['unfit'])}", hint=UNFIT_HINT)
     apply_correction(conn, {"keys": left}, policy=policy, now=now)
+
+
+def tell_unfit(conn: Connection, facts: Mapping[str, Any], *, policy: Policy, now: datetime) -> None:
+    """Ask anew about the lines that do not fit, once the rest is applied and its question closed."""
+    if facts.get("unfit"):
+        _ask(conn, (), facts["unfit"], policy=policy, now=now)

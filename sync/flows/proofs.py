@@ -39,6 +39,7 @@ from sync.flows.operations.registry import operations
 from sync.flows.rests import resting_until
 from sync.flows.settle import settle
 from sync.store.coverage import RECEIPTS
+from sync.store.facts import set_fact
 from sync.store.issuance_parts import parts
 from sync.store.outbox import Push, push_by_id
 from sync.store.outbox_work import standing
@@ -62,8 +63,21 @@ A permission that was taken by mistake is mostly back within a day. After that a
 the row settles it."""
 
 
+SHOWN_SEQ = "shown_seq"
+"""The ledger's newest entry by which it was looked what the polls have seen of pushes that failed, in `facts`."""
+
+
 def settle_shown(ctx: Context) -> int:
     """Settle what the polls have seen the effect of; return how many rows. No vendor is asked."""
+    due = ctx.due()  # before it is looked: what comes in meanwhile has the next round look again
+    settled = _settle_all_shown(ctx)
+    if due.behind(SHOWN_SEQ) and not ctx.stopping():
+        with ctx.write() as conn:
+            set_fact(conn, SHOWN_SEQ, str(due.last_seq), now=ctx.clock.now())
+    return settled
+
+
+def _settle_all_shown(ctx: Context) -> int:
     settled = after = 0
     while True:
         with ctx.read() as conn:

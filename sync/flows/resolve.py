@@ -25,7 +25,7 @@ from sync.flows.corrections import (
     items_of,
     keep_both,
 )
-from sync.flows.cost_meaning import COST_RESTATED, apply_restated
+from sync.flows.cost_meaning import COST_RESTATED, apply_restated, tell_unfit
 from sync.flows.movement_lines import UNKNOWN_VALUE
 from sync.flows.movements import SHORT_WINDOW
 from sync.flows.voids import MASS_DISAPPEARANCE, void_disappeared
@@ -86,6 +86,8 @@ def resolve_by_person(
             for row in found:
                 _act(conn, ctx, row, why=why, by=by, choice=choice, now=now)
                 _close(conn, row, why=why, by=by, now=now, choice=choice)
+                if row.kind == COST_RESTATED and choice is not None and choice.option == APPLY:
+                    tell_unfit(conn, json.loads(row.facts), policy=ctx.policy, now=now)
     return len(found)
 
 

@@ -12,7 +12,7 @@ from sync.errors import AuthError, RemoteError, RetryableError
 from sync.flows.context import MPSERVICES, MPW, Context
 from sync.flows.operations.base import Operation
 from sync.flows.operations.registry import operations
-from sync.flows.proofs import look_for_done, settle_shown
+from sync.flows.proofs import SHOWN_SEQ, look_for_done, settle_shown
 from sync.flows.rests import resting_until
 from sync.flows.settle import settle
 from sync.store.outbox import Push
@@ -41,7 +41,7 @@ def verify_once(ctx: Context, *, limit: int = 200) -> VerifyCounts:
     counts = VerifyCounts()
     if not ctx.leads() or not ctx.is_timely():  # absence counts only once no call can still land
         return counts
-    counts.settled += settle_shown(ctx) if ctx.due().shown else 0
+    counts.settled += settle_shown(ctx) if ctx.due().shown or ctx.due().behind(SHOWN_SEQ) else 0
     counts.settled += look_for_done(ctx) if ctx.due().unseen else 0
     for system in (MPW, MPSERVICES) if ctx.due().unknown else ():
         if not ctx.stopping() and ctx.client_for(system) is not None and resting_until(ctx, system) is None:

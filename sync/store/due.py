@@ -27,7 +27,7 @@ from sync.store.reconcile import UNKNOWN_PRODUCT, may_be_approved
 from sync.store.schema import TO_ACT, echoes, exceptions, facts, item_states, ledger_entries, outbox, parked
 from sync.store.schema import learned as learned_
 from sync.store.schema import purchase_orders as orders
-from sync.store.seen import is_perhaps_shown, is_unseen
+from sync.store.seen import is_unclear_and_perhaps_shown, is_unseen
 from sync.store.types import Fixed, Instant
 
 
@@ -40,7 +40,8 @@ class Due:
     own kinds. `echoes`: patches whose own movement is expected or in question. `doubts`: that a person has decided.
     `cost_is_wrong`: that exception is open. `audits`, `dirty`: items to audit, to compare. `lost`: pushes whose worker
     is gone. `hungry`: pushes that wait for stock. `old`: pushes that are unknown since long. `ready`, `unknown`: pushes
-    to send, to check. `shown`: unclear pushes that a poll may have seen. `unseen`: done pushes to look for.
+    to send, to check. `shown`: unclear pushes that a poll may have seen; of failed
+    ones it is looked where the ledger has grown (`proofs.SHOWN_SEQ`). `unseen`: done pushes to look for.
     `last_seq` is the ledger's newest entry. `facts`, `pauses` and `learned` are these small tables, whole.
     """
 
@@ -134,7 +135,7 @@ _ANY: Mapping[str, ColumnElement[bool]] = {
     "old": _any(outbox.c.state == "unknown", outbox.c.last_sent_at < _OLD),
     "ready": _any(outbox.c.state == READY, outbox.c.due_at <= _NOW),
     "unknown": _any(outbox.c.state == "unknown", outbox.c.due_at <= _NOW),
-    "shown": exists(select(outbox.c.id).where(is_perhaps_shown())),
+    "shown": exists(select(outbox.c.id).where(is_unclear_and_perhaps_shown())),
     "unseen": exists(select(outbox.c.id).where(is_unseen())),
 }
 

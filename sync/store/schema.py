@@ -500,6 +500,7 @@ inbox = Table(
     Index("ix_inbox_state", "state", "id"),
 )
 
+# what the program resolved is resolved by 'mpsync' (domain/exception_kinds.py, PROGRAM); no person goes by that name
 TO_ACT = "kind = 'echo_undecided' and resolved_by <> 'mpsync' and acted_at is null"
 
 exceptions = Table(

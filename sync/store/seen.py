@@ -45,25 +45,29 @@ def perhaps_shown(conn: Connection, *, after: int, limit: int) -> list[Push]:
     The oldest come first. Of those that failed, only where it was seen after they were given up: it landed late, or a
     person put it right.
     """
-    query = select(outbox).where(is_perhaps_shown(), outbox.c.id > after)
-    return [push_of(row) for row in conn.execute(query.order_by(outbox.c.id).limit(limit))]
-
-
-def is_perhaps_shown() -> ColumnElement[bool]:
-    """Return the condition of `perhaps_shown`."""
-    unclear = outbox.c.state == "unknown"
-    posted = and_(unclear, outbox.c.operation.in_(POSTS), _entered())
-    number = func.substr(outbox.c.entity_key, len("po:") + 1)
-    since = select(purchase_orders.c.ordered_at).where(purchase_orders.c.number == number).correlate(outbox)
-    # One order looked up, not `exists`: PostgreSQL would read every order that was ever ordered.
-    ordered = and_(unclear, outbox.c.operation == APPROVE, since.scalar_subquery().is_not(None))
     given_up = and_(
         outbox.c.state == "dead",
         outbox.c.operation.in_(POSTS),
         outbox.c.attempts > 0,
         _entered(ledger_entries.c.recorded_at >= outbox.c.finalized_at),
     )
-    return and_(outbox.c.state.in_(("unknown", "dead")), or_(posted, ordered, given_up))
+    either = and_(outbox.c.state.in_(("unknown", "dead")), or_(is_unclear_and_perhaps_shown(), given_up))
+    query = select(outbox).where(either, outbox.c.id > after)
+    return [push_of(row) for row in conn.execute(query.order_by(outbox.c.id).limit(limit))]
+
+
+def is_unclear_and_perhaps_shown() -> ColumnElement[bool]:
+    """Return the condition of those of `perhaps_shown` that are unclear.
+
+    There is one of an entity at most. Those that failed are kept for good, and grow in number with the years: they are
+    looked at where the ledger has grown, not in every round.
+    """
+    posted = and_(outbox.c.operation.in_(POSTS), _entered())
+    number = func.substr(outbox.c.entity_key, len("po:") + 1)
+    since = select(purchase_orders.c.ordered_at).where(purchase_orders.c.number == number).correlate(outbox)
+    # One order looked up, not `exists`: PostgreSQL would read every order that was ever ordered.
+    ordered = and_(outbox.c.operation == APPROVE, since.scalar_subquery().is_not(None))
+    return and_(outbox.c.state == "unknown", or_(posted, ordered))
 
 
 def unseen_pushes(conn: Connection, *, after: int, limit: int) -> list[Push]:

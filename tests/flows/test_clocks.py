@@ -55,6 +55,15 @@ class Dated:
         )
         return self.ctx
 
+    def first_run(self) -> datetime:
+        """Start for the first time, by our clock as it is; return when that was."""
+        started = self.world.clock.now()
+        with self.world.store.write() as conn:
+            set_fact(conn, FIRST_RUN_AT, started.isoformat(), now=started)
+        self.world.set_policy(push_from=started)
+        self.started(self.world.ctx)
+        return started
+
     def _to(self, system: str) -> httpx.MockTransport:
         def handle(request: httpx.Request) -> httpx.Response:
             answer = self.world.vendors.handle(request)
@@ -317,11 +326,7 @@ def test_the_cut_allows_for_a_feed_whose_clock_is_behind(dated: Dated) -> None:
 @pytest.mark.parametrize("off", [timedelta(hours=2), timedelta(days=-10)], ids=["ahead", "behind"])
 def test_the_first_run_of_a_wrong_clock_is_set_right_once_and_the_cut_with_it(dated: Dated, off: timedelta) -> None:
     dated.set_clock(off)
-    started = dated.world.clock.now()
-    with dated.world.store.write() as conn:
-        set_fact(conn, FIRST_RUN_AT, started.isoformat(), now=started)
-    dated.world.set_policy(push_from=started)
-    dated.started(dated.world.ctx)
+    started = dated.first_run()
 
     poll_due_once(dated.ctx)
     dated.passes(minutes=3)
@@ -337,11 +342,7 @@ def test_the_first_run_of_a_wrong_clock_is_set_right_once_and_the_cut_with_it(da
 def test_the_first_run_of_a_right_clock_stands_whatever_the_clock_shows_soon_after(
     dated: Dated, off: timedelta
 ) -> None:
-    started = dated.world.clock.now()
-    with dated.world.store.write() as conn:
-        set_fact(conn, FIRST_RUN_AT, started.isoformat(), now=started)
-    dated.world.set_policy(push_from=started)
-    dated.started(dated.world.ctx)
+    started = dated.first_run()
     poll_due_once(dated.ctx)
     dated.passes(minutes=30)
 

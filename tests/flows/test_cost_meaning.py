@@ -12,6 +12,8 @@ from sqlalchemy import select
 from sync.domain.exception_kinds import APPLY, KEEP
 from sync.errors import ConfigError
 from sync.flows import cost_meaning
+from sync.flows.agenda import Agenda
+from sync.flows.movements import poll_movements_once
 from sync.flows.push import push_once
 from sync.flows.reconcile import reconcile_once
 from sync.flows.resolve import Choice, resolve_by_person
@@ -262,3 +264,73 @@ def test_a_movement_that_is_read_again_first_is_no_corrected_one(store: Store) -
         work(world)
 
         assert dict(world.exceptions()) == {"cost_restated": "MPSERVICES_COST_IS"}
+
+
+def with_one_that_does_not_fit(world: StockWorld, *, and_another: bool) -> None:
+    """Have a line filed per piece whose whole cost is more than the ledger holds, and one that fits if asked for."""
+    world.policy(cost_is="total")
+    world.moves(100_000, cost=500_000_000)
+    if and_another:
+        world.moves(10, cost=50)
+    world.poll()
+    work(world)
+    world.policy(cost_is="unit")
+    work(world)
+
+
+def test_what_does_not_fit_is_named_where_a_person_has_the_rest_corrected(store: Store) -> None:
+    with stock_world(store) as world:
+        with_one_that_does_not_fit(world, and_another=True)
+        answer(world, APPLY)
+
+        assert sorted(receipts_in_mpw(world)) == [(10, 50), (100_000, 5000)]
+        with store.read() as conn:
+            [asked] = [
+                row
+                for row in view(conn, "v_exceptions")
+                if row["kind"] == "cost_restated" and row["resolved_at"] is None
+            ]
+        assert "does not fit the ledger (1): mps-" in asked["detail"]
+        assert "by hand" in asked["hint"]
+        assert "--apply" not in asked["hint"]
+
+        answer(world, KEEP)
+        assert "cost_restated" not in dict(world.exceptions())  # that the line cannot be read is told of by itself
+
+
+def test_nothing_can_be_applied_where_nothing_fits(store: Store) -> None:
+    with stock_world(store) as world:
+        with_one_that_does_not_fit(world, and_another=False)
+        writes = world.writes()
+        with pytest.raises(ConfigError, match="does not fit the ledger"):
+            answer(world, APPLY)
+
+        assert "cost_restated" in dict(world.exceptions())
+        answer(world, KEEP)
+        assert "cost_restated" not in dict(world.exceptions())  # that the line cannot be read is told of by itself
+        assert world.writes() == writes
+
+
+def test_two_instances_with_different_settings_do_not_file_to_and_fro(store: Store) -> None:
+    with stock_world(store) as world:
+        world.moves(10, cost=50)
+        world.poll()
+        work(world, receipts="hold")
+        one = world.ctx
+        other = replace(one, policy=replace(one.policy, cost_is="total"), filed_as={}, agenda=Agenda())
+
+        assert cost_meaning.note_cost_meaning(other) == 1  # it leads now: once
+        for _ in range(3):
+            with pytest.raises(ConfigError, match="another one on this database"):
+                reconcile_once(one)
+            with pytest.raises(ConfigError, match="another one on this database"):
+                poll_movements_once(one)
+        assert costs(world, "mpservices") == [5]
+        assert world.exceptions() == [("settings_differ", "MPSERVICES_COST_IS")]
+
+        reconcile_once(other)
+        assert world.exceptions() == []
+        started_again = replace(one, policy=other.policy, filed_as={}, agenda=Agenda())
+        reconcile_once(started_again)
+        assert world.exceptions() == []
+        assert costs(world, "mpservices") == [5]

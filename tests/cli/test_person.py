@@ -1,0 +1,42 @@
+"""Whoever works at the program's own login, as in the image, is a person all the same."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sync.__main__ import main
+from sync.domain.subjects import Subject
+from sync.store.echoes import doubts_decided_by_people
+from sync.store.engine import Store
+from sync.store.exceptions import open_exception, open_exceptions
+
+
+def test_a_decision_made_at_the_program_s_own_login_is_a_person_s_and_is_acted_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(getpass, "getuser", lambda: "mpsync")
+    assert main(["db", "upgrade"]) == 0
+    store = Store("sqlite:///mpsync.db")
+    with store.write() as conn:
+        open_exception(
+            conn,
+            "echo_undecided",
+            Subject.event("k-1"),
+            detail="which one?",
+            hint="say",
+            now=datetime(2026, 5, 1, tzinfo=UTC),
+            facts={"external_id": "P-1", "movements": ["7"]},
+        )
+        [doubt] = open_exceptions(conn)
+
+    assert main(["exceptions", "resolve", str(doubt.id), "--echo", "7", "--why", "asked in the store"]) == 0
+
+    with store.read() as conn:
+        [decided] = doubts_decided_by_people(conn)
+    store.close()
+    assert decided.id == doubt.id
