@@ -8,7 +8,7 @@ import pytest
 
 from tests.standin.mpw import DELETE_ISSUANCE, DELETE_RECEIPT, ISSUANCE, RECEIPT
 from tests.standin.server import Reply
-from tests.standin.world import PART, World
+from tests.standin.world import MAIN, PART, World
 
 LATE = 1500.0
 """Longer than SYNC_LATE_ARRIVAL_SECONDS: the verifier has said by then that it is not there."""
@@ -86,3 +86,24 @@ def test_a_delete_that_says_it_is_done_and_did_nothing_is_told(world: World, cha
 
     assert world.stocks() == (99, 99)
     assert world.told() == []
+
+
+@pytest.mark.parametrize("change", [5, -5])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_a_person_keyed_in_again_under_our_key_is_not_asked_for(world: World, change: int, at_once: bool) -> None:
+    world.mps.moves(PART, change)
+    world.rests()
+    ours: Any = (world.mpw.receipts if change > 0 else world.mpw.issuances)[-1]
+    world.mpw.deletes(ours)
+    if not at_once:
+        world.cycle(5, minutes=20)
+        assert world.told() == ["deleted_in_mpw"]
+    new: Any = world.mpw.receives(PART, 5, 10, MAIN) if change > 0 else world.mpw.issues(PART, 5, MAIN)[0]
+    new.api_key = ours.api_key
+    if change < 0:
+        new.description = ours.description
+    world.cycle(5, minutes=20)
+
+    assert world.stocks() == (100 + change, 100 + change)
+    assert len(world.pushed()) == 1
+    assert world.told() == [], "its hint would have it keyed in a second time"
