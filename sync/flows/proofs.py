@@ -131,24 +131,24 @@ def look_for_deleted(ctx: Context) -> int:
     """
     if not ctx.due().undone or not ctx.leads() or not ctx.is_timely():
         return 0
+    with ctx.read() as conn:
+        if not (_deleted_after_all(conn) or undone_deletes(conn, limit=1)):
+            return 0
     with ctx.write() as conn:
-        now = ctx.clock.now()
-        given_up = [
-            push_by_id(conn, int(one.subject)) for one in open_exceptions(conn, kind=NOT_THERE) if _is_push(one)
-        ]
-        gone = [
-            row
-            for row in given_up
-            if row is not None and row.state == "dead" and row.operation in DELETES and not is_shown(conn, row)
-        ]
-        settled = 0
-        for row in gone:
+        now, settled = ctx.clock.now(), 0
+        for row in _deleted_after_all(conn):
             cause = Delivered("MPW does not show it any more")
             to = Transition("done", "verified", cause, evidence=cause.evidence)
             settled += settle(
                 conn, operations()[row.operation], row, to, policy=ctx.policy, now=now, ends_attempt=False
             )
         return settled + sum(_there_again(conn, ctx, row, now=now) for row in undone_deletes(conn, limit=AT_ONCE))
+
+
+def _deleted_after_all(conn: Connection) -> list[Push]:
+    told = [push_by_id(conn, int(one.subject)) for one in open_exceptions(conn, kind=NOT_THERE) if _is_push(one)]
+    given_up = [row for row in told if row is not None and row.state == "dead" and row.operation in DELETES]
+    return [row for row in given_up if not is_shown(conn, row)]
 
 
 def _is_push(told: Row[Any]) -> bool:
