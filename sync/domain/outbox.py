@@ -214,7 +214,7 @@ LEGAL: Mapping[str, frozenset[str]] = {
 }
 """Every move there is. ready → done, dead, discarded: `prepare` found it done, wrong, or unwanted. held, ready → dead
 also where the ledger shows that somebody else's row has the key. done → dead: its answer was perfect, and MPW does
-not have it (`push_not_there`); nothing else is ever undone."""
+not have it, or still has what was deleted (`push_not_there`); nothing else is ever undone."""
 
 TOO_OLD = timedelta(days=7)
 """After a week of calls that came to nothing a person should look. Counted from the first unclear call, so

@@ -8,6 +8,7 @@ from sync.flows.clocks import note_clocks
 from sync.flows.context import Context
 from sync.flows.inbox import inbox_once
 from sync.flows.poll import poll_due_once
+from sync.flows.proofs import look_for_deleted
 from sync.flows.push import push_once
 from sync.flows.reconcile import reconcile_once
 from sync.flows.stock import stock_once
@@ -75,6 +76,7 @@ def work_once(ctx: Context, report: CycleReport) -> bool:
     note_clocks(ctx)
     with ctx.agenda.round():
         sweep_once(ctx)
+        undone = look_for_deleted(ctx)
         inbox = inbox_once(ctx)
         reconciled = reconcile_once(ctx)
         stock = stock_once(ctx)
@@ -85,4 +87,4 @@ def work_once(ctx: Context, report: CycleReport) -> bool:
     report.pushed += pushed.sent
     report.verified += verified.checked
     moved = pushed.moved - pushed.postponed
-    return bool(inbox.seen or reconciled.added or stock.added or moved or verified.settled)
+    return bool(inbox.seen or reconciled.added or stock.added or moved or verified.settled or undone)

@@ -7,6 +7,7 @@
 | done by an answer alone | have read its day clean since, and lack it | `push_not_there`: a person decides |
 | done by an answer alone | have not read its day clean since | it waits, and no stock patch of its item is sent |
 | done by an answer alone | lack it, and MPW hides its part too | it waits likewise, `HIDDEN_MAX` at most |
+| delete that is done | have read its row since | `push_not_there`: a person decides |
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import json
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection
+from sqlalchemy.engine import Row
 
 from sync.domain.evidence import adds_up, number_of
 from sync.domain.outbox import (
@@ -39,23 +42,28 @@ from sync.flows.operations.registry import operations
 from sync.flows.rests import resting_until
 from sync.flows.settle import settle
 from sync.store.coverage import RECEIPTS
+from sync.store.exceptions import open_exceptions, subject_of
 from sync.store.facts import set_fact
 from sync.store.issuance_parts import parts
-from sync.store.outbox import Push, push_by_id
+from sync.store.outbox import PUSH, Push, push_by_id
 from sync.store.outbox_work import standing
 from sync.store.seen import (
+    DELETES,
+    is_shown,
     is_taken_back,
     nameless_twin,
     not_unseen,
     perhaps_shown,
     read_clean_after,
     reopen_parts,
+    undone_deletes,
     unseen_pushes,
 )
 
 log = structlog.get_logger()
 
 AT_ONCE = 200
+NOT_THERE = "push_not_there"
 HIDDEN_MAX = timedelta(days=1)
 """How long a push that is not shown waits where MPW does not show its part in the warehouse either.
 
@@ -128,6 +136,50 @@ def look_for_done(ctx: Context) -> int:
         with ctx.write() as conn:
             not_unseen(conn, seen)
     return sum(_not_there(ctx, row) for row in missing)
+
+
+def look_for_deleted(ctx: Context) -> int:
+    """Look whether what was deleted is gone; return how many deletes are undone, or done after all.
+
+    Before any stock is compared: MPW's holds what was to be gone.
+    """
+    if not ctx.due().undone or not ctx.leads() or not ctx.is_timely():
+        return 0
+    with ctx.read() as conn:
+        if not (_deleted_after_all(conn) or undone_deletes(conn, limit=1)):
+            return 0
+    with ctx.write() as conn:
+        now, settled = ctx.clock.now(), 0
+        for row in _deleted_after_all(conn):
+            cause = Delivered("MPW does not show it any more")
+            to = Transition("done", "verified", cause, evidence=cause.evidence)
+            settled += settle(
+                conn, operations()[row.operation], row, to, policy=ctx.policy, now=now, ends_attempt=False
+            )
+        return settled + sum(_there_again(conn, ctx, row, now=now) for row in undone_deletes(conn, limit=AT_ONCE))
+
+
+def _deleted_after_all(conn: Connection) -> list[Push]:
+    told = [push_by_id(conn, int(one.subject)) for one in open_exceptions(conn, kind=NOT_THERE) if _is_push(one)]
+    given_up = [row for row in told if row is not None and row.state == "dead" and row.operation in DELETES]
+    return [row for row in given_up if not is_shown(conn, row)]
+
+
+def _is_push(told: Row[Any]) -> bool:
+    return subject_of(told).type == PUSH
+
+
+def _there_again(conn: Connection, ctx: Context, row: Push, *, now: datetime) -> int:
+    cause = Conflict(
+        f"it was done ({row.evidence}), and a reading since then shows the {row.kind} under its key: a call that was "
+        "held up made it afterwards, or the delete did nothing. The item's stock is not patched until this is settled",
+        kind=NOT_THERE,
+        hint=f"look at it in MPW; if it is not wanted, `mpsync outbox retry {row.id}` deletes it again, or delete it "
+        f"there; if it shall stay, `mpsync outbox discard {row.id}`",
+    )
+    to = Transition("dead", "not_there", cause, last_error=cause.detail)
+    log.warning("push.there_again", outbox_id=row.id, api_key=row.api_key)
+    return int(settle(conn, operations()[row.operation], row, to, policy=ctx.policy, now=now, ends_attempt=False))
 
 
 def _look(conn: Connection, row: Push) -> bool | None:
@@ -218,7 +270,7 @@ def _give_up(conn: Connection, ctx: Context, row: Push, *, now: datetime) -> int
     cause = Conflict(
         f"MPW took it ({row.evidence}), and a clean reading of {day} since then shows {some}: the event is unmatched "
         "again, and the item's stock is not patched until this is settled",
-        kind="push_not_there",
+        kind=NOT_THERE,
         hint=f"look for it in MPW; if it shall be there, `mpsync outbox retry {row.id}` posts it again under the same "
         f"key; if it is not wanted, `mpsync outbox discard {row.id}`",
     )

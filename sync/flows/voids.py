@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
+from sync.domain.evidence import adds_up, number_of
 from sync.domain.policy import Policy
 from sync.domain.subjects import Subject
 from sync.domain.voids import Presence, suspicion
 from sync.flows.context import MPW
 from sync.flows.day_sources import DAY_SOURCES
+from sync.flows.operations.ours import shown_rows
 from sync.store.coverage import days_read_since
 from sync.store.documents import (
     documents_by_id,
@@ -26,6 +29,7 @@ from sync.store.documents import (
 from sync.store.engine import lock_appends
 from sync.store.exceptions import open_exception, open_exceptions, resolve_exceptions, subject_of
 from sync.store.ledger import reverse_entries
+from sync.store.outbox import push_of_key
 from sync.store.pushed import posted_under, sent_and_not_deleted
 
 MASS_DISAPPEARANCE = "mass_disappearance"
@@ -96,6 +100,8 @@ def void_documents(
     posted = posted_under(conn, kind, rows)
     ours = sent_and_not_deleted(conn, DAY_SOURCES[source].post, DAY_SOURCES[source].delete, set(posted.values()))
     for sent_key in sorted(ours):
+        if _stands(conn, source, sent_key):
+            continue  # somebody keyed it in again under its key, or another call of ours did
         gone = [row for row in rows if posted.get(row.remote_id) == sent_key]
         key, ids = gone[0].api_key, sorted(row.remote_id for row in gone)
         open_exception(
@@ -105,9 +111,20 @@ def void_documents(
             detail=f"the {kind} that we posted under {key} is gone from MPW (id {', '.join(ids)}): somebody deleted it",
             hint="its entry is reversed and it is not posted again; if that was a mistake, key it in by hand in MPW",
             now=now,
-            facts={"source": source, "api_key": key, "remote_ids": ids},
+            facts={"source": source, "api_key": key, "sent_key": sent_key, "remote_ids": ids},
         )
     return len(rows)
+
+
+def _stands(conn: Connection, source: str, sent_key: str) -> bool:
+    """Tell whether MPW shows, in whatever rows, as much under a key as was posted under it."""
+    push = push_of_key(conn, DAY_SOURCES[source].post, sent_key)
+    if push is None:
+        return False
+    sent = json.loads(push.payload, parse_float=Decimal)
+    posted = number_of(sent.get("quantity", sent.get("quantity_received")))
+    live = [one.quantity for one in shown_rows(conn, DAY_SOURCES[source].kind, push) if one.live]
+    return posted is not None and adds_up(posted, live)
 
 
 def _hold_back(conn: Connection, source: str, days: Sequence[date], why: str, now: datetime) -> None:
@@ -146,7 +163,10 @@ def _settle_returned(conn: Connection, source: str, now: datetime) -> None:
 
 
 def _settle_restored(conn: Connection, source: str, now: datetime) -> None:
-    """Resolve each `deleted_in_mpw` whose rows are all there again: nobody may key them in a second time."""
+    """Resolve each `deleted_in_mpw` whose rows, or as much under its key, are there again.
+
+    Nobody may key them in a second time.
+    """
     kind = DAY_SOURCES[source].kind
     for row in open_exceptions(conn, kind=DELETED_IN_MPW):
         facts = json.loads(row.facts)
@@ -154,6 +174,7 @@ def _settle_restored(conn: Connection, source: str, now: datetime) -> None:
         if facts.get("source") != source or not ids:
             continue
         found = documents_by_remote_id(conn, MPW, kind, ids).values()
-        if len(found) == len(ids) and all(one.voided_at is None and one.missing_since is None for one in found):
+        back = len(found) == len(ids) and all(one.voided_at is None and one.missing_since is None for one in found)
+        if back or _stands(conn, source, facts.get("sent_key", facts.get("api_key"))):
             again = "MPW shows it again"
             resolve_exceptions(conn, DELETED_IN_MPW, subject_of(row), resolution=again, now=now)

@@ -27,7 +27,7 @@ from sync.store.reconcile import UNKNOWN_PRODUCT, may_be_approved
 from sync.store.schema import TO_ACT, echoes, exceptions, facts, item_states, ledger_entries, outbox, parked
 from sync.store.schema import learned as learned_
 from sync.store.schema import purchase_orders as orders
-from sync.store.seen import is_unclear_and_perhaps_shown, is_unseen
+from sync.store.seen import is_unclear_and_perhaps_shown, is_undone, is_unseen
 from sync.store.types import Fixed, Instant
 
 
@@ -40,8 +40,9 @@ class Due:
     own kinds. `echoes`: patches whose own movement is expected or in question. `doubts`: that a person has decided.
     `cost_is_wrong`: that exception is open. `audits`, `dirty`: items to audit, to compare. `lost`: pushes whose worker
     is gone. `hungry`: pushes that wait for stock. `old`: pushes that are unknown since long. `ready`, `unknown`: pushes
-    to send, to check. `shown`: unclear pushes that a poll may have seen; of failed
-    ones it is looked where the ledger has grown (`proofs.SHOWN_SEQ`). `unseen`: done pushes to look for.
+    to send, to check. `shown`: unclear pushes that a poll may have seen; of failed ones it is looked where the ledger has
+    grown (`proofs.SHOWN_SEQ`). `unseen`: done pushes to look for. `undone`: deletes that are done and whose row is
+    shown, or was and may be gone.
     `last_seq` is the ledger's newest entry. `facts`, `pauses` and `learned` are these small tables, whole.
     """
 
@@ -63,6 +64,7 @@ class Due:
     unknown: bool
     shown: bool
     unseen: bool
+    undone: bool
     facts: Mapping[str, str]
     pauses: Mapping[str, Pause]
     learned: Mapping[tuple[str, str], str]
@@ -137,6 +139,7 @@ _ANY: Mapping[str, ColumnElement[bool]] = {
     "unknown": _any(outbox.c.state == "unknown", outbox.c.due_at <= _NOW),
     "shown": exists(select(outbox.c.id).where(is_unclear_and_perhaps_shown())),
     "unseen": exists(select(outbox.c.id).where(is_unseen())),
+    "undone": or_(exists(select(outbox.c.id).where(is_undone())), _open("push_not_there")),
 }
 
 _LAST = select(func.coalesce(func.max(ledger_entries.c.id), 0)).scalar_subquery()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import date
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, update
 
 from sync.domain.outbox import APPROVE, DELETE_ISSUANCE, DELETE_RECEIPT, POST_ISSUANCE, POST_RECEIPT
 from sync.store.coverage import ISSUANCES, RECEIPTS
@@ -14,6 +14,7 @@ from sync.store.pushed import NEVER_SENT
 from sync.store.schema import corrections, coverage, documents, issuance_parts, ledger_entries, outbox, purchase_orders
 
 POSTS = (POST_RECEIPT, POST_ISSUANCE)
+DELETES = (DELETE_RECEIPT, DELETE_ISSUANCE)
 SOURCES = {POST_RECEIPT: RECEIPTS, POST_ISSUANCE: ISSUANCES}
 
 
@@ -93,6 +94,59 @@ def is_unseen() -> ColumnElement[bool]:
     return and_(*done, or_(outbox.c.settled_no.is_(None), *read))
 
 
+def undone_deletes(conn: Connection, *, limit: int) -> list[Push]:
+    """Return the deletes that are done and whose row MPW shows all the same, by a reading begun since, oldest first.
+
+    A call that was held up made it after the delete, or the delete did nothing.
+    """
+    query = select(outbox).where(is_undone()).order_by(outbox.c.id).limit(limit)
+    return [push_of(row) for row in conn.execute(query)]
+
+
+def is_undone() -> ColumnElement[bool]:
+    """Return the condition of `undone_deletes`."""
+    read_since = (
+        select(coverage.c.day)
+        .where(
+            coverage.c.source == documents.c.source,
+            coverage.c.day == documents.c.day,
+            coverage.c.began_no > outbox.c.settled_no,
+            ~coverage.c.unclean,
+        )
+        .correlate(outbox, documents)
+        .exists()
+    )
+    since = or_(ledger_entries.c.run_id > outbox.c.settled_no, read_since)
+    return and_(outbox.c.state == "done", outbox.c.operation.in_(DELETES), _entered(_shown_now(since)))
+
+
+def is_shown(conn: Connection, push: Push) -> bool:
+    """Tell whether MPW shows a row under a push's own key, as far as we know."""
+    query = select(outbox.c.id).where(outbox.c.id == push.id, _entered(_shown_now()))
+    return conn.execute(query).first() is not None
+
+
+def _shown_now(*more: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return a condition: the row of a ledger entry is there, and bears the push's own key in its text."""
+    key = outbox.c.api_key
+    texts = (('%"', key, '"%'), ("%[", key, "]%"), ("%[", key, "\\_s%"))
+    named = or_(*(documents.c.raw.like(literal(a).concat(b).concat(c), escape="\\") for a, b, c in texts))
+    return (
+        select(documents.c.id)
+        .where(
+            documents.c.system == "mpw",
+            documents.c.type == ledger_entries.c.kind,
+            documents.c.remote_id == ledger_entries.c.remote_id,
+            documents.c.entry_id == ledger_entries.c.id,
+            documents.c.missing_since.is_(None),
+            named,
+            *more,
+        )
+        .correlate(outbox, ledger_entries)
+        .exists()
+    )
+
+
 def not_unseen(conn: Connection, ids: Collection[int]) -> int:
     """Note that these pushes need not be looked for any more; return how many that were."""
     if not ids:
@@ -115,7 +169,7 @@ def read_clean_after(conn: Connection, operation: str, day: date, settled_no: in
 def is_taken_back(conn: Connection, push: Push) -> bool:
     """Tell whether a delete of ours explains that a push's row is not there."""
     query = select(outbox.c.id).where(
-        outbox.c.operation.in_((DELETE_RECEIPT, DELETE_ISSUANCE)),
+        outbox.c.operation.in_(DELETES),
         outbox.c.api_key == push.api_key,
         outbox.c.kind == push.kind,
         or_(outbox.c.tries > 0, outbox.c.state.not_in(NEVER_SENT)),
