@@ -19,8 +19,8 @@ made until it is closed. Of these:
 | 9 | nothing explains q, or several do, or four attempts in a row are in question | a person is asked |
 
 A possible stock is the believed one, with or without each movement that was shown late with an earlier createdAt.
-Branch 2 needs more of a line that a call without an answer may have made late: a cost that only the patch can have
-brought, since people may have moved as much. Without it, it is branch 4. Where the decimals of cost that the vendor
+Branch 2 needs a cost that the echo may show; at another, people moved as much just then, and it is branch 4. It needs more
+of a line that a call without an answer may have made late: a cost that only the patch can have brought. Where the decimals of cost that the vendor
 keeps are learnt, what shows the sent cost with so many comes before all other candidates, and nothing else is late.
 Branch 8 tries the candidates at the mark first. What people moved in between ends at the follow-up's movement; what
 bears the stamp of a patch's movement came before it or after.
@@ -487,7 +487,7 @@ def _may_show(case: _Case, attempt: Attempt, line: Line) -> bool:
     """Tell whether a line without the mark shows a cost that the attempt's echo may show.
 
     That is the sent one, as far as the vendor keeps it. The one before, with its own mark, is what people move at;
-    where the mark is known not to survive, it is the echo's too. Of a vendor whose echo has shown neither, no cost tells.
+    where the mark is known not to survive, it is the echo's too. Where an echo has shown neither, no cost tells.
     """
     if case.knows.mark_survives is False and case.knows.cost_decimals is None:
         return True
