@@ -19,9 +19,10 @@ made until it is closed. Of these:
 | 9 | nothing explains q, or several do, or four attempts in a row are in question | a person is asked |
 
 A possible stock is the believed one, with or without each movement that was shown late with an earlier createdAt.
-Branch 2 needs a cost that the echo may show; at another, people moved as much just then, and it is branch 4. It needs more
-of a line that a call without an answer may have made late: a cost that only the patch can have brought. Where the decimals of cost that the vendor
-keeps are learnt, what shows the sent cost with so many comes before all other candidates, and nothing else is late.
+Branch 2 needs a cost that the echo may show; at another, people moved as much just then, and it is branch 4. It needs
+more of a line that a call without an answer may have made late: a cost that only the patch can have brought. Where the
+decimals of cost that the vendor keeps are learnt, what shows the sent cost with so many comes before all other
+candidates, and nothing else is late.
 Branch 8 tries the candidates at the mark first. What people moved in between ends at the follow-up's movement; what
 bears the stamp of a patch's movement came before it or after.
 What is not a candidate is people's, and goes to MPW.
@@ -532,7 +533,9 @@ def _judge(case: _Case, attempt: Attempt, asking: Attempt | None, candidates: li
     if attempt.closed or not attempt.landed:
         return Wait()
     if asking is not None:
-        must_move = bool(case.knows.zero_echo) or not _explaining(case, asking, attempt, Decimal(0), without=None)
+        still = _explaining(case, asking, attempt, Decimal(0), without=None)
+        likely = [one for one in still if one is None or _shows_mark(case, asking, one) or _may_show(case, asking, one)]
+        must_move = bool(case.knows.zero_echo) or not likely
     elif not believed:
         must_move = bool(case.knows.zero_echo)  # this vendor makes a movement for every patch
     else:

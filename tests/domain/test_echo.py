@@ -288,6 +288,16 @@ def test_8_a_follow_up_of_a_vendor_that_always_makes_a_movement_is_sent_once_mor
     assert isinstance(one(told), Ask)
 
 
+def test_8_a_silent_follow_up_that_only_a_movement_at_nobody_s_cost_would_explain_is_sent_once_more() -> None:
+    first = attempt(1, stock="107", landed=None, over=True, asks=True)
+    people = replace(line("p", "1", asked=1), shown=Decimal(12))
+
+    told = tell([first, attempt(2, stock="107", claimed=1, reads=DRAINS_DUE)], BASE, [people], Knows())
+
+    assert isinstance(one(told, 2), NoMovement)
+    assert told.held == {"p"}
+
+
 def test_8_what_a_follow_up_of_a_type_that_nobody_knows_moved_may_have_either_sign() -> None:
     attempts = [attempt(1, stock="98", asks=True), attempt(2, stock="98", claimed=1)]
     people = line("p", "5", mark=1, asked=1)
