@@ -19,9 +19,10 @@ made until it is closed. Of these:
 | 9 | nothing explains q, or several do, or four attempts in a row are in question | a person is asked |
 
 A possible stock is the believed one, with or without each movement that was shown late with an earlier createdAt.
-Branch 2 needs more of a line that a call without an answer may have made late: a cost that only the patch can have
-brought, since people may have moved as much. Without it, it is branch 4. Where the decimals of cost that the vendor
-keeps are learnt, what shows the sent cost with so many comes before all other candidates, and nothing else is late.
+Branch 2 needs a cost that the echo may show; at another, people moved as much just then, and it is branch 4. It needs
+more of a line that a call without an answer may have made late: a cost that only the patch can have brought. Where the
+decimals of cost that the vendor keeps are learnt, what shows the sent cost with so many comes before all other
+candidates, and nothing else is late.
 Branch 8 tries the candidates at the mark first. What people moved in between ends at the follow-up's movement; what
 bears the stamp of a patch's movement came before it or after.
 What is not a candidate is people's, and goes to MPW.
@@ -30,7 +31,7 @@ What is not a candidate is people's, and goes to MPW.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import combinations
@@ -51,6 +52,9 @@ LATE_MAX = 6
 
 DATE_RESOLUTION = timedelta(seconds=1)
 """A Date header names the second in which the answer was made."""
+
+CENTS = 2
+"""Decimals of a cost in which a change shows at most vendors, where it is not known how many one keeps."""
 
 PROMPT = timedelta(seconds=5)
 """A read of the feed that begins so soon after the answer shows hardly anything of people's made since."""
@@ -336,6 +340,7 @@ def tell(attempts: Sequence[Attempt], base: Base | None, lines: Iterable[Line], 
         if isinstance(finding, Ask):
             asking.append(attempt)
             if len(asking) > ASKING_MAX:
+                case.taken.clear()
                 _give_up(case, asking, told, "the follow-up patches are in question themselves")
                 asking = []
         if isinstance(finding, Wait | Ask):
@@ -388,7 +393,11 @@ def _candidates(case: _Case, attempt: Attempt, *, shared: bool = False) -> list[
             return ours
         # Nothing shows the mark, and a vendor may change its ways: what looks like the echo is not people's yet.
         due = _due_at_claim(case, attempt)
-        return [line for line in fresh if _timely(case, attempt, line) and (due or _resembles(attempt, line))]
+        return [
+            line
+            for line in fresh
+            if _timely(case, attempt, line) and (due or line.quantity == 0 or _resembles(attempt, line))
+        ]
     found = [
         line for line in fresh if line in ours or _timely(case, attempt, line) or _may_be_late(case, attempt, line)
     ]
@@ -465,11 +474,39 @@ def _tells_by_cost(case: _Case, attempt: Attempt, line: Line) -> bool:
 def _known_by_fit(case: _Case, attempt: Attempt, line: Line) -> bool:
     """Tell whether a line that moved what the patch had to is the echo for that.
 
-    Of what a call without an answer may have made late, people may have moved as much: then its cost must tell.
+    One at a cost that the echo cannot show is not: people moved as much just then. Of what a call without an answer may
+    have made, people may have moved as much: then its cost must tell, or its time where the cost can tell nothing.
     """
-    if attempt.ended or _shows_mark(case, attempt, line):
+    if _shows_mark(case, attempt, line):
         return True
-    return _timely(case, attempt, line) or _tells_by_cost(case, attempt, line)
+    if not _may_show(case, attempt, line):
+        return False
+    if attempt.landed or _tells_by_cost(case, attempt, line):
+        return True
+    return not _shows_cost_before(case, attempt, line) and (attempt.ended or _timely(case, attempt, line))
+
+
+def _may_show(case: _Case, attempt: Attempt, line: Line) -> bool:
+    """Tell whether a line without the mark shows a cost that the attempt's echo may show.
+
+    That is the sent one, as far as the vendor keeps it. The one before, with its own mark, is what people move at;
+    where the mark is known not to survive, it is the echo's too. Where an echo has shown neither, no cost tells.
+    """
+    if case.knows.mark_survives is False and case.knows.cost_decimals is None:
+        return True
+    before = None if case.base is None else case.base.cost
+    if before is not None and mark_of(before) and line.shown == before != attempt.sent_cost:
+        return case.knows.mark_survives is False
+    return resembles(line.shown, line.quantity, attempt.sent_cost, decimals=case.knows.cost_decimals or 0)
+
+
+def _shows_cost_before(case: _Case, attempt: Attempt, line: Line) -> bool:
+    """Tell whether a line shows what the product cost before the patch, which sent a cost that is another in cents."""
+    before = None if case.base is None else case.base.cost
+    if before is None or not resembles(line.shown, line.quantity, before):
+        return False
+    decimals = max(case.knows.cost_decimals or 0, CENTS)
+    return round(before, decimals) != round(attempt.sent_cost, decimals)
 
 
 # --- the table ----------------------------------------------------------------------------
@@ -481,6 +518,8 @@ def _judge(case: _Case, attempt: Attempt, asking: Attempt | None, candidates: li
     if nothing:  # branch 1
         return _found(case, attempt, nothing[0], Decimal(0), believed=believed)
     fitting = [one for one in _fitting(case, attempt, candidates) if believed and _known_by_fit(case, attempt, one[0])]
+    if len({quantity for _, quantity in fitting}) > 1:  # people moved just before it
+        fitting = [one for one in fitting if _tells_by_cost(case, attempt, one[0])] or fitting
     if len({quantity for _, quantity in fitting}) == 1:  # branch 2
         return _found(case, attempt, *fitting[0], believed=believed)
     proved = [line for line in candidates if _shows_mark(case, attempt, line)]
@@ -496,7 +535,9 @@ def _judge(case: _Case, attempt: Attempt, asking: Attempt | None, candidates: li
     if attempt.closed or not attempt.landed:
         return Wait()
     if asking is not None:
-        must_move = not _explaining(case, asking, attempt, Decimal(0), without=None)
+        still = _explaining(case, asking, attempt, Decimal(0), without=None)
+        likely = [one for one in still if one is None or _shows_mark(case, asking, one) or _may_show(case, asking, one)]
+        must_move = bool(case.knows.zero_echo) or not likely
     elif not believed:
         must_move = bool(case.knows.zero_echo)  # this vendor makes a movement for every patch
     else:
@@ -782,8 +823,25 @@ def _hypotheses(case: _Case, asked: Attempt, candidates: Sequence[Line]) -> list
         found.append((None, asked.new_stock + _total(candidates[marked.index(True) :])))
     if asked.landed or any(marked):
         found.append((None, asked.new_stock + _total(candidates)))
+        if not any(marked):
+            found += _changed_nothing(case, asked, candidates)
     else:
         found += _never_landed(case, asked, candidates)
+    return found
+
+
+def _changed_nothing(case: _Case, asked: Attempt, candidates: Sequence[Line]) -> list[tuple[Line | None, Decimal]]:
+    """Return the stock after all candidates if the first of them had made the stock what the patch set.
+
+    Only what shows a cost that no echo shows makes one think of it: what fits is else the echo.
+    """
+    found: list[tuple[Line | None, Decimal]] = []
+    for count in range(1, len(candidates) + 1):
+        if _may_show(case, asked, candidates[count - 1]):
+            break
+        before = _never_landed(case, asked, candidates[:count])
+        if any(stock == asked.new_stock for _, stock in before):
+            found.append((None, asked.new_stock + _total(candidates[count:])))
     return found
 
 
@@ -809,17 +867,28 @@ def _answer(case: _Case, asking: Sequence[Attempt], follow_up: Attempt, finding:
     moved = finding.quantity if isinstance(finding, Found) else Decimal(0)
     later, line = follow_up, finding.line if isinstance(finding, Found) else None
     survives = False
+    told.findings[follow_up.id] = finding
     if line is not None:
         survives = line.quantity == 0 and _shows_mark(case, follow_up, line)  # nobody else moves nothing
         case.taken.add(line.movement_id)
     for asked in reversed(asking):
         candidates = _candidates(case, asked)
-        explaining = _explaining(case, asked, later, moved, without=line, survives=survives)
+        told_by = {
+            one: _explaining(case, asked, later, one, without=line, survives=survives)
+            for one in _ways(case, line, moved)
+        }
+        explaining = [one for found in told_by.values() for one in found]
         if len({None if one is None else one.quantity for one in explaining}) != 1:
-            which = "several" if explaining else "none"
+            which, doubtful = "several", asking[: asking.index(asked) + 1]
+            if not explaining:  # then what was found of those after it is in question again
+                which, doubtful = "none", asking
+                case.taken.clear()
             reason = f"the follow-up patch moved {moved.normalize():f}, which explains {which} of them"
-            _give_up(case, asking, told, reason)
-            return finding
+            _give_up(case, doubtful, told, reason)
+            break
+        if isinstance(of_later := told.findings[later.id], Found):
+            moved = next(one for one, found in told_by.items() if found)
+            told.findings[later.id] = replace(of_later, quantity=moved)
         echo = explaining[0]
         told.held.difference_update(one.api_key for one in candidates)
         if echo is None:
@@ -831,7 +900,13 @@ def _answer(case: _Case, asking: Sequence[Attempt], follow_up: Attempt, finding:
             told.findings[asked.id] = _found(case, asked, echo, moved, believed=believed)
             case.taken.add(echo.movement_id)
         later, line = asked, echo
-    return finding
+    return told.findings[follow_up.id]
+
+
+def _ways(case: _Case, line: Line | None, moved: Decimal) -> list[Decimal]:
+    """Return what a follow-up may have moved: either way, where its movement's type does not tell the sign."""
+    unsigned = line is not None and (not line.signed or case.knows.signed is False)
+    return list(dict.fromkeys([moved, -moved])) if unsigned else [moved]
 
 
 def _as_it_must(case: _Case, attempt: Attempt, echo: Line) -> Decimal:
@@ -843,6 +918,5 @@ def _as_it_must(case: _Case, attempt: Attempt, echo: Line) -> Decimal:
 
 
 def _give_up(case: _Case, asking: Sequence[Attempt], told: Told, reason: str) -> None:
-    case.taken.clear()  # what was found of them is in question again
     for asked in asking:
         told.findings[asked.id] = Doubt(tuple(_candidates(case, asked)), reason)

@@ -9,7 +9,7 @@ from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 
 from sqlalchemy import Connection
 
-from sync.domain.echo import Found, Knows
+from sync.domain.echo import Found, Knows, Line
 from sync.domain.marks import decimals_of, mark_of, meaning_of, resembles
 from sync.domain.money import plain, times
 from sync.domain.policy import Policy
@@ -84,6 +84,14 @@ def learn_from_silence(conn: Connection, expected: Expected, *, now: datetime) -
     if expected.believed_quantity == expected.new_stock and learned(conn, MPSERVICES, ZERO_ECHO) is None:
         evidence = f"no movement of {expected.api_key} in two reads of the feed"
         learn(conn, MPSERVICES, ZERO_ECHO, NO, evidence=evidence, now=now)
+
+
+def learn_from_word(conn: Connection, line: Line, sent: Decimal, *, now: datetime) -> None:
+    """Write down that the mark is lost, where a person named an echo without it: else each patch is asked about."""
+    lost = mark_of(sent) and meaning_of(line.shown, line.quantity, sent) is None
+    if lost and learned(conn, MPSERVICES, MARK_SURVIVES) is None:
+        evidence = f"movement {line.movement_id}, which a person named"
+        learn(conn, MPSERVICES, MARK_SURVIVES, NO, evidence=evidence, now=now)
 
 
 def _learn_stock(conn: Connection, expected: Expected, found: Found, note: Note) -> None:

@@ -40,7 +40,7 @@ from sync.domain.money import plain, times
 from sync.domain.outbox import WORKER_STOPPED
 from sync.domain.policy import Policy
 from sync.domain.subjects import Subject
-from sync.flows.echo_lessons import knows, learn_from_echo, learn_from_silence
+from sync.flows.echo_lessons import knows, learn_from_echo, learn_from_silence, learn_from_word
 from sync.store.echoes import (
     ABSENT,
     ASKING,
@@ -413,6 +413,7 @@ def _ask_people(conn: Connection, expected: Expected, doubt: Doubt, means: Means
             "outbox_id": expected.outbox_id,
             "echo_id": expected.id,
             "new_stock": plain(expected.new_stock),
+            "sent_cost": plain(expected.sent_cost),
             "movements": [line.movement_id for line in doubt.lines],
         },
     )
@@ -436,6 +437,8 @@ def _settle_doubt(conn: Connection, facts: Mapping[str, Any], means: Means) -> N
         if "echo_id" in facts:
             values = {"movement_id": line.movement_id, "line_n": line.n, "quantity": line.quantity}
             close_echo(conn, int(facts["echo_id"]), FOUND, now=means.now, **values)
+        if "sent_cost" in facts:
+            learn_from_word(conn, line, Decimal(facts["sent_cost"]), now=means.now)
     elif "echo_id" in facts:
         close_echo(conn, int(facts["echo_id"]), SILENT, now=means.now)
     _release(conn, lines, now=means.now)

@@ -40,7 +40,7 @@ class Due:
     own kinds. `echoes`: patches whose own movement is expected or in question. `doubts`: that a person has decided.
     `cost_is_wrong`: that exception is open. `audits`, `dirty`: items to audit, to compare. `lost`: pushes whose worker
     is gone. `hungry`: pushes that wait for stock. `old`: pushes that are unknown since long. `ready`, `unknown`: pushes
-    to send, to check. `shown`: unclear pushes that a poll may have seen; of failed ones it is looked where the ledger has
+    to send, to check. `shown`: unclear pushes that a poll may have seen; failed ones are looked at where the ledger has
     grown (`proofs.SHOWN_SEQ`). `unseen`: done pushes to look for. `undone`: deletes that are done and whose row is
     shown, or was and may be gone.
     `last_seq` is the ledger's newest entry. `facts`, `pauses` and `learned` are these small tables, whole.

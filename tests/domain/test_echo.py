@@ -244,6 +244,88 @@ def test_9_a_person_is_asked_when_the_follow_ups_are_in_question_themselves() ->
     assert all(isinstance(finding, Doubt) for finding in told.findings.values())
 
 
+@pytest.mark.parametrize(
+    ("shown", "knows"),
+    [("12", Knows()), ("7.250009", Knows()), ("7.250009", STRICT), ("12", Knows(False, cost_decimals=2))],
+    ids=["a cost of nobody's", "the cost before", "the cost before, though the mark survives", "not the decimals kept"],
+)
+def test_4_what_fits_at_a_cost_that_the_echo_does_not_show_is_asked_about(shown: str, knows: Knows) -> None:
+    base = replace(BASE, cost=marked(COST, 9))
+    people = replace(line("p", "5"), shown=Decimal(shown))
+
+    told = tell([attempt(reads=DRAINS)], base, [people], knows)
+
+    assert one(told) == Ask((people,), Decimal(105))
+
+
+def test_4_what_fits_a_call_without_a_clear_answer_at_the_cost_before_it_is_asked_about() -> None:
+    base = replace(BASE, cost=Decimal("7.000001"))
+    people = replace(line("p", "5"), shown=Decimal(7))
+    unclear = attempt(landed=None, over=True)
+
+    assert one(tell([unclear], base, [people], Knows(False, cost_decimals=0))) == Ask((people,), Decimal(105))
+    echo = replace(people, shown=Decimal("7.25"))
+    assert isinstance(one(tell([unclear], base, [echo], Knows(False, cost_decimals=0))), Found)
+
+
+def test_2_of_two_that_fit_the_one_at_the_new_cost_is_the_echo() -> None:
+    base = replace(BASE, cost=Decimal("7.000001"))
+    people, echo = replace(line("p", "1"), shown=Decimal(7)), replace(line("e", "4"), shown=Decimal("7.25"))
+
+    found = one(tell([attempt()], base, [people, echo], Knows(False, cost_decimals=0)))
+
+    assert isinstance(found, Found)
+    assert found.line == echo
+
+
+def test_8_a_follow_up_of_a_vendor_that_always_makes_a_movement_is_sent_once_more_where_it_made_none() -> None:
+    first = attempt(1, landed=None, asks=True, absent=True)
+    lines = [line("p", "-2", asked=1), line("e", "7", asked=1, place=1)]
+
+    told = tell([first, attempt(2, claimed=1, reads=DRAINS_DUE)], BASE, lines, Knows(False, True))
+
+    assert isinstance(one(told, 2), NoMovement)
+    assert isinstance(one(told), Ask)
+
+
+def test_8_a_silent_follow_up_that_only_a_movement_at_nobody_s_cost_would_explain_is_sent_once_more() -> None:
+    first = attempt(1, stock="107", landed=None, over=True, asks=True)
+    people = replace(line("p", "1", asked=1), shown=Decimal(12))
+
+    told = tell([first, attempt(2, stock="107", claimed=1, reads=DRAINS_DUE)], BASE, [people], Knows())
+
+    assert isinstance(one(told, 2), NoMovement)
+    assert told.held == {"p"}
+
+
+def test_8_what_a_follow_up_of_a_type_that_nobody_knows_moved_may_have_either_sign() -> None:
+    attempts = [attempt(1, stock="98", asks=True), attempt(2, stock="98", claimed=1)]
+    people = line("p", "5", mark=1, asked=1)
+    echo = line("e", "5", mark=2, at=1, seen=2, signed=False, asked=2)
+    attempts = [attempts[0], replace(attempts[1], asks=True), attempt(3, stock="98", claimed=2, reads=DRAINS)]
+
+    told = tell(attempts, None, [people, echo], STRICT)
+
+    assert one(told) == Silent()
+    assert isinstance(found := one(told, 2), Found)
+    assert (found.line, found.quantity) == (echo, Decimal(-5))
+    assert told.held == set()
+
+
+def test_9_what_a_later_follow_up_settled_is_not_asked_of_a_person() -> None:
+    first = attempt(1, landed=None, asks=True, absent=True)
+    people, echo = line("p", "5", asked=1), line("e", "-10", mark=2, at=1, seen=2, asked=2)
+    theirs = line("q", "10", asked=1, place=1)
+    attempts = [first, attempt(2, claimed=1, asks=True), attempt(3, claimed=2, reads=DRAINS)]
+
+    told = tell(attempts, BASE, [people, theirs, echo], Knows())
+
+    assert isinstance(one(told), Doubt)
+    assert isinstance(found := one(told, 2), Found)
+    assert found.line == echo
+    assert told.held == {"p", "q"}
+
+
 # --- calls that land late, and other vendors ------------------------------------------------
 
 

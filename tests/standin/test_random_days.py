@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from tests.standin.mpservices import FEED, PATCH
+from tests.standin.mpservices import FEED, PATCH, Movement
 from tests.standin.mpw import ISSUANCE, RECEIPT, Issuance
-from tests.standin.server import Reply
+from tests.standin.server import Fault, Reply
 from tests.standin.world import MAIN, PART, World, standin_world
 
-SEEDS = range(10)
+SEEDS = [*range(10), 20, 280, 318, 332, 409]
+"""Beyond ten, each was a day on which a movement of people's was lost, or a person asked without need."""
 FAULTS: list[dict[str, Any]] = [
     {"effect": "never", "answer": "lost"},
     {"answer": "lost"},
@@ -72,28 +73,83 @@ def test_whatever_people_and_the_network_do_the_numbers_meet(
         habits(world, dice)
         world.cycle(2)
         a_day(world, dice)
+        faults = [*world.mps.faults]
         world.mps.faults.clear()
         world.mpw.faults.clear()
         world.cycle(5)
-        world.rests()
+        told = rests_with_a_person(world, faults)
 
         people = [movement for movement in world.mps.movements if movement.echo_of is None]
-        for movement in people:
-            assert effect(world, f"mps-{movement.id.replace('-', '')}-1") == movement.lines[0].change
-        assert len([row for row in rows(world) if row.api_key is not None]) >= len(people)
+        mine = [
+            movement for movement in people if effect(world, key(movement)) or not is_like_a_patchs_own(world, movement)
+        ]
+        for movement in mine:
+            assert effect(world, key(movement)) == movement.lines[0].change
         assert {str(row.api_key).split("-")[1] for row in rows(world) if row.api_key} == {
-            movement.id.replace("-", "") for movement in people
+            movement.id.replace("-", "") for movement in mine
         }
         assert world.stocks()[0] == world.stocks()[1]
         # Of a movement in the second of a patch nobody can say which came first; the next patch shows it, as a drift.
         tied = {"stock_drift"} if world.mps.habits.stamps == timedelta(seconds=1) and shares_a_second(world) else set()
-        assert set(world.told()) <= tied
+        assert told <= tied
+
+
+def rests_with_a_person(world: World, faults: list[Fault]) -> set[str]:
+    """Come to rest, while a person who looks into MPservices answers what has cause to be asked; return what is told.
+
+    Which movement is a patch's own may be asked where people's are among those in question, or where a patch was not
+    answered well: MPservices may have taken it, or not.
+    """
+    struck = [fault for fault in faults if fault.name == PATCH and fault.times == 0 and fault.answer is not None]
+    refused = [
+        one for one in struck if one.effect == "never" and isinstance(one.answer, Reply) and one.answer.status == 200
+    ]
+    for _ in range(5):
+        world.rests()
+        undecided = world.view("v_exceptions", kind="echo_undecided", resolved_at=None)
+        for row in undecided:
+            named = [movement for movement in world.mps.movements if movement.id in str(row["detail"])]
+            assert struck or any(movement.echo_of is None for movement in named)
+            ours = [movement.id for movement in named if movement.echo_of is not None]
+            choice = ("--echo", ours[0]) if ours else ("--none",)
+            assert world.mpsync("exceptions", "resolve", str(row["id"]), "--why", "looked", *choice)[0] == 0
+        unmoved = world.view("v_exceptions", kind="patch_without_echo", resolved_at=None)
+        for row in unmoved:
+            assert len(refused) > 1  # MPservices said twice that it had done what it had not
+            assert world.mpsync("outbox", "retry", str(row["subject"]))[0] == 0
+        if not undecided and not unmoved:
+            break
+    return set(world.told())
+
+
+def is_like_a_patchs_own(world: World, movement: Movement) -> bool:
+    """Tell whether nothing that MPservices shows tells a movement of people's from a patch's own (ADR 0004).
+
+    It made the stock what a patch set that very moment, at the cost that the patch's movement would have shown without
+    its mark, and the patch, which found nothing to do, made none.
+    """
+    if world.mps.habits.cost_decimals is None:
+        return False  # the mark tells
+    made = world.mps.movements[: world.mps.movements.index(movement) + 1]
+    stock = 100 + sum((one.lines[0].change for one in made), Decimal(0))
+    for patch in world.mps.asked(PATCH):
+        stock_set, cost_set = patch.form["new_stock"], patch.form["new_cost"]
+        silent = not any(one.echo_of == (stock_set, cost_set) for one in world.mps.movements)
+        alike = Decimal(stock_set) == stock and round(Decimal(cost_set), 2) == movement.lines[0].cost
+        if silent and alike and abs(movement.created_at - patch.at) < timedelta(seconds=2):
+            return True
+    return False
 
 
 def shares_a_second(world: World) -> bool:
     """Tell whether people moved something in the second of a patch's own movement."""
     ours = {movement.created_at for movement in world.mps.movements if movement.echo_of is not None}
     return any(movement.created_at in ours for movement in world.mps.movements if movement.echo_of is None)
+
+
+def key(movement: Movement) -> str:
+    """Return the key under which a movement goes to MPW."""
+    return f"mps-{movement.id.replace('-', '')}-1"
 
 
 def rows(world: World) -> list[Any]:

@@ -348,6 +348,22 @@ def test_an_echo_that_shows_the_old_cost_misleads_nobody(world: World) -> None:
     assert world.patches() <= 16
 
 
+def test_a_person_is_asked_once_about_a_vendor_that_shows_the_old_cost_and_is_silent_on_nothing(fresh: World) -> None:
+    fresh.mps.habits.echo_cost, fresh.mps.habits.echo_of_nothing = "old", False
+    fresh.rests()
+    fresh.mpw.receives(PART, 5, 10, MAIN)
+    fresh.rests()
+    (echo,) = [movement.id for movement in fresh.mps.movements]
+    fresh.resolve("echo_undecided", "--echo", echo)
+    for cost in (10, 11):
+        fresh.mpw.receives(PART, 5, cost, MAIN)
+        fresh.rests()
+
+    assert fresh.stocks() == (115, 115)
+    assert fresh.pushed() == []
+    assert fresh.told() == []
+
+
 def test_an_echo_without_external_id_is_not_taken_for_a_persons(world: World) -> None:
     world.mps.habits.echo_external_id = False
     world.mpw.receives(PART, 5, 10, MAIN)
