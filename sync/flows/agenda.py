@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sync.domain.outbox import TELL_AFTER
 from sync.store.due import Asked, Due, what_is_due
+from sync.store.seen import DELETES_WATCHED
 
 if TYPE_CHECKING:
     from sync.flows.context import Context
@@ -71,4 +72,5 @@ def _asked(ctx: Context) -> Asked:
         approve_up_to=policy.approve_up_to if policy.route("approvals") != "off" else None,
         orders_since=policy.day(policy.push_from),
         unchanged_since=now - policy.approve_after,
+        deleted_since=now - DELETES_WATCHED,
     )

@@ -49,6 +49,7 @@ from sync.store.outbox import PUSH, Push, push_by_id
 from sync.store.outbox_work import standing
 from sync.store.seen import (
     DELETES,
+    DELETES_WATCHED,
     is_shown,
     is_taken_back,
     nameless_twin,
@@ -145,8 +146,9 @@ def look_for_deleted(ctx: Context) -> int:
     """
     if not ctx.due().undone or not ctx.leads() or not ctx.is_timely():
         return 0
+    since = ctx.clock.now() - DELETES_WATCHED
     with ctx.read() as conn:
-        if not (_deleted_after_all(conn) or undone_deletes(conn, limit=1)):
+        if not (_deleted_after_all(conn) or undone_deletes(conn, since=since, limit=1)):
             return 0
     with ctx.write() as conn:
         now, settled = ctx.clock.now(), 0
@@ -156,7 +158,9 @@ def look_for_deleted(ctx: Context) -> int:
             settled += settle(
                 conn, operations()[row.operation], row, to, policy=ctx.policy, now=now, ends_attempt=False
             )
-        return settled + sum(_there_again(conn, ctx, row, now=now) for row in undone_deletes(conn, limit=AT_ONCE))
+        return settled + sum(
+            _there_again(conn, ctx, row, now=now) for row in undone_deletes(conn, since=since, limit=AT_ONCE)
+        )
 
 
 def _deleted_after_all(conn: Connection) -> list[Push]:

@@ -89,9 +89,11 @@ class Asked:
     approve_up_to: Decimal | None
     orders_since: date
     unchanged_since: datetime
+    deleted_since: datetime
 
 
 _NOW, _OLD = bindparam("now_", type_=Instant()), bindparam("old_", type_=Instant())
+_DELETED = bindparam("deleted_", type_=Instant())
 
 
 def _any(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -139,7 +141,7 @@ _ANY: Mapping[str, ColumnElement[bool]] = {
     "unknown": _any(outbox.c.state == "unknown", outbox.c.due_at <= _NOW),
     "shown": exists(select(outbox.c.id).where(is_unclear_and_perhaps_shown())),
     "unseen": exists(select(outbox.c.id).where(is_unseen())),
-    "undone": or_(exists(select(outbox.c.id).where(is_undone())), _open("push_not_there")),
+    "undone": or_(exists(select(outbox.c.id).where(is_undone(_DELETED))), _open("push_not_there")),
 }
 
 _LAST = select(func.coalesce(func.max(ledger_entries.c.id), 0)).scalar_subquery()
@@ -158,6 +160,7 @@ def what_is_due(conn: Connection, asked: Asked) -> Due:
         "up_to_": asked.approve_up_to,
         "since_": asked.orders_since,
         "unchanged_": asked.unchanged_since,
+        "deleted_": asked.deleted_since,
     }
     last, *answers = conn.execute(_QUESTION, values).one()
     return Due(

@@ -324,6 +324,8 @@ inventories = Table(
 
 # --- outbox -------------------------------------------------------------------------------
 
+DELETED = "state = 'done' and operation in ('delete_receipt', 'delete_issuance')"
+
 outbox = Table(
     "outbox",
     metadata,
@@ -394,6 +396,7 @@ outbox = Table(
         sqlite_where=text("unseen_since is not null"),
         postgresql_where=text("unseen_since is not null"),
     ),
+    Index("ix_outbox_deleted", "finalized_at", sqlite_where=text(DELETED), postgresql_where=text(DELETED)),
     Index("ix_outbox_event", "api_key", "kind"),
     Index("ix_outbox_item", "item", "state"),
 )

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import date
+from datetime import date, datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, text, update
 
 from sync.domain.outbox import APPROVE, DELETE_ISSUANCE, DELETE_RECEIPT, POST_ISSUANCE, POST_RECEIPT
 from sync.store.coverage import ISSUANCES, RECEIPTS
 from sync.store.outbox import Push, push_of
 from sync.store.pushed import NEVER_SENT
-from sync.store.schema import corrections, coverage, documents, issuance_parts, ledger_entries, outbox, purchase_orders
+from sync.store.schema import (
+    DELETED,
+    corrections,
+    coverage,
+    documents,
+    issuance_parts,
+    ledger_entries,
+    outbox,
+    purchase_orders,
+)
+from sync.store.types import Instant
 
 POSTS = (POST_RECEIPT, POST_ISSUANCE)
 DELETES = (DELETE_RECEIPT, DELETE_ISSUANCE)
@@ -94,18 +104,22 @@ def is_unseen() -> ColumnElement[bool]:
     return and_(*done, or_(outbox.c.settled_no.is_(None), *read))
 
 
-def undone_deletes(conn: Connection, *, limit: int) -> list[Push]:
-    """Return the deletes that are done and whose row MPW shows all the same, by a reading begun since, oldest first.
+DELETES_WATCHED = timedelta(days=7)
+"""How long it is looked whether what was deleted is there all the same. A call is not held up for longer."""
 
-    A call that was held up made it after the delete, or the delete did nothing.
+
+def undone_deletes(conn: Connection, *, since: datetime, limit: int) -> list[Push]:
+    """Return the deletes that are done and whose row MPW shows all the same, by a reading begun after, oldest first.
+
+    A call that was held up made it after the delete, or the delete did nothing. Those done before `since` are left out.
     """
-    query = select(outbox).where(is_undone()).order_by(outbox.c.id).limit(limit)
+    query = select(outbox).where(is_undone(literal(since, Instant()))).order_by(outbox.c.id).limit(limit)
     return [push_of(row) for row in conn.execute(query)]
 
 
-def is_undone() -> ColumnElement[bool]:
+def is_undone(since: ColumnElement[datetime]) -> ColumnElement[bool]:
     """Return the condition of `undone_deletes`."""
-    read_since = (
+    read_after = (
         select(coverage.c.day)
         .where(
             coverage.c.source == documents.c.source,
@@ -114,10 +128,12 @@ def is_undone() -> ColumnElement[bool]:
             ~coverage.c.unclean,
         )
         .correlate(outbox, documents)
-        .exists()
+        .limit(1)
+        .scalar_subquery()
+        .is_not(None)  # a row looked up, where PostgreSQL could answer an `exists` by reading all days
     )
-    since = or_(ledger_entries.c.run_id > outbox.c.settled_no, read_since)
-    return and_(outbox.c.state == "done", outbox.c.operation.in_(DELETES), _entered(_shown_now(since)))
+    after = or_(ledger_entries.c.run_id > outbox.c.settled_no, read_after)
+    return and_(text(DELETED), outbox.c.finalized_at >= since, _entered(_shown_now(after)))
 
 
 def is_shown(conn: Connection, push: Push) -> bool:

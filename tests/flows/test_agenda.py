@@ -194,4 +194,4 @@ def test_an_idle_round_looks_at_no_push_that_failed_long_ago(world: StockWorld) 
     with counted(world.store) as sent:
         assert not work_once(world.ctx, CycleReport())
     assert sent
-    assert [one for one in sent if "finalized_at" in one] == []
+    assert [one for one in sent if "recorded_at >= outbox.finalized_at" in one] == []

@@ -23,7 +23,7 @@ from sync.store.exceptions import blocking
 from sync.store.migrate import SchemaState, check, migrations_folder, upgrade
 
 ROOT = Path(__file__).parents[2]
-HEAD = "0012"
+HEAD = "0013"
 
 
 def _execute(url: str, *statements: str) -> None:
