@@ -182,6 +182,7 @@ class Attempt:
     so; None, unclear. `over`: unclear, but the vendor answered, so that nothing of it comes later. `reads`: whole
     reads of the feed begun since the call ended; `prompt`: the first of them began at once. `asks`: it is in question,
     and a follow-up is to tell. `closed`: it was taken for one without a movement; `absent`: and without an effect.
+    `again`: the same patch was sent before, and made no movement.
     """
 
     id: int
@@ -196,6 +197,7 @@ class Attempt:
     asks: bool = False
     closed: bool = False
     absent: bool = False
+    again: bool = False
 
     @property
     def marked(self) -> bool:
@@ -537,7 +539,7 @@ def _judge(case: _Case, attempt: Attempt, asking: Attempt | None, candidates: li
     if asking is not None:
         still = _explaining(case, asking, attempt, Decimal(0), without=None)
         likely = [one for one in still if one is None or _shows_mark(case, asking, one) or _may_show(case, asking, one)]
-        must_move = bool(case.knows.zero_echo) or not likely
+        must_move = bool(case.knows.zero_echo) or not (still if attempt.again else likely)
     elif not believed:
         must_move = bool(case.knows.zero_echo)  # this vendor makes a movement for every patch
     else:

@@ -183,11 +183,12 @@ def _tell(
     lines += strange
     if not known:
         return Told(), lines
-    attempts = [_attempt(conn, expected, means) for expected in known]
+    silent = {one.outbox_id: one.n for one in reversed(known) if one.outcome == NO_MOVEMENT}  # the first of each push
+    attempts = [_attempt(conn, one, means, again=silent.get(one.outbox_id, one.n) < one.n) for one in known]
     return tell([one for one in attempts if one is not None], base, lines, knows(conn)), lines
 
 
-def _attempt(conn: Connection, expected: Expected, means: Means) -> Attempt | None:
+def _attempt(conn: Connection, expected: Expected, means: Means, *, again: bool) -> Attempt | None:
     """Return an expectation as the rules know it; None: it provably had no effect."""
     if expected.landed_as in UNSENT:
         return None
@@ -215,6 +216,7 @@ def _attempt(conn: Connection, expected: Expected, means: Means) -> Attempt | No
         asks=expected.outcome == "asking",
         closed=expected.outcome in (SILENT, NO_MOVEMENT, ABSENT),
         absent=expected.outcome == ABSENT or (expected.outcome == "asking" and landed is None),
+        again=again,
     )
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from sync.domain.outbox import Transition
 from sync.flows.context import Context
 from sync.flows.operations.registry import operations
-from sync.store.outbox import Push, Which, discard, find_pushes, push_by_id, resolve, retry
+from sync.store.outbox import OPERATOR, Push, Which, discard, find_pushes, push_by_id, resolve, retry
 
 AT_ONCE = 200
 """Pushes changed in one transaction: a word about a hundred thousand keeps no writer waiting for long."""
@@ -29,7 +29,7 @@ def resolve_push(ctx: Context, outbox_id: int, *, done: bool, why: str, by: str)
         row = push_by_id(conn, outbox_id)
         if row is None or not resolve(conn, outbox_id, done=done, why=why, now=now, by=by):
             return False
-        to = Transition("done" if done else "ready", "operator", None, evidence=f"operator {by}: {why}")
+        to = Transition("done" if done else "ready", "operator", None, evidence=f"{OPERATOR}{by}: {why}")
         operations()[row.operation].after(conn, row, to, policy=ctx.policy, now=now)
     return True
 

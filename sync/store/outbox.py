@@ -285,6 +285,10 @@ def _facts_of_retried(push: Push, now: datetime, more: Mapping[str, object] | No
     return json.dumps({**push.facts, RETRIED_AT: now.isoformat(), **(more or {})}, sort_keys=True)
 
 
+OPERATOR = "operator "
+"""How the evidence of a push begins that a person has settled."""
+
+
 def resolve(conn: Connection, outbox_id: int, *, done: bool, why: str, now: datetime, by: str) -> bool:
     """Settle an unknown or dead row by a person's word: done, or not done and to be sent (again).
 
@@ -293,7 +297,7 @@ def resolve(conn: Connection, outbox_id: int, *, done: bool, why: str, now: date
     push = push_by_id(conn, outbox_id)
     if push is None:
         return False
-    evidence = f"operator {by}: {why}"
+    evidence = f"{OPERATOR}{by}: {why}"
     values: dict[str, Any] = {"evidence": evidence, "lease_owner": None, "lease_until": None}
     if done:
         values |= {"state": "done", "finalized_at": now}

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, sele
 
 from sync.domain.outbox import APPROVE, DELETE_ISSUANCE, DELETE_RECEIPT, POST_ISSUANCE, POST_RECEIPT
 from sync.store.coverage import ISSUANCES, RECEIPTS
-from sync.store.outbox import Push, push_of
+from sync.store.outbox import OPERATOR, Push, push_of
 from sync.store.pushed import NEVER_SENT
 from sync.store.schema import (
     DELETED,
@@ -133,7 +133,8 @@ def is_undone(since: ColumnElement[datetime]) -> ColumnElement[bool]:
         .is_not(None)  # a row looked up, where PostgreSQL could answer an `exists` by reading all days
     )
     after = or_(ledger_entries.c.run_id > outbox.c.settled_no, read_after)
-    return and_(text(DELETED), outbox.c.finalized_at >= since, _entered(_shown_now(after)))
+    by_itself = ~func.coalesce(outbox.c.evidence, "").startswith(OPERATOR)  # what a person says is done stands
+    return and_(text(DELETED), outbox.c.finalized_at >= since, by_itself, _entered(_shown_now(after)))
 
 
 def is_shown(conn: Connection, push: Push) -> bool:

@@ -298,6 +298,18 @@ def test_8_a_silent_follow_up_that_only_a_movement_at_nobody_s_cost_would_explai
     assert told.held == {"p"}
 
 
+def test_8_a_follow_up_that_is_silent_again_leaves_only_the_movement_at_nobody_s_cost() -> None:
+    first = attempt(1, stock="107", asks=True)
+    echo = replace(line("p", "7", asked=1), shown=Decimal(12))
+
+    told = tell([first, attempt(2, stock="107", claimed=1, reads=DRAINS, again=True)], None, [echo], Knows())
+
+    assert isinstance(one(told, 2), Silent)
+    found = one(told, 1)
+    assert isinstance(found, Found)
+    assert found.line == echo
+
+
 def test_8_what_a_follow_up_of_a_type_that_nobody_knows_moved_may_have_either_sign() -> None:
     attempts = [attempt(1, stock="98", asks=True), attempt(2, stock="98", claimed=1)]
     people = line("p", "5", mark=1, asked=1)

@@ -573,13 +573,14 @@ class Oracle:
         mpw = self.world.mpw
         if kind == "receipt":
             return key in mpw.receipt_by_key
-        rows = [row for name, rows in mpw.issuances_by_key.items() if self._belongs(name, key) for row in rows]
+        rows = [row for name, rows in mpw.issuances_by_key.items() if self.belongs(name, key) for row in rows]
         if key in self.world.people.strangers:
             rows = [row for row in rows if f"[{key}" in (row.description or "")]
         return bool(rows)
 
     @staticmethod
-    def _belongs(name: str, key: str) -> bool:
+    def belongs(name: str, key: str) -> bool:
+        """Tell whether a key is an issuance's own, or that of a part of it."""
         return name == key or name.startswith(f"{key}_s")
 
     def _kept(self, kind: str, key: str) -> bool:

@@ -528,7 +528,13 @@ class People:
                 mpw.person_deletes_receipt(receipt.id)
             elif receipt is not None:
                 self.kept.add((kind, key))
-            for row in list(mpw.issuances_by_key.get(key, [])) if kind == "issuance" else []:
+            rows = [
+                row
+                for name, rows in mpw.issuances_by_key.items()
+                if self.world.oracle.belongs(name, key)
+                for row in rows
+            ]
+            for row in rows if kind == "issuance" else []:
                 mpw.person_deletes_issuance(row.id)
             self.deleted_keys.add(key)
             self.deleted_rows += 1
