@@ -385,7 +385,7 @@ def _candidates(case: _Case, attempt: Attempt, *, shared: bool = False) -> list[
         and (line.asked in (None, attempt.id) or (shared and _shows_mark(case, attempt, line)))
         and line.movement_id not in case.taken
     ]
-    ours = [line for line in fresh if line.asked == attempt.id or _shows_mark(case, attempt, line)]
+    ours = [line for line in fresh if _is_asked_of(attempt, line) or _shows_mark(case, attempt, line)]
     if attempt.asks:
         return ours
     if attempt.closed and attempt.landed:  # people move at the marked cost from then on
@@ -404,6 +404,14 @@ def _candidates(case: _Case, attempt: Attempt, *, shared: bool = False) -> list[
         line for line in fresh if line in ours or _timely(case, attempt, line) or _may_be_late(case, attempt, line)
     ]
     return [line for line in found if _shows_kept_cost(case, attempt, line)] or found
+
+
+def _is_asked_of(attempt: Attempt, line: Line) -> bool:
+    """Tell whether a line was asked about as the attempt's echo.
+
+    No table holds a line of an unknown type: all that is known is which attempt came before it. It must be timely too.
+    """
+    return line.asked == attempt.id and (line.signed or attempt.window.holds(line.created_at, sure=False))
 
 
 def _may_be_late(case: _Case, attempt: Attempt, line: Line) -> bool:

@@ -141,6 +141,7 @@ class ItemFacts:
     read_unit_cost: Decimal | None
     lines_after_base: bool
     nameless: bool = False  # no movement gave its external id
+    gone: bool = False  # the movements that showed it show another item by now
     blocker: str | None = None  # what an open exception says that makes a stock unknown
     question: Question | None = None
     unfit: int = 0
@@ -263,7 +264,7 @@ def decide(item: ItemFacts, mpw: MpwStock, ledger: Ledger) -> Decision:
     """Compare an item that nothing stands against (`readiness`) with what MPW says of it now."""
     assert item.target is not None
     part, factor = item.target.part_number, item.target.factor
-    if mpw.missing and item.only_created:
+    if mpw.missing and (item.only_created or item.gone):
         return Equal()  # an ERP may well create products that MPW has no part of
     if mpw.missing:
         return Blocked(

@@ -8,7 +8,7 @@ The rule is `domain/echo.py`; this module loads what it asks for, and writes dow
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -66,6 +66,7 @@ from sync.store.echoes import (
     note_acted,
     open_doubts,
     park_late_decisions,
+    people_moved_late,
     set_role,
     undecided_lines,
     whole_reads_after,
@@ -119,6 +120,7 @@ def settle_echoes(
     for item in ids:
         extra = (strange or {}).get(item, ())
         found |= _settle_item(conn, item, known.get(item, []), extra, means)
+    _explain_drifts(conn, ids, means)
     return found
 
 
@@ -335,9 +337,14 @@ def _take_late_ones(conn: Connection, item: str, lines: Sequence[Line], means: M
         moved = sum((line.quantity for line in marked), Decimal(0))
         save_item_state(conn, item, {"base_quantity": base.quantity + moved, "base_seq": last_seq(conn)})
         _note_belief(conn, item)
-    for facts in open_doubts(conn, STOCK_DRIFT, item):
-        if any(plain(line.quantity) == facts.get("drift") for line in late):
-            note = "a movement that the feed showed late explains it"
+
+
+def _explain_drifts(conn: Connection, items: Collection[str], means: Means) -> None:
+    """Resolve each drift for which a movement of that size turned up: shown late, or without its external id before."""
+    for facts in open_doubts(conn, STOCK_DRIFT, items):
+        item, drift = facts["external_id"], Decimal(facts["drift"])
+        if late := people_moved_late(conn, item, drift, shown_by=facts["movement"]):
+            note = f"movement {late}, which the feed showed late or of another item before, explains it"
             resolve_exceptions(conn, STOCK_DRIFT, Subject.stock_of(item), resolution=note, now=means.now)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -366,11 +366,26 @@ def doubtful_movements(conn: Connection, kind: str) -> dict[str, int]:
     return found
 
 
-def open_doubts(conn: Connection, kind: str, external_id: str) -> list[dict[str, Any]]:
-    """Return what the open exceptions of a kind know, those about an item."""
+def open_doubts(conn: Connection, kind: str, external_ids: Collection[str]) -> list[dict[str, Any]]:
+    """Return what the open exceptions of a kind know, those about some items."""
     query = select(exceptions.c.facts).where(exceptions.c.kind == kind, exceptions.c.resolved_at.is_(None))
     known: Sequence[dict[str, Any]] = [json.loads(facts) for facts in conn.execute(query).scalars()]
-    return [facts for facts in known if facts.get("external_id") == external_id]
+    return [facts for facts in known if facts.get("external_id") in external_ids]
+
+
+def people_moved_late(conn: Connection, external_id: str, quantity: Decimal, *, shown_by: str) -> str | None:
+    """Return a movement of people's of a quantity that came before a patch's own and was shown after it; None: none."""
+    patch = movement_lines.alias("patch")
+    query = select(movement_lines.c.movement_id).where(
+        patch.c.movement_id == shown_by,
+        movement_lines.c.external_id == external_id,
+        movement_lines.c.quantity == quantity,
+        movement_lines.c.role == "event",
+        movement_lines.c.entry_id.is_not(None),
+        movement_lines.c.created_at <= patch.c.created_at,
+        movement_lines.c.seen_seq > patch.c.seen_seq,
+    )
+    return conn.execute(query.limit(1)).scalar()
 
 
 def line_of(row: Row[Any]) -> Line:

@@ -109,7 +109,8 @@ def item_facts(conn: Connection, external_ids: Iterable[str], *, policy: Policy)
             blocker=blockers[item].detail if item in blockers else None,
             kept=kept,
             cost_contradicted=contradicted,
-            nameless=item in nameless,
+            nameless=nameless.get(item) == NAMELESS,
+            gone=nameless.get(item) == GONE,
             patch=patches.get(item),
         )
         for item in ids
@@ -417,11 +418,19 @@ def _undecided(conn: Connection, ids: list[str]) -> set[str]:
     return set(conn.execute(query.distinct()).scalars())
 
 
-def _nameless(conn: Connection, ids: list[str]) -> set[str]:
-    """Return the items that every movement shows without an external id: their name here is MPservices' own."""
-    lines = select(movement_lines.c.external_id, func.max(case((movement_lines.c.named, 1), else_=0)).label("named"))
-    query = lines.where(movement_lines.c.external_id.in_(ids)).group_by(movement_lines.c.external_id)
-    return {row.external_id for row in conn.execute(query) if not row.named}
+NAMELESS, GONE = "nameless", "gone"
+
+
+def _nameless(conn: Connection, ids: list[str]) -> dict[str, str]:
+    """Return the items whose name here is MPservices' own: no movement shows an external id of theirs.
+
+    They are `GONE` where no movement shows them at all any more: the product was given its external id.
+    """
+    shown = func.max(case((movement_lines.c.digest != "", 1), else_=0)).label("shown")
+    named = func.max(case((movement_lines.c.named, 1), else_=0)).label("named")
+    query = select(movement_lines.c.external_id, shown, named).where(movement_lines.c.external_id.in_(ids))
+    rows = conn.execute(query.group_by(movement_lines.c.external_id))
+    return {row.external_id: NAMELESS if row.shown else GONE for row in rows if not row.named}
 
 
 def _doubtful(conn: Connection) -> set[str]:

@@ -298,6 +298,15 @@ def test_8_a_silent_follow_up_that_only_a_movement_at_nobody_s_cost_would_explai
     assert told.held == {"p"}
 
 
+def test_a_line_of_an_unknown_type_that_came_long_after_the_patch_is_not_its_echo() -> None:
+    theirs = replace(line("p", "-2", at=200, asked=1), signed=False, shown=Decimal(12))
+
+    told = tell([attempt(1, stock="107", landed=None, over=True, reads=DRAINS_DUE)], None, [theirs], Knows())
+
+    assert one(told) == Wait()
+    assert told.held == set()
+
+
 def test_8_a_follow_up_that_is_silent_again_leaves_only_the_movement_at_nobody_s_cost() -> None:
     first = attempt(1, stock="107", asks=True)
     echo = replace(line("p", "7", asked=1), shown=Decimal(12))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -107,3 +109,18 @@ def test_what_a_person_keyed_in_again_under_our_key_is_not_asked_for(world: Worl
     assert world.stocks() == (100 + change, 100 + change)
     assert len(world.pushed()) == 1
     assert world.told() == [], "its hint would have it keyed in a second time"
+
+
+def test_a_drift_ends_once_the_line_that_had_no_external_id_gets_it(world: World) -> None:
+    id_ = world.mps.moves(PART, -2, external=False)
+    world.mpw.receipts[0].cost = Decimal(12)  # a patch follows, and finds two less
+    world.cycle(4)
+    assert {"stock_blocked", "stock_drift"} <= set(world.told())
+
+    movement = next(one for one in world.mps.movements if one.id == id_)
+    (line,) = movement.lines
+    movement.lines = (replace(line, external_id=PART),)
+    world.cycle(6)
+
+    assert world.stocks() == (98, 98)
+    assert world.told() == []
