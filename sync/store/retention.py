@@ -149,6 +149,7 @@ def _is_forgettable(before: datetime) -> ColumnElement[bool]:
     return and_(
         outbox.c.state == "done",
         outbox.c.finalized_at < before,
+        outbox.c.unseen_since.is_(None),  # what it is looked for by
         outbox.c.payload.not_like(f"{_NOTE}%"),
         outbox.c.id.not_in(newest_patches),
         ~waiting,

@@ -133,8 +133,9 @@ def test_a_done_push_keeps_its_row_key_and_evidence_and_loses_payload_and_attemp
         {"state": "discarded", "finalized_at": NOON},
         {"state": "superseded", "finalized_at": NOON},
         {"state": "done", "evidence": "e", "finalized_at": NOON + YEARS - timedelta(days=399)},
+        {"state": "done", "evidence": "e", "finalized_at": NOON, "unseen_since": NOON},
     ],
-    ids=lambda state: state["state"],
+    ids=("held", "ready", "unknown", "dead", "discarded", "superseded", "done lately", "done and not seen yet"),
 )
 def test_what_is_not_long_done_is_left_whole(store: Store, clock: FakeClock, state: dict[str, Any]) -> None:
     id_ = add(store, schema.outbox, **push("k-1", **state))
