@@ -24,6 +24,7 @@ from sync.store.ledger import append_entries
 from sync.store.outbox import Push, Which
 from sync.store.retention import prune_done_pushes
 from sync.store.schema import outbox, purchase_orders
+from sync.store.seen import not_unseen
 from tests.clocks import FakeClock
 from tests.flows.answering import answering
 from tests.flows.outbox_world import MAIN, PART, TODAY, OutboxWorld, outbox_world
@@ -360,10 +361,11 @@ def test_what_a_hidden_warehouse_does_not_show_is_not_taken_for_deleted(lone_wor
 def test_a_hidden_warehouse_is_known_from_the_ledger_when_the_push_itself_is_forgotten(
     lone_world: OutboxWorld, kind: str
 ) -> None:
-    _ = lone_world.receipt("k-1") if kind == "receipt" else lone_world.issuance("k-1")
+    pushed = lone_world.receipt("k-1") if kind == "receipt" else lone_world.issuance("k-1")
     lone_world.settle()
     now = lone_world.clock.now()
     with lone_world.store.write() as conn:
+        not_unseen(conn, [pushed])
         shown = new_entry(
             "mpw",
             kind,
