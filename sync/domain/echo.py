@@ -182,7 +182,7 @@ class Attempt:
     so; None, unclear. `over`: unclear, but the vendor answered, so that nothing of it comes later. `reads`: whole
     reads of the feed begun since the call ended; `prompt`: the first of them began at once. `asks`: it is in question,
     and a follow-up is to tell. `closed`: it was taken for one without a movement; `absent`: and without an effect.
-    `again`: the same patch was sent before, and made no movement.
+    `again`: the same patch, or another that asked the same, was sent before and made no movement.
     """
 
     id: int
@@ -547,7 +547,7 @@ def _judge(case: _Case, attempt: Attempt, asking: Attempt | None, candidates: li
     if asking is not None:
         still = _explaining(case, asking, attempt, Decimal(0), without=None)
         likely = [one for one in still if one is None or _shows_mark(case, asking, one) or _may_show(case, asking, one)]
-        must_move = bool(case.knows.zero_echo) or not (still if attempt.again else likely)
+        must_move = not attempt.again and (bool(case.knows.zero_echo) or not likely)  # asked once more, never for ever
     elif not believed:
         must_move = bool(case.knows.zero_echo)  # this vendor makes a movement for every patch
     else:

@@ -185,8 +185,17 @@ def _tell(
     lines += strange
     if not known:
         return Told(), lines
-    silent = {one.outbox_id: one.n for one in reversed(known) if one.outcome == NO_MOVEMENT}  # the first of each push
-    attempts = [_attempt(conn, one, means, again=silent.get(one.outbox_id, one.n) < one.n) for one in known]
+    asked = max((one.id for one in known if one.outcome == "asking"), default=0)
+    silent = [one for one in known if one.outcome == NO_MOVEMENT]
+    attempts = [
+        _attempt(
+            conn,
+            one,
+            means,
+            again=any(other.id < one.id and (other.outbox_id == one.outbox_id or other.id > asked) for other in silent),
+        )
+        for one in known
+    ]
     return tell([one for one in attempts if one is not None], base, lines, knows(conn)), lines
 
 

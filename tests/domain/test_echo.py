@@ -298,6 +298,21 @@ def test_8_a_silent_follow_up_that_only_a_movement_at_nobody_s_cost_would_explai
     assert told.held == {"p"}
 
 
+@pytest.mark.parametrize("zero_echo", [True, None])
+def test_8_a_question_is_asked_once_more_and_then_people_are(zero_echo: bool | None) -> None:
+    first = attempt(1, stock="107", asks=True)
+    theirs = line("p", "4", asked=1)
+    follow_up = attempt(2, stock="107", claimed=1, reads=DRAINS_DUE)
+    knows = Knows(zero_echo=zero_echo)
+
+    told = tell([first, follow_up], BASE, [replace(theirs, shown=Decimal(12))], knows)
+    assert isinstance(one(told, 2), NoMovement)
+    told = tell([first, replace(follow_up, again=True)], BASE, [replace(theirs, shown=Decimal(12))], knows)
+
+    assert not isinstance(one(told, 2), NoMovement)
+    assert not isinstance(one(told, 1), Ask)
+
+
 def test_a_line_of_an_unknown_type_that_came_long_after_the_patch_is_not_its_echo() -> None:
     theirs = replace(line("p", "-2", at=200, asked=1), signed=False, shown=Decimal(12))
 
