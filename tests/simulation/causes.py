@@ -392,10 +392,6 @@ class Causes:
             query = select(ledger_entries.c.id).where(ledger_entries.c.item == item, ledger_entries.c.unit_cost > 0)
             return conn.execute(query.limit(1)).first() is not None
 
-    def _is_learnt(self, system: str, fact: str) -> bool:
-        query = "select 1 from learned where system = ? and fact = ?"
-        return self.world.raw.execute(query, (system, fact)).fetchone() is not None
-
     def _echo_undecided(self, subject: str, facts: dict[str, Any]) -> bool:
         """A person moved that very item, with a movement or without, or the patch was struck."""
         mine = [move for move in self.world.mps.all_movements if move.id in facts["movements"]]
@@ -403,8 +399,6 @@ class Causes:
             return True
         if self.world.mpw.chronicle.moved_oddly[str(facts["external_id"])]:
             return True  # what no movement shows, or not yet, came between a patch and its follow-up
-        if "old_cost" in self.world.habits and not self._is_learnt("mpservices", "mark_survives"):
-            return True  # its echo looks as people's movements do, until a person has said once that it is one
         since = self._claimed.get(facts["outbox_id"])
         write = "mpservices.patch_stock", str(facts["external_id"])
         return since is not None and self.world.mpw.chronicle.was_disturbed(write, since)
