@@ -90,12 +90,17 @@ def note_cost_meaning(ctx: Context) -> int:
         if differ:
             _agree(ctx)
         return 0
-    if ctx.filed_as.get(ABOUT.name) == ctx.policy.cost_is:
+    with ctx.write() as conn:
+        filed_as = fact(conn, COSTS_FILED_AS)  # as it is now: another thread may have filed all meanwhile
+        if filed_as == ctx.policy.cost_is:
+            return 0
+        refused = ctx.filed_as.get(ABOUT.name) == ctx.policy.cost_is and filed_as == _other(ctx.policy.cost_is)
+        if not refused:
+            set_fact(conn, COSTS_FILED_AS, UNDER_WAY, now=ctx.clock.now())
+            _ask(conn, (), None, policy=ctx.policy, now=ctx.clock.now())  # what did not fit before may fit now
+    if refused:
         _refuse(ctx, filed_as)
     ctx.filed_as.pop(ABOUT.name, None)
-    with ctx.write() as conn:
-        set_fact(conn, COSTS_FILED_AS, UNDER_WAY, now=ctx.clock.now())
-        _ask(conn, (), None, policy=ctx.policy, now=ctx.clock.now())  # what did not fit before may fit now
     done, after = 0, None
     while True:
         if ctx.stopping():

@@ -19,6 +19,7 @@ from sync.flows.reconcile import reconcile_once
 from sync.flows.resolve import Choice, resolve_by_person
 from sync.flows.verify import verify_once
 from sync.store.engine import Store
+from sync.store.facts import fact, set_fact
 from sync.store.outbox import Which, discard
 from sync.store.reports import view
 from sync.store.schema import outbox
@@ -334,3 +335,32 @@ def test_two_instances_with_different_settings_do_not_file_to_and_fro(store: Sto
         reconcile_once(started_again)
         assert world.exceptions() == []
         assert costs(world, "mpservices") == [5]
+
+
+def test_another_thread_whose_disk_filled_up_half_way_is_no_other_instance(store: Store) -> None:
+    """Two jobs of one daemon look at the setting at the same moment; one has noted all filed, the other had begun."""
+    with stock_world(store) as world:
+        world.moves(10, cost=50)
+        world.poll()
+        work(world, receipts="hold")
+        with world.store.write() as conn:
+            set_fact(conn, cost_meaning.COSTS_FILED_AS, cost_meaning.UNDER_WAY, now=world.clock.now())
+
+        reconcile_once(world.ctx)
+
+        assert world.exceptions() == []
+        with world.store.read() as conn:
+            assert fact(conn, cost_meaning.COSTS_FILED_AS) == "unit"
+
+
+def test_another_thread_that_has_just_filed_all_is_no_other_instance(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one job read before the other job noted its end is old when it comes to decide."""
+    with stock_world(store) as world:
+        reconcile_once(world.ctx)
+        read = iter([cost_meaning.UNDER_WAY, None])
+        monkeypatch.setattr(cost_meaning, "fact", lambda conn, name: next(read, None) or fact(conn, name))
+
+        assert cost_meaning.note_cost_meaning(world.ctx) == 0
+        assert world.exceptions() == []
