@@ -770,3 +770,18 @@ def test_a_follow_up_about_movements_of_known_and_unknown_types_is_sent_as_it_wa
 
     assert fresh.stocks() == (100, 100)
     assert "echo_undecided" not in fresh.ever_told()
+
+
+def test_an_echo_that_a_follow_up_told_shows_that_the_mark_is_lost_and_the_next_one_is_asked_of_nobody(
+    fresh: World,
+) -> None:
+    fresh.mps.habits.echo_cost, fresh.mps.habits.echo_of_nothing = "old", False
+    fresh.mps.edits_stock(PART, -5)
+    fresh.rests()
+    assert fresh.learned()["mpservices mark_survives"] == "no"
+    fresh.mpw.receives(PART, 5, 12, MAIN)
+    fresh.rests()
+
+    assert fresh.stocks() == (105, 105)
+    assert fresh.pushed() == []
+    assert fresh.ever_told() == []
