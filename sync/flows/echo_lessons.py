@@ -15,7 +15,7 @@ from sync.domain.money import plain, times
 from sync.domain.policy import Policy
 from sync.domain.subjects import Subject
 from sync.flows.context import MPSERVICES
-from sync.store.echoes import Expected, raw_movement, was_shown
+from sync.store.echoes import ASKING, Expected, raw_movement, was_shown
 from sync.store.exceptions import open_exception
 from sync.store.learned import learn, learned, learned_of
 
@@ -59,6 +59,8 @@ def learn_from_echo(conn: Connection, expected: Expected, found: Found, *, polic
 
     if moved == 0:
         note(ZERO_ECHO, YES)
+    elif expected.outcome == ASKING and meaning is None and mark_of(sent):
+        _note_unmarked(conn, evidence, now=now)
     if not proved and meaning is None:
         return
     if mark_of(sent) and not (moved == 0 and shown == 0) and proved:
@@ -88,9 +90,13 @@ def learn_from_silence(conn: Connection, expected: Expected, *, now: datetime) -
 
 def learn_from_word(conn: Connection, line: Line, sent: Decimal, *, now: datetime) -> None:
     """Write down that the mark is lost, where a person named an echo without it: else each patch is asked about."""
-    lost = mark_of(sent) and meaning_of(line.shown, line.quantity, sent) is None
-    if lost and learned(conn, MPSERVICES, MARK_SURVIVES) is None:
-        evidence = f"movement {line.movement_id}, which a person named"
+    if mark_of(sent) and meaning_of(line.shown, line.quantity, sent) is None:
+        _note_unmarked(conn, f"movement {line.movement_id}, which a person named", now=now)
+
+
+def _note_unmarked(conn: Connection, evidence: str, *, now: datetime) -> None:
+    """Write down that the mark is lost, where an echo without it was told by other means and nothing else is known."""
+    if learned(conn, MPSERVICES, MARK_SURVIVES) is None:
         learn(conn, MPSERVICES, MARK_SURVIVES, NO, evidence=evidence, now=now)
 
 

@@ -62,6 +62,7 @@ from sync.store.echoes import (
     hold_for,
     items_with_open_echoes,
     last_position,
+    line_of,
     lines_to_settle,
     note_acted,
     open_doubts,
@@ -74,7 +75,9 @@ from sync.store.echoes import (
 from sync.store.exceptions import open_exception, resolve_exceptions
 from sync.store.item_states import beliefs, forget_base, mark_dirty, save_item_state, unfit_patches
 from sync.store.ledger import append_entries, entries_by_id, last_seq, reverse_entries
+from sync.store.movements import lines_of
 from sync.store.outbox_watch import check_now
+from sync.store.quarantine import concerns
 from sync.store.stock_facts import ECHO_UNDECIDED
 
 DRAIN_FLOW = "poll.mpservices.movements"
@@ -158,8 +161,8 @@ def _settle_item(
     conn: Connection, item: str, known: Sequence[Expected], strange: Sequence[Line], means: Means
 ) -> dict[str, Found]:
     told, lines = _tell(conn, item, known, strange, means)
-    held = {line.asked for line in lines}
-    if means.run_id is None and any(one.outcome == ASKING and one.id not in held for one in known):
+    asking = {one.id for one in known if one.outcome == ASKING}
+    if means.run_id is None and asking and (asking - {line.asked for line in lines} or concerns(conn, item)):
         return {}  # only a reading shows movements of types that no table holds
     echoes: dict[str, Found] = {}
     asked = any(one.outcome == "asking" and isinstance(told.findings.get(one.id), Found) for one in known)
@@ -441,25 +444,16 @@ def _settle_doubt(conn: Connection, facts: Mapping[str, Any], means: Means) -> N
     """Act on a person's word: the movement it names is the echo, the others of the doubt are people's."""
     external_id, doubtful = str(facts["external_id"]), set(facts["movements"])
     lines = [line for line in undecided_lines(conn, external_id) if line.movement_id in doubtful]
-    decision = facts.get("decision") or {}
-    if not lines:  # settled before, or all are of types that we do not know: no table holds those
-        if "echo_id" in facts and close_doubt(conn, int(facts["echo_id"]), decision.get("echo"), now=means.now):
-            _start_afresh(conn, external_id, facts, now=means.now)
-        return
-    named = [line for line in lines if line.movement_id == decision.get("echo")]
-    if named:
-        line = named.pop()
-        lines.remove(line)
-        if line.entry_id is not None:
-            set_role(conn, line, "echo", entry_id=_file_as_adjustment(conn, line.entry_id, means, line.quantity))
-        if "echo_id" in facts:
-            values = {"movement_id": line.movement_id, "line_n": line.n, "quantity": line.quantity}
-            close_echo(conn, int(facts["echo_id"]), FOUND, now=means.now, **values)
-        if "sent_cost" in facts:
-            learn_from_word(conn, line, Decimal(facts["sent_cost"]), now=means.now)
-    elif "echo_id" in facts:
-        close_echo(conn, int(facts["echo_id"]), SILENT, now=means.now)
-    _release(conn, lines, now=means.now)
+    named = (facts.get("decision") or {}).get("echo")
+    echo = next((line_of(row) for row in lines_of(conn, [named]).get(named, ())), None) if named else None
+    open_still = "echo_id" in facts and close_doubt(conn, int(facts["echo_id"]), named, echo, now=means.now)
+    if not lines and not open_still:
+        return  # settled before
+    if echo is not None and echo.undecided and echo.entry_id is not None:
+        set_role(conn, echo, "echo", entry_id=_file_as_adjustment(conn, echo.entry_id, means, echo.quantity))
+    if echo is not None and "sent_cost" in facts:
+        learn_from_word(conn, echo, Decimal(facts["sent_cost"]), now=means.now)
+    _release(conn, [line for line in lines if line.movement_id != named], now=means.now)
     _start_afresh(conn, external_id, facts, now=means.now)
 
 

@@ -11,9 +11,8 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from sync.clients.mpservices.wire import Movement
+from sync.clients.mpservices.wire import Movement, read_movements
 from sync.clients.rows import BadRow
-from sync.domain.echo import Found
 from sync.domain.echo import Line as EchoLine
 from sync.domain.ledger import ADJUSTMENT, ISSUANCE, RECEIPT, NewEntry, new_entry
 from sync.domain.movements import Line, file_line, kind_of, match_lines
@@ -24,7 +23,7 @@ from sync.flows.corrections import note_correction
 from sync.flows.echoes import settle_echoes
 from sync.store.coverage import MOVEMENTS
 from sync.store.documents import documents_by_remote_id, insert_documents, update_documents
-from sync.store.echoes import attempt_before, items_patched, items_with_open_echoes
+from sync.store.echoes import attempt_before, items_patched, items_with_open_echoes, movements_decided
 from sync.store.engine import lock_appends
 from sync.store.exceptions import open_exception, open_facts, resolve_exceptions
 from sync.store.ledger import append_entries, event_entries, reverse_entries
@@ -42,8 +41,9 @@ from sync.store.movements import (
     take_back,
     update_line,
 )
-from sync.store.quarantine import first_seen, raw_digest
+from sync.store.quarantine import first_seen, raw_digest, raw_of, release_remote_ids
 from sync.store.runs import Counts
+from sync.store.stock_facts import ECHO_UNDECIDED
 
 UNKNOWN_VALUE = "unknown_value"
 
@@ -154,8 +154,10 @@ def ingest_movements(
 def _settle(conn: Connection, work: _Work, done: Ingested, known: Mapping[str, Row[Any]]) -> None:
     """Tell our own echoes from people's movements. One of an unknown type that is not ours is a bad row."""
     candidates: dict[str, list[EchoLine]] = {}
-    for one in work.strange:
-        if one.movement.id not in known:
+    new = [one for one in work.strange if one.movement.id not in known]
+    decided = movements_decided(conn, ECHO_UNDECIDED) if new else set()
+    for one in new:
+        if one.movement.id not in decided:
             candidates.setdefault(one.line.external_id, []).append(_as_candidate(conn, one))
     items = work.touched | items_with_open_echoes(conn) | set(candidates)
     found = settle_echoes(conn, items, policy=work.policy, now=work.now, run_id=work.run_id, strange=candidates)
@@ -164,7 +166,7 @@ def _settle(conn: Connection, work: _Work, done: Ingested, known: Mapping[str, R
             done.readable.append(one.movement.id)
             work.counts.unchanged += 1
         elif one.movement.id in found:
-            _take_echo(conn, one, found[one.movement.id], work)
+            _take_echo(conn, one, found[one.movement.id].quantity, work)
             done.readable.append(one.movement.id)
         else:
             if first_seen(conn, MOVEMENTS, one.movement.raw) is None:
@@ -193,9 +195,24 @@ def _as_candidate(conn: Connection, one: _Strange) -> EchoLine:
     )
 
 
-def _take_echo(conn: Connection, one: _Strange, found: Found, work: _Work) -> None:
+def take_named(conn: Connection, movement_id: str, *, policy: Policy, now: datetime) -> None:
+    """File a movement that a person has named as our own patch's, where it is of an unknown type: no table has it."""
+    raw = raw_of(conn, MOVEMENTS, movement_id)
+    if raw is None or documents_by_remote_id(conn, MPSERVICES, "movement", [movement_id]):
+        return
+    lock_appends(conn)
+    done = Ingested()
+    _, strange = _file_all(read_movements(raw.encode()).rows, policy, done)
+    places = last_places(conn, {one.line.created_at for one in strange})
+    work = _Work(policy, now, None, done.counts, places, awaiting=set())
+    for one in strange:
+        _take_echo(conn, one, one.line.quantity, work)
+    release_remote_ids(conn, MOVEMENTS, [one.movement.id for one in strange], bad=(), now=now)
+
+
+def _take_echo(conn: Connection, one: _Strange, quantity: Decimal, work: _Work) -> None:
     """File a movement of an unknown type that our own patch made: an adjustment, as every echo is."""
-    line = replace(one.line, quantity=found.quantity)
+    line = replace(one.line, quantity=quantity)
     item = _Filed(one.movement, ADJUSTMENT, [line])
     _save_document(conn, item, None, FEED, work)
     work.new_lines.clear()

@@ -26,7 +26,7 @@ from sync.flows.corrections import (
     keep_both,
 )
 from sync.flows.cost_meaning import COST_RESTATED, apply_restated, tell_unfit
-from sync.flows.movement_lines import UNKNOWN_VALUE
+from sync.flows.movement_lines import UNKNOWN_VALUE, take_named
 from sync.flows.movements import SHORT_WINDOW
 from sync.flows.voids import MASS_DISAPPEARANCE, void_disappeared
 from sync.store.clocks import bring_forward
@@ -142,6 +142,8 @@ def _act(
         apply_deletion(conn, facts, policy=ctx.policy, now=now)
     elif option == KEEP:
         keep_both(conn, facts, by=by)
+    elif choice is not None and choice.option == ECHO and choice.movement_id is not None:
+        take_named(conn, choice.movement_id, policy=ctx.policy, now=now)
     if row.kind in UNKNOWN_STOCK:
         forget_bases(conn, items_of(facts), now=now)
     if row.kind == MASS_DISAPPEARANCE and option == VOID:

@@ -121,9 +121,13 @@ def close_echo(conn: Connection, echo_id: int, outcome: str, *, now: datetime, *
     conn.execute(update(echoes).where(echoes.c.id == echo_id).values(outcome=outcome, closed_at=now, **values))
 
 
-def close_doubt(conn: Connection, echo_id: int, movement_id: str | None, *, now: datetime) -> bool:
-    """Close an attempt in doubt, whose movements no table holds, as a person said; False where it was closed before."""
-    values = {"outcome": SILENT if movement_id is None else FOUND, "movement_id": movement_id, "closed_at": now}
+def close_doubt(conn: Connection, echo_id: int, named: str | None, echo: Line | None, *, now: datetime) -> bool:
+    """Close an attempt in doubt as a person said; False where it was closed before.
+
+    `named`: the movement that is its own, and `echo` the line of that, if a table holds one.
+    """
+    moved = {} if echo is None else {"line_n": echo.n, "quantity": echo.quantity}
+    values = {"outcome": SILENT if named is None else FOUND, "movement_id": named, "closed_at": now, **moved}
     done = conn.execute(update(echoes).where(echoes.c.id == echo_id, echoes.c.outcome == SEVERAL).values(**values))
     return done.rowcount == 1
 
@@ -364,6 +368,12 @@ def doubtful_movements(conn: Connection, kind: str) -> dict[str, int]:
     for row in conn.execute(query):
         found |= dict.fromkeys(json.loads(row.facts).get("movements", ()), row.id)
     return found
+
+
+def movements_decided(conn: Connection, kind: str) -> set[str]:
+    """Return the movements that people were asked about by exceptions of a kind which they have answered."""
+    query = select(exceptions.c.facts).where(exceptions.c.kind == kind, exceptions.c.resolved_at.is_not(None))
+    return {one for facts in conn.execute(query).scalars() for one in json.loads(facts).get("movements", ())}
 
 
 def open_doubts(conn: Connection, kind: str, external_ids: Collection[str]) -> list[dict[str, Any]]:

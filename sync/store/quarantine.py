@@ -15,7 +15,7 @@ from sync.domain.subjects import Subject
 from sync.store.chunks import chunks
 from sync.store.exceptions import open_exception, open_facts, resolve_exceptions, settled_by_people
 from sync.store.item_states import forget_bases
-from sync.store.schema import exceptions, quarantine
+from sync.store.schema import exception_items, exceptions, quarantine
 
 KIND = "quarantined_row"
 _OPEN = and_(exceptions.c.kind == KIND, exceptions.c.subject_type == "row", exceptions.c.resolved_at.is_(None))
@@ -85,6 +85,24 @@ def first_seen(conn: Connection, source: str, raw: str) -> datetime | None:
     """Return when a row was first kept here, or None where it never was."""
     same = quarantine.c.source == source, quarantine.c.digest == raw_digest(raw)
     return conn.execute(select(func.min(quarantine.c.seen_at)).where(*same)).scalar_one_or_none()
+
+
+def raw_of(conn: Connection, source: str, remote_id: str) -> str | None:
+    """Return the text that was last kept of a row with that id, or None where there is none."""
+    is_row = exceptions.c.kind == KIND, exceptions.c.subject_type == "row"
+    query = select(exceptions.c.facts).where(*is_row, exceptions.c.subject == f"{source} {remote_id}")
+    facts = conn.execute(query.order_by(exceptions.c.id.desc()).limit(1)).scalar()
+    if facts is None:
+        return None
+    same = quarantine.c.source == source, quarantine.c.digest == json.loads(facts)["digest"]
+    return conn.execute(select(quarantine.c.raw).where(*same).limit(1)).scalar()
+
+
+def concerns(conn: Connection, external_id: str) -> bool:
+    """Tell whether a row that is kept here, and not settled, is about the stock of an item."""
+    mine = exception_items.c.exception_id == exceptions.c.id, exception_items.c.external_id == external_id
+    still_open = exceptions.c.kind == KIND, exceptions.c.resolved_at.is_(None)
+    return bool(conn.execute(select(exists().where(*mine, *still_open))).scalar_one())
 
 
 def open_rows(conn: Connection, source: str, day: date | None) -> list[Row[Any]]:

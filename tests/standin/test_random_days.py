@@ -15,7 +15,7 @@ from tests.standin.mpw import ISSUANCE, RECEIPT, Issuance
 from tests.standin.server import Fault, Reply
 from tests.standin.world import MAIN, PART, World, standin_world
 
-SEEDS = [*range(10), 20, 280, 318, 332, 409]
+SEEDS = [*range(10), 20, 280, 318, 324, 332, 409]
 """Beyond ten, each was a day on which a movement of people's was lost, or a person asked without need."""
 FAULTS: list[dict[str, Any]] = [
     {"effect": "never", "answer": "lost"},

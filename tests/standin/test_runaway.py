@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from sync.store.reports import Record
 from tests.standin.mpservices import PATCH, Line
-from tests.standin.mpw import ISSUANCE
+from tests.standin.mpw import ISSUANCE, RECEIPT
 from tests.standin.server import Reply
 from tests.standin.world import MAIN, OTHER, PART, World
 
@@ -688,4 +689,99 @@ def test_a_patch_that_did_nothing_after_an_echo_of_an_unknown_type_is_sent_once_
     fresh.rests()
 
     assert fresh.stocks() == (104, 104)
+    assert fresh.ever_told() == []
+
+
+def doubts_of_an_unknown_type(world: World) -> list[Record]:
+    """Return two doubts about patches' movements, whose type no document names; people's is beside the second one."""
+    world.mps.habits.echo_type, world.mps.habits.cost_decimals = "Adjustment", 2
+    world.mps.habits.echo_of_nothing = False
+    world.cycle(2)
+    world.mps.moves(PART, 4)
+    world.mpw.receives(PART, 2, 10, MAIN)
+    world.mps.goes_wrong(PATCH, effect=40.0, answer="lost")
+    world.mps.goes_wrong(PATCH, before=lambda: world.mps.moves(PART, -1, cost=10))
+    world.mps.goes_wrong(PATCH, effect="never", answer="lost")
+    world.cycle(2, minutes=20)
+    world.cycle(4)
+    return world.view("v_exceptions", kind="echo_undecided", resolved_at=None)
+
+
+def says(world: World, doubt: Record, *choice: str) -> None:
+    """Let a person end a doubt."""
+    code, said = world.mpsync("exceptions", "resolve", str(doubt["id"]), "--why", "a test's person", *choice)
+    assert code == 0, said
+
+
+@pytest.mark.parametrize("days", [0, 3], ids=["at once", "when the feed shows neither any more"])
+def test_a_person_names_an_echo_of_an_unknown_type_and_what_people_moved_beside_it_reaches_mpw(
+    fresh: World, days: int
+) -> None:
+    doubts = doubts_of_an_unknown_type(fresh)
+    _, first, people, second = fresh.mps.movements
+    fresh.cycle(3 * days, minutes=24 * 60 / 3)
+    for doubt, echo in zip(doubts, (first, second), strict=True):
+        says(fresh, doubt, "--echo", echo.id)
+    fresh.rests()
+
+    assert people.id in doubts[-1]["detail"]
+    assert fresh.stocks() == (105, 105)
+    assert fresh.pushed() == [RECEIPT, ISSUANCE]
+    assert fresh.told() == []
+    assert fresh.view("v_quarantine", resolved_at=None) == []
+
+
+def test_a_person_who_says_that_people_made_all_of_them_is_not_asked_about_those_of_unknown_types_again(
+    fresh: World,
+) -> None:
+    doubts = doubts_of_an_unknown_type(fresh)
+    for doubt in doubts:
+        says(fresh, doubt, "--none")
+    fresh.cycle(CYCLES)
+
+    assert len(fresh.view("v_exceptions", kind="echo_undecided")) == len(doubts)
+    assert fresh.told() == ["quarantined_row", "unknown_value"], "what they do to the stock, only people know"
+
+    (told,) = fresh.view("v_exceptions", kind="unknown_value", resolved_at=None)
+    says(fresh, told)
+    fresh.rests()
+
+    assert fresh.stocks() == (105, 105)
+    assert fresh.told() == []
+
+
+def test_a_follow_up_about_movements_of_known_and_unknown_types_is_sent_as_it_was_worked_out(fresh: World) -> None:
+    fresh.mps.habits.echo_type, fresh.mps.habits.cost_decimals = "Adjustment", 2
+    fresh.mps.habits.echo_of_nothing = False
+    fresh.cycle(2)
+    fresh.mpw.receives(PART, 2, 12, MAIN)
+    fresh.rests()
+    fresh.mps.edits_stock(PART, 7)
+    fresh.mpw.receives(PART, 1, 10, MAIN)
+
+    def people() -> None:
+        fresh.mps.moves(PART, -1)
+        fresh.mps.moves(PART, -2, cost=12)
+
+    fresh.mps.goes_wrong(PATCH, before=people)
+    fresh.cycle()
+    assert len(fresh.view("v_outbox")) < 12, "follow-up patches are derived and superseded for ever"
+    fresh.rests()
+
+    assert fresh.stocks() == (100, 100)
+    assert "echo_undecided" not in fresh.ever_told()
+
+
+def test_an_echo_that_a_follow_up_told_shows_that_the_mark_is_lost_and_the_next_one_is_asked_of_nobody(
+    fresh: World,
+) -> None:
+    fresh.mps.habits.echo_cost, fresh.mps.habits.echo_of_nothing = "old", False
+    fresh.mps.edits_stock(PART, -5)
+    fresh.rests()
+    assert fresh.learned()["mpservices mark_survives"] == "no"
+    fresh.mpw.receives(PART, 5, 12, MAIN)
+    fresh.rests()
+
+    assert fresh.stocks() == (105, 105)
+    assert fresh.pushed() == []
     assert fresh.ever_told() == []
