@@ -26,6 +26,7 @@ candidates, and nothing else is late.
 Branch 8 tries the candidates at the mark first. What people moved in between ends at the follow-up's movement; what
 bears the stamp of a patch's movement came before it or after.
 What is not a candidate is people's, and goes to MPW.
+However this table is read, one question is asked `FOLLOW_UPS_MAX` times at most (`domain/stock.py`).
 """
 
 from __future__ import annotations
