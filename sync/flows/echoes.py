@@ -41,7 +41,7 @@ from sync.domain.outbox import WORKER_STOPPED
 from sync.domain.policy import Policy
 from sync.domain.stock import FOLLOW_UPS_MAX
 from sync.domain.subjects import Subject
-from sync.flows.echo_lessons import knows, learn_from_echo, learn_from_silence, learn_from_word
+from sync.flows.echo_lessons import Looks, knows, learn_from_echo, learn_from_silence, learn_from_word, looks
 from sync.store.echoes import (
     ABSENT,
     ASKING,
@@ -70,6 +70,7 @@ from sync.store.echoes import (
     open_doubts,
     park_late_decisions,
     people_moved_late,
+    raw_movement,
     set_role,
     undecided_lines,
     whole_reads_after,
@@ -190,6 +191,8 @@ def _tell(
     lines += strange
     if not known:
         return Told(), lines
+    if any(one.outcome == ASKING for one in known):
+        lines = _with_looks(conn, lines)
     asked = max((one.id for one in known if one.outcome == "asking"), default=0)
     silent = [one for one in known if one.outcome == NO_MOVEMENT]
     attempts = [
@@ -202,6 +205,17 @@ def _tell(
         for one in known
     ]
     return tell([one for one in attempts if one is not None], base, lines, knows(conn)), lines
+
+
+def _with_looks(conn: Connection, lines: Sequence[Line]) -> list[Line]:
+    """Say of the lines in question whether they look as proven echoes do; whose text is forgotten looks as nothing."""
+    ours = looks(conn)
+    return [
+        replace(line, alike=ours.are_of(raw_movement(conn, line.movement_id)))
+        if line.asked is not None and line.undecided and line.entry_id is not None and ours != Looks()
+        else line
+        for line in lines
+    ]
 
 
 def _attempt(conn: Connection, expected: Expected, means: Means, *, again: bool) -> Attempt | None:

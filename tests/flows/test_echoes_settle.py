@@ -85,6 +85,38 @@ def test_of_two_movements_that_fit_neither_is_forwarded_and_a_person_is_asked(do
     assert doubtful.state().blocked_reason is not None
 
 
+@pytest.mark.parametrize("theirs", [None, "Folio-1", "API"])
+def test_of_two_movements_that_fit_the_one_with_the_reference_of_all_proven_echoes_is_the_patch_s_own(
+    store: Store, monkeypatch: pytest.MonkeyPatch, theirs: str | None
+) -> None:
+    with stock_world(store) as world:
+        vendor = world.sandbox.mpservices
+        record = vendor._record
+
+        def referring(type: str, lines: Any, reference: Any, created_at: Any, *, by_patch: bool = False) -> Any:
+            return record(type, lines, "API" if by_patch else theirs, created_at, by_patch=by_patch)
+
+        monkeypatch.setattr(vendor, "_record", referring)
+        world.moves(3)
+        world.cycle()
+        world.clock.advance(minutes=10)
+        world.receives(2)
+        world.cycle()
+        world.clock.advance(minutes=10)
+        world.policy(cost_mark=False)
+        world.receives(10)
+        patch_now(world)
+        world.moves(-3)
+        world.moves(3)
+        world.cycle()
+
+        asked = [kind for kind, _ in world.exceptions()]
+        assert asked == (["echo_undecided"] if theirs == "API" else [])
+        if not asked:
+            assert [line.role for line in world.lines()[-3:]] == ["echo", "event", "event"]
+            assert world.stocks() == (115, 115)
+
+
 def test_the_read_right_after_a_patch_tells_its_echo_from_what_people_do_next(met: StockWorld) -> None:
     met.receives(10)
     met.poll()
