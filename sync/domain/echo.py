@@ -922,8 +922,8 @@ def _by_looks(explaining: list[Line | None]) -> list[Line | None]:
 
     Looks decide nothing that quantity, mark and time do not leave open, and nothing where there may have been no echo.
     """
-    alike = [one for one in explaining if one is not None and one.alike]
-    return alike if None not in explaining and len({one.movement_id for one in alike}) == 1 else explaining
+    alike = {one.movement_id: one for one in explaining if one is not None and one.alike}
+    return explaining if None in explaining or len(alike) != 1 else [*alike.values()]
 
 
 def _ways(case: _Case, line: Line | None, moved: Decimal) -> list[Decimal]:

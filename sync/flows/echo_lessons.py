@@ -134,12 +134,12 @@ def _learn_cost(conn: Connection, shown: Decimal, moved: Decimal, sent: Decimal,
 def learn_from_strange_type(conn: Connection, found: Found, *, now: datetime) -> None:
     """Write down how an echo of an unknown type looks: its text is kept only once it is known to be one."""
     evidence = f"movement {found.line.movement_id}, which a patch of ours made"
+
+    def note(fact: str, value: str) -> None:
+        learn(conn, MPSERVICES, fact, value, evidence=evidence, now=now)
+
     if _is_proved(found):
-        _learn_looks(
-            conn,
-            found.line.movement_id,
-            lambda fact, value: learn(conn, MPSERVICES, fact, value, evidence=evidence, now=now),
-        )
+        _learn_looks(conn, found.line.movement_id, note)
 
 
 def _is_proved(found: Found) -> bool:
