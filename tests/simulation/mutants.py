@@ -246,12 +246,6 @@ MUTANTS: tuple[Mutant, ...] = (
         Setting(acts=DRIFTS, count=16, habits=("drift",), rest_minutes=4),
     ),
     Mutant(
-        planted_echo.asks_until_it_is_answered,
-        "domain/stock.py",
-        "feeds itself|did not converge",
-        Setting(acts=DRIFTS, count=16, habits=("drift",), rest_minutes=4),
-    ),
-    Mutant(
         planted_echo.no_fuse,
         "domain/stock.py",
         "patched though its fuse has blown",

@@ -74,21 +74,6 @@ def no_follow_up() -> Any:
     return swapped((stock_flow, "follow_up", lambda item: None))
 
 
-def asks_until_it_is_answered() -> Any:
-    """A follow-up that shows no movement has not been answered: it is sent again."""
-    real = echo_rules._judge
-
-    def judge(case: Any, attempt: Attempt, asking: Any, candidates: list[Line]) -> Any:
-        found = real(case, attempt, asking, candidates)
-        return NoMovement() if isinstance(found, Silent) and asking is not None else found
-
-    return swapped(
-        (echo_rules, "_judge", judge),
-        *((owner, "FOLLOW_UPS_MAX", 10**6) for owner in (stock_rules, echoes)),
-        (stock_operation, "NO_MOVEMENTS_MAX", 10**6),
-    )
-
-
 def no_fuse() -> Any:
     """A surprise is a surprise; the next patch puts it right."""
     return swapped((stock_rules, "UNFIT_MAX", 10**6))
