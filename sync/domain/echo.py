@@ -23,9 +23,11 @@ Branch 2 needs a cost that the echo may show; at another, people moved as much j
 more of a line that a call without an answer may have made late: a cost that only the patch can have brought. Where the
 decimals of cost that the vendor keeps are learnt, what shows the sent cost with so many comes before all other
 candidates, and nothing else is late.
-Branch 8 tries the candidates at the mark first. What people moved in between ends at the follow-up's movement; what
+Branch 8 tries the candidates at the mark first. Of several that explain q, the only one is the echo that shows the type
+or the reference that every proven echo showed. What people moved in between ends at the follow-up's movement; what
 bears the stamp of a patch's movement came before it or after.
 What is not a candidate is people's, and goes to MPW.
+However this table is read, one question is asked `FOLLOW_UPS_MAX` times at most (`domain/stock.py`).
 """
 
 from __future__ import annotations
@@ -78,6 +80,7 @@ class Line:
     `shown`: its cost as it was shown, mark included. `seen`: the ledger's number at which it was first seen: a line is
     newer than a call where that is larger than the call's. `signed`: its type is one that we know, so that the sign of
     its quantity is the vendor's word. `asked`: the attempt in question that it may be the echo of. `ours`: it is one.
+    `alike`: it shows the type or the reference that every proven echo showed, and that people's need not show.
     """
 
     movement_id: str
@@ -94,6 +97,7 @@ class Line:
     signed: bool = True
     asked: int | None = None
     ours: bool = False
+    alike: bool = False
 
     @property
     def position(self) -> tuple[datetime, int]:
@@ -887,7 +891,7 @@ def _answer(case: _Case, asking: Sequence[Attempt], follow_up: Attempt, finding:
             one: _explaining(case, asked, later, one, without=line, survives=survives)
             for one in _ways(case, line, moved)
         }
-        explaining = [one for found in told_by.values() for one in found]
+        explaining = _by_looks([one for found in told_by.values() for one in found])
         if len({None if one is None else one.quantity for one in explaining}) != 1:
             which, doubtful = "several", asking[: asking.index(asked) + 1]
             if not explaining:  # then what was found of those after it is in question again
@@ -896,10 +900,10 @@ def _answer(case: _Case, asking: Sequence[Attempt], follow_up: Attempt, finding:
             reason = f"the follow-up patch moved {moved.normalize():f}, which explains {which} of them"
             _give_up(case, doubtful, told, reason)
             break
-        if isinstance(of_later := told.findings[later.id], Found):
-            moved = next(one for one, found in told_by.items() if found)
-            told.findings[later.id] = replace(of_later, quantity=moved)
         echo = explaining[0]
+        if isinstance(of_later := told.findings[later.id], Found):
+            moved = next(one for one, found in told_by.items() if echo in found)
+            told.findings[later.id] = replace(of_later, quantity=moved)
         told.held.difference_update(one.api_key for one in candidates)
         if echo is None:
             told.findings[asked.id] = Silent()
@@ -911,6 +915,15 @@ def _answer(case: _Case, asking: Sequence[Attempt], follow_up: Attempt, finding:
             case.taken.add(echo.movement_id)
         later, line = asked, echo
     return told.findings[follow_up.id]
+
+
+def _by_looks(explaining: list[Line | None]) -> list[Line | None]:
+    """Return, of several movements that explain the follow-up alike, the only one that looks as proven echoes do.
+
+    Looks decide nothing that quantity, mark and time do not leave open, and nothing where there may have been no echo.
+    """
+    alike = {one.movement_id: one for one in explaining if one is not None and one.alike}
+    return explaining if None in explaining or len(alike) != 1 else [*alike.values()]
 
 
 def _ways(case: _Case, line: Line | None, moved: Decimal) -> list[Decimal]:

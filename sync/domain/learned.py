@@ -192,7 +192,7 @@ def _facts() -> Sequence[Fact]:
             "the type of the movements that our patches make",
             TEXTS,
             assumed="Inbound, Outbound, or a type that we do not know",
-            used=f"{echo}, as one more piece of evidence",
+            used=f"{echo}: where follow-ups leave several movements open, and all proven ones had the same",
             kind="wordings",
         ),
         Fact(
@@ -211,7 +211,7 @@ def _facts() -> Sequence[Fact]:
             "the reference of the movements that our patches make",
             TEXTS,
             assumed="unknown",
-            used=f"{echo}, as one more piece of evidence",
+            used=f"{echo}: where follow-ups leave several movements open, and all proven ones had the same",
             kind="wordings",
         ),
         Fact(

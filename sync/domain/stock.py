@@ -75,14 +75,23 @@ FOLLOWS = "follows"
 UNFIT_MAX = 2
 """The fuse: after so many patches in a row whose own movement surprised us, an item stops."""
 
+FOLLOW_UPS_MAX = 4
+"""Follow-ups in a row that may be sent for one question, whatever the rules of the echo say; then a person is asked.
+
+The rules need as many as `ASKING_MAX`, and one that makes no movement is sent once more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A patch of which nobody knows which movement it made; a follow-up to `stock` at `cost` is to tell."""
+    """A patch of which nobody knows which movement it made; a follow-up to `stock` at `cost` is to tell.
+
+    `follow_ups`: how many the vendor was sent in a row already.
+    """
 
     echo_id: int
     stock: Decimal
     cost: Decimal
+    follow_ups: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,10 +256,11 @@ def _waiting(item: ItemFacts) -> Wait | Blocked | None:
 def follow_up(item: ItemFacts) -> Patch | None:
     """Return the patch that asks the vendor which movement was ours, or None: nothing is in question, or it is asked.
 
-    Nothing else stands against it: it sets what the patch in question set, and what people moved since.
+    Nothing else stands against it: it sets what the patch in question set, and what people moved since. That makes it
+    the one patch that could feed itself: it is counted, and that count rests on nothing but what was sent.
     """
     asked, patch = item.question, item.patch
-    if asked is None or item.doubtful or item.echo_open:
+    if asked is None or item.doubtful or item.echo_open or asked.follow_ups >= FOLLOW_UPS_MAX:
         return None
     if (patch is not None and patch.state in ("sending", "unknown")) or item.target is None:
         return None

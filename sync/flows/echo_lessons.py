@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 
 from sqlalchemy import Connection
 
 from sync.domain.echo import Found, Knows, Line
+from sync.domain.learned import BETWEEN
 from sync.domain.marks import decimals_of, mark_of, meaning_of, resembles
 from sync.domain.money import plain, times
 from sync.domain.policy import Policy
@@ -27,6 +29,12 @@ ECHO_TYPE, ECHO_REFERENCE, COST_IS = "echo_type", "echo_reference", "cost_is"
 YES, NO = "yes", "no"
 CUT, ROUNDED = "cut", "rounded"
 COST_IS_WRONG = "cost_is_wrong"
+
+NO_REFERENCE = "none"
+"""What is learnt of an echo without a reference: then a reference tells nothing."""
+
+PLAIN_TYPES = frozenset({"inbound", "outbound"})
+"""Types that every movement of people's has: they tell nothing."""
 
 WORDS = {"unit": "one unit", "total": "the whole line"}
 
@@ -50,7 +58,7 @@ def knows(conn: Connection) -> Knows:
 def learn_from_echo(conn: Connection, expected: Expected, found: Found, *, policy: Policy, now: datetime) -> None:
     """Write down what an echo shows that is known by more than its mark: it moved what it had to, or nothing."""
     moved, shown, sent = found.quantity, found.line.shown, expected.sent_cost
-    proved = moved == 0 or (found.expected is not None and found.explained)
+    proved = _is_proved(found)
     meaning = meaning_of(shown, moved, sent)
     evidence = f"movement {found.line.movement_id}, made by {expected.api_key}"
 
@@ -76,7 +84,7 @@ def learn_from_echo(conn: Connection, expected: Expected, found: Found, *, polic
     ours = meaning is not None or not was_shown(conn, expected, shown)
     if proved and meaning is None and ours and not (moved == 0 and shown == 0) and resembles(shown, moved, sent):
         _learn_cost(conn, shown, moved, sent, note)
-    _learn_looks(conn, found, note)
+    _learn_looks(conn, found.line.movement_id, note)
     if moved not in (0, 1, -1) and ours and expected.claimed_seq > 0:
         _learn_meaning(conn, shown, moved, sent, meaning, policy, note, now=now)
 
@@ -129,16 +137,69 @@ def _learn_cost(conn: Connection, shown: Decimal, moved: Decimal, sent: Decimal,
             note(COST_CUT, CUT if shown == cut else ROUNDED)
 
 
-def _learn_looks(conn: Connection, found: Found, note: Note) -> None:
-    """Its type and its reference, as far as it has any: further evidence for people, in no document."""
-    raw = raw_movement(conn, found.line.movement_id)
+def learn_from_strange_type(conn: Connection, found: Found, *, now: datetime) -> None:
+    """Write down how an echo of an unknown type looks: its text is kept only once it is known to be one."""
+    evidence = f"movement {found.line.movement_id}, which a patch of ours made"
+
+    def note(fact: str, value: str) -> None:
+        learn(conn, MPSERVICES, fact, value, evidence=evidence, now=now)
+
+    if _is_proved(found):
+        _learn_looks(conn, found.line.movement_id, note)
+
+
+def _is_proved(found: Found) -> bool:
+    """Tell whether an echo is known by more than its mark: it moved what it had to, or nothing."""
+    return found.quantity == 0 or (found.expected is not None and found.explained)
+
+
+def _learn_looks(conn: Connection, movement_id: str, note: Note) -> None:
+    """Its type and its reference, which are in no document: further evidence (`Looks`)."""
+    raw = raw_movement(conn, movement_id)
     if raw is None:
         return
+    type_, reference = _looks_of(raw)
+    if type_:
+        note(ECHO_TYPE, type_)
+    note(ECHO_REFERENCE, reference or NO_REFERENCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """The one type, and the one reference, that all proven echoes showed; None: they differ, or tell nothing.
+
+    Where two proven echoes differ, one of them may have been people's: then neither is evidence.
+    """
+
+    type: str | None = None
+    reference: str | None = None
+
+    def are_of(self, raw: str | None) -> bool:
+        """Tell whether a movement, as it came, shows either."""
+        if raw is None or not (self.type or self.reference):
+            return False
+        type_, reference = _looks_of(raw)
+        return (self.type is not None and type_ == self.type) or (
+            self.reference is not None and reference == self.reference
+        )
+
+
+def looks(conn: Connection) -> Looks:
+    """Return how all proven echoes looked."""
+    known = learned_of(conn, MPSERVICES)
+    type_, reference = known.get(ECHO_TYPE), known.get(ECHO_REFERENCE)
+    return Looks(
+        None if type_ is None or BETWEEN in type_ or type_.lower() in PLAIN_TYPES else type_,
+        None if reference is None or BETWEEN in reference or reference == NO_REFERENCE else reference,
+    )
+
+
+def _looks_of(raw: str) -> tuple[str, str]:
+    """Return a movement's type and reference, as they are learnt; empty: it shows none."""
     fields = {str(key).lower(): value for key, value in json.loads(raw).items()}
-    for fact, name in ((ECHO_TYPE, "type"), (ECHO_REFERENCE, "reference")):
-        value = fields.get(name)
-        if isinstance(value, str) and value:
-            note(fact, value[:80])
+    values = (fields.get("type"), fields.get("reference"))
+    type_, reference = (value.strip()[:80] if isinstance(value, str) else "" for value in values)
+    return type_, reference
 
 
 def _learn_meaning(

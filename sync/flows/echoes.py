@@ -39,8 +39,9 @@ from sync.domain.marks import meaning_of
 from sync.domain.money import plain, times
 from sync.domain.outbox import WORKER_STOPPED
 from sync.domain.policy import Policy
+from sync.domain.stock import FOLLOW_UPS_MAX
 from sync.domain.subjects import Subject
-from sync.flows.echo_lessons import knows, learn_from_echo, learn_from_silence, learn_from_word
+from sync.flows.echo_lessons import Looks, knows, learn_from_echo, learn_from_silence, learn_from_word, looks
 from sync.store.echoes import (
     ABSENT,
     ASKING,
@@ -48,6 +49,7 @@ from sync.store.echoes import (
     NO_MOVEMENT,
     SEVERAL,
     SILENT,
+    UNSENT,
     Expected,
     act_again,
     ask_about,
@@ -59,6 +61,7 @@ from sync.store.echoes import (
     expectation,
     expectations,
     first_whole_read_after,
+    follow_ups_in_a_row,
     hold_for,
     items_with_open_echoes,
     last_position,
@@ -68,6 +71,7 @@ from sync.store.echoes import (
     open_doubts,
     park_late_decisions,
     people_moved_late,
+    raw_movement,
     set_role,
     undecided_lines,
     whole_reads_after,
@@ -87,7 +91,7 @@ PLACE_MAX = 2**31 - 1
 """Behind all that bears the same stamp: the place of a movement that no table holds yet."""
 
 STOCK_DRIFT = "stock_drift"
-UNSENT = frozenset({"not_sent", "429", "401", "rejected", "given_back"})
+DID_NOTHING = frozenset({"not_sent", "429", "401", "rejected", "given_back"})
 """Outcomes of an attempt that provably did nothing."""
 
 
@@ -150,7 +154,7 @@ def close_absent(conn: Connection, outbox_id: int, *, unsent: bool, policy: Poli
         if isinstance(finding, Wait) and finding.lines:
             ask_about(conn, expected.id, finding.lines, stock=expected.new_stock, now=now)
             return
-    close_echo(conn, expected.id, ABSENT if not unsent else "unsent", now=now)
+    close_echo(conn, expected.id, UNSENT if unsent else ABSENT, now=now)
     _settle_item(conn, item, expectations(conn, [item], since=now - policy.window).get(item, []), (), means)
 
 
@@ -172,6 +176,8 @@ def _settle_item(
             echoes[finding.line.movement_id] = finding
         if finding is not None:
             _write(conn, expected, finding, lines, means, proved=asked)
+    if any(one.outcome == ASKING or isinstance(told.findings.get(one.id), Ask) for one in known):
+        _end_question(conn, item, told, [line for line in lines if line.movement_id not in echoes], means)
     ours = {line.api_key for line in lines if line.movement_id in echoes}
     free = [line for line in lines if line.undecided and line.api_key not in told.held | ours]
     _release(conn, _not_in_doubt(conn, free), now=means.now)
@@ -188,6 +194,8 @@ def _tell(
     lines += strange
     if not known:
         return Told(), lines
+    if any(one.outcome == ASKING for one in known):
+        lines = _with_looks(conn, lines)
     asked = max((one.id for one in known if one.outcome == "asking"), default=0)
     silent = [one for one in known if one.outcome == NO_MOVEMENT]
     attempts = [
@@ -202,9 +210,20 @@ def _tell(
     return tell([one for one in attempts if one is not None], base, lines, knows(conn)), lines
 
 
+def _with_looks(conn: Connection, lines: Sequence[Line]) -> list[Line]:
+    """Say of the lines in question whether they look as proven echoes do; whose text is forgotten looks as nothing."""
+    ours = looks(conn)
+    return [
+        replace(line, alike=ours.are_of(raw_movement(conn, line.movement_id)))
+        if line.asked is not None and line.undecided and line.entry_id is not None and ours != Looks()
+        else line
+        for line in lines
+    ]
+
+
 def _attempt(conn: Connection, expected: Expected, means: Means, *, again: bool) -> Attempt | None:
     """Return an expectation as the rules know it; None: it provably had no effect."""
-    if expected.landed_as in UNSENT:
+    if expected.landed_as in DID_NOTHING:
         return None
     landed: bool | None = True if expected.landed_as in ("done", "landed") else None
     if landed is None and expected.is_last and expected.state == "done":
@@ -408,6 +427,31 @@ def _note_belief(conn: Connection, external_id: str) -> None:
 # --- a person's choice -----------------------------------------------------------------------
 
 
+def _end_question(conn: Connection, item: str, told: Told, lines: Sequence[Line], means: Means) -> None:
+    """Put a question to a person that as many follow-ups as may be sent did not settle, whatever the rules say of it.
+
+    Where no movement is in question, there is none to name: a person says so, and the next patch starts afresh.
+    """
+    known = expectations(conn, [item], since=means.now).get(item, [])
+    asking = [one for one in known if one.outcome == ASKING]
+    sent = follow_ups_in_a_row(conn, [item]).get(item, 0)
+    if not asking or sent < FOLLOW_UPS_MAX or any(one.closed_at is None for one in known):
+        return
+    reason = f"{sent} follow-up patches did not tell"
+    doubts = {one.id: Doubt(_in_question(one, told, lines), reason) for one in asking}
+    for one in asking:
+        _ask_people(conn, one, doubts[one.id], means)
+        check_now(conn, one.outbox_id, now=means.now)
+    if not any(doubt.lines for doubt in doubts.values()):
+        _open_doubt(conn, asking[-1], doubts[asking[-1].id], means)
+
+
+def _in_question(expected: Expected, told: Told, lines: Sequence[Line]) -> tuple[Line, ...]:
+    finding = told.findings.get(expected.id)
+    asked = finding.lines if isinstance(finding, Ask) else ()
+    return tuple(line for line in lines if line.undecided and (line in asked or line.asked == expected.id))
+
+
 def _ask_people(conn: Connection, expected: Expected, doubt: Doubt, means: Means) -> None:
     """Leave the choice to a person: none of the movements is forwarded, and the item is not patched until then."""
     close_echo(conn, expected.id, SEVERAL, now=means.now)
@@ -415,6 +459,10 @@ def _ask_people(conn: Connection, expected: Expected, doubt: Doubt, means: Means
     if not doubt.lines:
         forget_base(conn, expected.external_id, now=means.now)
         return
+    _open_doubt(conn, expected, doubt, means)
+
+
+def _open_doubt(conn: Connection, expected: Expected, doubt: Doubt, means: Means) -> None:
     told = "; ".join(
         f"{line.movement_id} of {line.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, "
         f"{plain(line.quantity)} at {plain(line.shown)}"
@@ -425,9 +473,11 @@ def _ask_people(conn: Connection, expected: Expected, doubt: Doubt, means: Means
         ECHO_UNDECIDED,
         Subject.event(expected.api_key if expected.is_last else f"{expected.api_key} attempt {expected.n}"),
         detail=f"our patch of {expected.external_id} to {plain(expected.new_stock)} at {plain(expected.new_cost)} made "
-        f"a movement, and it is not clear which: {doubt.reason}. {told}",
+        f"a movement, and it is not clear which: {doubt.reason}. {told or 'No movement is in question any more'}",
         hint="look in MPservices which one is the stock update, then `mpsync exceptions resolve ID --echo MOVEMENT_ID"
-        " --why TEXT`; or `--none` if people made all of them. The others go to MPW as people's",
+        " --why TEXT`; or `--none` if people made all of them. The others go to MPW as people's"
+        if doubt.lines
+        else "`mpsync exceptions resolve ID --none --why TEXT`: the next patch starts from an unknown stock",
         now=means.now,
         facts={
             "external_id": expected.external_id,

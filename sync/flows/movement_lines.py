@@ -20,6 +20,7 @@ from sync.domain.policy import Policy
 from sync.domain.subjects import Subject
 from sync.flows.context import MPSERVICES
 from sync.flows.corrections import note_correction
+from sync.flows.echo_lessons import learn_from_strange_type, looks
 from sync.flows.echoes import settle_echoes
 from sync.store.coverage import MOVEMENTS
 from sync.store.documents import documents_by_remote_id, insert_documents, update_documents
@@ -192,6 +193,7 @@ def _as_candidate(conn: Connection, one: _Strange) -> EchoLine:
         seen=NEWER_THAN_ALL,
         signed=False,
         asked=asked,
+        alike=looks(conn).are_of(one.movement.raw),
     )
 
 
@@ -220,6 +222,7 @@ def _take_echo(conn: Connection, one: _Strange, quantity: Decimal, work: _Work) 
     _add(conn, item, [], [line], work)
     work.new_lines[0]["role"] = ECHO
     _write_new(conn, work)
+    learn_from_strange_type(conn, found, now=work.now)
     resolve_exceptions(
         conn, UNKNOWN_VALUE, _type_subject(one.movement), resolution="it is our own stock update's", now=work.now
     )

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Row
 
 from sync.domain.echo import Base, Line
 from sync.domain.marks import mark_of, meaning_of
+from sync.domain.stock import FOLLOWS
 from sync.store.chunks import chunks, upsert
 from sync.store.schema import (
     TO_ACT,
@@ -33,6 +34,7 @@ CLOCK_AHEAD = "clock_ahead_seconds"
 """In what an attempt knew before its call: by how much the vendor's clock was ahead of ours, or up to a second more."""
 
 FOUND, SILENT, ASKING, NO_MOVEMENT, ABSENT, SEVERAL = "found", "none", "asking", "no_movement", "absent", "several"
+UNSENT = "unsent"
 """What became of an expectation; None: it is open. `asking`: in question, a follow-up patch is to tell."""
 
 
@@ -176,6 +178,37 @@ def expectations(conn: Connection, external_ids: Iterable[str], *, since: dateti
     return found
 
 
+def follow_ups_in_a_row(conn: Connection, external_ids: Iterable[str]) -> dict[str, int]:
+    """Return how many follow-ups each item was sent since its last patch that was none; none: it is not in the answer.
+
+    What was provably not sent, and what was lost without an effect, has asked nobody.
+    """
+    of_push, is_one = echoes.c.outbox_id == outbox.c.id, outbox.c.facts.contains(f'"{FOLLOWS}":')
+    found: dict[str, int] = {}
+    for chunk in chunks(sorted(set(external_ids))):
+        own = (
+            select(echoes.c.external_id, func.max(echoes.c.id).label("id"))
+            .join(outbox, of_push)
+            .where(echoes.c.external_id.in_(chunk), ~is_one)
+            .group_by(echoes.c.external_id)
+            .subquery()
+        )
+        query = (
+            select(echoes.c.external_id, func.count().label("sent"))
+            .join(outbox, of_push)
+            .outerjoin(own, own.c.external_id == echoes.c.external_id)
+            .where(
+                echoes.c.external_id.in_(chunk),
+                is_one,
+                echoes.c.id > func.coalesce(own.c.id, 0),
+                or_(echoes.c.outcome.is_(None), echoes.c.outcome.not_in((ABSENT, UNSENT))),
+            )
+            .group_by(echoes.c.external_id)
+        )
+        found |= {row.external_id: row.sent for row in conn.execute(query)}
+    return found
+
+
 def shows_mark(conn: Connection, expected: Expected) -> bool:
     """Tell whether a movement that may be the attempt's own shows the very cost that it sent: then it took effect."""
     query = select(movement_lines).where(movement_lines.c.asked_of == expected.id)
@@ -220,7 +253,7 @@ def last_attempts(conn: Connection, external_id: str, *, limit: int) -> list[Row
     query = (
         select(echoes, outbox.c.api_key)
         .join(outbox, outbox.c.id == echoes.c.outbox_id)
-        .where(echoes.c.external_id == external_id, echoes.c.outcome != "unsent")
+        .where(echoes.c.external_id == external_id, echoes.c.outcome != UNSENT)
         .order_by(echoes.c.id.desc())
         .limit(limit)
     )

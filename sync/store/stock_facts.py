@@ -24,6 +24,7 @@ from sync.domain.outbox import (
 from sync.domain.policy import Policy
 from sync.domain.stock import FOLLOWS, OPEN, ItemFacts, Kept, Ledger, PatchRow, Question, Target
 from sync.store.coverage import ISSUANCES, RECEIPTS
+from sync.store.echoes import follow_ups_in_a_row
 from sync.store.exceptions import blocking, open_exceptions
 from sync.store.facts import RECONCILED_SEQ, fact
 from sync.store.item_states import Belief, beliefs
@@ -445,9 +446,16 @@ def _open_echoes(conn: Connection, ids: list[str]) -> set[str]:
 def _questions(conn: Connection, ids: list[str]) -> dict[str, Question]:
     """Return each item's newest patch in question."""
     query = select(echoes).where(echoes.c.external_id.in_(ids), echoes.c.outcome == "asking").order_by(echoes.c.id)
+    found = {row.external_id: row for row in conn.execute(query)}
+    sent = follow_ups_in_a_row(conn, found)
     return {
-        row.external_id: Question(row.id, row.new_stock if row.follow_stock is None else row.follow_stock, row.new_cost)
-        for row in conn.execute(query)
+        item: Question(
+            row.id,
+            row.new_stock if row.follow_stock is None else row.follow_stock,
+            row.new_cost,
+            follow_ups=sent.get(item, 0),
+        )
+        for item, row in found.items()
     }
 
 

@@ -234,6 +234,33 @@ def test_9_what_the_follow_up_does_not_explain_is_asked_of_a_person() -> None:
     assert told.held == {"d"}
 
 
+def test_8_of_several_that_explain_the_follow_up_the_one_that_looks_as_all_proven_echoes_do_is_the_echo() -> None:
+    echo, out, back = line("e", "5", asked=1), line("o", "-3", at=0.1, asked=1), line("b", "3", at=0.2, asked=1)
+    asked, follow_up = attempt(mark=0, asks=True), attempt(2, mark=0, claimed=3)
+    knows = Knows(mark_survives=False, zero_echo=True)
+
+    def tells(*lines: Line) -> object:
+        return one(tell([asked, follow_up], None, [*lines, line("f", "0", at=0.9, seen=4)], knows))
+
+    assert isinstance(tells(echo, out, back), Doubt)
+    assert isinstance(tells(replace(echo, alike=True), out, replace(back, alike=True)), Doubt)
+    assert isinstance(tells(echo, replace(out, alike=True), back), Doubt), "quantity and order outweigh it"
+    found = tells(replace(echo, alike=True), out, back)
+    assert isinstance(found, Found)
+    assert (found.line.movement_id, found.quantity) == ("e", 5)
+
+
+def test_9_how_a_movement_looks_does_not_outweigh_what_the_follow_up_moved() -> None:
+    theirs, echo = line("q", "-3", mark=1, asked=1, alike=True), line("e", "5", mark=1, at=1, asked=1)
+    asked, follow_up = attempt(stock="100", asks=True), attempt(2, stock="100", claimed=1)
+
+    settled = tell([asked, follow_up], None, [theirs, echo, line("f", "3", mark=2, at=5, seen=2)], STRICT)
+    assert isinstance(settled.findings[1], Found | Doubt | Ask)
+    assert not (isinstance(settled.findings[1], Found) and settled.findings[1].line == theirs)
+    unexplained = tell([asked, follow_up], None, [theirs, echo, line("f", "9", mark=2, at=5, seen=2)], STRICT)
+    assert not isinstance(unexplained.findings[1], Found)
+
+
 def test_9_a_person_is_asked_when_the_follow_ups_are_in_question_themselves() -> None:
     lines = [line(f"q{n}", "-2", mark=n, at=n, seen=n * 2, asked=n) for n in range(1, ASKING_MAX + 1)]
     last = line("z", "-7", mark=9, at=9, seen=50)

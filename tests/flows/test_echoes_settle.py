@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
 from sync.clients.mpservices.client import MpservicesClient
-from sync.domain.exception_kinds import APPLY
+from sync.domain.echo import Ask, Attempt, Finding, Found, Line, NoMovement, Silent, Told
+from sync.domain.exception_kinds import APPLY, NONE
+from sync.domain.stock import FOLLOW_UPS_MAX
 from sync.flows.operate import resolve_push
 from sync.flows.push import push_once
 from sync.flows.resolve import Choice, resolve_by_person
 from sync.flows.stock import stock_once
 from sync.flows.verify import verify_once
 from sync.store.engine import Store
+from sync.store.exceptions import open_exceptions
 from sync.store.schema import exceptions
 from tests.flows.stock_world import PART, StockWorld, stock_world
 
@@ -79,6 +83,38 @@ def test_of_two_movements_that_fit_neither_is_forwarded_and_a_person_is_asked(do
     assert [line.role for line in doubtful.lines()[-3:]] == ["undecided"] * 3  # held back until the person has spoken
     assert [echo.outcome for echo in doubtful.echoes()[-2:]] == ["several", "none"]
     assert doubtful.state().blocked_reason is not None
+
+
+@pytest.mark.parametrize("theirs", [None, "Folio-1", "API"])
+def test_of_two_movements_that_fit_the_one_with_the_reference_of_all_proven_echoes_is_the_patch_s_own(
+    store: Store, monkeypatch: pytest.MonkeyPatch, theirs: str | None
+) -> None:
+    with stock_world(store) as world:
+        vendor = world.sandbox.mpservices
+        record = vendor._record
+
+        def referring(type: str, lines: Any, reference: Any, created_at: Any, *, by_patch: bool = False) -> Any:
+            return record(type, lines, "API" if by_patch else theirs, created_at, by_patch=by_patch)
+
+        monkeypatch.setattr(vendor, "_record", referring)
+        world.moves(3)
+        world.cycle()
+        world.clock.advance(minutes=10)
+        world.receives(2)
+        world.cycle()
+        world.clock.advance(minutes=10)
+        world.policy(cost_mark=False)
+        world.receives(10)
+        patch_now(world)
+        world.moves(-3)
+        world.moves(3)
+        world.cycle()
+
+        asked = [kind for kind, _ in world.exceptions()]
+        assert asked == (["echo_undecided"] if theirs == "API" else [])
+        if not asked:
+            assert [line.role for line in world.lines()[-3:]] == ["echo", "event", "event"]
+            assert world.stocks() == (115, 115)
 
 
 def test_the_read_right_after_a_patch_tells_its_echo_from_what_people_do_next(met: StockWorld) -> None:
@@ -463,3 +499,84 @@ def test_what_a_restart_finds_of_a_call_that_a_crash_left_open_was_not_read_righ
 
         assert [echo.outcome for echo in world.echoes()] == [None]
         assert "undecided" in {line.role for line in world.lines()}
+
+
+# --- the bound on follow-ups -----------------------------------------------------------------
+
+
+Rule = Callable[[Attempt, tuple[Line, ...]], Finding | None]
+
+
+def always(finding: Callable[[tuple[Line, ...], Attempt], Finding | None]) -> Rule:
+    """Rules that say the same of every follow-up."""
+    return lambda attempt, lines: finding(lines, attempt)
+
+
+def by_chance(seed: int) -> Rule:
+    """Rules that say anything of a follow-up."""
+    dice = Random(seed)
+
+    def rule(attempt: Attempt, lines: tuple[Line, ...]) -> Finding | None:
+        echo = [Found(one, one.quantity, attempt.new_stock, None, explained=True) for one in lines[-1:]]
+        any_of: list[Finding | None] = [Ask(lines, attempt.new_stock), Ask((), attempt.new_stock), NoMovement(), *echo]
+        return dice.choice([*any_of, Silent(), Silent(attempt.new_stock), None])
+
+    return rule
+
+
+def rules(follow_up: Rule) -> Callable[..., Told]:
+    """Return rules of the echo that leave the first patch in question, and say that of its follow-ups."""
+
+    def tell(attempts: Sequence[Attempt], base: Any, lines: Iterable[Line], knows: Any) -> Told:
+        told, undecided = Told(), tuple(line for line in lines if line.undecided and line.single)
+        told.held.update(line.api_key for line in undecided)
+        asking = [one for one in attempts if one.asks]
+        for one in attempts:
+            if one.asks or one.closed:
+                continue
+            finding = follow_up(one, undecided) if asking else Ask(undecided, one.new_stock)
+            if finding is not None:
+                told.findings[one.id] = finding
+        return told
+
+    return tell
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        pytest.param(always(lambda lines, one: Ask(lines, one.new_stock)), id="all are in question"),
+        pytest.param(always(lambda lines, one: Ask((), one.new_stock)), id="nothing is in question"),
+        pytest.param(always(lambda lines, one: NoMovement()), id="none has made a movement"),
+        pytest.param(always(lambda lines, one: Silent(one.new_stock)), id="all have changed nothing"),
+        *(pytest.param(by_chance(seed), id=f"chance {seed}", marks=pytest.mark.slow) for seed in range(2)),
+    ],
+)
+def test_whatever_the_rules_say_a_question_ends_within_so_many_follow_ups_and_by_a_person(
+    met: StockWorld, monkeypatch: pytest.MonkeyPatch, rule: Rule
+) -> None:
+    before = len(met.patches())
+    with monkeypatch.context() as patched:
+        patched.setattr("sync.flows.echoes.tell", rules(rule))
+        met.receives(2)
+        met.cycle()
+        met.cycle()
+        met.cycle()
+    follow_ups = len(met.patches()) - before - 1
+    told = [kind for kind, _ in met.exceptions()]
+
+    assert 1 <= follow_ups <= FOLLOW_UPS_MAX
+    assert told == ["echo_undecided"] * len(told)
+    assert told or follow_ups < FOLLOW_UPS_MAX
+    resolve_all(met)
+    met.settle()
+    assert met.exceptions() == []
+    assert met.stocks()[0] == met.stocks()[1]
+
+
+def resolve_all(world: StockWorld) -> None:
+    """Let a person follow the hint of each open exception."""
+    with world.store.read() as conn:
+        found = open_exceptions(conn)
+    for row in found:
+        resolve_by_person(world.ctx, ids=[row.id], why="people made all of them", by="ann", choice=Choice(NONE))

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from sync.domain.stock import FOLLOW_UPS_MAX
+from sync.flows import echoes
 from sync.store.reports import Record
 from tests.standin.mpservices import PATCH, Line
 from tests.standin.mpw import ISSUANCE, RECEIPT
@@ -785,3 +787,49 @@ def test_an_echo_that_a_follow_up_told_shows_that_the_mark_is_lost_and_the_next_
     assert fresh.stocks() == (105, 105)
     assert fresh.pushed() == []
     assert fresh.ever_told() == []
+
+
+# ---------------------------------------------------------------------- the follow-up itself
+
+
+def changes_its_ways(world: World) -> None:
+    """A vendor begins to show the old cost, and nothing of a patch that changes nothing; people move at such a cost."""
+    world.mps.habits.echo_of_nothing, world.mps.habits.echo_cost = False, "old"
+    world.mpw.receives(PART, 5, 12, MAIN)
+    world.mps.goes_wrong(PATCH, before=lambda: world.mps.moves(PART, -2))
+
+
+def test_a_vendor_that_changes_its_ways_is_asked_a_few_times_and_not_for_ever(world: World) -> None:
+    before = world.patches()
+    changes_its_ways(world)
+
+    world.rests()
+
+    assert world.stocks() == (103, 103)
+    assert world.pushed() == [ISSUANCE]
+    assert world.patches() - before <= 6
+
+
+def test_follow_ups_are_counted_whatever_the_rules_of_the_echo_say_and_then_a_person_is_asked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = echoes._attempt
+    monkeypatch.setattr(echoes, "_attempt", lambda *args, **kwargs: told(*args, **{**kwargs, "again": False}))
+    before = world.patches()
+    changes_its_ways(world)
+
+    world.rests()
+
+    assert world.patches() - before == 1 + FOLLOW_UPS_MAX
+    assert world.stocks() == (105, 105)
+    assert world.told() == ["echo_undecided"]
+    assert world.pushed() == []
+
+    (echo,) = [one.id for one in world.mps.movements if one.echo_of is not None and one.lines[0].change > 0]
+    world.resolve("echo_undecided", "--echo", echo)
+    world.mps.habits.echo_of_nothing, world.mps.habits.echo_cost = True, "new"
+    world.rests()
+
+    assert world.stocks() == (103, 103)
+    assert world.pushed() == [ISSUANCE]
+    assert "echo_undecided" not in world.told()
