@@ -227,7 +227,7 @@ def test_a_refusal_of_an_approval_is_not_believed_where_the_order_is_ordered(
 
 def test_a_product_needs_a_2xx_without_an_error_and_is_not_created_again_for_proof(world: OutboxWorld) -> None:
     fields = {"bar_code": "b", "product_name": "n", "product_unit": "u", "external_id": "X-1"}
-    push = world.add("create_product", "p-1", fields, entity_key="mps:X-1")
+    push = world.add("create_product", "p-1", fields, entity_key="product:X-1")
 
     world.settle()
 
