@@ -89,6 +89,7 @@ class Mpservices(Vendor):
         super().__init__(*args)
         self.habits = Habits()
         self.products: dict[str, Product] = {}
+        self.deleted: set[str] = set()  # external ids of products that people deleted; their movements stay
         self.twins: list[str] = []  # external ids of second products
         self.movements: list[Movement] = []
         self._numbers = 0
@@ -144,7 +145,7 @@ class Mpservices(Vendor):
         missing = [name for name in ("external_id", "new_stock", "new_cost") if not form.get(name)]
         if missing:
             raise RefusalError(400, f"{missing[0]} is required")
-        product = self.products.get(form["external_id"])
+        product = None if form["external_id"] in self.deleted else self.products.get(form["external_id"])
         if product is None and not self.habits.unknown_refused:
             return Reply(200, self.habits.answer)
         if product is None:
@@ -175,11 +176,12 @@ class Mpservices(Vendor):
         if missing:
             raise RefusalError(400, f"{missing[0]} is required")
         stock, cost = form.get("product_stock") or "0", form.get("weighted_average") or "0"
-        if form["external_id"] in self.products:
+        if form["external_id"] in self.products.keys() - self.deleted:
             if self.habits.twins_refused:
                 raise RefusalError(409, "external_id already in use")
             self.twins.append(form["external_id"])
             return Reply(200, {"success": True})
+        self.deleted.discard(form["external_id"])
         self.add(form["external_id"], stock, cost, name=form["product_name"], unit=form["product_unit"])
         return Reply(200, {"success": True})
 

@@ -93,7 +93,7 @@ def test_two_documents_make_one_product(vendor: World) -> None:
 def test_one_that_people_deleted_is_made_again_on_the_erps_word(vendor: World) -> None:
     ordered(vendor)
     vendor.rests()
-    del vendor.mps.products[NEW]
+    vendor.mps.deleted.add(NEW)
     vendor.mpw.receives(NEW, 1, 3, MAIN)
     vendor.rests()
     told = vendor.told()

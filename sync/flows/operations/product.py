@@ -35,7 +35,7 @@ from sync.errors import InvariantError, RejectedError
 from sync.flows.context import MPSERVICES, Context
 from sync.flows.operations.base import AlreadyDone, NotNow, Operation, Preparation
 from sync.flows.operations.frozen import fields_of
-from sync.store.item_states import beliefs, mark_dirty, save_item_state
+from sync.store.item_states import beliefs, forget_base, mark_dirty, save_item_state
 from sync.store.outbox import DENIED_TRIES, Push
 from sync.store.products import patch_under_way, product_shown
 
@@ -129,6 +129,8 @@ def _believe(conn: Connection, row: Push, external_id: str, *, at: datetime) -> 
     """Take the stock and cost of the creation for the item's, unproven, where nothing else is known of it."""
     fields, known = fields_of(row.payload), beliefs(conn, [external_id])[external_id]
     stock, cost = _number(fields.get("product_stock")), _number(fields.get("weighted_average"))
+    if known.quantity is not None:
+        forget_base(conn, external_id, now=at)  # that was another product's, which people deleted
     if known.quantity is not None or known.last_position is not None or stock is None:
         return
     values: dict[str, object] = {"base_quantity": stock, "base_at": at, "base_place": 0, "base_verified": False}
