@@ -51,7 +51,11 @@ def list_(everything: bool, kind: str | None, as_json: bool) -> None:
 @click.option("--why", required=True, help="What was found or done: kept with the exception.")
 @click.option("--void", is_flag=True, help="mass_disappearance: the rows really are gone, reverse them.")
 @click.option("--apply", is_flag=True, help="movement_changed, movement_deleted, cost_restated: have MPW corrected.")
-@click.option("--keep", is_flag=True, help="The same kinds: leave MPW as it is and go on.")
+@click.option(
+    "--keep",
+    is_flag=True,
+    help="The same kinds, and what waits for a part or a quantity: leave MPW as it is and go on.",
+)
 @click.option("--echo", metavar="MOVEMENT_ID", help="echo_undecided: this one is our patch's.")
 @click.option("--none", is_flag=True, help="echo_undecided: none of the movements is our patch's.")
 @click.option("--dry-run", is_flag=True, help="Only count.")

@@ -12,7 +12,7 @@ from sync.domain.approval_terms import stands
 from sync.domain.inbox import INVENTORY, PO_APPROVAL, PRODUCT, STOCK_COST, ErpDocument
 from sync.domain.money import plain
 from sync.domain.orders import REQUISITION, folded
-from sync.domain.outbox import APPROVE, CREATE_PRODUCT, PATCH_STOCK, POST_INVENTORY, NewPush, rank_of
+from sync.domain.outbox import APPROVE, CREATE_PRODUCT, PATCH_STOCK, POST_INVENTORY, NewPush, product_entity, rank_of
 from sync.domain.payloads import approval_payload, inventory_payload, product_payload, stock_payload
 from sync.domain.policy import Rules
 from sync.domain.reconcile import ORDER_CHANGED, SETTING_MISSING, Derive, Leave, Park, waits_for
@@ -193,7 +193,7 @@ def _effect(document: ErpDocument) -> tuple[str, str, str, str]:
         return POST_INVENTORY, f"item:{part}", part, payload
     external_id = document.text("external_id")
     if document.type == PRODUCT:
-        return CREATE_PRODUCT, f"mps:{external_id}", external_id, product_payload(document.fields)
+        return CREATE_PRODUCT, product_entity(external_id), external_id, product_payload(document.fields)
     payload = stock_payload(
         external_id=external_id, new_stock=document.number("new_stock"), new_cost=document.number("new_cost")
     )

@@ -8,7 +8,7 @@
 | transfer | two rows that name the part, and between them both warehouses | never sent again: a person decides |
 | approval | nothing: the order is read again | read until it is ordered |
 | stock and cost | nothing: it has landed, and its echo proves it | the echo |
-| create product | any 2xx without an error: products cannot be read back | posted again after a lost answer only |
+| create product | any 2xx without an error: products cannot be read back | its first stock patch tells, else a person |
 
 "Equal fields" are those of `COMPARED` that were sent and that the answer shows, at least one of them. An answer of 2xx
 that proves nothing is ambiguous: it is verified by reading, never taken for done and never sent again blindly.

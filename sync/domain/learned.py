@@ -11,7 +11,8 @@ stands here, and nowhere else (`weigh`):
 5. It was learnt: it stands at first, and `learned_contradicted` is open. `believed_after` *different* rows that show
    the same new value, none that shows the known one among them, replace it. So no single odd row turns over what
    decides about money; rows that disagree leave it to a person, as does a fact without `believed_after`.
-6. It is a maximum, and was learnt: one row that shows more proves that the known one is not the maximum (`grows`).
+6. It is a bound, and was learnt: one row that shows more proves that the known one is not it (`grows`). So it is with
+   decimals: 7.1 may be 7.10. Fewer than are known are shown only by a number that cannot have so many: that is told.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ class Fact:
     """How many rows in a row replace a learnt value; None: only a person does."""
     kind: Literal["value", "measurement", "wordings"] = "value"
     grows: bool = False
-    """It is a maximum: one row that shows a larger number replaces a learnt one."""
+    """It is a bound: one row that shows a larger number replaces a learnt one."""
     tolerance: Decimal = Decimal(0)
     """Numbers no further apart than this are the same value."""
     assumed_value: str | None = None
@@ -139,7 +140,8 @@ def _facts() -> Sequence[Fact]:
             assumed="6",
             used=f"{echo}, and whether an item's cost differs enough to patch it",
             assumed_value="6",
-            kind="measurement",
+            believed_after=2,
+            grows=True,
         ),
         Fact(
             mps,
@@ -158,7 +160,8 @@ def _facts() -> Sequence[Fact]:
             assumed="6",
             used=f"{echo}, and whether an item's stock differs enough to patch it",
             assumed_value="6",
-            kind="measurement",
+            believed_after=2,
+            grows=True,
         ),
         Fact(
             mps,

@@ -51,7 +51,8 @@ class NewPush:
 
     `payload` is frozen: exactly these bytes are sent, by every attempt. `facts` is what the rules
     knew (JSON-able), `reason` one sentence for people. `state` is 'held' or 'ready'.
-    Entity keys: `item:<part number>`, `po:<number>`, `mps:<external_id>`.
+    Entity keys: `item:<part number>`, `po:<number>`, `mps:<external_id>` (its stock), and of what creates it
+    `product:<external_id>`: a stock patch goes while it is unknown whether the product is there, and tells.
     """
 
     route: str
@@ -65,6 +66,11 @@ class NewPush:
     state: str
     rank: int = RANK_OTHERS
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def product_entity(external_id: str) -> str:
+    """Return the entity key of what creates a product."""
+    return f"product:{external_id}"
 
 
 # --- what a try, or a look at the vendor, came to -----------------------------------------

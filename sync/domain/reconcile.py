@@ -41,6 +41,12 @@ ORDER_CHANGED = "order_changed"
 OUR_EXCEPTIONS = (UNMAPPED_ITEM, UNKNOWN_PART, FRACTIONAL, ODD_QUANTITY, SETTING_MISSING, PRODUCT_INCOMPLETE)
 """Kinds that are open exactly while an event waits for them, and resolve themselves after."""
 
+BY_HAND = (
+    "where none of it can be, or it is not wanted in MPW, key into MPW by hand what is to be there, then `mpsync "
+    "exceptions resolve ID --keep --why TEXT`: what waits is not sent"
+)
+"""How a person ends the waiting of an event whatever it waits for."""
+
 MPW_HAS_IT = "MPW has it"
 
 UNREACHABLE_STEPS = 20
@@ -139,6 +145,7 @@ class Event:
     mpw_item: str | None = None
     mpw_rows: tuple[MpwRow, ...] = ()
     role: str | None = None  # of the movement's line: event, echo, undecided
+    nameless: bool = False  # the line gave no external id: its item is MPservices' own id
     unpushed: bool = False
     void_wanted: bool = False
     pushes: tuple[PushRow, ...] = ()
@@ -354,7 +361,7 @@ def _not_pushed(event: Event, origin: Origin, row: PushRow | None, policy: Rules
     if event.role not in (None, "event"):
         return f"its line is {event.role}"
     if event.unpushed:
-        return "imported without --push"
+        return "imported without --push, or a person left it as it is"
     now_ = [push for push in event.pushes if not event.corrections or push.api_key == event.pushed_key]
     if any(push is not row or not push.unsent for push in now_):
         return "given to the outbox already"
@@ -502,7 +509,7 @@ def _build(
         if part is None:
             return NeedsPart(warehouse, target.part_number)
         if part.state != "found":
-            return _unknown(part, warehouse, target.part_number, policy, now)
+            return _unknown(event, part, warehouse, target.part_number, policy, now)
     return _push(event, origin, target, quantity, unit_cost, policy)
 
 
@@ -519,7 +526,8 @@ def _target(event: Event, origin: Origin, mappings: Mapping[str, ItemMapping]) -
         UNMAPPED_ITEM,
         subject,
         f"MPservices' item {origin.item} has no part in MPW: neither the item map nor MPW_WAREHOUSE names one",
-        "add it to the item map (`mpsync items import`), or set MPW_WAREHOUSE if part numbers are external_ids",
+        "add it to the item map (`mpsync items import FILE`), or set MPW_WAREHOUSE if part numbers are external_ids; "
+        f"{BY_HAND}",
     )
 
 
@@ -541,7 +549,7 @@ def _quantity(event: Event, origin: Origin, target: ItemMapping) -> Decimal | Pa
         ODD_QUANTITY,
         subject,
         f"{event.kind} {event.api_key} is of {plain(signed)} {origin.item}: MPW takes quantities above zero only",
-        "find out what it means, and key it into MPW by hand",
+        f"find out what it means; {BY_HAND}",
     )
 
 
@@ -558,7 +566,7 @@ def _unit_cost(event: Event, origin: Origin, target: ItemMapping) -> Decimal | P
             subject,
             f"{event.kind} {event.api_key}: a cost of {plain(origin.unit_cost)} by a factor of {plain(target.factor)} "
             "is more than can be",
-            "correct the factor in the item map, or key it into MPW by hand",
+            f"correct the factor in the item map (`mpsync items import FILE`); {BY_HAND}",
         )
 
 
@@ -576,8 +584,8 @@ def _fraction(event: Event, quantity: Decimal, policy: Rules) -> Park | None:
             subject,
             f"{event.kind} {event.api_key} is of {plain(quantity)}: MPW takes no issuance of a fraction, as "
             "`mpsync learned list` shows (fractions_taken)",
-            "key this into MPW in whole pieces; if MPW takes fractions by now, "
-            "`mpsync learned set fractions_taken yes --why TEXT` and MPW_FRACTIONAL_ISSUANCES=true let it be sent",
+            "if MPW takes fractions by now, `mpsync learned set fractions_taken yes --why TEXT` and "
+            f"MPW_FRACTIONAL_ISSUANCES=true let it be sent; {BY_HAND}",
         )
     return Park(
         waits_for(FRACTIONAL, subject),
@@ -585,11 +593,11 @@ def _fraction(event: Event, quantity: Decimal, policy: Rules) -> Park | None:
         FRACTIONAL,
         subject,
         f"{event.kind} {event.api_key} is of {plain(quantity)}: MPW's document types this quantity Integer",
-        "try one fraction in MPW by hand; if it takes it, set MPW_FRACTIONAL_ISSUANCES=true, else key this in there",
+        f"try one fraction in MPW by hand; if it takes it, set MPW_FRACTIONAL_ISSUANCES=true; {BY_HAND}",
     )
 
 
-def _unknown(part: Part, warehouse: str, part_number: str, policy: Rules, now: datetime) -> Park:
+def _unknown(event: Event, part: Part, warehouse: str, part_number: str, policy: Rules, now: datetime) -> Park:
     if part.state == "failed":
         return Park(
             f"MPW could not be asked: {part.detail}" if part.detail else "MPW could not be asked",
@@ -598,14 +606,25 @@ def _unknown(part: Part, warehouse: str, part_number: str, policy: Rules, now: d
     subject = Subject.item(f"{part_number} in {warehouse}")
     age = now - part.since if part.since is not None else timedelta(0)
     wait = min(max(age, policy.poll_recent, WAIT_MIN), UNKNOWN_WAIT_MAX)
+    detail = f"MPW does not know part {part_number} in warehouse {warehouse}"
+    hint = (
+        "create the part in MPW, or correct its name: in the item map, or in the ERP, which sends it under a new key; "
+        "a receipt would create it, which MPW_CREATE_PARTS=true allows"
+    )
+    if event.nameless and event.origin is not None:
+        item = event.origin.item
+        detail += f": movements of MPservices' item {item} show no external id, so that its own id stands for it"
+        hint = (
+            "give the product an external id in MPservices, if its movement shows it then; or map MPservices' own id "
+            f"{item} to its part (`mpsync items import FILE`)"
+        )
     return Park(
         waits_for(UNKNOWN_PART, subject),
         now + wait,
         UNKNOWN_PART,
         subject,
-        f"MPW does not know part {part_number} in warehouse {warehouse}" + (f": {part.detail}" if part.detail else ""),
-        "create the part in MPW, or correct its name: in the item map, or in the ERP, which sends it under a new key; "
-        "a receipt would create it, which MPW_CREATE_PARTS=true allows",
+        detail + (f": {part.detail}" if part.detail else ""),
+        f"{hint}; {BY_HAND}",
     )
 
 

@@ -57,6 +57,13 @@ def says_absent(text: str, status: int | None = None) -> bool:
     return status in (404, 410) or _ABSENT.search(text) is not None
 
 
+def says_no_product(text: str, status: int | None = None) -> bool:
+    """Tell whether MPservices refused a stock patch because it has no such product; the document words no refusal."""
+    said = text.casefold()
+    words = ("not found", "not exist", "no product", "unknown product")
+    return status == 404 or any(one in said for one in words)
+
+
 def says_short(text: str) -> bool:
     """Tell whether a refusal is about too large a quantity ("a message indicating the maximum quantity available")."""
     return _SHORT.search(text) is not None

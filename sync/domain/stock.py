@@ -136,7 +136,7 @@ class ItemFacts:
     cost: Decimal | None
     seen: str
     pushes: tuple[tuple[str, str, str], ...]  # (state, operation, api_key) of the item's open pushes to MPW
-    products: tuple[str, ...]  # states of its open create_product pushes
+    products: tuple[str, ...]  # states of its create_product pushes, where open or dead; unknown: a patch tells
     unreconciled: bool
     parked: str | None
     route_off: str | None
@@ -150,6 +150,7 @@ class ItemFacts:
     read_unit_cost: Decimal | None
     lines_after_base: bool
     nameless: bool = False  # no movement gave its external id
+    part_found: bool = False  # MPW was last seen to have its part, in one of its warehouses
     gone: bool = False  # the movements that showed it show another item by now
     blocker: str | None = None  # what an open exception says that makes a stock unknown
     question: Question | None = None
@@ -194,11 +195,14 @@ def readiness(item: ItemFacts) -> Wait | Blocked | None:
     """
     if item.target is None:
         return Blocked("no part of MPW is known for it: map it, or set MPW_WAREHOUSE", None)
+    if item.nameless and not (item.target.mapped or item.part_found):
+        return Blocked("MPservices' movements show it without an external id, and MPW has no part of its own id", None)
     if item.nameless:
         return Blocked(
             "MPservices' movements show it without an external id, which is what a patch names it by",
             "stock_blocked",
-            "give the product an external id in MPservices, and map that",
+            "give the product an external id in MPservices, and map that; where that cannot be, keep its stock there "
+            "by hand, and `mpsync exceptions resolve ID --why TEXT`",
         )
     if item.cost_contradicted:
         return Blocked("MPSERVICES_COST_IS is not what MPservices' movements show", None)
@@ -243,7 +247,7 @@ def _waiting(item: ItemFacts) -> Wait | Blocked | None:
         return Wait("the movement of its last patch is not known yet")
     if "dead" in item.products:
         return Blocked("its product could not be created in MPservices", None)
-    if item.products:
+    if any(state != "unknown" for state in item.products):
         return Wait("its product is being created in MPservices")
     patch = item.patch
     if patch is not None and (patch.state in ("sending", "unknown") or (patch.state == "ready" and patch.tries)):

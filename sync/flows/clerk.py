@@ -247,6 +247,9 @@ def _settle_unsent(
             if isinstance(decision, NotNow):
                 until = _after(now, decision.until)
                 counts.postponed += postpone(conn, row, until=until, reason=decision.reason)
+                if decision.tell is not None:
+                    kind, hint = decision.tell
+                    open_about(conn, row, kind, decision.reason, now=now, hint=hint)
                 continue
             to = _unsent(row, decision)
             if settle(conn, operation, row, to, policy=ctx.policy, now=now, ends_attempt=False):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
 
 from sqlalchemy import Connection
 
@@ -84,6 +84,8 @@ def learn_from_echo(conn: Connection, expected: Expected, found: Found, *, polic
     ours = meaning is not None or not was_shown(conn, expected, shown)
     if proved and meaning is None and ours and not (moved == 0 and shown == 0) and resembles(shown, moved, sent):
         _learn_cost(conn, shown, moved, sent, note)
+    elif proved and meaning is not None:
+        _learn_all_kept(conn, COST_DECIMALS, sent, note)
     _learn_looks(conn, found.line.movement_id, note)
     if moved not in (0, 1, -1) and ours and expected.claimed_seq > 0:
         _learn_meaning(conn, shown, moved, sent, meaning, policy, note, now=now)
@@ -113,8 +115,13 @@ def _learn_stock(conn: Connection, expected: Expected, found: Found, note: Note)
     kept = decimals_of(found.quantity)
     wanted = expected.new_stock
     known = learned(conn, MPSERVICES, STOCK_DECIMALS)
-    off = found.expected is not None and found.explained and found.quantity != found.expected
-    if not off or decimals_of(wanted) <= kept or (known is not None and int(known) >= kept):
+    if found.expected is None or not found.explained:
+        return
+    if found.quantity == found.expected:
+        _learn_all_kept(conn, STOCK_DECIMALS, wanted, note)
+        return
+    was_ = wanted - found.expected
+    if decimals_of(wanted) <= kept or (known is not None and _kept_with(int(known), found.quantity + was_, [wanted])):
         return
     note(STOCK_DECIMALS, str(kept))
     quantum = Decimal(1).scaleb(-kept)
@@ -124,11 +131,29 @@ def _learn_stock(conn: Connection, expected: Expected, found: Found, note: Note)
         note(STOCK_CUT, CUT if found.quantity == cut - was else ROUNDED)
 
 
+def _kept_with(decimals: int, shown: Decimal, sent: Sequence[Decimal]) -> bool:
+    """Tell whether a shown number is one of those sent, cut or rounded to so many decimals (zeros at its end count)."""
+    unit = Decimal(1).scaleb(-decimals)
+    return any(shown in (one.quantize(unit, ROUND_DOWN), *_rounded(one, unit)) for one in sent)
+
+
+def _rounded(number: Decimal, unit: Decimal) -> tuple[Decimal, Decimal]:
+    """Return a number rounded, in either way that a vendor may treat a half."""
+    return number.quantize(unit, ROUND_HALF_EVEN), number.quantize(unit, ROUND_HALF_UP)
+
+
+def _learn_all_kept(conn: Connection, fact: str, sent: Decimal, note: Note) -> None:
+    """A number that is shown as it was sent contradicts that fewer of its decimals are kept."""
+    known = learned(conn, MPSERVICES, fact)
+    if known is not None and decimals_of(sent) > int(known):
+        note(fact, str(decimals_of(sent)))
+
+
 def _learn_cost(conn: Connection, shown: Decimal, moved: Decimal, sent: Decimal, note: Note) -> None:
     kept = decimals_of(shown)
     known = learned(conn, MPSERVICES, COST_DECIMALS)
-    if known is not None and int(known) > kept:
-        return
+    if known is not None and int(known) > kept and _kept_with(int(known), shown, [sent, times(abs(moved), sent)]):
+        return  # it ends with zeros
     note(COST_DECIMALS, str(kept))
     quantum = Decimal(1).scaleb(-kept)
     for ours in (sent, times(abs(moved), sent)):

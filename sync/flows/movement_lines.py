@@ -168,6 +168,7 @@ def _settle(conn: Connection, work: _Work, done: Ingested, known: Mapping[str, R
             work.counts.unchanged += 1
         elif one.movement.id in found:
             _take_echo(conn, one, found[one.movement.id].quantity, work)
+            learn_from_strange_type(conn, found[one.movement.id], now=work.now)  # its text is kept only now
             done.readable.append(one.movement.id)
         else:
             if first_seen(conn, MOVEMENTS, one.movement.raw) is None:
@@ -222,7 +223,6 @@ def _take_echo(conn: Connection, one: _Strange, quantity: Decimal, work: _Work) 
     _add(conn, item, [], [line], work)
     work.new_lines[0]["role"] = ECHO
     _write_new(conn, work)
-    learn_from_strange_type(conn, found, now=work.now)
     resolve_exceptions(
         conn, UNKNOWN_VALUE, _type_subject(one.movement), resolution="it is our own stock update's", now=work.now
     )

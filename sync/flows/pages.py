@@ -135,14 +135,22 @@ class Pager(Generic[T]):
         self._parameter_works, self._seen_here = works, True
 
     def _in_parts(self, day: date, start: Parsed[T], page: Page) -> Read[T]:
-        """Return as much of a day as the other filters show, and say what is left of it."""
+        """Return as much of a day as the other filters show, and say what is left of it.
+
+        What was not to be shown a short while ago is not searched for again: its first page is read, as all that are.
+        """
+        before = self._paging.left_of(day, page.count) if self._paging is not None else None
         parts = _Parts(self._splits, self._identity, day, page.count)
         parts.take(start)
-        parts.ask()
-        if parts.is_whole():
-            return parts.read()
-        read = parts.read()
-        read.left.append(Left(day, len(read.rows) + len(read.bad), page.count))
+        if before is None:
+            parts.ask()
+        read, shown = parts.read(), before
+        if shown is None:
+            shown = len(read.rows) + len(read.bad)
+            if self._paging is not None:
+                self._paging.showed_of(day, shown, page.count)
+        if shown < page.count:
+            read.left.append(Left(day, shown, page.count))
         return read
 
     def _all_pages(self, first: date, last: date, start: Parsed[T], page: Page) -> Read[T] | None:

@@ -13,7 +13,7 @@ from sync.clients.mpw.client import MpwClient
 from sync.clients.mpw.wire import read_inventories
 from sync.domain.approval import missing_path
 from sync.domain.items import ItemMapping
-from sync.domain.outbox import CREATE_PRODUCT, NewPush, rank_of
+from sync.domain.outbox import CREATE_PRODUCT, NewPush, product_entity, rank_of
 from sync.domain.payloads import product_payload
 from sync.domain.policy import Policy
 from sync.domain.reconcile import PRODUCT_INCOMPLETE, Park, waits_for
@@ -118,7 +118,7 @@ def _push(external_id: str, fields: Mapping[str, object], policy: Policy) -> New
         operation=CREATE_PRODUCT,
         kind=None,
         api_key=f"mpsync-product-{hashlib.sha256(external_id.encode()).hexdigest()[:16]}",
-        entity_key=f"mps:{external_id}",
+        entity_key=product_entity(external_id),
         item=external_id,
         rank=rank_of(CREATE_PRODUCT),
         payload=product_payload(fields),

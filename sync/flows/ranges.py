@@ -18,7 +18,7 @@ from sync.flows.observed import Outcome
 from sync.flows.pages import Left, Read
 from sync.store.coverage import covered_days, is_outdated, record_day_error, save_days
 from sync.store.engine import lock_appends
-from sync.store.exceptions import open_exception, open_exceptions, resolve_exceptions, subject_of
+from sync.store.exceptions import is_settled_so, open_exception, open_exceptions, resolve_exceptions, subject_of
 from sync.store.quarantine import quarantine_rows, release_remote_ids
 from sync.store.runs import Counts, newest_run
 
@@ -136,6 +136,9 @@ def _tell_of_left(
     """Open an exception for each day that the vendor does not show whole; resolve those of days that it does."""
     for day, one in left.items():
         record_day_error(conn, source, [day], str(one), now=now)
+        facts = {"read": one.read, "count": one.count}
+        if is_settled_so(conn, ROWS_NOT_SHOWN, Subject.day(source, day), facts):
+            continue  # a person knows of these rows
         open_exception(
             conn,
             ROWS_NOT_SHOWN,
@@ -143,8 +146,9 @@ def _tell_of_left(
             detail=f"{source} {one}, not by status and not by its other dates either; what was read is stored, the "
             "rest is unknown to the program: it is neither approved nor shown",
             hint="ask MPW's support how to read further pages; until then look at the orders of that day in MPW, and "
-            "then `mpsync exceptions resolve`",
+            "then `mpsync exceptions resolve ID --why TEXT`: it is told again where the numbers change",
             now=now,
+            facts=facts,
         )
     open_ones = {subject_of(row) for row in open_exceptions(conn, kind=ROWS_NOT_SHOWN)}
     for day in days:

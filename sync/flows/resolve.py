@@ -35,13 +35,15 @@ from sync.store.exceptions import open_exceptions, subject_of
 from sync.store.item_states import forget_base, forget_bases, save_item_state
 from sync.store.learned import CONTRADICTED, overrule
 from sync.store.pauses import unpause_system
-from sync.store.reconcile import look_at_parked
+from sync.store.reconcile import leave_parked, look_at_parked
 from sync.store.schema import exceptions, quarantine
 
 GAP = "gap"
 QUARANTINED_ROW = "quarantined_row"
 MUST_CHOOSE = {APPLY, KEEP, ECHO, NONE}
-"""Of a kind that takes one of these, a person must say one: what stands behind it does not end with a word alone."""
+"""Of a kind that takes one of these, a person must say one: what stands behind it does not end with a word alone.
+
+Not of those that something waits for (`OUR_EXCEPTIONS`): without one they are looked at again at once."""
 
 UNKNOWN_STOCK = (MOVEMENT_CHANGED, MOVEMENT_DELETED, QUARANTINED_ROW, SHORT_WINDOW)
 """Kinds after which the stock of their items in MPservices is not known: the next patch finds it out."""
@@ -112,7 +114,7 @@ def _check(row: Row[Any], choice: Choice | None, *, alone: bool) -> None:
             f"{choice.option} is for {kinds}, exception {row.id} is {row.kind}",
             hint=f"resolve it with {' or '.join(has)}" if has else f"resolve it without {choice.option}",
         )
-    if choice is None and set(has) & MUST_CHOOSE:
+    if choice is None and set(has) & MUST_CHOOSE and row.kind not in OUR_EXCEPTIONS:
         raise ConfigError(
             f"exception {row.id} ({row.kind}: {row.subject}) has to be told what to do",
             hint=f"resolve it with {' or '.join(has)}: {row.hint}",
@@ -140,6 +142,10 @@ def _act(
             apply_restated(conn, facts, policy=ctx.policy, now=now)
     elif row.kind == MOVEMENT_DELETED and option == APPLY:
         apply_deletion(conn, facts, policy=ctx.policy, now=now)
+    elif option == KEEP and row.kind in OUR_EXCEPTIONS:
+        told = f"{by} left it as it is: {why}"
+        left = leave_parked(conn, waits_for(row.kind, subject_of(row)), why=told, now=now)
+        forget_bases(conn, left, now=now)
     elif option == KEEP:
         keep_both(conn, facts, by=by)
     elif choice is not None and choice.option == ECHO and choice.movement_id is not None:
@@ -159,7 +165,7 @@ def _act(
         unpause_system(conn, row.subject)
     elif row.kind == CONTRADICTED and "fact" in facts:
         overrule(conn, facts["system"], facts["fact"])
-    elif row.kind in OUR_EXCEPTIONS:
+    elif row.kind in OUR_EXCEPTIONS and option is None:
         look_at_parked(conn, waits_for(row.kind, subject_of(row)), now=now)
     elif row.kind == UNKNOWN_VALUE:
         for held in _rows_of_type(conn, facts):

@@ -132,6 +132,21 @@ def settled_by_people(conn: Connection, kind: str) -> list[Settled]:
     return [Settled(json.loads(row.facts), row.resolved_at) for row in conn.execute(query)]
 
 
+def is_settled_so(conn: Connection, kind: str, subject: Subject, facts: Mapping[str, Any]) -> bool:
+    """Tell whether a person has resolved the last exception of a kind and subject, and these facts were known to it."""
+    query = (
+        select(exceptions)
+        .where(
+            exceptions.c.kind == kind, exceptions.c.subject_type == subject.type, exceptions.c.subject == subject.name
+        )
+        .order_by(exceptions.c.id.desc())
+        .limit(1)
+    )
+    last = conn.execute(query).first()
+    by_person = last is not None and last.resolved_at is not None and last.resolved_by != "mpsync"
+    return last is not None and by_person and json.loads(last.facts) == dict(facts)
+
+
 def is_open(conn: Connection, kind: str, subject: Subject) -> bool:
     """Tell whether an exception of that kind is open about a subject."""
     return bool(conn.execute(select(exists().where(_is(kind, subject)))).scalar_one())

@@ -132,6 +132,7 @@ def _load(conn: Connection, keys: Sequence[Key]) -> dict[Key, Event]:
             mpw_rows=_mpw_rows(rows),
             mpw_item=next((row.item for row in rows if row.system == "mpw"), None),
             role=line.role if line is not None else None,
+            nameless=line is not None and not line.named,
             unpushed=(kind, key) in held,
             void_wanted=(VOID, f"{kind}:{key}") in own,
             pushes=tuple(
@@ -315,6 +316,19 @@ def look_at_everything_parked(conn: Connection, *, now: datetime) -> int:
 def look_at_parked(conn: Connection, reason: str, *, now: datetime) -> int:
     """Let the events that wait for one reason be looked at in the next pass."""
     return conn.execute(update(parked).where(parked.c.reason == reason).values(due_at=now)).rowcount
+
+
+def leave_parked(conn: Connection, reason: str, *, why: str, now: datetime) -> list[str]:
+    """Let the events that wait for one reason go nowhere, for good; return the MPservices items that they are about."""
+    events = conn.execute(select(parked.c.kind, parked.c.api_key).where(parked.c.reason == reason)).all()
+    rows = [{"kind": event.kind, "api_key": event.api_key, "why": why} for event in events]
+    upsert(conn, unpushed, rows, key=("kind", "api_key"), update=("why",))
+    look_at_parked(conn, reason, now=now)
+    found: set[str] = set()
+    for chunk in chunks(event.api_key for event in events):
+        query = select(movement_lines.c.external_id).where(movement_lines.c.api_key.in_(chunk))
+        found.update(conn.execute(query).scalars())
+    return sorted(found)
 
 
 # --- rows that were never sent ------------------------------------------------------------

@@ -34,6 +34,7 @@ from sync.store.schema import (
     corrections,
     coverage,
     echoes,
+    inventories,
     issuance_parts,
     item_states,
     item_warehouses,
@@ -91,6 +92,7 @@ def item_facts(conn: Connection, external_ids: Iterable[str], *, policy: Policy)
     learnt = learned_of(conn, MPS_SYSTEM)
     kept, contradicted = kept_by(learnt), learnt.get("cost_is") not in (None, policy.cost_is)
     products, patches, nameless = _products(conn, ids), _patches(conn, ids), _nameless(conn, ids)
+    parts = _parts_found(conn, [targets[item] for item in nameless if item in targets])
     return {
         item: _facts(
             item,
@@ -112,6 +114,7 @@ def item_facts(conn: Connection, external_ids: Iterable[str], *, policy: Policy)
             cost_contradicted=contradicted,
             nameless=nameless.get(item) == NAMELESS,
             gone=nameless.get(item) == GONE,
+            part_found=item in nameless and item in targets and targets[item].part_number in parts,
             patch=patches.get(item),
         )
         for item in ids
@@ -434,6 +437,17 @@ def _nameless(conn: Connection, ids: list[str]) -> dict[str, str]:
     return {row.external_id: NAMELESS if row.shown else GONE for row in rows if not row.named}
 
 
+def _parts_found(conn: Connection, targets: Sequence[Target]) -> set[str]:
+    """Return the part numbers of these targets that MPW was last seen to have in one of their warehouses."""
+    if not targets:
+        return set()
+    pairs = {(place, target.part_number) for target in targets for place in target.warehouses}
+    query = select(inventories.c.warehouse, inventories.c.part_number).where(
+        inventories.c.part_number.in_([target.part_number for target in targets]), inventories.c.found
+    )
+    return {row.part_number for row in conn.execute(query) if (row.warehouse, row.part_number) in pairs}
+
+
 def _doubtful(conn: Connection) -> set[str]:
     return {json.loads(row.facts).get("external_id") for row in open_exceptions(conn, kind=ECHO_UNDECIDED)}
 
@@ -474,15 +488,14 @@ def kept_by(known: Mapping[str, str]) -> Kept:
 
 
 def _products(conn: Connection, ids: list[str]) -> dict[str, list[str]]:
-    query = select(outbox.c.entity_key, outbox.c.state).where(
-        outbox.c.entity_key.in_([f"mps:{item}" for item in ids]),
+    query = select(outbox.c.item, outbox.c.state).where(
         outbox.c.item.in_(ids),
         outbox.c.operation == CREATE_PRODUCT,
         outbox.c.state.in_((*OPEN, "dead")),
     )
     found: dict[str, list[str]] = defaultdict(list)
     for row in conn.execute(query.order_by(outbox.c.id)):
-        found[row.entity_key.removeprefix("mps:")].append(row.state)
+        found[row.item].append(row.state)
     return found
 
 

@@ -18,6 +18,7 @@ from sync.store.engine import Store
 from sync.store.schema import inbox, item_states, movement_lines, outbox
 from tests.clocks import FakeClock
 from tests.flows.outbox_world import MAIN, OutboxWorld, outbox_world
+from tests.flows.test_operation_receipt import FAULTS
 
 
 @pytest.fixture
@@ -132,6 +133,21 @@ def test_what_an_existing_product_has_is_not_taken_from_the_document(world: Outb
     cycle(world)
 
     assert in_mpservices(world) == (7, 3)
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "unauthorized"])
+def test_whatever_goes_wrong_a_product_is_made_once(world: OutboxWorld, fault: str) -> None:
+    part(world, 7)
+    product(world)
+    world.sandbox.faults.add("mpservices.create_product", fault, 1, retry_after=1)
+
+    cycle(world, 12)
+
+    assert pushed(world)[0] == ("create_product", "done")
+    assert in_mpservices(world) == (7, 3)
+    assert world.told() == []
+    has_effect = fault in ("lost_answer", "error_after", "cut_body", "html_after")
+    assert world.requests("mpservices.create_product") == (1 if has_effect else 2)
 
 
 def test_on_hold_the_first_patch_is_held(world: OutboxWorld) -> None:

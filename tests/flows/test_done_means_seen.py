@@ -227,7 +227,7 @@ def test_a_refusal_of_an_approval_is_not_believed_where_the_order_is_ordered(
 
 def test_a_product_needs_a_2xx_without_an_error_and_is_not_created_again_for_proof(world: OutboxWorld) -> None:
     fields = {"bar_code": "b", "product_name": "n", "product_unit": "u", "external_id": "X-1"}
-    push = world.add("create_product", "p-1", fields, entity_key="mps:X-1")
+    push = world.add("create_product", "p-1", fields, entity_key="product:X-1")
 
     world.settle()
 
@@ -759,6 +759,33 @@ def test_what_a_day_does_not_show_is_named_and_no_other_day_suffers(world: Outbo
     poll_orders_once(world.ctx)
     assert stored_orders(world) == 151
     assert [kind for kind, _ in world.told()] == ["learned_contradicted"]  # the vendor does otherwise than it did
+
+
+def test_an_approval_of_an_order_that_is_not_shown_is_named_and_its_hint_ends_it(
+    world: OutboxWorld, mpw: Answering
+) -> None:
+    world.sandbox.mpw.options.page_parameter = False
+    for number in range(1000, 1150):
+        world.sandbox.mpw.add_order(
+            number, created_on=TODAY, vendor_name="B", warehouse_name=MAIN, lines=[("a", 1, "2")], required_on=None
+        )
+    poll_orders_once(world.ctx)
+    with world.store.read() as conn:
+        shown = set(conn.execute(text("select number from v_purchase_orders")).scalars())
+    unseen = next(number for number in range(1000, 1150) if str(number) not in shown)
+    push = world.approval(unseen)
+
+    world.push()
+    told, detail = world.told(), world.detail("order_unknown")
+    before = mpw.count("GET /purchase_orders")
+    world.clock.advance(minutes=30)
+    world.push()
+
+    assert ("order_unknown", str(push)) in told
+    assert str(unseen) in detail
+    assert mpw.count("GET /purchase_orders") == before  # the next look is in an hour
+    discard_pushes(world.ctx, Which(ids=[push]), by="ann")
+    assert [kind for kind, _ in world.told()] == ["rows_not_shown"]
 
 
 def test_a_filter_that_the_vendor_refuses_ends_no_reading(world: OutboxWorld, mpw: Answering) -> None:

@@ -633,18 +633,7 @@ def test_tracking_that_mpw_did_not_switch_on_is_told(world: OutboxWorld) -> None
 
 def product(world: OutboxWorld) -> int:
     payload = {"bar_code": "1", "product_name": "Pump", "product_unit": "Pieces", "external_id": "E-1"}
-    return world.add("create_product", "E-1", payload, entity_key="mps:E-1")
-
-
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "unauthorized"])
-def test_whatever_goes_wrong_a_product_is_made_once(lone_world: OutboxWorld, fault: str) -> None:
-    push = product(lone_world)
-    lone_world.sandbox.faults.add("mpservices.create_product", fault, 1, retry_after=1)
-
-    lone_world.settle()
-
-    assert lone_world.state(push) == "done"
-    assert [made.external_id for made in lone_world.sandbox.mpservices.products] == ["E-1"]
+    return world.add("create_product", "E-1", payload, entity_key="product:E-1")
 
 
 def test_products_wait_while_their_path_is_not_set(world: OutboxWorld) -> None:

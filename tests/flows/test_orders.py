@@ -7,6 +7,7 @@ import pytest
 
 from sync.flows.equipment import poll_equipment_once
 from sync.flows.orders import poll_orders_once
+from sync.flows.resolve import resolve_by_person
 from sync.flows.work_orders import poll_work_orders_once
 from sync.store.engine import Store
 from tests.clocks import FakeClock
@@ -114,6 +115,39 @@ def test_of_a_single_day_that_does_not_fit_what_was_read_is_kept_and_the_rest_is
     assert world.rows("select count(*) from purchase_orders") == [(10,)]
     assert world.rows("select kind from exceptions") == [("rows_not_shown",)]
     assert world.rows("select outcome from runs") == [("failed",)]
+
+
+def test_what_a_person_has_resolved_stays_so_while_the_same_rows_are_not_shown(world: PollWorld) -> None:
+    world.vendors.page_size, world.vendors.page_parameter = 10, False
+    world.vendors.orders = [order(1000 + n) for n in range(11)]
+    poll_orders_once(world.ctx)
+    resolve_by_person(world.ctx, kind="rows_not_shown", why="we know", by="ann")
+
+    for _ in range(14):
+        world.clock.advance(minutes=10)
+        poll_orders_once(world.ctx)
+    same = [row.kind for row in world.exceptions()]
+    world.vendors.orders.append(order(1011))
+    poll_orders_once(world.ctx)
+
+    assert same == []
+    assert [row.kind for row in world.exceptions()] == ["rows_not_shown"]
+
+
+def test_a_day_that_is_not_whole_is_not_searched_in_each_round(world: PollWorld) -> None:
+    world.vendors.page_size, world.vendors.page_parameter = 10, False
+    world.vendors.orders = [order(1000 + n) for n in range(11)]
+    calls = []
+    for minutes in (0, 5, 5, 60):
+        world.clock.advance(minutes=minutes)
+        before = len(world.vendors.requests)
+        poll_orders_once(world.ctx)
+        calls.append(len(world.vendors.requests) - before)
+
+    first, second, third, after_an_hour = calls
+    assert second == third < 20 < first
+    assert after_an_hour > 20
+    assert world.rows("select count(*) from coverage where error like '%10 of 11%'") == [(1,)]
 
 
 def test_pages_that_do_not_add_up_are_read_by_halves(world: PollWorld) -> None:

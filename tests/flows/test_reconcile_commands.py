@@ -310,7 +310,7 @@ def test_a_product_waits_for_the_path_that_no_document_names(world: World) -> No
 
     assert before == ([], [("setting_missing", "MPSERVICES_CREATE_PRODUCT_PATH")])
     assert world.told() == []
-    assert (world.push().operation, world.push().entity_key) == ("create_product", "mps:E-1")
+    assert (world.push().operation, world.push().entity_key) == ("create_product", "product:E-1")
 
 
 def test_a_products_fields_are_texts_in_the_documents_order(world: World) -> None:

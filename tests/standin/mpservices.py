@@ -37,6 +37,8 @@ class Habits:
     stamps: timedelta = timedelta(milliseconds=1)  # createdAt is cut to this
     order: Literal["newest", "oldest", "mixed"] = "newest"
     answer: Any = field(default_factory=lambda: {"success": True})  # to a patch
+    unknown_refused: bool = True  # a patch of a product that is not there; else it is answered alike, and does nothing
+    twins_refused: bool = True  # a second product with the same external id; else there are two
 
 
 @dataclass
@@ -87,6 +89,8 @@ class Mpservices(Vendor):
         super().__init__(*args)
         self.habits = Habits()
         self.products: dict[str, Product] = {}
+        self.deleted: set[str] = set()  # external ids of products that people deleted; their movements stay
+        self.twins: list[str] = []  # external ids of second products
         self.movements: list[Movement] = []
         self._numbers = 0
 
@@ -141,7 +145,9 @@ class Mpservices(Vendor):
         missing = [name for name in ("external_id", "new_stock", "new_cost") if not form.get(name)]
         if missing:
             raise RefusalError(400, f"{missing[0]} is required")
-        product = self.products.get(form["external_id"])
+        product = None if form["external_id"] in self.deleted else self.products.get(form["external_id"])
+        if product is None and not self.habits.unknown_refused:
+            return Reply(200, self.habits.answer)
         if product is None:
             raise RefusalError(404, "Product not found")
         habits, old_cost = self.habits, product.cost
@@ -169,9 +175,13 @@ class Mpservices(Vendor):
         missing = [n for n in ("bar_code", "product_name", "product_unit", "external_id") if not form.get(n)]
         if missing:
             raise RefusalError(400, f"{missing[0]} is required")
-        if form["external_id"] in self.products:
-            raise RefusalError(409, "external_id already in use")
         stock, cost = form.get("product_stock") or "0", form.get("weighted_average") or "0"
+        if form["external_id"] in self.products.keys() - self.deleted:
+            if self.habits.twins_refused:
+                raise RefusalError(409, "external_id already in use")
+            self.twins.append(form["external_id"])
+            return Reply(200, {"success": True})
+        self.deleted.discard(form["external_id"])
         self.add(form["external_id"], stock, cost, name=form["product_name"], unit=form["product_unit"])
         return Reply(200, {"success": True})
 

@@ -201,6 +201,42 @@ def test_what_contradicts_a_learnt_fact_is_told(world: World) -> None:
     assert world.stocks()[0] == world.stocks()[1]
 
 
+@pytest.mark.parametrize("first", [2, 1])
+def test_fewer_decimals_of_a_cost_than_were_learnt_are_told(fresh: World, first: int) -> None:
+    costs = ("377.8888", "470.1111", "671.2222", "398.1234")
+    fresh.mps.habits.cost_decimals = first
+    for cost in costs[:2]:
+        fresh.mpw.receives(PART, 5, cost, MAIN)
+        fresh.rests()
+    before = value(fresh, "mpservices", "cost_decimals")
+    fresh.mps.habits.cost_decimals = 0
+    for cost in costs[2:]:
+        fresh.mpw.receives(PART, 5, cost, MAIN)
+        fresh.rests()
+
+    assert before == str(first)
+    assert "learned_contradicted" in fresh.ever_told()
+    assert value(fresh, "mpservices", "cost_decimals") == "0"
+    assert fresh.told() == []  # two such rows in a row settle it
+
+
+@pytest.mark.parametrize("then", [2, None])
+def test_more_decimals_of_a_cost_than_were_learnt_are_believed(fresh: World, then: int | None) -> None:
+    costs = ("377.8888", "470.1111", "671.2222", "398.1234")
+    fresh.mps.habits.cost_decimals = 0
+    for cost in costs[:2]:
+        fresh.mpw.receives(PART, 5, cost, MAIN)
+        fresh.rests()
+    before = value(fresh, "mpservices", "cost_decimals")
+    fresh.mps.habits.cost_decimals = then
+    for cost in costs[2:]:
+        fresh.mpw.receives(PART, 5, cost, MAIN)
+        fresh.rests()
+
+    assert before == "0"
+    assert value(fresh, "mpservices", "cost_decimals") == str(then or 6)
+
+
 def test_what_a_person_sets_stands(world: World) -> None:
     world.mpw.habits.page_honoured, world.mpw.habits.page_size = False, 3
     code, said = world.mpsync("learned", "set", "page_honoured", "yes", "--why", "we asked them")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -177,6 +178,14 @@ class World:
         """Resolve the only open exception of a kind by the command, `--apply` or `--keep` for instance."""
         (found,) = self.view("v_exceptions", kind=kind, resolved_at=None)
         code, said = self.mpsync("exceptions", "resolve", str(found["id"]), "--why", "a test's person", *choice)
+        assert code == 0, said
+
+    def follows(self, kind: str, command: str, **words: str) -> None:
+        """Do what the hint of the only open exception of a kind says, word for word: its command that holds a text."""
+        (found,) = self.view("v_exceptions", kind=kind, resolved_at=None)
+        hinted = next(one for one in re.findall(r"`mpsync ([^`]+)`", found["hint"]) if command in one)
+        words = {"ID": str(found["id"]), "TEXT": "looked"} | words
+        code, said = self.mpsync(*(words.get(word, word) for word in hinted.split()))
         assert code == 0, said
 
     # ------------------------------------------------------------------ what came of it

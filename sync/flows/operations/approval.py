@@ -39,6 +39,9 @@ from sync.store.schema import purchase_orders
 UNREADABLE_WAIT = timedelta(minutes=15)
 """How soon an order is looked for again that MPW shows and that cannot be read, or that may be among those it hides."""
 
+UNSHOWN_WAIT = timedelta(hours=1)
+"""How soon where MPW does not show the order's day whole: each look takes many calls."""
+
 _UNREAD = "the program ended before the order was read"
 
 _CHANGED_HINT = "look at the order in MPW; if it is right as it is, approve it there, or send a new po_approval"
@@ -168,7 +171,13 @@ def _day(row: Push) -> date | None:
 def _decide(row: Push, read: OrdersRead, *, now: datetime) -> Preparation:
     order = read.orders.get(_number(row))
     if order is None and (why := read.why_unsure(_number(row))) is not None:
-        return NotNow(now if read.ended else now + UNREADABLE_WAIT, why)
+        if read.ended or _number(row) in read.unreadable or not read.left:
+            return NotNow(now if read.ended else now + UNREADABLE_WAIT, why)
+        hint = (
+            f"approve order {_number(row)} in MPW by hand, or reject it, then `mpsync outbox discard {row.id}`; or ask "
+            "MPW's support how further pages are read: it goes by itself once the order can be read"
+        )
+        return NotNow(now + UNSHOWN_WAIT, why, ("order_unknown", hint))
     if order is None:
         hint = (
             "check the number in MPW, and that the account may see its warehouse; "

@@ -22,12 +22,13 @@ SEARCH_STEP_DAYS = 61
 class OrdersRead:
     """The orders of some days by number, those that cannot be read, and what else may hide one.
 
-    `ended`: the program ends, and some days were not read any more.
+    `left`: days that MPW does not show whole. `ended`: the program ends, and some days were not read any more.
     """
 
     orders: dict[str, PurchaseOrder] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     hidden: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
     ended: bool = False
 
     def add(self, other: OrdersRead) -> None:
@@ -35,6 +36,7 @@ class OrdersRead:
         self.orders |= other.orders
         self.unreadable |= other.unreadable
         self.hidden += other.hidden
+        self.left += other.left
         self.ended = self.ended or other.ended
 
     def why_unsure(self, number: str) -> str | None:
@@ -94,6 +96,7 @@ def _read(pager: Pager[PurchaseOrder], first: date, last: date) -> OrdersRead:
             *(f"an order without a number ({bad.reason})" for bad in read.bad if bad.remote_id is None),
             *map(str, read.left),
         ],
+        [str(one) for one in read.left],
     )
 
 

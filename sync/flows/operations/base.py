@@ -39,10 +39,14 @@ class Go:
 
 @dataclass(frozen=True, slots=True)
 class NotNow:
-    """Leave it ready until then: no attempt is made, none is counted."""
+    """Leave it ready until then: no attempt is made, none is counted.
+
+    `tell`: a person should know; the kind and the hint of an exception, which ends with the push.
+    """
 
     until: datetime
     reason: str
+    tell: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

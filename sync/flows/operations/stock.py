@@ -35,14 +35,17 @@ from sync.domain.outbox import (
     Undecidable,
     Verdict,
     absence_counts_at,
+    product_entity,
 )
 from sync.domain.policy import Policy
+from sync.domain.refusals import says_no_product
 from sync.domain.stock import FOLLOWS, ItemFacts
 from sync.errors import RejectedError, RetryableError
 from sync.flows.context import MPSERVICES, Context
 from sync.flows.echoes import close_absent
 from sync.flows.movements import drain_movements
 from sync.flows.operations.base import Go, NotNow, Operation, Preparation, Withdraw
+from sync.flows.operations.product import patch_tells_at
 from sync.store.echoes import (
     CLOCK_AHEAD,
     NO_MOVEMENT,
@@ -58,6 +61,7 @@ from sync.store.echoes import (
 from sync.store.item_states import forget_base, mark_dirty, save_item_state
 from sync.store.ledger import last_seq
 from sync.store.outbox import RETRIED_AT, Push, unsettled_for_entity
+from sync.store.outbox_watch import check_now
 from sync.store.stock_facts import item_facts
 
 LANDED = "landed"
@@ -178,6 +182,9 @@ class PatchStock(Operation):
         """Let the item's state follow what became of its patch."""
         wanted = Wanted.of(row)
         call_ended(conn, row.id, row.tries)
+        if to.state in ("done", "dead"):
+            for made in unsettled_for_entity(conn, product_entity(wanted.external_id)):
+                check_now(conn, made.id, now=now)  # it may tell whether the product is there
         if to.state == "unknown":
             if to.outcome == LANDED:
                 save_item_state(conn, wanted.external_id, {"last_patched_at": now})
@@ -258,6 +265,9 @@ def _absent(conn: Connection, row: Push, why: str, *, policy: Policy) -> Verdict
 
 def _judge(conn: Connection, row: Push, *, policy: Policy, now: datetime, ahead: timedelta | None) -> Preparation:
     wanted = Wanted.of(row)
+    creation = _being_created(conn, wanted.external_id, policy=policy, now=now)
+    if creation is not None:
+        return creation
     item = item_facts(conn, [wanted.external_id], policy=policy)[wanted.external_id]
     go = Go({"seen": item.seen} if ahead is None else {"seen": item.seen, CLOCK_AHEAD: ahead.total_seconds()})
     if item.doubtful:
@@ -283,6 +293,16 @@ def _judge(conn: Connection, row: Push, *, policy: Policy, now: datetime, ahead:
     if changed is not None:
         return Withdraw(changed)
     return go
+
+
+def _being_created(conn: Connection, external_id: str, *, policy: Policy, now: datetime) -> NotNow | None:
+    """Wait while the product is being created. Where that is unknown the patch tells, once no call can still land."""
+    for made in unsettled_for_entity(conn, product_entity(external_id)):
+        if made.state in ("ready", "sending"):
+            return NotNow(now + ECHO_WAIT, "its product is being created")
+        if made.state == "unknown" and (tells_at := patch_tells_at(made, policy)) > now:
+            return NotNow(tells_at, "it is not known yet whether its product is there")
+    return None
 
 
 def _what_changed(conn: Connection, row: Push, *, policy: Policy, item: ItemFacts | None = None) -> str | None:
@@ -311,15 +331,10 @@ def _in_doubt(conn: Connection, row: Push, *, policy: Policy) -> bool:
 
 
 def _refused(row: Push, error: RejectedError) -> Refused:
-    if error.status != 404 and not _names_no_product(error.message):
+    if not says_no_product(error.message, error.status):
         return Refused(error.message, hint=error.hint, status=error.status, answered_at=error.answered_at)
     hint = (
         f"MPservices has no product {row.item}: create it there or with an ERP document of type product, "
         f"or take it out of the item map; then `mpsync outbox retry {row.id}`"
     )
     return Refused(error.message, "unknown_product", hint, status=error.status, answered_at=error.answered_at)
-
-
-def _names_no_product(message: str) -> bool:
-    text = message.casefold()
-    return any(words in text for words in ("not found", "not exist", "no product", "unknown product"))
