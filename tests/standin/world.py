@@ -78,6 +78,7 @@ class World:
 
     def cycle(self, times: int = 1, *, minutes: float = 5) -> CycleReport:
         """Let some minutes pass and run one cycle, as `mpsync once` does; so many times."""
+        report = CycleReport()
         for _ in range(times):
             self.true.advance(timedelta(minutes=minutes))
             app = self.app()
