@@ -15,11 +15,11 @@ from sqlalchemy import text
 
 from bench.databases import DATABASES, databases
 from bench.frame import Row, Spent, Table, median_of
-from sync.domain.outbox import POST_RECEIPT
-from sync.store.engine import Store
-from sync.store.migrate import upgrade
-from sync.store.outbox_queue import candidates
-from sync.store.outbox_work import claim
+from sync.database.engine import Store
+from sync.database.migrate import upgrade
+from sync.outbox.claims import claim
+from sync.outbox.machine import POST_RECEIPT
+from sync.outbox.queue import candidates
 
 NOW = datetime(2024, 3, 15, 9, 0, tzinfo=UTC)
 KEYS = 1000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
-from sync.store.engine import Store
-from sync.store.migrate import upgrade
+from sync.database.engine import Store
+from sync.database.migrate import upgrade
 
 NUMBERS = {
     "sqlite": "(with recursive n(i) as (select 1 union all select i + 1 from n where i < :rows) select i from n)",

@@ -8,10 +8,10 @@ from datetime import timedelta
 
 from bench.vendor import FIRST, Vendor
 from sync.app import App, open_app
-from sync.flows.backfill import backfill_once
+from sync.database.runs import Counts
 from sync.log import configure_logging
+from sync.poll.backfill import backfill_once
 from sync.settings import load_settings
-from sync.store.runs import Counts
 
 RECEIPTS = "mpw.receipts"
 ROWS = 500

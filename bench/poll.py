@@ -12,7 +12,7 @@ from bench.frame import Row, Table, median_of
 from bench.ledgers import ledger
 from bench.ours import RECEIPTS, app_of
 from bench.vendor import FIRST, Vendor, vendor
-from sync.flows.poll import poll_days_once
+from sync.poll.schedule import poll_days_once
 
 SIZES = (10_000, 1_000_000)
 TIMES = 41

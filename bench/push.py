@@ -30,11 +30,11 @@ from sqlalchemy import text
 from bench.databases import DATABASES, databases
 from bench.frame import Row, Spent, Table, timed
 from sync.app import open_app
-from sync.domain.outbox import POST_RECEIPT, NewPush, rank_of
-from sync.flows.push import push_once
 from sync.log import configure_logging
+from sync.outbox.machine import POST_RECEIPT, NewPush, rank_of
+from sync.outbox.rows import add_push
+from sync.push.round import push_once
 from sync.settings import load_settings
-from sync.store.outbox import add_push
 
 RECEIPTS = 2000
 PARTS = 500

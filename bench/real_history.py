@@ -20,13 +20,13 @@ from pathlib import Path
 from sqlalchemy import text
 
 from sync.app import App, open_app
-from sync.flows.backfill import backfill_once
-from sync.flows.cycle import CycleReport, work_until_idle
+from sync.jobs.cycle import CycleReport, work_until_idle
+from sync.jobs.reports import rows
 from sync.log import configure_logging
+from sync.poll.backfill import backfill_once
 from sync.sandbox.history import load_adventureworks
 from sync.sandbox.server import Sandbox
 from sync.settings import load_settings
-from sync.store.reports import rows
 
 FIRST, LAST = date(2011, 4, 30), date(2014, 10, 22)
 SOURCES = ["mpw.receipts", "mpw.purchase_orders"]

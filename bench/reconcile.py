@@ -17,11 +17,12 @@ from bench.databases import DATABASES, databases
 from bench.frame import Row, Table, best_of
 from bench.ledgers import AT, NUMBERS, PARTS, ledger
 from sync.clock import SystemClock
-from sync.domain.policy import Policy
-from sync.flows.context import Context
-from sync.flows.reconcile import reconcile_once
+from sync.database.engine import Store
+from sync.jobs.due import an_agenda
 from sync.log import configure_logging
-from sync.store.engine import Store
+from sync.reconcile.derive import reconcile_once
+from sync.values.policy import Policy
+from sync.work.context import Context
 
 SMALL, LARGE, CHANGED = 10_000, 1_000_000, 1_000
 TIMES = 3
@@ -51,7 +52,7 @@ def prepared(store: Store) -> Context:
     }
     with store.write() as conn:
         conn.execute(text(INVENTORIES.format(**words)), {"rows": PARTS})
-    ctx = Context(store=store, clock=SystemClock(), policy=Policy(warehouse="Main"))
+    ctx = Context(store=store, clock=SystemClock(), policy=Policy(warehouse="Main"), agenda=an_agenda())
     reconcile_once(ctx)
     return ctx
 

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from bench.databases import DATABASES, databases
 from bench.frame import Row, Table, median_of
 from bench.ledgers import ledger
-from sync.store.engine import Store
+from sync.database.engine import Store
 
 ENTRIES, PUSHES = 1_000_000, 100_000
 TIMES = 9

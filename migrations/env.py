@@ -1,4 +1,4 @@
-"""How Alembic runs our migrations: on the connection that `sync.store.migrate` hands it, in the transaction it opened.
+"""How Alembic runs our migrations: on the connection that `sync.database.migrate` hands it, in its transaction.
 
 Nothing here imports `sync`: a migration depends on the schema it was written for, not on today's program.
 """

@@ -98,7 +98,7 @@ def _report_unexpected(error: Exception) -> int:
     if ours:
         hint = "this is a bug of mpsync; please report the traceback above"
     elif of_database:
-        from sync.store.trouble import trouble_of
+        from sync.database.diagnosis import trouble_of
 
         trouble = trouble_of(error)
         line, hint = trouble.what, trouble.hint or hint

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from sync.clock import Clock, SystemClock
-from sync.domain.policy import ROUTES, Policy, cut_of_first_run
+from sync.database.engine import Store
+from sync.database.facts import FIRST_RUN_AT, fact, set_fact_once
 from sync.settings import Settings
-from sync.store.engine import Store
-from sync.store.facts import FIRST_RUN_AT, fact, set_fact_once
+from sync.values.policy import ROUTES, Policy, cut_of_first_run
 
 if TYPE_CHECKING:
     import httpx
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from sync.clients.http import RequestSeen
     from sync.clients.mpservices.client import MpservicesClient
     from sync.clients.mpw.client import MpwClient
-    from sync.flows.context import Context
-    from sync.flows.lead import Leadership
+    from sync.work.context import Context
+    from sync.work.lead import Leadership
 
 REQUEST_SECONDS_MAX = 3600.0
 """How long a whole request may take where SYNC_REQUEST_TIMEOUT_SECONDS is 0."""
@@ -70,7 +70,8 @@ class App:
         Who leads lifts the pauses of credentials that have changed. Nobody else does: what they were told may be other
         than what the one who works here was told.
         """
-        from sync.flows.context import Context
+        from sync.jobs.due import an_agenda
+        from sync.work.context import Context
 
         if leadership is not None:
             self._begin()
@@ -83,6 +84,7 @@ class App:
             lease=leadership.current if leadership is not None else None,
             owner=self.owner,
             alone=leadership is not None and self.store.is_sqlite,
+            agenda=an_agenda(),
         )
         if leadership is not None and leadership.held:
             context.forget_old_pauses()
@@ -97,7 +99,7 @@ class App:
     @contextmanager
     def leading(self) -> Iterator[Leadership]:
         """Lead while the block runs; raises LeaseHeldError (exit 75) where another instance does."""
-        from sync.flows.lead import Leadership
+        from sync.work.lead import Leadership
 
         leadership = Leadership(self.store, self.clock, self.owner)
         leadership.take_or_refuse()
@@ -130,7 +132,7 @@ def open_app(
     The first context of who leads (`once`, `run`) fixes the instant of the first run, which the defaults of
     SYNC_START_DATE and SYNC_PUSH_FROM are counted from. Until then they are counted from now.
     """
-    from sync.store.migrate import upgrade
+    from sync.database.migrate import upgrade
 
     clock = clock or SystemClock()
     if not reads_only:

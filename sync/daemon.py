@@ -21,28 +21,28 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.exc import SQLAlchemyError
 
 from sync.app import App
+from sync.database import engine
+from sync.database.diagnosis import trouble_of
+from sync.database.facts import beat
+from sync.database.frozen_sessions import end_stuck_sessions
 from sync.errors import InvariantError, LeaseHeldError, LeaseLostError, SyncError
-from sync.flows.context import Context
-from sync.flows.cycle import CycleReport, work_once
-from sync.flows.equipment import DAILY
-from sync.flows.lead import RENEW_SECONDS, Leadership
-from sync.flows.poll import (
+from sync.jobs.cycle import CycleReport, work_once
+from sync.jobs.prune import prune_if_due_once
+from sync.ledger.coverage import ISSUANCES, RECEIPTS
+from sync.notify import Notifier
+from sync.outbox.claims import call_time_max
+from sync.poll.schedule import (
     poll_equipment_once,
     poll_movements_once,
     poll_orders_once,
     poll_recent_once,
     poll_work_orders_once,
 )
-from sync.flows.prune import prune_if_due_once
-from sync.flows.push import push_once
-from sync.notify import Notifier
-from sync.store import engine
-from sync.store.coverage import ISSUANCES, RECEIPTS
-from sync.store.facts import beat
-from sync.store.outbox_work import call_time_max
-from sync.store.stuck import end_stuck_sessions
-from sync.store.trouble import trouble_of
+from sync.poll.spans.equipment import DAILY
+from sync.push.round import push_once
 from sync.web.server import served
+from sync.work.context import Context
+from sync.work.lead import RENEW_SECONDS, Leadership
 
 log = structlog.get_logger()
 

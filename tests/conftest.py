@@ -23,7 +23,7 @@ from tests.databases import (
 )
 
 if TYPE_CHECKING:
-    from sync.store.engine import Store
+    from sync.database.engine import Store
 
 DATABASES = ["sqlite", "postgresql"]
 
@@ -134,7 +134,7 @@ def clock() -> FakeClock:
 
 
 def _opened(url: str) -> Iterator[Store]:
-    from sync.store.engine import Store
+    from sync.database.engine import Store
 
     opened = Store(url)
     try:
@@ -144,6 +144,6 @@ def _opened(url: str) -> Iterator[Store]:
 
 
 def _upgrade(url: str) -> None:
-    from sync.store.migrate import upgrade
+    from sync.database.migrate import upgrade
 
     upgrade(url)

@@ -14,8 +14,8 @@ from sync.cli.opened import opened
 from sync.cli.output import Output, attention, emit, json_option
 
 if TYPE_CHECKING:
-    from sync.flows.backfill import Progress
-    from sync.store.runs import Counts
+    from sync.database.runs import Counts
+    from sync.poll.backfill import Progress
 
 
 @click.command()
@@ -39,7 +39,7 @@ def command(first: datetime, last: datetime, sources: tuple[str, ...], again: bo
     Resumable after a stop at any point: days that are complete are skipped. May run beside the
     daemon. Exit code 1 when a day could not be read.
     """
-    from sync.flows.backfill import backfill_once, planned
+    from sync.poll.backfill import backfill_once, planned
 
     with opened() as app:
         ctx, chosen = app.context(), list(sources) or None

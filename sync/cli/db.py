@@ -21,8 +21,8 @@ def upgrade(as_json: bool) -> None:
     Safe to repeat, and while others start. Tables or columns that are gone took their rows with them: these only a
     backup brings back.
     """
-    from sync.store.migrate import check
-    from sync.store.migrate import upgrade as bring_up
+    from sync.database.migrate import check
+    from sync.database.migrate import upgrade as bring_up
 
     settings = start()
     bring_up(settings.database_url, progress=lambda step: click.echo(step, err=True), mends=True)
@@ -41,8 +41,8 @@ def check(as_json: bool) -> None:
 
     Exit code 1 where they differ, or anything is missing.
     """
-    from sync.store.migrate import check as look
-    from sync.store.migrate import missing_of
+    from sync.database.migrate import check as look
+    from sync.database.migrate import missing_of
 
     url = start().database_url
     state = look(url)

@@ -13,9 +13,9 @@ from sync.cli.output import Output
 
 if TYPE_CHECKING:
     from sync.app import App
-    from sync.flows.cycle import CycleReport
+    from sync.jobs.cycle import CycleReport
+    from sync.jobs.reports import Record
     from sync.sandbox.server import Sandbox
-    from sync.store.reports import Record
 
 DATABASE = Path("mpsync-demo.db")
 DAYS = 30
@@ -59,7 +59,7 @@ def command() -> None:
 
 
 def _routes() -> list[str]:
-    from sync.domain.policy import ROUTES
+    from sync.values.policy import ROUTES
 
     return [route.upper() for route in ROUTES]
 
@@ -70,8 +70,8 @@ def _remove_old_database() -> None:
 
 
 def _play(out: Output, app: App, sandbox: Sandbox) -> None:
-    from sync.flows.backfill import backfill_once
-    from sync.flows.cycle import cycle_once
+    from sync.jobs.cycle import cycle_once
+    from sync.poll.backfill import backfill_once
 
     today = app.policy.day(app.clock.now())
     out.heading(f"1. Backfill of {DAYS} days")
@@ -97,7 +97,7 @@ def _erp_sends_documents(app: App) -> None:
     """Insert into the inbox as the ERP does: document_type, api_key, payload."""
     from sqlalchemy import text
 
-    from sync.store.reports import view
+    from sync.jobs.reports import view
 
     today = app.policy.day(app.clock.now()).isoformat()
     with app.store.read() as conn:
@@ -157,7 +157,7 @@ def _people_work(sandbox: Sandbox) -> None:
 
 
 def _show_pulled(out: Output, app: App) -> None:
-    from sync.store.reports import coverage_summary
+    from sync.jobs.reports import coverage_summary
 
     with app.store.read() as conn:
         found = coverage_summary(conn)
@@ -180,7 +180,7 @@ def _show_cycle(out: Output, report: CycleReport) -> None:
 
 
 def _show_pushed(out: Output, app: App) -> None:
-    from sync.store.reports import needs_a_person, rows
+    from sync.jobs.reports import needs_a_person, rows
 
     with app.store.read() as conn:
         pushes = rows(

@@ -21,19 +21,19 @@ from sync.clients.mpservices.wire import read_movements
 from sync.clients.mpw.client import MpwClient
 from sync.clients.mpw.wire import read_issuances
 from sync.clock import Clock, SharedClock
-from sync.domain.clocks import DATABASE, WRONG, Verdict, judge, told
-from sync.domain.learned import FACTS, Fact, facts_named
-from sync.domain.systems import name_of
+from sync.database.diagnosis import trouble_of
+from sync.database.engine import Store, shown
+from sync.database.facts import heartbeat_age
+from sync.database.migrate import LOST, check, missing_of
+from sync.database.pauses import pause_reason
 from sync.errors import AuthError, RemoteError, SyncError
-from sync.flows.context import MPSERVICES, MPW, TRY_AGAIN
+from sync.jobs.reports import needs_a_person, rows, view
+from sync.learned.rules import FACTS, Fact, facts_named
 from sync.settings import Settings, unknown_variables
-from sync.store.clocks import known_skews
-from sync.store.engine import Store, shown
-from sync.store.facts import heartbeat_age
-from sync.store.migrate import LOST, check, missing_of
-from sync.store.pauses import pause_reason
-from sync.store.reports import needs_a_person, rows, view
-from sync.store.trouble import trouble_of
+from sync.values.systems import MPSERVICES, MPW, name_of
+from sync.work.clock_rows import known_skews
+from sync.work.clock_rules import DATABASE, WRONG, Verdict, judge, told
+from sync.work.context import TRY_AGAIN
 
 FREE_BYTES_MIN = 1 << 30
 FRESH_SECONDS = 60.0

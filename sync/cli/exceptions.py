@@ -19,7 +19,7 @@ def command() -> None:
 @json_option
 def list_(everything: bool, kind: str | None, as_json: bool) -> None:
     """List open exceptions with what to do about each."""
-    from sync.store.reports import view
+    from sync.jobs.reports import view
 
     where: dict[str, object] = {} if everything else {"resolved_at": None}
     if kind is not None:
@@ -74,7 +74,7 @@ def resolve(
     as_json: bool,
 ) -> None:
     """Resolve exceptions by id, --kind or --subject. A cause that still holds opens it again."""
-    from sync.flows.resolve import Choice, resolve_by_person
+    from sync.jobs.resolve import Choice, resolve_by_person
 
     options = {"--void": void, "--apply": apply, "--keep": keep, "--echo": echo is not None, "--none": none}
     given = [option for option, is_given in options.items() if is_given]

@@ -12,7 +12,7 @@ from sync.cli.output import Output, attention, emit, json_option
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from sync.flows.context import Context
+    from sync.work.context import Context
 
 
 @click.command()
@@ -23,7 +23,7 @@ def command(api_key: str, as_json: bool) -> None:
 
     API_KEY is the event's key, as `mpsync outbox list` and the views show it.
     """
-    from sync.store.reports import event_story
+    from sync.jobs.reports import event_story
 
     with looked_at() as app, app.store.read() as conn:
         story = event_story(conn, api_key)
@@ -35,8 +35,8 @@ def command(api_key: str, as_json: bool) -> None:
 
 def _say_why_not(conn: Connection, ctx: Context, story: dict[str, Any]) -> None:
     """Give each event `not_pushed`: why MPW lacks it and nothing is under way for it; None where that is not so."""
-    from sync.domain.reconcile import Leave
-    from sync.flows.reconcile import decide_all, load_known
+    from sync.reconcile.derive import decide_all, load_known
+    from sync.reconcile.rules import Leave
 
     idle = not story["pushes"] and not story["parked"]
     keys = [(event["kind"], event["api_key"]) for event in story["events"] if idle and not event["matched"]]

@@ -36,7 +36,7 @@ def ledger(file: Path, first: datetime | None, last: datetime | None, after: int
     Give that seq to --after next time: what was exported before does not come again, and
     nothing that commits later is missed.
     """
-    from sync.flows.export_file import export_ledger
+    from sync.jobs.export import export_ledger
 
     with looked_at() as app, app.store.read() as conn:
         done = export_ledger(

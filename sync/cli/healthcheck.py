@@ -23,8 +23,8 @@ def command() -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
     from sync.clock import SystemClock
-    from sync.store.engine import Store
-    from sync.store.facts import heartbeat_age
+    from sync.database.engine import Store
+    from sync.database.facts import heartbeat_age
 
     url = start().database_url
     path = _sqlite_path(url)

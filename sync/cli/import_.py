@@ -35,7 +35,7 @@ def command(file: Path, type_: str, push: bool, as_json: bool) -> None:
     reason; the same file twice changes nothing. Exit code 1 if any was rejected. docs/documents.md
     has the fields of each type.
     """
-    from sync.flows.import_file import import_file
+    from sync.jobs.import_file import import_file
 
     if push and type_ != "movement":
         raise click.UsageError("--push goes with --type movement")

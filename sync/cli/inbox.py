@@ -20,7 +20,7 @@ def command() -> None:
 @json_option
 def list_(state: str | None, document_type: str | None, limit: int, as_json: bool) -> None:
     """List documents, newest first."""
-    from sync.store.reports import view
+    from sync.jobs.reports import view
 
     where = {"state": state, "document_type": document_type}
     with looked_at() as app, app.store.read() as conn:

@@ -32,8 +32,8 @@ def import_(file: Path, remove_all: bool, as_json: bool) -> None:
     for one of MPservices; empty: 1. Exit code 1, and nothing changed, when a line is wrong, or when
     FILE names no item and --remove-all does not say that this is meant.
     """
-    from sync.domain.items import read_map
-    from sync.store.items import import_items, load_map
+    from sync.reconcile.item_map import read_map
+    from sync.reconcile.item_rows import import_items, load_map
 
     rows, errors = _read(file)
     with opened() as app:
@@ -69,8 +69,8 @@ def import_(file: Path, remove_all: bool, as_json: bool) -> None:
 @json_option
 def export(file: Path, as_json: bool) -> None:
     """Write the item map to FILE, as `items import` reads it."""
-    from sync.domain.money import plain
-    from sync.store.items import load_map
+    from sync.reconcile.item_rows import load_map
+    from sync.values.money import plain
 
     with looked_at() as app, app.store.read() as conn:
         mappings = load_map(conn)

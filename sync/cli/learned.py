@@ -11,7 +11,7 @@ from sync.cli.output import Output, emit, json_option
 from sync.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sync.domain.learned import Fact
+    from sync.learned.rules import Fact
 
 SYSTEMS = ["mpw", "mpservices"]
 
@@ -25,7 +25,7 @@ class FactName(click.ParamType):  # type: ignore[type-arg]
         """Return the names that begin so."""
         from click.shell_completion import CompletionItem
 
-        from sync.domain.learned import FACTS
+        from sync.learned.rules import FACTS
 
         names = sorted({fact.name for fact in FACTS.values() if fact.name.startswith(incomplete)})
         return [CompletionItem(name) for name in names]
@@ -43,8 +43,8 @@ def command() -> None:
 @json_option
 def list_(as_json: bool) -> None:
     """List every fact: what is known, by which row or person, and what is assumed where nothing is."""
-    from sync.domain.learned import FACTS
-    from sync.store.reports import view
+    from sync.jobs.reports import view
+    from sync.learned.rules import FACTS
 
     with looked_at() as app, app.store.read() as conn:
         known = {(row["system"], row["fact"]): row for row in view(conn, "v_learned", order="system, fact")}
@@ -87,7 +87,7 @@ def list_(as_json: bool) -> None:
 @json_option
 def set_(fact: str, value: str, system: str | None, why: str, as_json: bool) -> None:
     """Set FACT to VALUE. Your word stands, whatever rows show later; what contradicts it is said."""
-    from sync.store.learned import set_learned
+    from sync.learned.rows import set_learned
 
     meant = _meant(fact, system)
     try:
@@ -111,7 +111,7 @@ def set_(fact: str, value: str, system: str | None, why: str, as_json: bool) -> 
 @json_option
 def forget(fact: str, system: str | None, as_json: bool) -> None:
     """Forget what is known of FACT: what is assumed holds until ordinary work shows it again."""
-    from sync.store.learned import forget_learned
+    from sync.learned.rows import forget_learned
 
     meant = _meant(fact, system)
     with opened() as app, app.store.write() as conn:
@@ -129,7 +129,7 @@ def forget(fact: str, system: str | None, as_json: bool) -> None:
 
 def _meant(name: str, system: str | None) -> Fact:
     """Return the fact that is meant; raises ConfigError where none is, or two are."""
-    from sync.domain.learned import facts_named
+    from sync.learned.rules import facts_named
 
     found = [fact for fact in facts_named(name) if system in (None, fact.system)]
     if not found:

@@ -20,9 +20,9 @@ def command(as_json: bool) -> None:
     what the SYNC_KEEP_… settings let go. Exit code 1 when something needs a person, 75 when a
     daemon is running on this database.
     """
-    from sync.flows.cycle import cycle_once
-    from sync.flows.prune import prune_if_due_once
-    from sync.store.reports import needs_a_person, outbox_summary
+    from sync.jobs.cycle import cycle_once
+    from sync.jobs.prune import prune_if_due_once
+    from sync.jobs.reports import needs_a_person, outbox_summary
 
     with opened() as app:
         with app.leading() as leadership:

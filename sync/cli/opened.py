@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sync.cli.start import start
-from sync.domain.exception_kinds import name_of_person
 from sync.errors import ConfigError
+from sync.values.exception_kinds import name_of_person
 
 if TYPE_CHECKING:
     from sync.app import App
@@ -50,7 +50,7 @@ def person() -> str:
 
 
 def _require_schema(settings: Settings) -> None:
-    from sync.store.migrate import LOST, check
+    from sync.database.migrate import LOST, check
 
     state = check(settings.database_url)
     if state.lost:

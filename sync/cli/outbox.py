@@ -13,7 +13,7 @@ from sync.cli.output import Output, attention, emit, json_option
 
 if TYPE_CHECKING:
     from sync.app import App
-    from sync.store.outbox import Which
+    from sync.outbox.rows import Which
 
 F = TypeVar("F", bound=Callable[..., Any])
 ROUTES = ["receipts", "issuances", "stock_cost", "approvals", "products", "voids", "transfers", "inventories"]
@@ -61,7 +61,7 @@ def changes(function: F) -> F:
 @json_option
 def list_(limit: int, as_json: bool, **chosen: Any) -> None:
     """List pushes, newest first."""
-    from sync.store.reports import view
+    from sync.jobs.reports import view
 
     named = {
         "id": list(chosen["ids"]) or None,
@@ -73,7 +73,7 @@ def list_(limit: int, as_json: bool, **chosen: Any) -> None:
     where = {name: value for name, value in named.items() if value is not None}
     with looked_at() as app, app.store.read() as conn:
         if chosen["item"] is not None or chosen["older_than_hours"] is not None:
-            from sync.store.outbox import find_pushes
+            from sync.outbox.rows import find_pushes
 
             where["id"] = [push.id for push in find_pushes(conn, _which(app, **chosen))]
         rows = view(conn, "v_outbox", where=where, order="id desc", limit=limit)
@@ -93,7 +93,7 @@ def list_(limit: int, as_json: bool, **chosen: Any) -> None:
 @json_option
 def show(outbox_id: int, as_json: bool) -> None:
     """Show one push with its payload and every attempt."""
-    from sync.store.reports import view
+    from sync.jobs.reports import view
 
     with looked_at() as app, app.store.read() as conn:
         found = view(conn, "v_outbox", where={"id": outbox_id})
@@ -119,7 +119,7 @@ def show(outbox_id: int, as_json: bool) -> None:
 @changes
 def release(dry_run: bool, everything: bool, as_json: bool, **chosen: Any) -> None:
     """Let held pushes go, by id or filter: they are sent in the next cycle, also while their route is on hold."""
-    from sync.store import outbox
+    from sync.outbox import rows as outbox
 
     _require_choice(everything, chosen)
     with opened() as app:
@@ -136,7 +136,7 @@ def retry(dry_run: bool, everything: bool, as_json: bool, **chosen: Any) -> None
 
     A push that may have reached the vendor is verified before it is sent again.
     """
-    from sync.flows.operate import retry_pushes
+    from sync.push.operator import retry_pushes
 
     _require_choice(everything, chosen)
     with opened() as app:
@@ -153,7 +153,7 @@ def discard(dry_run: bool, everything: bool, as_json: bool, why: str, **chosen: 
     A stock patch that is discarded means "not these values": another is derived once the item moves, or MPW's stock
     or cost is another one.
     """
-    from sync.flows.operate import discard_pushes
+    from sync.push.operator import discard_pushes
 
     _require_choice(everything, chosen)
     with opened() as app:
@@ -168,7 +168,7 @@ def discard(dry_run: bool, everything: bool, as_json: bool, why: str, **chosen: 
 @json_option
 def resolve(outbox_id: int, done: bool | None, why: str, as_json: bool) -> None:
     """Settle an unknown or dead push by your own evidence: look at the vendor's screens first."""
-    from sync.flows.operate import resolve_push
+    from sync.push.operator import resolve_push
 
     if done is None:
         raise click.UsageError("say --done or --not-done")
@@ -181,7 +181,7 @@ def resolve(outbox_id: int, done: bool | None, why: str, as_json: bool) -> None:
 
 
 def _which(app: App, **chosen: Any) -> Which:
-    from sync.store.outbox import Which
+    from sync.outbox.rows import Which
 
     hours = chosen["older_than_hours"]
     return Which(

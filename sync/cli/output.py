@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from sync.domain.money import plain
+from sync.values.money import plain
 
 F = TypeVar("F", bound=Callable[..., Any])
 NOTHING = "–"

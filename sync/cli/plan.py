@@ -16,7 +16,7 @@ def command(as_json: bool) -> None:
     First what is in the outbox, held or ready, then what the next pass would derive, and what
     waits for something. Reads MPW to see whether it knows the parts.
     """
-    from sync.flows.plan import plan_once
+    from sync.jobs.plan import plan_once
 
     with looked_at() as app:
         planned = [push.as_dict() for push in plan_once(app.context())]

@@ -18,8 +18,8 @@ def command(as_json: bool) -> None:
 
     Exit code 1 when something needs a person; each such thing is named on stderr.
     """
-    from sync.store import reports
-    from sync.store.facts import HEARTBEAT_AT, fact
+    from sync.database.facts import HEARTBEAT_AT, fact
+    from sync.jobs import reports
 
     with looked_at() as app, app.store.read() as conn:
         now = app.clock.now()

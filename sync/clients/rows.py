@@ -18,8 +18,8 @@ import msgspec
 from sync.clients.jsontext import ERROR_KEYS, complaint, decode, lower_keys
 from sync.clients.redact import Redactor
 from sync.clients.split import DEPTH_MAX, is_deep, member_of, parts_of
-from sync.domain.money import fixed
 from sync.errors import MalformedResponseError
+from sync.values.money import fixed
 
 BAD_RAW_CHARACTERS_MAX = 64 * 1024
 BAD_ROWS_MAX = 5_000

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import msgspec
 
 from sync.clients.jsontext import decode
-from sync.domain.money import fixed, to_micros
+from sync.values.money import fixed, to_micros
 
 ID = int
 TEXT = str | None

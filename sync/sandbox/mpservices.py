@@ -14,9 +14,9 @@ from threading import RLock
 from uuid import UUID
 
 from sync.clock import Clock
-from sync.domain.money import plain
 from sync.sandbox.answers import Refusal, answered, locked
 from sync.sandbox.numbers import Number, exact, whole_or_decimal
+from sync.values.money import plain
 
 INBOUND, OUTBOUND = "Inbound", "Outbound"
 REQUIRED_OF_PRODUCT = ("bar_code", "product_name", "product_unit", "external_id")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from functools import lru_cache
 
-from sync.domain.money import plain
+from sync.values.money import plain
 
 Number = Decimal | int | str
 

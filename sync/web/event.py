@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sync.app import App
-from sync.store.reports import Record, event_story
+from sync.jobs.reports import Record, event_story
 from sync.web.html import Html, element, shown, table
 from sync.web.page import facts, page, section
 

@@ -10,15 +10,15 @@ from pathlib import Path
 from sqlalchemy import Connection, func, select, text
 
 from sync.app import App
-from sync.domain.policy import Policy
-from sync.flows.lead import NAME as LEADER
-from sync.store.coverage import DAY_SOURCES, complete_days
-from sync.store.engine import Store
-from sync.store.facts import FIRST_RUN_AT, fact
-from sync.store.reports import rows
-from sync.store.retention import COUNTED, PRUNED_ATTEMPTS, PRUNED_RUNS, pruned_counts
-from sync.store.schema import attempts, feeds, leases, outbox, runs
+from sync.database.engine import Store
+from sync.database.facts import FIRST_RUN_AT, fact
+from sync.database.schema import attempts, feeds, leases, outbox, runs
+from sync.jobs.reports import rows
+from sync.jobs.retention import COUNTED, PRUNED_ATTEMPTS, PRUNED_RUNS, pruned_counts
+from sync.ledger.coverage import DAY_SOURCES, complete_days
+from sync.values.policy import Policy
 from sync.web.sources import sources_of
+from sync.work.lead import NAME as LEADER
 
 OPEN_STATES = ("held", "ready", "sending", "unknown", "dead")
 FINISHED_STATES = ("done", "superseded", "discarded")

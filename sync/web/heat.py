@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from sync.store.reports import Record
+from sync.jobs.reports import Record
 from sync.web.html import Html, element, join
 
 WEEKS = 26

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from html import escape
 
-from sync.domain.money import plain
+from sync.values.money import plain
 
 NOTHING = "–"
 VOID = frozenset({"br", "input", "link", "meta"})

@@ -15,9 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sync.app import App
 from sync.clients.http import RequestSeen
-from sync.store.coverage import MOVEMENTS
-from sync.store.facts import heartbeat_age
-from sync.store.learned import reach_of
+from sync.database.facts import heartbeat_age
+from sync.learned.rows import reach_of
+from sync.ledger.coverage import MOVEMENTS
 from sync.web import figures
 from sync.web.sources import systems_of
 

@@ -13,8 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sync.app import App
 from sync.clients.http import RequestSeen
+from sync.database.migrate import LOST, state_of
 from sync.errors import SchemaOutdatedError
-from sync.store.migrate import LOST, state_of
 from sync.web.event import event_page
 from sync.web.metrics import CONTENT_TYPE, Metrics
 from sync.web.page import plain_page

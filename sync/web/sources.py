@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 from sync.app import App
-from sync.store.coverage import (
-    DAY_SOURCES,
-    EQUIPMENT,
-    MOVEMENTS,
-    MPSERVICES_WORK_ORDERS,
-    PURCHASE_ORDERS,
-    WORK_ORDERS,
-)
+from sync.ledger.coverage import DAY_SOURCES, EQUIPMENT, MOVEMENTS, MPSERVICES_WORK_ORDERS, PURCHASE_ORDERS, WORK_ORDERS
 
 
 def sources_of(app: App) -> tuple[str, ...]:

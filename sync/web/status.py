@@ -9,9 +9,9 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import Connection
 
 from sync.app import App
-from sync.store.coverage import DAY_SOURCES, MOVEMENTS
-from sync.store.facts import heartbeat_age
-from sync.store.reports import Record, last_runs, needs_a_person, rows, view
+from sync.database.facts import heartbeat_age
+from sync.jobs.reports import Record, last_runs, needs_a_person, rows, view
+from sync.ledger.coverage import DAY_SOURCES, MOVEMENTS
 from sync.web import figures
 from sync.web.heat import Calendar, first_day, heat_map, legend
 from sync.web.html import Html, ago, element, shown, table

@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from sync.app import open_app
-from sync.flows.lead import Leadership
 from sync.settings import load_settings
+from sync.work.lead import Leadership
 from tests.clocks import FakeClock
 
 NOW = datetime(2024, 3, 15, 12, tzinfo=UTC)

@@ -13,13 +13,13 @@ import pytest
 from sync.__main__ import main
 from sync.cli import examination
 from sync.cli.examination import of_vendors
+from sync.database.engine import Store
+from sync.database.facts import HEARTBEAT_AT, set_fact
+from sync.database.migrate import upgrade
+from sync.database.pauses import pause_system
+from sync.learned.rows import learn
 from sync.sandbox.server import Sandbox
 from sync.settings import load_settings
-from sync.store.engine import Store
-from sync.store.facts import HEARTBEAT_AT, set_fact
-from sync.store.learned import learn
-from sync.store.migrate import upgrade
-from sync.store.pauses import pause_system
 from tests.clocks import FakeClock
 
 

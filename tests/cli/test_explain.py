@@ -9,7 +9,7 @@ import pytest
 
 from sync.__main__ import main
 from sync.cli.outbox import ROUTES as OFFERED
-from sync.domain.policy import ROUTES
+from sync.values.policy import ROUTES
 
 RECEIPT = {
     "part_number": "P-1",

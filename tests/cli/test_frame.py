@@ -14,6 +14,7 @@ import pytest
 
 from sync.__main__ import main
 from sync.cli import COMMANDS, Entry
+from sync.database.migrate import upgrade
 from sync.errors import (
     AuthError,
     ConfigError,
@@ -22,7 +23,6 @@ from sync.errors import (
     LeaseLostError,
     SchemaOutdatedError,
 )
-from sync.store.migrate import upgrade
 
 HEAVY = ("sqlalchemy", "httpx", "pydantic", "structlog", "rich", "starlette", "apscheduler", "alembic", "msgspec")
 PROMISED = [
@@ -87,7 +87,7 @@ def test_a_command_that_only_looks_loads_nothing_that_speaks_http(tmp_path: Path
     shown, _, loaded = run_python("-c", code, DATABASE_URL=url, **vendors).stdout.partition("loaded\n")
 
     assert '"outbox":[]' in shown
-    assert {"httpx", "rich", "alembic", "sync.flows.context"} & set(loaded.splitlines()) == set()
+    assert {"httpx", "rich", "alembic", "sync.work.context"} & set(loaded.splitlines()) == set()
 
 
 def test_what_speaks_http_loads_no_colours_for_a_command_line_of_its_own() -> None:

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sync.__main__ import main
-from sync.store.engine import Store
-from sync.store.facts import HEARTBEAT_AT, set_fact
-from sync.store.facts import beat as heartbeat
+from sync.database.engine import Store
+from sync.database.facts import HEARTBEAT_AT, set_fact
+from sync.database.facts import beat as heartbeat
 
 
 def checked(url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from sync.__main__ import main
-from sync.domain.learned import FACTS
-from sync.store.engine import Store
-from sync.store.learned import learn, learned
+from sync.database.engine import Store
+from sync.learned.rows import learn, learned
+from sync.learned.rules import FACTS
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from sync.__main__ import main
-from sync.domain.subjects import Subject
-from sync.store.echoes import doubts_decided_by_people
-from sync.store.engine import Store
-from sync.store.exceptions import open_exception, open_exceptions
+from sync.database.engine import Store
+from sync.database.exceptions import open_exception, open_exceptions
+from sync.stock.echo.rows import doubts_decided_by_people
+from sync.values.subjects import Subject
 
 
 def test_a_decision_made_at_the_program_s_own_login_is_a_person_s_and_is_acted_on(

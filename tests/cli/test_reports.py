@@ -12,8 +12,8 @@ from sqlalchemy import insert
 
 from sync.__main__ import main
 from sync.cli.output import Output
-from sync.store import schema
-from sync.store.engine import Store
+from sync.database import schema
+from sync.database.engine import Store
 from tests.cli.test_output import shown_on_terminal
 from tests.views.story import push
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import text
 
+from sync.database.engine import Store
 from sync.sandbox.server import Sandbox
-from sync.store.engine import Store
 from tests.crash.people import MAIN, PARTS, SECOND, SMALL_LAYERS, Expected
 
 ZERO, ONE = Decimal(0), Decimal(1)

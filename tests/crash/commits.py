@@ -19,10 +19,10 @@ from datetime import datetime, timedelta
 from sqlalchemy.exc import SQLAlchemyError
 
 from sync.clock import SystemClock
+from sync.database.migrate import upgrade
 from sync.errors import SyncError
 from sync.log import configure_logging
 from sync.sandbox.server import Sandbox
-from sync.store.migrate import upgrade
 from tests.crash.books import Books
 from tests.crash.people import People, furnish
 from tests.crash.postgres import PostgresServer, own_postgres

@@ -13,8 +13,8 @@ from random import Random
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from sync.database.engine import Store
 from sync.sandbox.server import Sandbox
-from sync.store.engine import Store
 
 MAIN, SECOND = "Warehouse #1", "WH2"
 PARTS = ("P-1", "P-2", "P-3", "P-4")

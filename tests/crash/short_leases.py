@@ -12,8 +12,10 @@ from typing import Any
 
 from sync import daemon
 from sync.__main__ import main
-from sync.flows import clerk, lead
-from sync.store import engine, outbox_work
+from sync.database import engine
+from sync.outbox import claims as outbox_work
+from sync.push import calls as clerk
+from sync.work import lead
 
 LEADS = timedelta(seconds=3)
 TRUSTED = timedelta(seconds=2)

@@ -13,10 +13,10 @@ import sync.daemon
 from sync.app import App, open_app, policy_of
 from sync.daemon import HUNG_SECONDS, Daemon, hung_after
 from sync.errors import AuthError, LeaseHeldError
-from sync.flows.context import Context
-from sync.flows.cycle import CycleReport
+from sync.jobs.cycle import CycleReport
+from sync.outbox.claims import call_time_max
 from sync.settings import load_settings
-from sync.store.outbox_work import call_time_max
+from sync.work.context import Context
 from tests.clocks import FakeClock
 
 

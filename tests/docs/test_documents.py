@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sync.domain.approval import COMMAND_ROUTES
-from sync.domain.inbox import _SHAPES
-from sync.domain.policy import ROUTES
+from sync.inbox.rules import _SHAPES
+from sync.reconcile.commands import COMMAND_ROUTES
+from sync.values.policy import ROUTES
 
 TEXT = (Path(__file__).parents[2] / "docs" / "documents.md").read_text(encoding="utf-8")
 TABLE = {

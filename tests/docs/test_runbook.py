@@ -15,9 +15,9 @@ import pytest
 
 from sync.app import App
 from sync.cli import COMMANDS, cli
-from sync.domain.exception_kinds import KINDS
+from sync.database.engine import Store
 from sync.settings import variable_names
-from sync.store.engine import Store
+from sync.values.exception_kinds import KINDS
 from sync.web.metrics import Metrics
 from tests.clocks import FakeClock
 from tests.views.story import tell
@@ -139,7 +139,7 @@ def test_every_metric_is_explained_and_none_that_is_not_there(
     store: Store, clock: FakeClock, database_url: str
 ) -> None:
     with opened(database_url, clock) as app:
-        from sync.store.facts import HEARTBEAT_AT, set_fact
+        from sync.database.facts import HEARTBEAT_AT, set_fact
 
         with app.store.write() as conn:
             set_fact(conn, HEARTBEAT_AT, clock.now().isoformat(), now=clock.now())
@@ -149,7 +149,7 @@ def test_every_metric_is_explained_and_none_that_is_not_there(
 
 
 def test_alerts_and_dashboard_use_metrics_that_are_there(sqlite_app: App) -> None:
-    from sync.store.facts import HEARTBEAT_AT, set_fact
+    from sync.database.facts import HEARTBEAT_AT, set_fact
 
     with sqlite_app.store.write() as conn:
         now = sqlite_app.clock.now()

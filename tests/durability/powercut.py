@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import Connection, event
 
 from sync.clients.http import Http
-from sync.store.engine import Store
+from sync.database.engine import Store
 from tests.durability.disk import Disk, NoAccessToSqliteError, library
 
 CHECKPOINT_PAGES = 40

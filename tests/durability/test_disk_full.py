@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from sync.clock import SystemClock
-from sync.store.trouble import trouble_of
+from sync.database.diagnosis import trouble_of
 from tests.durability.powercut import require_a_disk, witnessed
 from tests.e2e.test_processes import FAST, finish, run, start, wait_until
 from tests.e2e.world import MAIN, World, quiet_world

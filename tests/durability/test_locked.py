@@ -26,7 +26,7 @@ LOCKED_SECONDS = 3
 
 IMPATIENT = """
 import sys
-from sync.store.engine import Store
+from sync.database.engine import Store
 Store.__init__.__kwdefaults__["busy_timeout_seconds"] = 0.4
 from sync.__main__ import main
 sys.exit(main(sys.argv[1:]))

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from sync.store.outbox import Which, discard, release
+from sync.outbox.rows import Which, discard, release
 from tests.databases import url_text
 from tests.e2e.world import MAIN, World, quiet_world
 

@@ -154,7 +154,7 @@ def test_with_every_route_on_hold_nothing_is_written_and_a_release_sends_it_once
     held = world.view("v_outbox", state="held")
     nothing_yet = world.writes()
     with world.app() as app, app.store.write() as conn:
-        from sync.store.outbox import Which, release
+        from sync.outbox.rows import Which, release
 
         released = release(conn, Which(route="receipts"), now=app.clock.now())
     world.cycle()

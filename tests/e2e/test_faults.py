@@ -155,7 +155,7 @@ def test_a_wrong_password_is_tried_once_and_never_shown(world: World, capfd: pyt
 def test_a_token_that_expires_in_mid_run_is_renewed(world: World) -> None:
     world.sandbox.mpservices.person_moves("Inbound", "P-1", 7, "11.5")
     with world.app() as app, app.leading() as leadership:
-        from sync.flows.cycle import cycle_once
+        from sync.jobs.cycle import cycle_once
 
         context = app.context(leadership)
         cycle_once(context)

@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from sync.app import open_app
-from sync.flows.backfill import backfill_once
-from sync.flows.movements import poll_movements_once
+from sync.jobs.reports import Record, view
+from sync.poll.backfill import backfill_once
+from sync.poll.feed.window import poll_movements_once
 from sync.settings import load_settings
-from sync.store.reports import Record, view
 from tests.clocks import FakeClock
 
 SAMPLES = Path(__file__).parents[1] / "clients" / "samples"

@@ -34,7 +34,7 @@ def received_lines() -> list[tuple[Decimal, Decimal]]:
 
 
 def backfill(world: World) -> dict[str, int]:
-    from sync.flows.backfill import backfill_once
+    from sync.poll.backfill import backfill_once
 
     with world.app() as app:
         report = backfill_once(app.context(), FIRST, LAST, sources=["mpw.receipts", "mpw.purchase_orders"], again=True)
@@ -57,10 +57,10 @@ def test_every_received_line_and_order_is_taken_in_exactly_and_a_second_backfill
 
 
 def test_approving_the_requisitions_takes_five_calls(world: World) -> None:
-    from sync.flows.cycle import CycleReport, work_until_idle
+    from sync.jobs.cycle import CycleReport, work_until_idle
 
     with world.app() as app:
-        from sync.flows.backfill import backfill_once
+        from sync.poll.backfill import backfill_once
 
         backfill_once(app.context(), FIRST, LAST, sources=["mpw.purchase_orders"], again=False)
     requisitions = world.view("v_purchase_orders", status="requisition")

@@ -13,11 +13,11 @@ from sqlalchemy import text
 
 from sync.app import App, open_app
 from sync.clock import Clock, SystemClock
-from sync.domain.policy import ROUTES
-from sync.flows.cycle import CycleReport, cycle_once
+from sync.jobs.cycle import CycleReport, cycle_once
+from sync.jobs.reports import Record, rows, view
 from sync.sandbox.server import Sandbox
 from sync.settings import load_settings
-from sync.store.reports import Record, rows, view
+from sync.values.policy import ROUTES
 
 MAIN = "Warehouse #1"
 NOW_AT_ONCE = {

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.errors import ConfigError
-from sync.flows.import_file import MOVEMENT, TYPES, ImportReport, import_file
-from tests.flows.poll_world import PollWorld, line, movement
+from sync.jobs.import_file import MOVEMENT, TYPES, ImportReport, import_file
 from tests.hostile.profile import examples
 from tests.hostile.test_inbox_rows import DOCUMENTS
 from tests.hostile.test_reading_rows import storable
 from tests.hostile.trees import ODD_TEXTS, dump, mangled, spoiled, tree_of
 from tests.hostile.worlds import Fresh
+from tests.worlds.poll_world import PollWorld, line, movement
 
 SAMPLES: dict[str, dict[str, Any]] = DOCUMENTS | {MOVEMENT: movement("m-1", line("A"), line("B"))}
 CSV_MOVEMENT = {

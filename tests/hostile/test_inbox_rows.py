@@ -14,12 +14,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import event, text
 
-from sync.flows.inbox import inbox_once
-from tests.flows.poll_world import MAIN, PollWorld
+from sync.inbox.take_in import inbox_once
 from tests.hostile.profile import examples
 from tests.hostile.test_reading_rows import storable
 from tests.hostile.trees import dump, mangled, spoiled, tree_of
 from tests.hostile.worlds import Fresh, nets
+from tests.worlds.poll_world import MAIN, PollWorld
 
 DOCUMENTS: dict[str, dict[str, Any]] = {
     "receipt": {

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sync.domain.items import ItemMapping
-from sync.store.engine import Store
-from sync.store.items import load_map
+from sync.database.engine import Store
+from sync.reconcile.item_map import ItemMapping
+from sync.reconcile.item_rows import load_map
 from tests.hostile.commands import Said, mpsync, surroundings
 from tests.hostile.profile import examples
 from tests.hostile.trees import mangled

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from sync.store.engine import Store
+from sync.database.engine import Store
 from tests.hostile.commands import mpsync, surroundings
 
 ROOT = Path(__file__).parents[2] / "sync"
@@ -22,16 +22,16 @@ STATEMENT = re.compile(
     re.I | re.S | re.X,
 )
 OURS = {
-    "flows/export_file.py _entries": "conditions are constants, the page size is a number of ours",
-    "store/reports.py view": "views, columns and orders are named by the program; values are bound",
-    "store/binary_copy.py copy_rows": "a table of our schema and its columns; values are data of COPY",
-    "store/bulk.py _copy": "a table of our schema and its columns; values are data of COPY",
-    "store/engine.py configure": "pragmas are constants",
-    "store/outbox_queue.py _heads_in_turn": "the name of an index of ours",
-    "store/packs.py _many": "a table of our schema and its columns; values are bound",
-    "store/retention.py tidy": "the tables of our schema",
-    "store/shape.py _answers": "the name of a view that the migrations make",
-    "store/shape.py _statements_on_postgresql": "the name of a schema of ours",
+    "jobs/export.py _entries": "conditions are constants, the page size is a number of ours",
+    "jobs/reports.py view": "views, columns and orders are named by the program; values are bound",
+    "database/binary_copy.py copy_rows": "a table of our schema and its columns; values are data of COPY",
+    "database/bulk.py _copy": "a table of our schema and its columns; values are data of COPY",
+    "database/engine.py configure": "pragmas are constants",
+    "outbox/queue.py _heads_in_turn": "the name of an index of ours",
+    "poll/days/prepared.py _many": "a table of our schema and its columns; values are bound",
+    "jobs/retention.py tidy": "the tables of our schema",
+    "database/shape.py _answers": "the name of a view that the migrations make",
+    "database/shape.py _statements_on_postgresql": "the name of a schema of ours",
 }
 EVIL = "'; DROP TABLE inbox; --"
 

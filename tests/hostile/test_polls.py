@@ -16,14 +16,14 @@ from sync.clients.mpservices.wire import read_movements
 from sync.clients.mpw.wire import read_issuances, read_receipts
 from sync.clients.rows import Parsed
 from sync.errors import MalformedResponseError
-from sync.flows.cycle import cycle_once
-from sync.flows.poll import poll_days_once, poll_movements_once
-from sync.store.coverage import covered_days
-from tests.flows.poll_world import TODAY, PollWorld, issuance, line, movement, order, receipt
+from sync.jobs.cycle import cycle_once
+from sync.ledger.coverage import covered_days
+from sync.poll.schedule import poll_days_once, poll_movements_once
 from tests.hostile.profile import examples
 from tests.hostile.samples import printed
 from tests.hostile.trees import Tree, dump, mangled, spoiled, tree_of
 from tests.hostile.worlds import Fresh, nets, quarantined
+from tests.worlds.poll_world import TODAY, PollWorld, issuance, line, movement, order, receipt
 
 YESTERDAY = TODAY - timedelta(days=1)
 DAYS: dict[str, tuple[Any, list[dict[str, Any]], list[Decimal]]] = {

@@ -21,16 +21,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Connection, text
 
 from sync.app import App
-from sync.flows.export_file import export_ledger
-from sync.flows.poll import poll_days_once, poll_movements_once
+from sync.jobs.export import export_ledger
+from sync.poll.schedule import poll_days_once, poll_movements_once
 from sync.web.site import Site
 from tests.clocks import FakeClock
-from tests.flows.poll_world import TODAY, issuance, line, movement, receipt
 from tests.hostile.commands import mpsync, surroundings
 from tests.hostile.profile import examples
 from tests.hostile.test_names_in_addresses import ODD
 from tests.hostile.worlds import Fresh
 from tests.web.conftest import opened
+from tests.worlds.poll_world import TODAY, issuance, line, movement, receipt
 
 HOST = "127.0.0.1:9090"
 FORMULAS = [

@@ -10,10 +10,10 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
-from sync.store.engine import Store
+from sync.database.engine import Store
 from tests.clocks import START, FakeClock
 from tests.databases import PostgresDatabases
-from tests.flows.poll_world import PollWorld, poll_world
+from tests.worlds.poll_world import PollWorld, poll_world
 
 Fresh = Callable[[], AbstractContextManager[PollWorld]]
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import insert, select
 
-from sync.store.engine import Store
-from sync.store.schema import inbox
+from sync.database.engine import Store
+from sync.database.schema import inbox
 
 
 def test_three_columns_are_enough(store: Store) -> None:

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from sync.store.engine import Store
+from sync.database.engine import Store
 
 COLUMNS = "id, system, kind, api_key, remote_id, entry_type, reverses_id, item, quantity, unit_cost, amount"
 ENTRY = f"into ledger_entries ({COLUMNS}, occurred_on, posted_on, recorded_at)"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from sync.store.engine import Store
-from sync.store.schema import metadata
+from sync.database.engine import Store
+from sync.database.schema import metadata
 
 DATABASES = ["sqlite", "postgresql"]
 Described = dict[str, Any]

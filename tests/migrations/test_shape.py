@@ -10,10 +10,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from sync.__main__ import main
+from sync.database.engine import Store
+from sync.database.migrate import check, missing_of, upgrade
+from sync.database.shape import POSTGRESQL_TRIGGERS, Missing
 from sync.errors import SchemaOutdatedError, StoreError
-from sync.store.engine import Store
-from sync.store.migrate import check, missing_of, upgrade
-from sync.store.shape import POSTGRESQL_TRIGGERS, Missing
 
 TRIGGER = {"sqlite": "ledger_entries_no_delete", "postgresql": "ledger_entries_no_change"}
 

@@ -16,11 +16,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from sync.database import migrate
+from sync.database.engine import Store
+from sync.database.exceptions import blocking
+from sync.database.migrate import SchemaState, check, migrations_folder, upgrade
 from sync.errors import SchemaOutdatedError, StoreError
-from sync.store import migrate
-from sync.store.engine import Store
-from sync.store.exceptions import blocking
-from sync.store.migrate import SchemaState, check, migrations_folder, upgrade
 
 ROOT = Path(__file__).parents[2]
 HEAD = "0013"
@@ -82,7 +82,7 @@ def test_a_second_upgrade_changes_nothing(empty_database_url: str) -> None:
 
 def test_an_upgrade_with_nothing_to_do_never_loads_alembic(sqlite_url: str) -> None:
     program = (
-        "import sys; from sync.store.migrate import upgrade, check;"
+        "import sys; from sync.database.migrate import upgrade, check;"
         f"upgrade({sqlite_url!r}); check({sqlite_url!r}); print('alembic' in sys.modules)"
     )
 
@@ -244,7 +244,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_database_url: str) -
 
 
 def test_processes_that_upgrade_at_once_all_succeed(empty_database_url: str) -> None:
-    program = f"from sync.store.migrate import upgrade; upgrade({empty_database_url!r}, progress=print)"
+    program = f"from sync.database.migrate import upgrade; upgrade({empty_database_url!r}, progress=print)"
     command_line = [sys.executable, "-W", "error", "-c", program]
 
     processes = [

@@ -225,7 +225,7 @@ def test_the_sandbox_imports_nothing_of_ours_but_clock_errors_and_money() -> Non
 
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
-    assert out.split() == ["sync.clock", "sync.domain", "sync.domain.money", "sync.errors"]
+    assert out.split() == ["sync.clock", "sync.errors", "sync.values", "sync.values.money"]
 
 
 def test_the_models_work_without_a_server(clock: StillClock) -> None:

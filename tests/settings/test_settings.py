@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import make_url
 
+from sync.database.engine import shown
 from sync.errors import ConfigError
 from sync.settings import ROUTES, Settings, load_settings, unknown_variables, variable_names
-from sync.store.engine import shown
 
 # interface.md's table, word for word.
 PROMISED = {

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from sync.domain.keys import movement_key
+from sync.database.schema import ledger_entries
 from sync.sandbox.app import Call
 from sync.sandbox.mpservices import INBOUND, OUTBOUND
-from sync.store.schema import ledger_entries
+from sync.values.keys import movement_key
 from tests.simulation.kernel import Violation
 from tests.simulation.models import event_of
 from tests.simulation.network import key_of

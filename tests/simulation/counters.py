@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from functools import wraps
 from typing import Any, get_args
 
-from sync.domain import outbox
-from sync.flows import verify
+from sync.outbox import machine as outbox
+from sync.push import verify
 from tests.simulation.habits import must_be_met
 from tests.simulation.plan import FAULTS
 

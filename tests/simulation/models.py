@@ -10,13 +10,13 @@ from datetime import date, datetime
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from typing import Any
 
-from sync.domain.keys import movement_key
-from sync.domain.money import plain
 from sync.sandbox.answers import answered
 from sync.sandbox.mpservices import INBOUND, OUTBOUND, Line, Movement, MpservicesModel, movement_row
 from sync.sandbox.mpw import MpwModel
 from sync.sandbox.mpw_state import Issuance, Part, Receipt
 from sync.sandbox.numbers import Number, exact, whole_or_decimal
+from sync.values.keys import movement_key
+from sync.values.money import plain
 from tests.simulation.chronicle import Chronicle
 from tests.simulation.habits import Habits
 

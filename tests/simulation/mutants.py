@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from sync.domain.policy import ROUTES
+from sync.values.policy import ROUTES
 from tests.simulation import planted, planted_clocks, planted_echo, planted_people, planted_seen, planted_told
 from tests.simulation.kernel import Actor, Process, Violation
 from tests.simulation.plan import Key
@@ -135,25 +135,25 @@ class Catch:
 
 
 MUTANTS: tuple[Mutant, ...] = (
-    Mutant(planted.blind_retry, "flows/push.py", "rule 4: an unclear call became ready", Setting(LOST)),
-    Mutant(planted.too_many_counts, "flows/push.py", "rule 8", Setting({"too_many": 0.3})),
+    Mutant(planted.blind_retry, "push/round.py", "rule 4: an unclear call became ready", Setting(LOST)),
+    Mutant(planted.too_many_counts, "push/round.py", "rule 8", Setting({"too_many": 0.3})),
     Mutant(
         planted.refusal_clears_ambiguity,
-        "flows/push.py",
+        "push/round.py",
         "rule 5",
         Setting({"lost_request": 0.4, "refused": 0.2, "too_many": 0.3}, hours=2.0, rest_minutes=4),
     ),
-    Mutant(planted.rescue_to_ready, "flows/sweep.py", "rule 4", Setting({"dies_after": 0.3})),
-    Mutant(planted.no_attempt_row, "flows/push.py", "rule 1", Setting()),
+    Mutant(planted.rescue_to_ready, "push/sweep.py", "rule 4", Setting({"dies_after": 0.3})),
+    Mutant(planted.no_attempt_row, "push/round.py", "rule 1", Setting()),
     Mutant(
         planted.no_fence,
-        "flows/settle.py",
+        "push/settle.py",
         "rule 3",
         Setting(daemons=2, stall=0.3, stalls="mpw.post|mpservices.patch", rest_minutes=4),
     ),
     Mutant(
         planted.supersede_in_flight,
-        "flows/stock.py",
+        "jobs/compare_stock.py",
         "rule 7|superseded_was_never_sent",
         Setting({"lost_answer": 0.3, "lost_request": 0.3}, {"mpw_issues": 2, "mpw_receives": 2, "mps_out": 1}, 16),
         seed=0,
@@ -192,7 +192,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         planted.late_calls_forgotten,
-        "domain/outbox.py",
+        "outbox/machine.py",
         "may still land|took effect twice",
         Setting({"late": 0.4}),
     ),
@@ -203,18 +203,22 @@ MUTANTS: tuple[Mutant, ...] = (
         Setting({"lost_answer": 0.4, "error_after": 0.2}, {"erp_issuance": 2, "erp_void": 2}, 24, 2.0),
     ),
     Mutant(
-        planted_echo.no_echo_rule, "flows/echoes.py", "an echo was forwarded", Setting(acts={"mpw_issues": 1}), seed=3
+        planted_echo.no_echo_rule,
+        "stock/echo/tell.py",
+        "an echo was forwarded",
+        Setting(acts={"mpw_issues": 1}),
+        seed=3,
     ),
     Mutant(
         planted_echo.echo_by_delta,
-        "domain/echo.py",
+        "stock/echo/rules.py",
         "an echo was forwarded|is taken for an echo",
         Setting(acts={"mpw_issues": 2, "mps_out": 1, "mpw_receives": 1}, interrupts=0.2),
         seed=11,
     ),
     Mutant(
         planted_echo.first_at_the_mark_is_ours,
-        "domain/echo.py",
+        "stock/echo/rules.py",
         "an echo was forwarded|is taken for an echo|is patched though|its effect is not there",
         Setting(
             {"dies_after": 0.3, "lost_answer": 0.3},
@@ -229,44 +233,44 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         planted_echo.mark_left_on,
-        "domain/movements.py",
+        "ledger/movement_rules.py",
         "a mark reached MPW",
         Setting(acts={"mpw_issues": 2, "mps_in": 2, "mpw_receives": 1}, same_cost=1.0, rest_minutes=4),
     ),
     Mutant(
         planted_echo.cost_rounded,
-        "domain/marks.py",
+        "values/marks.py",
         "a mark reached MPW|its cost in MPservices|does not rest",
         Setting(acts={"mpw_issues": 2, "mps_in": 2, "mpw_receives": 1}, count=16, same_cost=1.0, rest_minutes=4),
     ),
     Mutant(
         planted_echo.no_follow_up,
-        "flows/stock.py",
+        "jobs/compare_stock.py",
         "did not converge",
         Setting(acts=DRIFTS, count=16, habits=("drift",), rest_minutes=4),
     ),
     Mutant(
         planted_echo.no_fuse,
-        "domain/stock.py",
+        "stock/rules.py",
         "patched though its fuse has blown",
         Setting(acts=DRIFTS | {"mps_drifts": 4}, count=24, habits=("drift",), rest_minutes=4),
         seed=1,
     ),
     Mutant(
         planted_echo.no_op_believed,
-        "flows/echoes.py",
+        "stock/echo/tell.py",
         "rule 9: done, and its effect is not there",
         Setting(acts={"mpw_issues": 2, "mps_out": 1, "mpw_receives": 1}, count=16, habits=("no_op",), rest_minutes=4),
     ),
     Mutant(
         planted_echo.belief_outranks_evidence,
-        "domain/echo.py",
+        "stock/echo/rules.py",
         "without a cause: patch_fuse",
         Setting(acts=DRIFT, count=16, habits=("drift", "zero_echo"), rest_minutes=4),
     ),
     Mutant(
         planted_echo.mark_always_survives,
-        "flows/echo_lessons.py",
+        "stock/echo/lessons.py",
         "an echo was forwarded|did not converge",
         Setting(
             acts={"mpw_issues": 2, "mpw_receives": 1, "mps_out": 1}, count=16, habits=("old_cost",), rest_minutes=4
@@ -274,13 +278,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         planted_echo.strange_type_is_unreadable,
-        "flows/movement_lines.py",
+        "poll/feed/lines.py",
         "did not converge.* quarantined_row|feeds itself",
         Setting(acts={"mpw_issues": 2, "mps_out": 1}, habits=("odd_echo", "zero_echo"), rest_minutes=4),
     ),
     Mutant(
         planted_echo.closed_is_closed,
-        "flows/echoes.py",
+        "stock/echo/tell.py",
         "an echo was forwarded",
         Setting(
             {"late": 0.5},
@@ -293,7 +297,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         planted_echo.undecided_is_peoples,
-        "flows/echoes.py",
+        "stock/echo/tell.py",
         "an echo was forwarded",
         Setting(acts=DRIFTS, count=16, habits=("drift",), rest_minutes=4),
     ),
@@ -311,27 +315,27 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         planted.equal_body_hides_an_absence,
-        "flows/days.py",
+        "poll/days/read.py",
         "did not converge.* ledger ",
         Setting(acts={"mpw_issues": 3, "mpw_receives": 1, "mpw_deletes": 3}),
         seed=2,
     ),
     Mutant(
         planted.posted_again,
-        "flows/voids.py",
+        "poll/days/voids.py",
         "done -> ready is not in the drawing|took effect twice",
         Setting(acts={"mps_in": 2, "mps_out": 2, "mpw_deletes": 3}, hours=2.0),
     ),
     Mutant(
         planted.void_on_one_absence,
-        "flows/day_rows.py",
+        "poll/days/filing.py",
         "voided on a single absence",
         Setting(acts={"mpw_issues": 2, "mpw_receives": 1, "mpw_deletes": 3}),
         seed=2,
     ),
     Mutant(
         planted.void_on_mass_absence,
-        "domain/voids.py",
+        "poll/days/void_rules.py",
         "a mass disappearance was voided",
         Setting(acts={"mpw_issues": 8, "mpw_receives": 5, "permission": 1}, count=40, hours=5.0),
         seed=1,
@@ -339,39 +343,39 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         planted.watermark_by_a_failed_window,
-        "flows/days.py",
+        "poll/days/read.py",
         "watermark moved without a whole answer",
         Setting({"html": 0.4, "cut_body": 0.4}, strikes="."),
     ),
     Mutant(
         planted.lease_trusted_after_its_end,
-        "flows/context.py",
+        "work/context.py",
         "wrote as leader",
         Setting({"freezes_after": 0.2, "freezes_before": 0.2}, daemons=2, stall=0.05, strikes="."),
     ),
     Mutant(
         planted_told.cost_of_last_receipt,
-        "domain/stock.py",
+        "stock/rules.py",
         "did not converge.* its cost in MPservices",
         Setting(acts={"mpw_receives": 3, "mpw_issues": 1, "mps_in": 1}),
         seed=3,
     ),
     Mutant(
         planted_told.cost_is_no_difference,
-        "domain/stock.py",
+        "stock/rules.py",
         "did not converge.* its cost in MPservices",
         Setting(acts={"mps_in": 2, "mps_out": 1}),
         seed=1,
     ),
     Mutant(
         planted_told.cost_of_parts_only,
-        "domain/stock.py",
+        "stock/rules.py",
         "exception without a cause: unknown_cost",
         Setting(acts={"mpw_receives": 2, "mps_out": 1}),
     ),
     Mutant(
         planted_told.below_zero_is_told,
-        "flows/stock.py",
+        "jobs/compare_stock.py",
         "told a stock below zero",
         Setting(acts={"mpw_overdraws": 1, "mpw_receives": 2, "mps_in": 1}),
         seed=1,
@@ -384,13 +388,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         planted_told.own_delete_forgotten,
-        "flows/voids.py",
+        "poll/days/voids.py",
         "exception without a cause: deleted_in_mpw",
         Setting({"lost_answer": 0.3, "late": 0.3}, {"erp_receipt": 3, "erp_void": 3}, 20, 2.0, strikes="mpw.delete"),
     ),
     Mutant(
         planted_told.waiting_delete_forgotten,
-        "store/pushed.py",
+        "outbox/pushed.py",
         "exception without a cause: deleted_in_mpw",
         Setting(
             {"lost_answer": 0.4, "refused": 0.5},
@@ -404,32 +408,32 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         planted_told.every_absence_is_an_alarm,
-        "domain/voids.py",
+        "poll/days/void_rules.py",
         "exception without a cause: mass_disappearance",
         Setting(acts={"mpw_issues": 3, "mpw_receives": 1, "mpw_deletes": 3}),
         seed=2,
     ),
     Mutant(
         planted_told.server_error_is_a_refusal,
-        "flows/answers.py",
+        "push/answers.py",
         "exception without a cause: push_dead",
         Setting({"error_before": 0.2, "error_after": 0.2}),
     ),
     Mutant(
         planted_told.dead_in_silence,
-        "flows/settle.py",
+        "push/settle.py",
         "is dead, and nobody is told",
         Setting(acts={"erp_transfer": 2, "mpw_issues": 1}),
     ),
     Mutant(
         planted_seen.unclear_is_never_due,
-        "store/due.py",
+        "jobs/due.py",
         "did not converge .* is unknown",
         Setting({"lost_answer": 0.4}, threads=2),
     ),
     Mutant(
         planted_seen.hollow_is_done,
-        "domain/evidence.py",
+        "outbox/evidence.py",
         "rule 9: done, and its effect is not there",
         Setting(acts={"mps_in": 2, "mps_out": 1, "mpw_receives": 1}, habits=("hollow",), rest_minutes=4),
         seed=6,
@@ -448,7 +452,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         planted_seen.own_polls_ignored,
-        "flows/proofs.py",
+        "push/proofs.py",
         "took effect twice|reached MPW",
         Setting(
             {"dies_after": 0.6},
@@ -461,55 +465,55 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         planted_seen.done_is_never_looked_for,
-        "flows/proofs.py",
+        "push/proofs.py",
         "reached MPW|is patched though",
         Setting(acts={"mps_in": 2, "mps_out": 1, "mpw_receives": 1}, count=16, habits=("vanish",), rest_minutes=4),
     ),
     Mutant(
         planted_people.correction_blocks_nothing,
-        "store/stock_facts.py",
+        "stock/facts.py",
         "is patched though movement_(changed|deleted)|is patched though quarantined_row",
         Setting(acts={"mps_in": 3, "mps_corrects": 2, "mpw_issues": 2}, count=20, habits=("corrects",), rest_minutes=4),
     ),
     Mutant(
         planted_people.correction_is_silent,
-        "flows/corrections.py",
+        "reconcile/corrections.py",
         "of .* reached MPW|is patched though",
         Setting(acts={"mps_in": 3, "mps_corrects": 2}, count=16, habits=("corrects",), rest_minutes=4),
     ),
     Mutant(
         planted_people.deletion_is_silent,
-        "flows/movements.py",
+        "poll/feed/window.py",
         "was deleted at MPservices, and is in MPW",
         Setting(acts={"mps_in": 3, "mps_withdraws": 1}, count=16, habits=("withdraws",), rest_minutes=4),
     ),
     Mutant(
         planted_people.applied_without_a_delete,
-        "flows/resolve.py",
+        "jobs/resolve.py",
         "was deleted at MPservices, and is in MPW",
         Setting(acts={"mps_in": 3, "mps_withdraws": 1}, count=16, habits=("withdraws",), rest_minutes=4),
     ),
     Mutant(
         planted_clocks.reads_ordered_by_clock,
-        "store/coverage.py",
+        "ledger/coverage.py",
         "did not converge.* ledger ",
         Setting(acts={"mpw_issues": 2, "mpw_receives": 2}, count=12, habits=("ahead",), rest_minutes=4),
     ),
     Mutant(
         planted_clocks.lease_by_local_clock,
-        "store/engine.py",
+        "database/engine.py",
         "nobody can lead|wrote as leader",
         Setting({"dies_before": 0.2}, daemons=2, habits=("off",), rest_minutes=4),
     ),
     Mutant(
         planted_clocks.wrong_clock_still_pushes,
-        "flows/context.py",
+        "work/context.py",
         "whose clock is off by",
         Setting(hours=2.0, count=20, habits=("off",), rest_minutes=4),
     ),
     Mutant(
         planted_clocks.any_skew_is_ours,
-        "domain/clocks.py",
+        "work/clock_rules.py",
         "did not converge",
         Setting(acts={"mps_in": 2, "mpw_issues": 1}, habits=("skewed",), rest_minutes=4),
     ),

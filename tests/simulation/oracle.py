@@ -31,9 +31,9 @@ from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from sync.domain.money import plain
+from sync.database.types import instant_text
 from sync.sandbox.app import Call
-from sync.store.types import instant_text
+from sync.values.money import plain
 from tests.simulation.causes import Causes
 from tests.simulation.costs import MILLIONTH, costs_differ, is_patched
 from tests.simulation.kernel import Actor, SimClock, Violation

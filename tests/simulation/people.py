@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import text
 
-from sync.domain.exception_kinds import APPLY, ECHO, KEEP, NONE, VOID
-from sync.domain.items import ItemMapping
-from sync.flows.context import Context
-from sync.flows.operate import resolve_push
-from sync.flows.resolve import Choice, resolve_by_person
+from sync.jobs.due import an_agenda
+from sync.jobs.resolve import Choice, resolve_by_person
+from sync.outbox.rows import Which, discard, release, retry
+from sync.push.operator import resolve_push
+from sync.reconcile.item_map import ItemMapping
 from sync.sandbox.mpservices import INBOUND, OUTBOUND
 from sync.sandbox.mpw_state import Issuance, Receipt
-from sync.store.outbox import Which, discard, release, retry
+from sync.values.exception_kinds import APPLY, ECHO, KEEP, NONE, VOID
+from sync.work.context import Context
 from tests.simulation.kernel import SimClock
 from tests.simulation.models import event_of
 from tests.simulation.odd_acts import OddActs
@@ -447,7 +448,7 @@ class People:
     def operate(self) -> None:
         """Do what the open exceptions ask for, knowing the truth."""
         world, oracle = self.world, self.world.oracle
-        ctx = Context(world.inner, SimClock(world.kernel), world.policy)
+        ctx = Context(world.inner, SimClock(world.kernel), world.policy, agenda=an_agenda())
         oracle.operating = True
         try:
             with world.inner.write() as conn:

@@ -14,8 +14,13 @@ from typing import Any
 from sqlalchemy import Connection, update
 from sqlalchemy import delete as delete_from
 
-from sync.domain import stock as stock_rules
-from sync.domain.outbox import (
+from sync.database.schema import attempts, outbox
+from sync.errors import RejectedError
+from sync.jobs import compare_stock as stock_flow
+from sync.ledger.coverage import save_days
+from sync.outbox import claims as outbox_work
+from sync.outbox import pushed
+from sync.outbox.machine import (
     FINAL,
     Absent,
     Delivered,
@@ -32,23 +37,23 @@ from sync.domain.outbox import (
     after_answer,
     is_legal,
 )
-from sync.domain.refusals import says_exists
-from sync.domain.stock import ItemFacts
-from sync.errors import RejectedError
-from sync.flows import answers, clerk, day_rows, days, settle, sweep, voids
-from sync.flows import stock as stock_flow
-from sync.flows.context import Context
-from sync.flows.movements import drain_movements
-from sync.flows.operations import approval, delete, issuance, receipt
-from sync.flows.operations import stock as stock_operation
-from sync.flows.operations.base import Go, Preparation
-from sync.flows.operations.receipt import PostReceipt
-from sync.flows.operations.stock import PatchStock
-from sync.flows.operations.transfer import PostTransfer
-from sync.store import outbox_work, pushed
-from sync.store.coverage import save_days
-from sync.store.outbox import Push, push_by_id
-from sync.store.schema import attempts, outbox
+from sync.outbox.rows import Push, push_by_id
+from sync.poll.days import filing as day_rows
+from sync.poll.days import read as days
+from sync.poll.days import voids
+from sync.poll.feed.window import drain_movements
+from sync.push import answers, settle, sweep
+from sync.push import calls as clerk
+from sync.push.operations import approval, delete, issuance, receipt
+from sync.push.operations import stock as stock_operation
+from sync.push.operations.base import Go, Preparation
+from sync.push.operations.receipt import PostReceipt
+from sync.push.operations.stock import PatchStock
+from sync.push.operations.transfer import PostTransfer
+from sync.push.refusals import says_exists
+from sync.stock import rules as stock_rules
+from sync.stock.rules import ItemFacts
+from sync.work.context import Context
 
 Plant = Callable[[], Any]
 """Opens a context in which the bug is in the code."""

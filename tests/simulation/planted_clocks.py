@@ -9,10 +9,13 @@ from typing import Any
 from sqlalchemy import Connection
 
 from sync.clock import Clock
-from sync.domain.clocks import Verdict
-from sync.flows import context, day_rows, days, ranges
-from sync.flows.context import Context
-from sync.store.engine import Store
+from sync.database.engine import Store
+from sync.poll.days import filing as day_rows
+from sync.poll.days import read as days
+from sync.poll.spans import ranges
+from sync.work import context
+from sync.work.clock_rules import Verdict
+from sync.work.context import Context
 from tests.simulation.planted import swapped
 
 

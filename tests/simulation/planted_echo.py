@@ -8,15 +8,16 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from sync.clients.rows import BadRow
-from sync.domain import echo as echo_rules
-from sync.domain import marks
-from sync.domain import movements as movement_rules
-from sync.domain import stock as stock_rules
-from sync.domain.echo import Attempt, Line, NoMovement, Silent, Told
-from sync.domain.policy import Policy
-from sync.flows import echoes, movement_lines
-from sync.flows import stock as stock_flow
-from sync.flows.operations import stock as stock_operation
+from sync.jobs import compare_stock as stock_flow
+from sync.ledger import movement_rules
+from sync.poll.feed import lines as movement_lines
+from sync.push.operations import stock as stock_operation
+from sync.stock import rules as stock_rules
+from sync.stock.echo import rules as echo_rules
+from sync.stock.echo import tell as echoes
+from sync.stock.echo.rules import Attempt, Line, NoMovement, Silent, Told
+from sync.values import marks
+from sync.values.policy import Policy
 from tests.simulation.planted import swapped
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sync.domain.stock import ItemFacts
-from sync.flows import movement_lines, movements, resolve
-from sync.flows import stock as stock_flow
-from sync.flows.operations import stock as stock_operation
-from sync.store import stock_facts
+from sync.jobs import compare_stock as stock_flow
+from sync.jobs import resolve
+from sync.poll.feed import lines as movement_lines
+from sync.poll.feed import window as movements
+from sync.push.operations import stock as stock_operation
+from sync.stock import facts as stock_facts
+from sync.stock.rules import ItemFacts
 from tests.simulation.planted import swapped
 
 

@@ -9,15 +9,17 @@ from typing import Any
 from sqlalchemy import Connection
 
 from sync.clients.written import Written
-from sync.domain.outbox import Conflict, Delivered
-from sync.flows import agenda, verify
-from sync.flows.context import Context
-from sync.flows.operations import delete, issuance, receipt
-from sync.flows.operations.base import AlreadyDone, Go, Preparation
-from sync.flows.operations.issuance import PostIssuance
-from sync.flows.operations.receipt import PostReceipt
-from sync.store.due import Asked, Due
-from sync.store.outbox import Push
+from sync.jobs import due
+from sync.jobs.due import Asked
+from sync.outbox.machine import Conflict, Delivered
+from sync.outbox.rows import Push
+from sync.push import verify
+from sync.push.operations import delete, issuance, receipt
+from sync.push.operations.base import AlreadyDone, Go, Preparation
+from sync.push.operations.issuance import PostIssuance
+from sync.push.operations.receipt import PostReceipt
+from sync.work.agenda import Due
+from sync.work.context import Context
 from tests.simulation.planted import swapped
 
 
@@ -53,12 +55,12 @@ def taken_key_is_done() -> Any:
 
 def unclear_is_never_due() -> Any:
     """A push that was answered with success needs no more work; one that was not is tried again by itself."""
-    real = agenda.what_is_due
+    real = due.what_is_due
 
     def asked(conn: Connection, asked: Asked) -> Due:
         return replace(real(conn, asked), unknown=False)
 
-    return swapped((agenda, "what_is_due", asked))
+    return swapped((due, "what_is_due", asked))
 
 
 def own_polls_ignored() -> Any:

@@ -9,15 +9,16 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from sync.clients.rest import Rest
-from sync.domain import stock as stock_rules
-from sync.domain.outbox import Outcome, Refused, Unclear, outcome_of
-from sync.domain.stock import Equal, ItemFacts, Ledger, MpwStock
-from sync.domain.voids import Presence
+from sync.database.schema import outbox
 from sync.errors import RemoteError
-from sync.flows import answers, settle, voids
-from sync.flows import stock as stock_flow
-from sync.store import pushed
-from sync.store.schema import outbox
+from sync.jobs import compare_stock as stock_flow
+from sync.outbox import pushed
+from sync.outbox.machine import Outcome, Refused, Unclear, outcome_of
+from sync.poll.days import voids
+from sync.poll.days.void_rules import Presence
+from sync.push import answers, settle
+from sync.stock import rules as stock_rules
+from sync.stock.rules import Equal, ItemFacts, Ledger, MpwStock
 from tests.simulation.planted import swapped
 
 # ------------------------------------------------------------------ cost

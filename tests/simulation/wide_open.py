@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
 
-from sync.flows.agenda import Agenda
-from sync.flows.context import Context
-from sync.flows.cycle import CycleReport, work_once
-from sync.flows.stock import STOCK_SEQ
-from sync.store.due import Due
-from sync.store.facts import RECONCILED_SEQ
+from sync.database.facts import RECONCILED_SEQ
+from sync.jobs.compare_stock import STOCK_SEQ
+from sync.jobs.cycle import CycleReport, work_once
+from sync.jobs.due import ask
+from sync.work.agenda import Agenda, Due
+from sync.work.context import Context
 
 GATES = [one.name for one in fields(Due) if one.type in (bool, "bool")]
 
@@ -41,7 +41,7 @@ def finds_more(ctx: Context) -> bool:
     due = ctx.due()
     if any(getattr(due, name) for name in GATES) or due.behind(RECONCILED_SEQ) or due.behind(STOCK_SEQ):
         return False
-    agenda, ctx.agenda = ctx.agenda, WideOpen()
+    agenda, ctx.agenda = ctx.agenda, WideOpen(ask)
     try:
         return work_once(ctx, CycleReport())
     finally:

@@ -26,17 +26,18 @@ from sync.clients.mpservices.client import MpservicesClient
 from sync.clients.mpw import client as mpw_client
 from sync.clients.mpw.client import MpwClient
 from sync.clock import Clock, SharedClock
-from sync.domain.items import ItemMapping
-from sync.domain.policy import ROUTES, Policy
+from sync.database.engine import Store
 from sync.errors import LeaseLostError, StoreError
-from sync.flows.context import Context
-from sync.flows.cycle import CycleReport, cycle_once, work_once
-from sync.flows.lead import Leadership
-from sync.flows.poll import poll_due_once, poll_movements_once
-from sync.flows.prune import prune_once
-from sync.flows.push import push_once
-from sync.store.engine import Store
-from sync.store.items import import_items
+from sync.jobs.cycle import CycleReport, cycle_once, work_once
+from sync.jobs.due import an_agenda
+from sync.jobs.prune import prune_once
+from sync.poll.schedule import poll_due_once, poll_movements_once
+from sync.push.round import push_once
+from sync.reconcile.item_map import ItemMapping
+from sync.reconcile.item_rows import import_items
+from sync.values.policy import ROUTES, Policy
+from sync.work.context import Context
+from sync.work.lead import Leadership
 from tests.databases import migrated_sqlite
 from tests.simulation.counters import listen
 from tests.simulation.habits import Habits
@@ -384,6 +385,7 @@ class World:
             owner=owner,
             random=Random(f"{self.seed} {actor.name}"),
             leads=lambda: leadership.held,
+            agenda=an_agenda(),
         )
         ctx.forget_old_pauses()
         return ctx, leadership
@@ -489,7 +491,7 @@ def _ram() -> str | None:
 @cache
 def _template() -> Path:
     """Return a migrated database, made once a process."""
-    from sync.store.migrate import upgrade
+    from sync.database.migrate import upgrade
 
     folder = Path(tempfile.mkdtemp(prefix="mpsim-template-", dir=_ram()))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

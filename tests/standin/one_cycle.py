@@ -6,7 +6,7 @@ import os
 from datetime import datetime, timedelta
 
 from sync.app import open_app
-from sync.flows.cycle import cycle_once
+from sync.jobs.cycle import cycle_once
 from sync.settings import load_settings
 from tests.standin.times import OurClock, TrueTime
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from sync.domain.stock import FOLLOW_UPS_MAX
-from sync.flows import echoes
-from sync.store.reports import Record
+from sync.jobs.reports import Record
+from sync.stock.echo import tell as echoes
+from sync.stock.rules import FOLLOW_UPS_MAX
 from tests.standin.mpservices import PATCH, Line
 from tests.standin.mpw import ISSUANCE, RECEIPT
 from tests.standin.server import Reply

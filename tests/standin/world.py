@@ -21,13 +21,13 @@ import pytest
 from sqlalchemy import text
 
 from sync.app import App, open_app
-from sync.domain.items import ItemMapping
-from sync.domain.policy import ROUTES
-from sync.flows.cycle import CycleReport, cycle_once
-from sync.flows.prune import prune_if_due_once
+from sync.jobs.cycle import CycleReport, cycle_once
+from sync.jobs.prune import prune_if_due_once
+from sync.jobs.reports import Record, needs_a_person, rows, view
+from sync.reconcile.item_map import ItemMapping
+from sync.reconcile.item_rows import import_items
 from sync.settings import load_settings
-from sync.store.items import import_items
-from sync.store.reports import Record, needs_a_person, rows, view
+from sync.values.policy import ROUTES
 from tests.standin import mpservices, mpw
 from tests.standin.mpservices import Mpservices
 from tests.standin.mpw import Mpw

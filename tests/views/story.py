@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, insert
 
-from sync.store import schema
+from sync.database import schema
 
 NOON = datetime(2024, 3, 15, 12, 0, tzinfo=UTC)
 TODAY = date(2024, 3, 15)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import inspect, text
 
-from sync.store.engine import Store
+from sync.database.engine import Store
 
 PROMISED = {
     "v_ledger": "id, seq, system, kind, api_key, remote_id, entry_type, reverses_id, item, warehouse, quantity, "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import CheckConstraint
 
-from sync.store.schema import ledger_entries, outbox
+from sync.database.schema import ledger_entries, outbox
 
 TERMS = re.findall(
     r"^\| \*\*(.+?)\*\* \|",

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
-from sync.store.engine import Store
-from sync.store.types import instant_text
+from sync.database.engine import Store
+from sync.database.types import instant_text
 from tests.views.story import tell
 from tests.views.test_columns import PROMISED, columns
 

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import Row
 
-from sync.store import schema
-from sync.store.engine import Store
+from sync.database import schema
+from sync.database.engine import Store
 from tests.views.story import NOON, TODAY, YESTERDAY, add, done, entry, push, reversal, tell
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert
 
-from sync.domain.subjects import Subject
-from sync.store import schema
-from sync.store.coverage import DAY_SOURCES, MOVEMENTS, PURCHASE_ORDERS, WORK_ORDERS
-from sync.store.exceptions import open_exception
-from sync.store.facts import FIRST_RUN_AT, HEARTBEAT_AT, set_fact
-from sync.store.reports import Record
+from sync.database import schema
+from sync.database.exceptions import open_exception
+from sync.database.facts import FIRST_RUN_AT, HEARTBEAT_AT, set_fact
+from sync.jobs.reports import Record
+from sync.ledger.coverage import DAY_SOURCES, MOVEMENTS, PURCHASE_ORDERS, WORK_ORDERS
+from sync.values.subjects import Subject
 from tests.views.story import done, push, tell
 
 NASTY = "<script>alert('x')</script>"

@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sync.store.engine import Store
-from sync.store.facts import fact
-from sync.store.retention import PRUNED_AT
+from sync.database.engine import Store
+from sync.database.facts import fact
+from sync.jobs.retention import PRUNED_AT
 from tests.e2e.test_processes import FAST, finish, run, start, wait_until
 from tests.e2e.world import World, quiet_world
 

@@ -14,13 +14,13 @@ from sqlalchemy import insert
 
 from sync.app import App
 from sync.clients.http import RequestSeen
-from sync.flows.lead import Leadership
-from sync.flows.prune import prune_once
-from sync.store import schema
-from sync.store.coverage import DAY_SOURCES
-from sync.store.facts import HEARTBEAT_AT, set_fact
-from sync.store.pauses import pause_system
+from sync.database import schema
+from sync.database.facts import HEARTBEAT_AT, set_fact
+from sync.database.pauses import pause_system
+from sync.jobs.prune import prune_once
+from sync.ledger.coverage import DAY_SOURCES
 from sync.web.metrics import FRESH_SECONDS, Metrics
+from sync.work.lead import Leadership
 from tests.clocks import FakeClock
 from tests.views.story import NOON, done, push, tell
 from tests.web.conftest import opened

@@ -13,10 +13,10 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
 
 from sync.app import App
-from sync.domain.subjects import Subject
-from sync.store import schema
-from sync.store.exceptions import open_exception
-from sync.store.facts import HEARTBEAT_AT, set_fact
+from sync.database import schema
+from sync.database.exceptions import open_exception
+from sync.database.facts import HEARTBEAT_AT, set_fact
+from sync.values.subjects import Subject
 from sync.web.html import element, join
 from sync.web.site import Response, Site
 from tests.clocks import FakeClock

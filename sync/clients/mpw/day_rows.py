@@ -26,7 +26,7 @@ from sync.clients.uniform import (
     optional,
     uniform_elements,
 )
-from sync.domain.money import to_micros
+from sync.values.money import to_micros
 
 
 class DayRow(NamedTuple):

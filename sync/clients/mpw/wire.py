@@ -37,7 +37,7 @@ from sync.clients.rows import (
     read_list,
     text_of,
 )
-from sync.domain.money import times
+from sync.values.money import times
 
 ZERO = Decimal("0.000000")
 

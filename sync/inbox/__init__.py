@@ -1,0 +1,1 @@
+"""The ERP's door: what it may put in, and taking it in."""

@@ -1,0 +1,161 @@
+"""Taking in the ERP's documents: each is accepted, or rejected with its reason in its own row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+from sqlalchemy import Connection
+
+from sync.database.engine import lock_appends
+from sync.database.exceptions import open_exception
+from sync.database.runs import Counts, end_run, start_run
+from sync.inbox.rows import ACCEPTED, REJECTED, Books, Taken, close_row, known_digests, received_rows, record_documents
+from sync.inbox.rules import VOID, ErpDocument, Invalid, read_document
+from sync.ledger.rules import ISSUANCE, RECEIPT
+from sync.values.subjects import Subject
+from sync.work.context import Context
+
+log = structlog.get_logger("mpsync.inbox")
+
+BATCH = 500
+"""Rows decided in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """What somebody put in: nothing of it has been checked."""
+
+    document_type: str | None
+    api_key: str | None
+    payload: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of it. `document` None: it could not be read. `new`: it is not known yet."""
+
+    accepted: bool
+    document: ErpDocument | None = None
+    new: bool = False
+    error: str | None = None
+    conflict: bool = False
+
+
+@dataclass(slots=True)
+class Judge:
+    """Decides documents in their order; one decided a moment ago counts as known."""
+
+    known: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, conn: Connection, documents: Sequence[ErpDocument | Invalid]) -> Judge:
+        """Load what is known of the documents in a batch."""
+        wanted: list[tuple[str, str]] = []
+        for one in documents:
+            if isinstance(one, ErpDocument):
+                wanted.append((one.type, one.remote_id))
+                if one.type in (RECEIPT, ISSUANCE):
+                    wanted.append((VOID, f"{one.type}:{one.api_key}"))
+        return cls(known_digests(conn, wanted))
+
+    def decide(self, one: ErpDocument | Invalid) -> Verdict:
+        """Accept a document, or say why not."""
+        if isinstance(one, Invalid):
+            return Verdict(False, error=one.reason)
+        known = self.known.get((one.type, one.remote_id))
+        if known == one.digest:
+            return Verdict(True, one)
+        if known is not None:
+            reason = f"{one.type} {one.api_key} was accepted before with other content; use a new api_key"
+            return Verdict(False, one, error=reason, conflict=True)
+        if (VOID, f"{one.type}:{one.api_key}") in self.known:
+            return Verdict(False, one, error=f"{one.type} {one.api_key} was voided; use a new api_key")
+        self.known[one.type, one.remote_id] = one.digest
+        ignored = f"not sent, no such field there: {', '.join(one.ignored)}" if one.ignored else None
+        return Verdict(True, one, new=True, error=ignored)
+
+
+def inbox_once(ctx: Context) -> Counts:
+    """Decide every row that has come in; returns how many were seen, added (new documents) and so on.
+
+    `quarantined` counts the rejected ones.
+    """
+    total = Counts()
+    while ctx.due().received and not ctx.stopping():
+        counts = _batch(ctx)
+        total.add(counts)
+        if counts.seen < BATCH:
+            break
+    if total.seen:
+        log.info("inbox.decided", accepted=total.added, unchanged=total.unchanged, rejected=total.quarantined)
+    return total
+
+
+def _batch(ctx: Context) -> Counts:
+    with ctx.write() as conn:
+        rows = received_rows(conn, BATCH)
+        if not rows:
+            return Counts()
+        now = ctx.clock.now()
+        run_id = start_run(conn, "inbox", now=now)
+        incoming = [Incoming(row.document_type, row.api_key, row.payload) for row in rows]
+        verdicts = take_in(conn, incoming, books=books_of(ctx, run_id))
+        for row, verdict in zip(rows, verdicts, strict=True):
+            close_row(
+                conn,
+                row,
+                state=ACCEPTED if verdict.accepted else REJECTED,
+                error=verdict.error,
+                digest=verdict.document.digest if verdict.document is not None else None,
+                now=now,
+            )
+        counts = counted(verdicts)
+        end_run(conn, run_id, now=ctx.clock.now(), counts=counts)
+    return counts
+
+
+def books_of(ctx: Context, run_id: int | None) -> Books:
+    """Return what recording needs, as of now."""
+    now = ctx.clock.now()
+    return Books(ctx.policy.lock_date, ctx.policy.day(now), now, run_id)
+
+
+def take_in(conn: Connection, incoming: Sequence[Incoming], *, books: Books) -> list[Verdict]:
+    """Decide documents and record the new ones; verdicts in the order given. Conflicts open an exception."""
+    lock_appends(conn)  # an import beside the daemon waits here, and then sees what was decided
+    documents = [read_document(one.document_type, one.api_key, one.payload) for one in incoming]
+    judge = Judge.of(conn, documents)
+    verdicts = [judge.decide(one) for one in documents]
+    new = [
+        Taken(verdict.document, one.payload or "")
+        for one, verdict in zip(incoming, verdicts, strict=True)
+        if verdict.new and verdict.document is not None
+    ]
+    record_documents(conn, new, books=books)
+    for verdict in verdicts:
+        if verdict.conflict and verdict.document is not None:
+            _report_conflict(conn, verdict.document, books)
+    return verdicts
+
+
+def counted(verdicts: Sequence[Verdict]) -> Counts:
+    """Return verdicts as counts: added, unchanged, and rejected as quarantined."""
+    return Counts(
+        seen=len(verdicts),
+        added=sum(verdict.new for verdict in verdicts),
+        unchanged=sum(verdict.accepted and not verdict.new for verdict in verdicts),
+        quarantined=sum(not verdict.accepted for verdict in verdicts),
+    )
+
+
+def _report_conflict(conn: Connection, one: ErpDocument, books: Books) -> None:
+    open_exception(
+        conn,
+        "inbox_conflict",
+        Subject.row(f"{one.type} {one.api_key}"),
+        detail=f"the ERP sent {one.type} {one.api_key} again with other content; the first one stands",
+        hint="a correction needs a new api_key and a void of the old one: tell the ERP's people, then resolve this",
+        now=books.now,
+    )

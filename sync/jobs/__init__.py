@@ -1,0 +1,1 @@
+"""Whole passes that use several rooms."""

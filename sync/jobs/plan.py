@@ -1,0 +1,239 @@
+"""What would be pushed now, and why: the rules that reconcile and stock follow, and nothing is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+
+from sqlalchemy import Connection
+
+from sync.database.facts import RECONCILED_SEQ, RULES_FINGERPRINT, fact
+from sync.inbox.rows import entries_of, received_rows
+from sync.inbox.rules import COMMAND_TYPES, PO_APPROVAL, VOID, ErpDocument, read_document
+from sync.inbox.take_in import Judge
+from sync.jobs.compare_stock import plan_stock
+from sync.ledger.parked import Key, parked_keys
+from sync.outbox.asking import key_taken_reason
+from sync.outbox.machine import NewPush
+from sync.outbox.rows import Which, find_pushes
+from sync.reconcile.commands import decide_command
+from sync.reconcile.derive import (
+    BATCH,
+    Known,
+    approvals_by_policy,
+    decide_all,
+    known_of,
+    load_known,
+    needed_parts,
+    rules_of,
+    with_ages,
+)
+from sync.reconcile.known_parts import ask_parts
+from sync.reconcile.products import wanted_products
+from sync.reconcile.rows import changed_events, command, first_pushable_seq, load_events, order_of, unsent_events
+from sync.reconcile.rules import Derive, Event, Origin, Park, Supersede, Taken
+from sync.work.context import Context
+
+INBOX_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A push that is to come, or the reason why an event waits.
+
+    `state`: `held` and `ready` (`new` ones are not in the outbox yet), `waiting` (for what `why` says) or
+    `withdrawn` (never sent, and not wanted any more).
+    """
+
+    state: str
+    new: bool
+    route: str | None
+    operation: str | None
+    kind: str | None
+    api_key: str
+    item: str | None
+    why: str
+    payload: str | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """Return it for a report."""
+        return asdict(self)
+
+
+def plan_once(ctx: Context) -> list[Planned]:
+    """Return the pushes that a cycle would make now, without its polling: those in the outbox, then new ones.
+
+    Reads MPW to see whether it knows the parts, and what stock it has; writes nothing anywhere.
+    """
+    planned = _in_outbox(ctx)
+    taken: set[Key] = set()
+    for known in _pending(ctx, taken):
+        planned.extend(_decided(ctx, known))
+    with ctx.read() as conn:
+        planned.extend(_commands(conn, ctx))
+        planned.extend(_new(push) for push in approvals_by_policy(conn, ctx))
+    planned.extend(_products(ctx))
+    planned.extend(
+        Planned(
+            patch.state, True, patch.route, patch.operation, None, "", patch.external_id, patch.reason, patch.payload
+        )
+        for patch in plan_stock(ctx)
+    )
+    return planned
+
+
+def _in_outbox(ctx: Context) -> list[Planned]:
+    with ctx.read() as conn:
+        rows = [row for state in ("held", "ready") for row in find_pushes(conn, Which(state=state))]
+    return [
+        Planned(
+            row.state, False, row.route, row.operation, row.kind, row.api_key, row.item, row.reason or "", row.payload
+        )
+        for row in rows
+    ]
+
+
+def _pending(ctx: Context, taken: set[Key]) -> Iterator[Known]:
+    """Yield events that a pass would look at, in batches: of new entries, waiting ones, and those in the inbox."""
+    for keys in _batches(ctx, taken):
+        with ctx.read() as conn:
+            known = load_known(conn, ctx, keys)
+        yield _asked(ctx, known)
+    with ctx.read() as conn:
+        events = _of_inbox(conn, ctx)
+        known = known_of(conn, ctx, events)
+    if events:
+        yield _asked(ctx, known)
+
+
+def _asked(ctx: Context, known: Known) -> Known:
+    needed = needed_parts(ctx, known)
+    if needed:
+        known.parts |= with_ages(ctx, ask_parts(ctx, needed, store=False))
+    return known
+
+
+def _batches(ctx: Context, taken: set[Key]) -> Iterator[list[Key]]:
+    with ctx.read() as conn:
+        waiting = [key for key in parked_keys(conn) if key[0] not in COMMAND_TYPES]
+        if _rules_changed(ctx, conn):
+            waiting += unsent_events(conn)
+        seq = _start(conn, ctx)
+    for start in range(0, len(waiting), BATCH):
+        yield _fresh(waiting[start : start + BATCH], taken)
+    while True:
+        with ctx.read() as conn:
+            changed = changed_events(conn, seq, BATCH)
+        if changed.seq == seq:
+            return
+        yield _fresh(changed.keys, taken)
+        seq = changed.seq
+
+
+def _fresh(keys: Sequence[Key], taken: set[Key]) -> list[Key]:
+    new = [key for key in dict.fromkeys(keys) if key not in taken]
+    taken.update(new)
+    return new
+
+
+def _rules_changed(ctx: Context, conn: Connection) -> bool:
+    before = json.loads(fact(conn, RULES_FINGERPRINT) or "null")
+    return before is not None and before != rules_of(ctx, conn)
+
+
+def _start(conn: Connection, ctx: Context) -> int:
+    """Return the seq from which a pass would look: further back where the rules have changed."""
+    seq = int(fact(conn, RECONCILED_SEQ) or 0)
+    if not _rules_changed(ctx, conn):
+        return seq
+    first = first_pushable_seq(conn, ctx.policy.day(ctx.policy.push_from))
+    return seq if first is None else min(seq, first - 1)
+
+
+def _decided(ctx: Context, known: Known) -> Iterator[Planned]:
+    for key, decision in decide_all(ctx, known).items():
+        match decision:
+            case Derive():
+                yield _new(decision.push)
+            case Park():
+                yield Planned("waiting", True, None, None, key[0], key[1], None, decision.detail or decision.reason)
+            case Taken():
+                push, why = decision.push, key_taken_reason(decision.detail)
+                yield Planned("dead", True, push.route, push.operation, push.kind, push.api_key, push.item, why)
+            case Supersede():
+                yield Planned("withdrawn", False, None, decision.row.operation, *key, decision.row.item, decision.why)
+            case _:
+                pass
+
+
+def _new(push: NewPush) -> Planned:
+    return Planned(
+        push.state, True, push.route, push.operation, push.kind, push.api_key, push.item, push.reason, push.payload
+    )
+
+
+def _commands(conn: Connection, ctx: Context) -> Iterator[Planned]:
+    """Yield the ERP's commands that wait, or are still in the inbox."""
+    documents = [command(conn, key) for key in parked_keys(conn) if key[0] in COMMAND_TYPES]
+    documents += [one for one in _inbox_documents(conn) if one.type in COMMAND_TYPES]
+    now = ctx.clock.now()
+    for document in documents:
+        if document is None:
+            continue
+        number = str(document.fields.get("purchase_order_number", ""))
+        order = order_of(conn, number) if document.type == PO_APPROVAL else None
+        decision = decide_command(document, policy=ctx.policy, now=now, order=order)
+        if isinstance(decision, Derive):
+            yield _new(decision.push)
+        elif isinstance(decision, Park):
+            why = decision.detail or decision.reason
+            yield Planned("waiting", True, None, None, document.type, document.api_key, None, why)
+
+
+def _products(ctx: Context) -> Iterator[Planned]:
+    wanted = wanted_products(ctx)
+    yield from (_new(push) for push in wanted.pushes)
+    for external_id, waits in wanted.waiting.items():
+        yield Planned("waiting", True, "products", None, None, "", external_id, waits.detail)
+
+
+def _inbox_documents(conn: Connection) -> list[ErpDocument]:
+    """Return the documents in the inbox that would be accepted as new."""
+    read = [read_document(row.document_type, row.api_key, row.payload) for row in received_rows(conn, INBOX_MAX)]
+    judge = Judge.of(conn, read)
+    verdicts = [judge.decide(one) for one in read]
+    return [verdict.document for verdict in verdicts if verdict.new and verdict.document is not None]
+
+
+def _of_inbox(conn: Connection, ctx: Context) -> dict[Key, Event]:
+    """Return the events that the inbox would make, as if they were in the ledger."""
+    documents = _inbox_documents(conn)
+    moves = {(one.type, one.api_key): one for one in documents if one.type not in (*COMMAND_TYPES, VOID)}
+    voids = {(one.text("kind"), one.api_key) for one in documents if one.type == VOID}
+    events = load_events(conn, [*moves, *(key for key in voids if key not in moves)])
+    today = ctx.policy.day(ctx.clock.now())
+    return {
+        key: _with_document(event, moves.get(key), voided=key in voids, today=today) for key, event in events.items()
+    }
+
+
+def _with_document(event: Event, one: ErpDocument | None, *, voided: bool, today: date) -> Event:
+    if one is not None:
+        event = replace(event, origin=_origin(one, today), had_origin=True)
+    return replace(event, void_wanted=event.void_wanted or voided)
+
+
+def _origin(one: ErpDocument, today: date) -> Origin:
+    entry = entries_of(one, today=today)[0]
+    return Origin(
+        system=entry.system,
+        seq=0,
+        item=entry.item,
+        warehouse=entry.warehouse,
+        quantity=entry.quantity,
+        unit_cost=entry.unit_cost,
+        occurred_on=entry.occurred_on,
+        fields=one.fields,
+    )

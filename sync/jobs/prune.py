@@ -1,0 +1,86 @@
+"""Retention: what is old and no longer needed is forgotten, a little at a time, once a day, by the leader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import Connection
+
+from sync.database.facts import fact, forget_heartbeats, set_fact
+from sync.jobs.retention import PRUNED_AT, prune_done_pushes, prune_raw, prune_runs, tidy
+from sync.work.context import Context
+
+log = structlog.get_logger()
+
+EVERY = timedelta(days=1)
+HOST_GONE_AFTER = timedelta(days=60)
+"""A host's heartbeat is kept so long: once it is forgotten, its healthcheck answers from those of the others."""
+BATCH = 2_000
+"""Rows a transaction: a fraction of a second, so that no push waits for it."""
+
+
+@dataclass(slots=True)
+class PruneCounts:
+    """What was forgotten: runs, payloads of done pushes (with their attempts), raw texts of documents."""
+
+    runs: int = 0
+    pushes: int = 0
+    documents: int = 0
+
+
+def prune_if_due_once(ctx: Context) -> PruneCounts | None:
+    """Prune when the last time is a day ago, by whichever process; None when it is not due."""
+    with ctx.read() as conn:
+        known = fact(conn, PRUNED_AT)
+    age = ctx.clock.now() - datetime.fromisoformat(known) if known is not None else EVERY
+    if timedelta(0) <= age < EVERY or not ctx.is_timely():  # what is old is told by the clock
+        return None
+    return prune_once(ctx)
+
+
+def prune_once(ctx: Context) -> PruneCounts:
+    """Forget what the policy lets go, then give the space back. Stops between two batches when asked to."""
+    counts = PruneCounts()
+    now = ctx.clock.now()
+    policy = ctx.policy
+    if policy.keep_runs is not None:
+        before = now - policy.keep_runs
+        counts.runs = _in_batches(ctx, lambda conn: prune_runs(conn, before, limit=BATCH, now=now))
+    if policy.keep_done is not None:
+        done_before = now - policy.keep_done
+        counts.pushes = _in_batches(ctx, lambda conn: prune_done_pushes(conn, done_before, limit=BATCH, now=now))
+    if policy.keep_raw is not None:
+        counts.documents = _raw(ctx, now - policy.keep_raw, now)
+    with ctx.write() as conn:
+        set_fact(conn, PRUNED_AT, now.isoformat(), now=now)
+        forget_heartbeats(conn, now - HOST_GONE_AFTER)
+    tidy(ctx.store)
+    if counts != PruneCounts():
+        log.info("prune.done", runs=counts.runs, pushes=counts.pushes, documents=counts.documents)
+    return counts
+
+
+def _in_batches(ctx: Context, forget: Callable[[Connection], int]) -> int:
+    total = 0
+    while not ctx.stopping():
+        with ctx.write() as conn:
+            number = forget(conn)
+        total += number
+        if number < BATCH:
+            break
+    return total
+
+
+def _raw(ctx: Context, before: datetime, now: datetime) -> int:
+    total, at = 0, 0
+    while not ctx.stopping():
+        with ctx.write() as conn:
+            number, last = prune_raw(conn, before, after_id=at, limit=BATCH, now=now)
+        total += number
+        if last is None:
+            break
+        at = last
+    return total

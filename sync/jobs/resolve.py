@@ -1,0 +1,195 @@
+"""A person's word on an exception: it is closed, and what it stood for is done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.engine import Row
+
+from sync.database.exceptions import open_exceptions, subject_of
+from sync.database.pauses import unpause_system
+from sync.database.schema import exceptions, quarantine
+from sync.errors import ConfigError
+from sync.learned.rows import CONTRADICTED, overrule
+from sync.ledger.coverage import close_gap
+from sync.ledger.item_states import forget_base, forget_bases, save_item_state
+from sync.ledger.parked import look_at_parked
+from sync.poll.days.voids import MASS_DISAPPEARANCE, void_disappeared
+from sync.poll.feed.lines import UNKNOWN_VALUE, take_named
+from sync.poll.feed.window import SHORT_WINDOW
+from sync.reconcile.corrections import (
+    MOVEMENT_CHANGED,
+    MOVEMENT_DELETED,
+    apply_correction,
+    apply_deletion,
+    items_of,
+    keep_both,
+)
+from sync.reconcile.cost_meaning import COST_RESTATED, apply_restated, tell_unfit
+from sync.reconcile.rows import leave_parked
+from sync.reconcile.rules import OUR_EXCEPTIONS, waits_for
+from sync.stock.rules import FUSE
+from sync.values.exception_kinds import APPLY, ECHO, KEEP, KINDS, NONE, VOID
+from sync.work.clock_rows import bring_forward
+from sync.work.clocks import CLOCK_WRONG
+from sync.work.context import CREDENTIALS, Context
+
+GAP = "gap"
+QUARANTINED_ROW = "quarantined_row"
+MUST_CHOOSE = {APPLY, KEEP, ECHO, NONE}
+"""Of a kind that takes one of these, a person must say one: what stands behind it does not end with a word alone.
+
+Not of those that something waits for (`OUR_EXCEPTIONS`): without one they are looked at again at once."""
+
+UNKNOWN_STOCK = (MOVEMENT_CHANGED, MOVEMENT_DELETED, QUARANTINED_ROW, SHORT_WINDOW)
+"""Kinds after which the stock of their items in MPservices is not known: the next patch finds it out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a person wants done beside closing an exception: one of `exception_kinds`' options.
+
+    `movement_id`: the echo, where the option is `--echo`.
+    """
+
+    option: str
+    movement_id: str | None = None
+
+
+def resolve_by_person(
+    ctx: Context,
+    *,
+    ids: Sequence[int] = (),
+    kind: str | None = None,
+    subject: str | None = None,
+    why: str,
+    by: str,
+    choice: Choice | None = None,
+    dry_run: bool = False,
+) -> int:
+    """Resolve the open exceptions that are meant; return how many.
+
+    A gap is closed with `why` as its note, a quarantined row is taken for dealt with, and so are those that
+    hold the movements of an unknown type with the exception about that type; a system that
+    was paused for its credentials is tried again, and `choice` says what is to be done where a kind has
+    one: it is refused for any other kind, and asked for where a person must choose. Raises ConfigError for
+    that, and then resolves nothing. A cause that still holds opens its exception again.
+    """
+    with ctx.store.write() as conn:
+        found = _meant(conn, ids=ids, kind=kind, subject=subject)
+        for row in found:
+            _check(row, choice, alone=len(found) == 1)
+        if not dry_run:
+            now = ctx.clock.now()
+            for row in found:
+                _act(conn, ctx, row, why=why, by=by, choice=choice, now=now)
+                _close(conn, row, why=why, by=by, now=now, choice=choice)
+                if row.kind == COST_RESTATED and choice is not None and choice.option == APPLY:
+                    tell_unfit(conn, json.loads(row.facts), policy=ctx.policy, now=now)
+    return len(found)
+
+
+def _meant(conn: Connection, *, ids: Sequence[int], kind: str | None, subject: str | None) -> list[Row[Any]]:
+    query = select(exceptions).where(exceptions.c.resolved_at.is_(None)).order_by(exceptions.c.id)
+    if ids:
+        query = query.where(exceptions.c.id.in_(list(ids)))
+    if kind is not None:
+        query = query.where(exceptions.c.kind == kind)
+    if subject is not None:
+        query = query.where(exceptions.c.subject == subject)
+    return list(conn.execute(query))
+
+
+def _check(row: Row[Any], choice: Choice | None, *, alone: bool) -> None:
+    """Refuse a choice that an exception does not have, and none where it needs one."""
+    kind = KINDS.get(row.kind)
+    has = kind.choices if kind is not None else ()
+    if choice is not None and choice.option not in has:
+        kinds = ", ".join(one.name for one in KINDS.values() if choice.option in one.choices)
+        raise ConfigError(
+            f"{choice.option} is for {kinds}, exception {row.id} is {row.kind}",
+            hint=f"resolve it with {' or '.join(has)}" if has else f"resolve it without {choice.option}",
+        )
+    if choice is None and set(has) & MUST_CHOOSE and row.kind not in OUR_EXCEPTIONS:
+        raise ConfigError(
+            f"exception {row.id} ({row.kind}: {row.subject}) has to be told what to do",
+            hint=f"resolve it with {' or '.join(has)}: {row.hint}",
+        )
+    if choice is not None and choice.option == ECHO:
+        movements = json.loads(row.facts).get("movements", [])
+        if not alone or choice.movement_id not in movements:
+            raise ConfigError(
+                f"{choice.movement_id!r} is not one of the movements that exception {row.id} is about"
+                if alone
+                else "--echo names one movement, and so settles one exception at a time",
+                hint=f"name one of {', '.join(movements)}, or resolve it with {NONE}",
+            )
+
+
+def _act(
+    conn: Connection, ctx: Context, row: Row[Any], *, why: str, by: str, choice: Choice | None, now: datetime
+) -> None:
+    facts = json.loads(row.facts)
+    option = choice.option if choice is not None else None
+    if row.kind == MOVEMENT_CHANGED and option == APPLY:
+        apply_correction(conn, facts, policy=ctx.policy, now=now)
+    elif row.kind == COST_RESTATED:
+        if option == APPLY:
+            apply_restated(conn, facts, policy=ctx.policy, now=now)
+    elif row.kind == MOVEMENT_DELETED and option == APPLY:
+        apply_deletion(conn, facts, policy=ctx.policy, now=now)
+    elif option == KEEP and row.kind in OUR_EXCEPTIONS:
+        told = f"{by} left it as it is: {why}"
+        left = leave_parked(conn, waits_for(row.kind, subject_of(row)), why=told, now=now)
+        forget_bases(conn, left, now=now)
+    elif option == KEEP:
+        keep_both(conn, facts, by=by)
+    elif choice is not None and choice.option == ECHO and choice.movement_id is not None:
+        take_named(conn, choice.movement_id, policy=ctx.policy, now=now)
+    if row.kind in UNKNOWN_STOCK:
+        forget_bases(conn, items_of(facts), now=now)
+    if row.kind == MASS_DISAPPEARANCE and option == VOID:
+        void_disappeared(conn, row, lock_date=ctx.policy.lock_date, now=now)
+    elif row.kind == GAP and "gap_id" in facts:
+        close_gap(conn, int(facts["gap_id"]), note=why, now=now)
+    elif row.kind == FUSE:
+        save_item_state(conn, str(facts["external_id"]), {"unfit_patches": 0})
+        forget_base(conn, str(facts["external_id"]), now=now)
+    elif row.kind == CLOCK_WRONG:
+        bring_forward(conn, now=now)  # what the wrong clock has put off
+    elif row.kind == CREDENTIALS:
+        unpause_system(conn, row.subject)
+    elif row.kind == CONTRADICTED and "fact" in facts:
+        overrule(conn, facts["system"], facts["fact"])
+    elif row.kind in OUR_EXCEPTIONS and option is None:
+        look_at_parked(conn, waits_for(row.kind, subject_of(row)), now=now)
+    elif row.kind == UNKNOWN_VALUE:
+        for held in _rows_of_type(conn, facts):
+            _act(conn, ctx, held, why=why, by=by, choice=None, now=now)
+            _close(conn, held, why=why, by=by, now=now, choice=None)
+    elif row.kind == QUARANTINED_ROW and "digest" in facts:
+        conn.execute(
+            update(quarantine)
+            .where(quarantine.c.digest == facts["digest"], quarantine.c.resolved_at.is_(None))
+            .values(resolved_at=now)
+        )
+
+
+def _rows_of_type(conn: Connection, facts: Mapping[str, Any]) -> list[Row[Any]]:
+    """Return the open exceptions about the rows of the movements that one about their type was told for."""
+    digests = set(facts.get("digests", ()))
+    rows = open_exceptions(conn, kind=QUARANTINED_ROW) if digests else []
+    return [row for row in rows if json.loads(row.facts).get("digest") in digests]
+
+
+def _close(conn: Connection, row: Row[Any], *, why: str, by: str, now: datetime, choice: Choice | None) -> None:
+    values: dict[str, Any] = {"resolved_at": now, "resolved_by": by, "resolution": why}
+    if choice is not None and choice.option in (ECHO, NONE):
+        facts = json.loads(row.facts) | {"decision": {"echo": choice.movement_id}}
+        values["facts"] = json.dumps(facts, sort_keys=True)
+    conn.execute(update(exceptions).where(exceptions.c.id == row.id).values(**values))

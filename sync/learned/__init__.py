@@ -1,0 +1,1 @@
+"""What the vendors do that their documents do not say."""

@@ -1,0 +1,1 @@
+"""What is known: entries, documents, coverage, quarantined rows, parked events, items."""

@@ -1,0 +1,1 @@
+"""What calls a vendor to read."""

@@ -1,0 +1,1 @@
+"""Receipts and issuances of MPW, day by day."""

@@ -1,0 +1,1 @@
+"""MPservices' two-day feed of movements."""

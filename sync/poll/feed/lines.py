@@ -1,0 +1,485 @@
+"""Taking in movements, from the feed or from an export: each line an entry under a key that it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.engine import Row
+
+from sync.clients.mpservices.wire import Movement, read_movements
+from sync.clients.rows import BadRow
+from sync.database.engine import lock_appends
+from sync.database.exceptions import open_exception, open_facts, resolve_exceptions
+from sync.database.runs import Counts
+from sync.ledger.coverage import MOVEMENTS
+from sync.ledger.documents import documents_by_remote_id, insert_documents, update_documents
+from sync.ledger.entries import append_entries, event_entries, reverse_entries
+from sync.ledger.movement_lines import (
+    ECHO,
+    EVENT,
+    UNDECIDED,
+    EventKey,
+    hold_from_push,
+    insert_lines,
+    last_places,
+    let_push,
+    line_key,
+    lines_of,
+    take_back,
+    update_line,
+)
+from sync.ledger.movement_rules import Line, file_line, kind_of, match_lines
+from sync.ledger.quarantine import first_seen, raw_digest, raw_of, release_remote_ids
+from sync.ledger.rules import ADJUSTMENT, ISSUANCE, RECEIPT, NewEntry, new_entry
+from sync.reconcile.corrections import note_correction
+from sync.stock.echo.lessons import learn_from_strange_type, looks
+from sync.stock.echo.rows import attempt_before, items_patched, items_with_open_echoes, movements_decided
+from sync.stock.echo.rules import Line as EchoLine
+from sync.stock.echo.tell import settle_echoes
+from sync.stock.facts import ECHO_UNDECIDED
+from sync.values.policy import Policy
+from sync.values.subjects import Subject
+from sync.values.systems import MPSERVICES
+
+UNKNOWN_VALUE = "unknown_value"
+
+NEWER_THAN_ALL = 2**62
+"""The number of what no table of lines holds: whose it may be is told by when it was first seen."""
+
+NOBODYS = -1
+"""What was seen before every call of ours is the echo of none."""
+
+FEED = "feed"
+IMPORT = "import"
+IMPORTED = "mpservices.import"
+"""`documents.source` of movements that only an import has shown."""
+
+
+@dataclass(slots=True)
+class Ingested:
+    """What taking in movements did. Counts are lines; `bad` are movements that could not be filed."""
+
+    counts: Counts = field(default_factory=Counts)
+    bad: list[BadRow] = field(default_factory=list)
+    readable: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Filed:
+    """A movement with its lines as the ledger has them."""
+
+    movement: Movement
+    kind: str
+    lines: list[Line]
+
+
+@dataclass(frozen=True, slots=True)
+class _Strange:
+    """A movement of one line and of a type that no document names: nobody's, unless it is our own echo."""
+
+    movement: Movement
+    line: Line
+
+
+@dataclass(slots=True)
+class _Work:
+    """What one call writes, gathered so that entries and lines go in together."""
+
+    policy: Policy
+    now: datetime
+    run_id: int | None
+    counts: Counts
+    places: dict[datetime, int]
+    awaiting: set[str]
+    strange: list[_Strange] = field(default_factory=list)
+    entries: list[NewEntry] = field(default_factory=list)
+    new_lines: list[dict[str, Any]] = field(default_factory=list)
+    touched: set[str] = field(default_factory=set)
+    keys: set[str] = field(default_factory=set)
+    new_events: list[EventKey] = field(default_factory=list)
+    seen_events: list[EventKey] = field(default_factory=list)
+
+
+def ingest_movements(
+    conn: Connection,
+    movements: Sequence[Movement],
+    *,
+    source: str,
+    push: bool,
+    policy: Policy,
+    now: datetime,
+    run_id: int | None,
+) -> Ingested:
+    """Take in movements in this transaction: of the `feed` (newest first) or of an `import` (in file order).
+
+    Lines that are known keep their number, whatever their order now; an added line takes the next.
+    An imported movement that the feed has shown is left as the feed showed it. Without `push`, new
+    imported events are recorded only; the feed, or an import with `push`, lets them go.
+    """
+    lock_appends(conn)
+    done = Ingested()
+    filed, strange = _file_all(movements, policy, done)
+    if source == FEED:
+        filed.reverse()  # older first: places among equal times follow the feed's order
+    ids = [*(item.movement.id for item in filed), *(one.movement.id for one in strange)]
+    known = documents_by_remote_id(conn, MPSERVICES, "movement", ids)
+    stored = lines_of(conn, (item.movement.id for item in filed))
+    work = _Work(
+        policy,
+        now,
+        run_id,
+        done.counts,
+        places=last_places(conn, {item.movement.created_at for item in filed}),
+        awaiting=items_patched(
+            conn, {line.external_id for item in filed for line in item.lines}, since=now - policy.window
+        ),
+        strange=strange,
+    )
+    for item in filed:
+        _take(conn, item, known.get(item.movement.id), stored.get(item.movement.id, []), source, work)
+    _write_new(conn, work)
+    if source == IMPORT and not push:
+        hold_from_push(conn, work.new_events, why="imported without --push")
+    else:
+        reason = "the feed shows it" if source == FEED else "imported with --push"
+        let_push(conn, work.seen_events, reason=reason, now=now)
+    _settle(conn, work, done, known)
+    return done
+
+
+def _settle(conn: Connection, work: _Work, done: Ingested, known: Mapping[str, Row[Any]]) -> None:
+    """Tell our own echoes from people's movements. One of an unknown type that is not ours is a bad row."""
+    candidates: dict[str, list[EchoLine]] = {}
+    new = [one for one in work.strange if one.movement.id not in known]
+    decided = movements_decided(conn, ECHO_UNDECIDED) if new else set()
+    for one in new:
+        if one.movement.id not in decided:
+            candidates.setdefault(one.line.external_id, []).append(_as_candidate(conn, one))
+    items = work.touched | items_with_open_echoes(conn) | set(candidates)
+    found = settle_echoes(conn, items, policy=work.policy, now=work.now, run_id=work.run_id, strange=candidates)
+    for one in work.strange:
+        if one.movement.id in known:
+            done.readable.append(one.movement.id)
+            work.counts.unchanged += 1
+        elif one.movement.id in found:
+            _take_echo(conn, one, found[one.movement.id].quantity, work)
+            learn_from_strange_type(conn, found[one.movement.id], now=work.now)  # its text is kept only now
+            done.readable.append(one.movement.id)
+        else:
+            if first_seen(conn, MOVEMENTS, one.movement.raw) is None:
+                _report_type(conn, one.movement, work.now)  # else it was told when it was first kept
+            done.bad.append(BadRow(one.movement.raw, _strange_type(one.movement), one.movement.id))
+
+
+def _as_candidate(conn: Connection, one: _Strange) -> EchoLine:
+    """Return a movement of an unknown type as the rules of the echo know a line: its sign says nothing."""
+    since = first_seen(conn, MOVEMENTS, one.movement.raw)
+    asked = None if since is None else attempt_before(conn, one.line.external_id, since) or NOBODYS
+    line = one.line
+    return EchoLine(
+        movement_id=one.movement.id,
+        n=1,
+        api_key="",
+        quantity=line.quantity,
+        shown=line.shown_cost,
+        created_at=line.created_at,
+        place=0,
+        single=True,
+        undecided=True,
+        seen=NEWER_THAN_ALL,
+        signed=False,
+        asked=asked,
+        alike=looks(conn).are_of(one.movement.raw),
+    )
+
+
+def take_named(conn: Connection, movement_id: str, *, policy: Policy, now: datetime) -> None:
+    """File a movement that a person has named as our own patch's, where it is of an unknown type: no table has it."""
+    raw = raw_of(conn, MOVEMENTS, movement_id)
+    if raw is None or documents_by_remote_id(conn, MPSERVICES, "movement", [movement_id]):
+        return
+    lock_appends(conn)
+    done = Ingested()
+    _, strange = _file_all(read_movements(raw.encode()).rows, policy, done)
+    places = last_places(conn, {one.line.created_at for one in strange})
+    work = _Work(policy, now, None, done.counts, places, awaiting=set())
+    for one in strange:
+        _take_echo(conn, one, one.line.quantity, work)
+    release_remote_ids(conn, MOVEMENTS, [one.movement.id for one in strange], bad=(), now=now)
+
+
+def _take_echo(conn: Connection, one: _Strange, quantity: Decimal, work: _Work) -> None:
+    """File a movement of an unknown type that our own patch made: an adjustment, as every echo is."""
+    line = replace(one.line, quantity=quantity)
+    item = _Filed(one.movement, ADJUSTMENT, [line])
+    _save_document(conn, item, None, FEED, work)
+    work.new_lines.clear()
+    work.entries.clear()
+    _add(conn, item, [], [line], work)
+    work.new_lines[0]["role"] = ECHO
+    _write_new(conn, work)
+    resolve_exceptions(
+        conn, UNKNOWN_VALUE, _type_subject(one.movement), resolution="it is our own stock update's", now=work.now
+    )
+
+
+def _strange_type(movement: Movement) -> str:
+    return f"movement type {movement.type!r} is neither Inbound nor Outbound"
+
+
+def _type_subject(movement: Movement) -> Subject:
+    return Subject.source(MOVEMENTS, f"type {movement.type[:80]}")
+
+
+def _file_all(movements: Sequence[Movement], policy: Policy, done: Ingested) -> tuple[list[_Filed], list[_Strange]]:
+    filed: list[_Filed] = []
+    strange: list[_Strange] = []
+    for movement in movements:
+        done.counts.seen += max(1, len(movement.lines))
+        kind = kind_of(movement.type)
+        try:
+            lines = _lines(movement, kind or RECEIPT, policy)
+            if kind is not None:
+                filed.append(_Filed(movement, kind, lines))
+                done.readable.append(movement.id)
+            elif len(lines) == 1:
+                strange.append(_Strange(movement, lines[0]))
+            else:
+                raise ValueError(_strange_type(movement))
+        except ValueError as error:
+            done.bad.append(BadRow(movement.raw, str(error), movement.id))
+    return filed, strange
+
+
+def _lines(movement: Movement, kind: str, policy: Policy) -> list[Line]:
+    lines = []
+    for number, line in enumerate(movement.lines, start=1):
+        item = line.item_external_id or line.item_id
+        if item is None:
+            raise ValueError(f"line {number} names no item")
+        if line.cost is None and kind != ISSUANCE:
+            raise ValueError(f"line {number} has no cost")
+        filed = file_line(
+            kind,
+            item,
+            line.quantity,
+            line.cost or Decimal(0),  # what an issuance costs is MPW's to say
+            cost_is=policy.cost_is,
+            created_at=movement.created_at,
+            digest=line.digest,
+            named=line.item_external_id is not None,
+        )
+        _entry(kind, "", movement, filed, policy)  # raises where the amount does not fit the ledger
+        lines.append(filed)
+    return lines
+
+
+def _report_type(conn: Connection, movement: Movement, now: datetime) -> None:
+    """Tell of a movement's type, once a movement: what a person has settled opens again with the next one only."""
+    before = open_facts(conn, UNKNOWN_VALUE, _type_subject(movement))
+    open_exception(
+        conn,
+        UNKNOWN_VALUE,
+        _type_subject(movement),
+        detail=f"movement {movement.id} is of type {movement.type[:80]!r}, which is neither Inbound nor Outbound",
+        hint="find out what it does to the stock and key that into MPW, then resolve this: MPservices' stock is then "
+        "set to MPW's. The movement is in v_quarantine and reaches nobody",
+        now=now,
+        facts={"digests": sorted({raw_digest(movement.raw), *before.get("digests", ())})},
+    )
+
+
+def _take(
+    conn: Connection,
+    item: _Filed,
+    document: Row[Any] | None,
+    stored: list[Row[Any]],
+    source: str,
+    work: _Work,
+) -> None:
+    movement = item.movement
+    from_feed = document is not None and document.source == MOVEMENTS
+    if not from_feed:
+        work.seen_events.extend(EventKey(item.kind, line.api_key) for line in stored)
+    if document is not None and (document.digest == movement.digest or (source == IMPORT and from_feed)):
+        work.counts.unchanged += max(1, len(item.lines))
+        if source == FEED and not from_feed:
+            update_documents(conn, [{"id": document.id, "source": MOVEMENTS, "last_seen_at": work.now}])
+        return
+    _save_document(conn, item, document, source, work)
+    matches = match_lines(
+        stored,
+        item.lines,
+        (
+            (lambda old: ("digest", old.digest), lambda new: ("digest", new.digest)),
+            (_content_of_row, _content_of_line),
+            (lambda old: ("item", old.external_id), lambda new: ("item", new.external_id)),
+        ),
+    )
+    changed = [(old, new) for old, new in matches.pairs if _differs(old, new)]
+    gone = [line for line in matches.gone if line.entry_id is not None and source == FEED]
+    if changed or gone or (from_feed and matches.new):
+        n = max((line.n for line in stored), default=0)
+        keys = [line_key(conn, movement.id, n + place, about_to=work.keys) for place in range(1, len(matches.new) + 1)]
+        decided = note_correction(
+            conn,
+            movement.id,
+            changed=changed,
+            gone=gone,
+            added=dict(zip(keys, matches.new, strict=True)),
+            stored=stored,
+            created_at=movement.created_at,
+            policy=work.policy,
+            now=work.now,
+        )
+        work.seen_events = [event for event in work.seen_events if event.api_key not in decided]
+    for old, new in matches.pairs:
+        if (old, new) not in changed and old.digest != new.digest:
+            update_line(conn, movement.id, old.n, digest=new.digest)
+    work.counts.unchanged += len(matches.pairs) - len(changed)
+    for old, new in changed:
+        _change(conn, item, old, new, work)
+    for old in gone:
+        _remove(conn, old, work)
+    if stored and matches.new:
+        for old in stored:
+            update_line(conn, movement.id, old.n, single=False)
+    _add(conn, item, stored, matches.new, work)
+
+
+def _content_of_row(row: Row[Any]) -> tuple[object, ...]:
+    return (row.external_id, row.quantity, row.unit_cost)
+
+
+def _content_of_line(line: Line) -> tuple[object, ...]:
+    return (line.external_id, line.quantity, line.unit_cost)
+
+
+def _differs(old: Row[Any], new: Line) -> bool:
+    """Tell whether a movement says something else now. What our own patch cost, we know better than its movement."""
+    if old.role == ECHO:
+        was, now = (old.external_id, old.quantity, old.created_at), (new.external_id, new.quantity, new.created_at)
+        return was != now
+    return _material(old) != _material_line(new)
+
+
+def _material(row: Row[Any]) -> tuple[object, ...]:
+    return (row.external_id, row.quantity, row.unit_cost, row.created_at)
+
+
+def _material_line(line: Line) -> tuple[object, ...]:
+    return (line.external_id, line.quantity, line.unit_cost, line.created_at)
+
+
+def _save_document(conn: Connection, item: _Filed, document: Row[Any] | None, source: str, work: _Work) -> None:
+    movement = item.movement
+    values = {
+        "source": MOVEMENTS if source == FEED else IMPORTED,
+        "day": work.policy.day(movement.created_at),
+        "raw": movement.raw,
+        "digest": movement.digest,
+        "last_seen_at": work.now,
+    }
+    if document is not None:
+        update_documents(conn, [{"id": document.id, **values}])
+        return
+    key = {"system": MPSERVICES, "type": "movement", "remote_id": movement.id, "first_seen_at": work.now}
+    insert_documents(conn, [{**key, **values}])
+
+
+def _add(conn: Connection, item: _Filed, stored: list[Row[Any]], lines: Sequence[Line], work: _Work) -> None:
+    n = max((line.n for line in stored), default=0)
+    for line in lines:
+        n += 1
+        place = work.places.get(line.created_at, -1) + 1
+        work.places[line.created_at] = place
+        key = line_key(conn, item.movement.id, n, about_to=work.keys)
+        work.keys.add(key)
+        work.entries.append(_entry(item.kind, key, item.movement, line, work.policy))
+        work.new_lines.append(
+            {
+                "movement_id": item.movement.id,
+                "n": n,
+                "api_key": key,
+                "digest": line.digest,
+                "external_id": line.external_id,
+                "named": line.named,
+                "quantity": line.quantity,
+                "unit_cost": line.unit_cost,
+                "shown_cost": line.shown_cost,
+                "created_at": line.created_at,
+                "place": place,
+                "single": len(item.lines) == 1 and not stored,
+                "role": UNDECIDED if line.external_id in work.awaiting else EVENT,
+            }
+        )
+        work.touched.add(line.external_id)
+        work.new_events.append(EventKey(item.kind, key))
+        work.counts.added += 1
+
+
+def _write_new(conn: Connection, work: _Work) -> None:
+    lock_date = work.policy.lock_date
+    ids = append_entries(conn, work.entries, lock_date=lock_date, now=work.now, run_id=work.run_id)
+    rows = zip(work.new_lines, ids, strict=True)
+    insert_lines(conn, [{**line, "entry_id": entry_id, "seen_seq": entry_id} for line, entry_id in rows])
+
+
+def _change(conn: Connection, item: _Filed, old: Row[Any], new: Line, work: _Work) -> None:
+    """Replace a line's entry: a reversal and a new original under the same key."""
+    kind = ADJUSTMENT if old.role == ECHO else item.kind
+    entry = _entry(kind, old.api_key, item.movement, new, work.policy)
+    if not event_entries(conn, kind, old.api_key):  # Inbound has become Outbound, or the reverse: another event
+        work.new_events.append(EventKey(kind, old.api_key))
+    lock_date = work.policy.lock_date
+    if old.entry_id is not None:
+        reverse_entries(conn, [old.entry_id], lock_date=lock_date, now=work.now, run_id=work.run_id)
+    entry_id = append_entries(conn, [entry], lock_date=lock_date, now=work.now, run_id=work.run_id)[0]
+    place = {}
+    if old.created_at != new.created_at:
+        place = {"place": work.places.get(new.created_at, -1) + 1}
+        work.places[new.created_at] = place["place"]
+    update_line(
+        conn,
+        item.movement.id,
+        old.n,
+        digest=new.digest,
+        external_id=new.external_id,
+        named=new.named,
+        quantity=new.quantity,
+        unit_cost=new.unit_cost,
+        shown_cost=new.shown_cost,
+        created_at=new.created_at,
+        entry_id=entry_id,
+        **place,
+    )
+    work.touched.update((old.external_id, new.external_id))
+    work.counts.changed += 1
+
+
+def _remove(conn: Connection, old: Row[Any], work: _Work) -> None:
+    """Reverse a line that its movement no longer has; its number stays taken, its quantity counts no more."""
+    reverse_entries(conn, [old.entry_id], lock_date=work.policy.lock_date, now=work.now, run_id=work.run_id)
+    take_back(conn, old)
+    work.touched.add(old.external_id)
+    work.counts.changed += 1
+
+
+def _entry(kind: str, key: str, movement: Movement, line: Line, policy: Policy) -> NewEntry:
+    return new_entry(
+        MPSERVICES,
+        kind,
+        key,
+        movement.id,
+        item=line.external_id,
+        warehouse=None,
+        quantity=line.quantity,
+        unit_cost=line.unit_cost,
+        occurred_on=policy.day(line.created_at),
+        occurred_at=line.created_at,
+    )

@@ -1,0 +1,1 @@
+"""What is read by spans of days: orders, work orders; and equipment."""

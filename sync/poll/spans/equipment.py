@@ -1,0 +1,75 @@
+"""Equipment by GPS provider, once a day, kept as documents."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from sync.clients.mpw.client import MpwClient
+from sync.clients.mpw.wire import Equipment, read_equipment
+from sync.database.engine import lock_appends
+from sync.database.runs import Counts, newest_run
+from sync.ledger.coverage import EQUIPMENT, feed, is_feed_outdated, note_feed_read, save_days
+from sync.ledger.documents import documents_by_remote_id, insert_documents, update_documents
+from sync.ledger.quarantine import quarantine_rows, release_remote_ids
+from sync.values.systems import MPW
+from sync.work.context import Context
+from sync.work.observed import Outcome, observe
+
+DAILY = timedelta(days=1)
+
+
+def poll_equipment_once(ctx: Context) -> Counts:
+    """Read the equipment of every provider that is set; off without one."""
+    client = ctx.mpw_client()
+    if client is None or not ctx.policy.gps_providers:
+        return Counts()
+    return observe(
+        ctx, "poll.mpw.equipment", source=EQUIPMENT, system=MPW, work=lambda run_id: _poll(ctx, client, run_id)
+    ).counts
+
+
+def _poll(ctx: Context, client: MpwClient, run_id: int) -> Outcome:
+    began_at = ctx.clock.now()
+    rows: dict[str, Equipment] = {}
+    bad = []
+    for provider in ctx.policy.gps_providers:
+        parsed = read_equipment(client.gps_meter_updates(provider).body)
+        rows.update((row.id, row) for row in parsed.rows)
+        bad.extend(parsed.bad)
+    counts = Counts(seen=len(rows) + len(bad))
+    now = ctx.clock.now()
+    with ctx.write() as conn:
+        lock_appends(conn)
+        if is_feed_outdated(feed(conn, EQUIPMENT), run_id):
+            return Outcome(dropped=True)
+        read_no = max(run_id, newest_run(conn))
+        note_feed_read(conn, EQUIPMENT, run_id=run_id, began_at=began_at, read_no=read_no)
+        _take(conn, rows, counts, now=now)
+        counts.quarantined = quarantine_rows(conn, EQUIPMENT, None, bad, now=now)
+        release_remote_ids(conn, EQUIPMENT, rows, bad=bad, now=now)
+        day = ctx.policy.day(began_at)
+        read = {"source": EQUIPMENT, "day": day, "complete": ctx.is_timely(), "rows": len(rows)}
+        numbers = {"began_no": run_id, "read_no": read_no}
+        save_days(conn, [{**read, **numbers, "last_read_at": now, "fetch_began_at": began_at}])
+    return Outcome(counts)
+
+
+def _take(conn: Connection, rows: dict[str, Equipment], counts: Counts, *, now: datetime) -> None:
+    known = documents_by_remote_id(conn, MPW, "equipment", rows)
+    new, changed = [], []
+    for row in rows.values():
+        before = known.get(row.id)
+        if before is not None and before.digest == row.digest:
+            counts.unchanged += 1
+            continue
+        values = {"raw": row.raw, "digest": row.digest, "item": row.name, "last_seen_at": now}
+        if before is None:
+            key = {"system": MPW, "type": "equipment", "remote_id": row.id, "source": EQUIPMENT}
+            new.append({**key, "first_seen_at": now, **values})
+        else:
+            changed.append({"id": before.id, **values})
+    insert_documents(conn, new)
+    update_documents(conn, changed)
+    counts.added, counts.changed = len(new), len(changed)

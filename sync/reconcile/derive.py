@@ -1,0 +1,502 @@
+"""From what changed to what is to be pushed. Its cost grows with the change, not with the history."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.engine import Row
+
+from sync.database.exceptions import open_exception, open_exceptions, resolve_exceptions, subject_of
+from sync.database.facts import RECONCILED_SEQ, RULES_FINGERPRINT, fact, set_fact
+from sync.database.runs import Counts, end_run, start_run
+from sync.inbox.rows import park_now
+from sync.inbox.rules import COMMAND_TYPES, PO_APPROVAL
+from sync.learned.rows import all_learned
+from sync.ledger.parked import Key, due_parked, look_at_everything_parked, park, parked_reason, parked_reasons, unpark
+from sync.outbox.asking import KEY_TAKEN, key_taken_hint, key_taken_reason, open_about
+from sync.outbox.corrections import KINDS as CORRECTABLE
+from sync.outbox.corrections import add_correction
+from sync.outbox.machine import APPROVE, NewPush
+from sync.outbox.rows import Which, add_push, discard, push_by_id
+from sync.reconcile.commands import covered, decide_command, policy_approval, policy_key
+from sync.reconcile.cost_meaning import note_cost_meaning
+from sync.reconcile.item_map import ItemMapping
+from sync.reconcile.item_rows import ITEMS_VERSION, resolve_items
+from sync.reconcile.known_parts import Pair, ask_parts
+from sync.reconcile.products import wanted_products
+from sync.reconcile.rows import (
+    MISSING_PRODUCT,
+    changed_events,
+    command,
+    first_pushable_seq,
+    give_up_unsent,
+    hold_again,
+    known_parts,
+    load_events,
+    note_approval,
+    opened_at,
+    order_of,
+    outdated_refusals,
+    policy_rows,
+    replace_unsent,
+    small_open_orders,
+    supersede,
+    unsent_events,
+    waiting_approvals,
+)
+from sync.reconcile.rules import (
+    ORDER_CHANGED,
+    OUR_EXCEPTIONS,
+    UNKNOWN_PART,
+    Decision,
+    Derive,
+    Event,
+    Leave,
+    NeedsPart,
+    Park,
+    Part,
+    Supersede,
+    Taken,
+    decide,
+    waits_for,
+)
+from sync.values.policy import Policy, Rules
+from sync.values.subjects import Subject
+from sync.values.systems import MPSERVICES, MPW
+from sync.work.context import Context
+from sync.work.observed import run_ends
+
+log = structlog.get_logger("mpsync.reconcile")
+
+BATCH = 1000
+"""Events decided in one transaction."""
+
+NOT_ASKED_WAIT = timedelta(minutes=1)
+"""The map changed between asking MPW and writing: the next pass asks for the right part."""
+
+
+@dataclass(slots=True)
+class Known:
+    """What the rules are told about a batch of events."""
+
+    rules: Rules
+    events: dict[Key, Event]
+    mappings: dict[str, ItemMapping]
+    parts: dict[Pair, Part]
+
+
+@dataclass(slots=True)
+class _Pass:
+    """What one pass has done."""
+
+    counts: Counts = field(default_factory=Counts)
+    run_id: int | None = None
+
+
+def reconcile_once(ctx: Context) -> Counts:
+    """Derive what is missing at the vendors from all that changed since the last pass.
+
+    `added` counts new pushes, `changed` never-sent ones with new content, `voided` those taken back,
+    `quarantined` events that wait for something. A second pass gives none.
+    """
+    work = _Pass()
+    with run_ends(ctx, lambda: work.run_id):
+        note_cost_meaning(ctx)
+        notice_rules(ctx)
+        if ctx.due().behind(RECONCILED_SEQ):
+            _reconcile_entries(ctx, work)
+        if ctx.due().parked:
+            _reconcile_parked(ctx, work)
+        if ctx.due().approvals:
+            _approve_by_policy(ctx, work)
+        if ctx.due().refused_products:
+            _create_products(ctx, work)
+        if ctx.due().waits:
+            _settle_exceptions(ctx)
+    if work.run_id is not None:
+        with ctx.write() as conn:
+            end_run(conn, work.run_id, now=ctx.clock.now(), counts=work.counts)
+    counts = work.counts
+    if counts.added or counts.changed or counts.voided:
+        log.info("reconcile.derived", **counts.as_dict())
+    return counts
+
+
+# --- a change of the rules ----------------------------------------------------------------
+
+
+def rules_of(ctx: Context, conn: Connection) -> dict[str, Any]:
+    """Return what decides besides the events themselves: all that the rules can read, MPW, and the item map."""
+    return _rules(ctx, all_learned(conn), fact(conn, ITEMS_VERSION))
+
+
+def _rules(ctx: Context, known: Mapping[tuple[str, str], str], items_version: str | None) -> dict[str, Any]:
+    rules = _with_learned(ctx.policy, known).fingerprint()
+    return {**rules, "mpw": ctx.mpw is not None, "items": int(items_version or 0)}
+
+
+def in_force(conn: Connection, policy: Policy) -> Policy:
+    """Return the settings with what has been learnt of MPW since: together they are what the rules go by."""
+    return _with_learned(policy, all_learned(conn))
+
+
+def _with_learned(policy: Policy, known: Mapping[tuple[str, str], str]) -> Policy:
+    longest = known.get((MPW, "description_max"))
+    return replace(
+        policy,
+        description_max=None if longest is None else int(longest),
+        fractions_refused=known.get((MPW, "fractions_taken")) == "no",
+    )
+
+
+def notice_rules(ctx: Context) -> bool:
+    """Look at everything since the go-live again when a setting, a learnt fact or the item map has changed."""
+    due = ctx.due()
+    before = json.loads(due.facts.get(RULES_FINGERPRINT) or "null")
+    if _rules(ctx, due.learned, due.facts.get(ITEMS_VERSION)) == before:
+        return False
+    with ctx.write() as conn:
+        now = ctx.clock.now()
+        rules = rules_of(ctx, conn)
+        set_fact(conn, RULES_FINGERPRINT, json.dumps(rules, sort_keys=True), now=now)
+        if before is None:
+            return True
+        first = first_pushable_seq(conn, ctx.policy.day(ctx.policy.push_from))
+        seq = int(fact(conn, RECONCILED_SEQ) or 0)
+        if first is not None and first <= seq:
+            set_fact(conn, RECONCILED_SEQ, str(first - 1), now=now)
+        hold_again(conn, _no_longer_pushed(before, ctx.policy))
+        park_now(conn, unsent_events(conn), reason="the rules changed", now=now)
+        look_at_everything_parked(conn, now=now)
+    return True
+
+
+def _no_longer_pushed(before: Mapping[str, Any], policy: Policy) -> list[str]:
+    return [route for route, mode in before["routes"].items() if mode == "push" and policy.route(route) != "push"]
+
+
+# --- events -------------------------------------------------------------------------------
+
+
+def _reconcile_entries(ctx: Context, work: _Pass) -> None:
+    """Decide the events of new entries, batch by batch; each batch and its place in the ledger are one transaction."""
+    while not ctx.stopping():
+        with ctx.read() as conn:
+            before = int(fact(conn, RECONCILED_SEQ) or 0)
+            changed = changed_events(conn, before, BATCH)
+        if changed.seq == before:
+            return
+        decided = _look(ctx, changed.keys)
+        with ctx.write() as conn:
+            if int(fact(conn, RECONCILED_SEQ) or 0) != before:
+                continue  # the rules changed meanwhile, or somebody else was here
+            _begin(conn, ctx, work, len(changed.keys))
+            _apply(conn, ctx, decided, work)
+            set_fact(conn, RECONCILED_SEQ, str(changed.seq), now=ctx.clock.now())
+
+
+def _reconcile_parked(ctx: Context, work: _Pass) -> None:
+    """Decide again what waited and is due; whatever still waits gets a later due time, after this pass."""
+    began = ctx.clock.now()
+    while not ctx.stopping():
+        with ctx.read() as conn:
+            keys = due_parked(conn, now=began, limit=BATCH)
+        if not keys:
+            return
+        events = [key for key in keys if key[0] not in COMMAND_TYPES]
+        decided = _look(ctx, events)
+        with ctx.write() as conn:
+            _begin(conn, ctx, work, len(keys))
+            _apply(conn, ctx, decided, work)
+            for key in keys:
+                if key[0] in COMMAND_TYPES:
+                    _apply_command(conn, ctx, key, work)
+
+
+def _look(ctx: Context, keys: Sequence[Key]) -> tuple[list[Key], dict[Pair, Part]]:
+    """Ask MPW what deciding these events needs; return those that anything is to be done for, and the answers."""
+    with ctx.read() as conn:
+        known = load_known(conn, ctx, keys)
+    needed = needed_parts(ctx, known)
+    asked = with_ages(ctx, ask_parts(ctx, needed)) if needed else {}
+    known.parts |= asked
+    decisions = decide_all(ctx, known)
+    busy = [key for key, decision in decisions.items() if _acts(decision, known.events[key])]
+    return busy, known.parts
+
+
+def load_known(conn: Connection, ctx: Context, keys: Sequence[Key]) -> Known:
+    """Load what deciding these events takes, but for what MPW has yet to be asked."""
+    return known_of(conn, ctx, load_events(conn, keys))
+
+
+def known_of(conn: Connection, ctx: Context, events: dict[Key, Event]) -> Known:
+    """Add the item map and what is known of the parts to events."""
+    origins = [event.origin for event in events.values() if event.origin is not None]
+    items = {origin.item for origin in origins if origin.system != "erp"}
+    mappings = resolve_items(conn, items, default_warehouse=ctx.policy.warehouse)
+    pairs = {(mapping.warehouses[0], mapping.part_number) for mapping in mappings.values() if mapping.warehouses}
+    pairs |= {(origin.warehouse or "", origin.item) for origin in origins if origin.system == "erp"}
+    ages = opened_at(conn, UNKNOWN_PART)
+    parts = known_parts(conn, pairs, now=ctx.clock.now())
+    return Known(
+        in_force(conn, ctx.policy), events, mappings, {pair: _aged(pair, part, ages) for pair, part in parts.items()}
+    )
+
+
+def needed_parts(ctx: Context, known: Known) -> set[Pair]:
+    """Return the (warehouse, part number)s that MPW must be asked for before all of these can be decided."""
+    decisions = decide_all(ctx, known).values()
+    return {(one.warehouse, one.part_number) for one in decisions if isinstance(one, NeedsPart)}
+
+
+def with_ages(ctx: Context, parts: Mapping[Pair, Part]) -> dict[Pair, Part]:
+    """Add to parts that are missing since when we know it: the older, the later they are asked for again."""
+    with ctx.read() as conn:
+        ages = opened_at(conn, UNKNOWN_PART)
+    return {pair: _aged(pair, part, ages) for pair, part in parts.items()}
+
+
+def _aged(pair: Pair, part: Part, ages: Mapping[Subject, Any]) -> Part:
+    return replace(part, since=ages.get(Subject.item(f"{pair[1]} in {pair[0]}"))) if part.state == "absent" else part
+
+
+def decide_all(ctx: Context, known: Known) -> dict[Key, Decision]:
+    """Ask the rules about every event of a batch."""
+    now = ctx.clock.now()
+    return {
+        key: decide(event, policy=known.rules, now=now, mappings=known.mappings, parts=known.parts)
+        for key, event in known.events.items()
+    }
+
+
+def _acts(decision: Decision, event: Event) -> bool:
+    return not isinstance(decision, Leave) or event.parked is not None
+
+
+def _apply(conn: Connection, ctx: Context, looked: tuple[list[Key], dict[Pair, Part]], work: _Pass) -> None:
+    """Decide again on what the database says now, with what MPW said a moment ago, and write it down."""
+    keys, answers = looked
+    known = load_known(conn, ctx, keys)
+    known.parts = {**known.parts, **answers}
+    decisions = decide_all(ctx, known)
+    again = [key for key, decision in decisions.items() if _is_wanted_again(known.events[key], decision)]
+    if again:
+        for kind, api_key in again:
+            add_correction(conn, kind, api_key, now=ctx.clock.now())
+        known.events |= load_events(conn, again)
+        decisions = decide_all(ctx, known)
+    for key, decision in decisions.items():
+        _write(conn, ctx, known.events[key], decision, work)
+
+
+def _is_wanted_again(event: Event, decision: Decision) -> bool:
+    """Tell whether a movement is to be posted whose push was taken back: that one is final, so it takes the next key.
+
+    What the ERP sent keeps the key that the ERP knows it by.
+    """
+    row = decision.instead if isinstance(decision, Derive) else None
+    if row is None or row.state != "superseded" or event.kind not in CORRECTABLE:
+        return False
+    return event.origin is not None and event.origin.system == MPSERVICES
+
+
+def _write(conn: Connection, ctx: Context, event: Event, decision: Decision, work: _Pass) -> None:
+    key, now = (event.kind, event.api_key), ctx.clock.now()
+    match decision:
+        case Derive():
+            _derive(conn, decision, work, now=now)
+        case Taken():
+            work.counts.added += _key_taken(conn, decision, now=now)
+        case Supersede():
+            work.counts.voided += supersede(conn, decision.row, why=decision.why, now=now)
+        case NeedsPart():
+            decision = Park("MPW has not been asked for its part yet", now + NOT_ASKED_WAIT)
+            _wait(conn, key, decision, work, now=now)
+        case Park():
+            if decision.withdraw is not None:
+                supersede(conn, decision.withdraw, why=decision.reason, now=now)
+            _wait(conn, key, decision, work, now=now)
+        case Leave():
+            pass
+    if event.parked is not None and not isinstance(decision, Park):
+        unpark(conn, key)
+
+
+def _derive(conn: Connection, decision: Derive, work: _Pass, *, now: Any) -> None:
+    if decision.instead is not None:
+        work.counts.changed += replace_unsent(conn, decision.instead, decision.push, now=now)
+    elif add_push(conn, decision.push, now=now) is not None:
+        work.counts.added += 1
+
+
+def _key_taken(conn: Connection, decision: Taken, *, now: Any) -> int:
+    """Give up a document whose key has something else in MPW; return 1 where it is new in the outbox."""
+    reason = key_taken_reason(decision.detail)
+    outbox_id = give_up_unsent(conn, decision.push, decision.instead, reason=reason, now=now)
+    row = push_by_id(conn, outbox_id) if outbox_id is not None else None
+    if row is None:
+        return 0
+    open_about(conn, row, KEY_TAKEN, reason, now=now, hint=key_taken_hint(row.id))
+    return int(decision.instead is None)
+
+
+def _wait(conn: Connection, key: Key, decision: Park, work: _Pass, *, now: Any) -> None:
+    park(conn, key, reason=decision.reason, due_at=decision.due_at)
+    work.counts.quarantined += 1
+    if decision.kind is not None and decision.subject is not None:
+        open_exception(conn, decision.kind, decision.subject, detail=decision.detail, hint=decision.hint, now=now)
+
+
+def _begin(conn: Connection, ctx: Context, work: _Pass, seen: int) -> None:
+    """Count what is looked at; a pass that looks at nothing leaves no run behind."""
+    if seen and work.run_id is None:
+        work.run_id = start_run(conn, "reconcile", now=ctx.clock.now())
+    work.counts.seen += seen
+
+
+# --- commands -----------------------------------------------------------------------------
+
+
+def _apply_command(conn: Connection, ctx: Context, key: Key, work: _Pass) -> None:
+    now = ctx.clock.now()
+    document = command(conn, key)
+    if document is None:
+        unpark(conn, key)
+        return
+    number = str(document.fields.get("purchase_order_number", ""))
+    order = order_of(conn, number) if document.type == PO_APPROVAL else None
+    waited = bool(number) and parked_reason(conn, key) == waits_for(ORDER_CHANGED, Subject.order(number))
+    settled = waited and Subject.order(number) not in opened_at(conn, ORDER_CHANGED)
+    decision = decide_command(document, policy=ctx.policy, now=now, order=order, settled_by_person=settled)
+    if isinstance(decision, Park):
+        _wait(conn, key, decision, work, now=now)
+        if decision.kind == ORDER_CHANGED:
+            note_approval(conn, number, "exception")
+        return
+    if isinstance(decision, Derive):
+        _derive(conn, decision, work, now=now)
+    if document.type == PO_APPROVAL:
+        agreed = "the order is as approved now"
+        resolve_exceptions(conn, ORDER_CHANGED, Subject.order(number), resolution=agreed, now=now)
+        note_approval(conn, number, "wanted" if isinstance(decision, Derive) else None if settled else "done")
+    unpark(conn, key)
+
+
+# --- approvals by policy ------------------------------------------------------------------
+
+
+def _approve_by_policy(ctx: Context, work: _Pass) -> None:
+    with ctx.read() as conn:
+        stale, fresh = _stale_approvals(conn, ctx), approvals_by_policy(conn, ctx)
+    if not stale and not fresh:
+        return
+    with ctx.write() as conn:
+        now = ctx.clock.now()
+        _begin(conn, ctx, work, len(stale) + len(fresh))
+        for row, number in _stale_approvals(conn, ctx):
+            work.counts.voided += supersede(conn, row, why="the order changed, or is too large by now", now=now)
+            note_approval(conn, number, None)
+        for push in approvals_by_policy(conn, ctx):
+            if add_push(conn, push, now=now) is not None:
+                work.counts.added += 1
+            note_approval(conn, push.entity_key.removeprefix("po:"), "wanted")
+
+
+def approvals_by_policy(conn: Connection, ctx: Context) -> list[NewPush]:
+    """Return the approvals that SYNC_APPROVE_UP_TO makes of orders that nobody has given an approval yet."""
+    policy, now = ctx.policy, ctx.clock.now()
+    if policy.approve_up_to is None or policy.route("approvals") == "off" or not ctx.is_timely():
+        return []  # how long an order has been unchanged is told by the clock, and an approval cannot be undone
+    orders = small_open_orders(
+        conn,
+        up_to=policy.approve_up_to,
+        since=policy.day(policy.push_from),
+        unchanged_since=now - policy.approve_after,
+    )
+    orders = [order for order in orders if covered(order, policy=policy, now=now)]
+    earlier = policy_rows(conn, [order.number for order in orders])
+    return [
+        policy_approval(order, api_key=policy_key(order.number, len(earlier.get(order.number, ()))), policy=policy)
+        for order in orders
+        if all(row.state == "superseded" for row in earlier.get(order.number, ()))
+    ]
+
+
+def _stale_approvals(conn: Connection, ctx: Context) -> list[tuple[Any, str]]:
+    """Return the policy's own approvals that were never sent and whose order is no longer what they approve."""
+    stale = []
+    for row, facts in waiting_approvals(conn):
+        if row.operation != APPROVE or not facts.get("policy"):
+            continue
+        order = order_of(conn, row.entity_key.removeprefix("po:"))
+        if order is None:
+            continue
+        same = order.terms_digest == facts.get("terms_digest")
+        if not same or not covered(order, policy=ctx.policy, now=ctx.clock.now()):
+            stale.append((row, order.number))
+    return stale
+
+
+# --- products that MPservices lacks -------------------------------------------------------
+
+
+def _create_products(ctx: Context, work: _Pass) -> None:
+    wanted = wanted_products(ctx)
+    with ctx.read() as conn:
+        outdated = outdated_refusals(conn)
+    if not wanted.pushes and not wanted.waiting and not outdated:
+        return
+    with ctx.write() as conn:
+        now = ctx.clock.now()
+        if outdated:
+            why = "its product was created since, and a later patch of it is done"
+            discard(conn, Which(ids=outdated), now=now, by="mpsync", why=why)
+        _begin(conn, ctx, work, len(wanted.pushes))
+        for push in wanted.pushes:
+            _derive(conn, Derive(push), work, now=now)
+            unpark(conn, (MISSING_PRODUCT, str(push.item)))
+        for external_id, waits in wanted.waiting.items():
+            _wait(conn, (MISSING_PRODUCT, external_id), waits, work, now=now)
+
+
+# --- exceptions ---------------------------------------------------------------------------
+
+_SETTLED = {
+    "unmapped_item": "the item has a part now, or nothing waits for it any more",
+    "unknown_part": "MPW knows the part now, or nothing waits for it any more",
+    "fractional_issuance": "it may be sent now, or is no longer wanted",
+    "odd_quantity": "its quantity is right now, or it is no longer wanted",
+    "product_incomplete": "its unit is known now, or the product is no longer wanted",
+    "setting_missing": "the setting is there now, or nothing waits for it any more",
+}
+
+
+def _settle_exceptions(ctx: Context) -> None:
+    """Resolve the exceptions of reconcile's own kinds that nothing waits for any more."""
+    with ctx.read() as conn:
+        settled = _settled(conn)
+    if not settled:
+        return
+    with ctx.write() as conn:
+        for kind, subject in _settled(conn):
+            resolve_exceptions(conn, kind, subject, resolution=_SETTLED[kind], now=ctx.clock.now())
+
+
+def _settled(conn: Connection) -> list[tuple[str, Subject]]:
+    """Return what nothing waits for any more; those about an item's stock are for the one who opened them."""
+    own = [(row.kind, subject_of(row)) for row in open_exceptions(conn) if _is_ours(row)]
+    if not own:
+        return []
+    reasons = parked_reasons(conn)
+    return [(kind, subject) for kind, subject in own if waits_for(kind, subject) not in reasons]
+
+
+def _is_ours(row: Row[Any]) -> bool:
+    return row.kind in OUR_EXCEPTIONS and "external_id" not in json.loads(row.facts)

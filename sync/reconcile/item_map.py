@@ -1,0 +1,101 @@
+"""The item map: which MPW part, in which warehouses, an MPservices item is."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from sync.values.money import fixed, plain
+
+COLUMNS = ("external_id", "part_number", "warehouses", "factor")
+NAME_CHARACTERS_MAX = 500
+_CONTROLS = ("Cc", "Cs")
+"""What no name holds. No-break spaces and the joiners inside an emoji may be part of one, and names match exactly."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemMapping:
+    """One item of the map, or the default that stands in for it.
+
+    MPW quantity = MPservices quantity × `factor`. The first warehouse takes the pushes.
+    """
+
+    external_id: str
+    part_number: str
+    warehouses: tuple[str, ...]
+    factor: Decimal = Decimal(1)
+
+    def as_row(self) -> dict[str, str]:
+        """Return it as a line of the CSV file."""
+        return {
+            "external_id": self.external_id,
+            "part_number": self.part_number,
+            "warehouses": ";".join(self.warehouses),
+            "factor": plain(self.factor),
+        }
+
+
+@dataclass(slots=True)
+class ReadMap:
+    """A map as it was read: the good lines, and the number and reason of each bad one."""
+
+    mappings: list[ItemMapping] = field(default_factory=list)
+    errors: list[tuple[int, str]] = field(default_factory=list)
+
+
+def read_map(rows: Iterable[tuple[int, Mapping[str, str | None]]], *, default_warehouse: str | None) -> ReadMap:
+    """Check (line number, fields) rows of a map file, one by one and against each other.
+
+    No warehouse means MPW_WAREHOUSE, no factor means 1. A part in a warehouse belongs to one external_id.
+    """
+    read = ReadMap()
+    items: dict[str, int] = {}
+    places: dict[tuple[str, str], int] = {}
+    for line, row in rows:
+        try:
+            mapping = _mapping(row, default_warehouse)
+            _claim(mapping, line, items, places)
+        except ValueError as error:
+            read.errors.append((line, str(error)))
+        else:
+            read.mappings.append(mapping)
+    return read
+
+
+def _mapping(row: Mapping[str, str | None], default_warehouse: str | None) -> ItemMapping:
+    external_id, part_number = _name(row, "external_id"), _name(row, "part_number")
+    named = [name.strip() for name in (row.get("warehouses") or "").split(";") if name.strip()]
+    warehouses = tuple(named or ([default_warehouse] if default_warehouse else []))
+    if not warehouses:
+        raise ValueError("warehouses is empty, and MPW_WAREHOUSE is not set")
+    if len(set(warehouses)) < len(warehouses):
+        raise ValueError("warehouses names one twice")
+    try:
+        factor = fixed((row.get("factor") or "1").strip() or "1")
+    except ValueError as error:
+        raise ValueError(f"factor: {error}") from None
+    if factor <= 0:
+        raise ValueError("factor must be above 0 (MPW quantity = MPservices quantity × factor)")
+    return ItemMapping(external_id, part_number, warehouses, factor)
+
+
+def _name(row: Mapping[str, str | None], column: str) -> str:
+    text = (row.get(column) or "").strip()
+    if not text:
+        raise ValueError(f"{column} is empty")
+    if len(text) > NAME_CHARACTERS_MAX or any(unicodedata.category(character) in _CONTROLS for character in text):
+        raise ValueError(f"{column} is too long or holds control characters")
+    return text
+
+
+def _claim(mapping: ItemMapping, line: int, items: dict[str, int], places: dict[tuple[str, str], int]) -> None:
+    if mapping.external_id in items:
+        raise ValueError(f"external_id {mapping.external_id} is in line {items[mapping.external_id]} already")
+    for warehouse in mapping.warehouses:
+        other = places.get((mapping.part_number, warehouse))
+        if other is not None:
+            raise ValueError(f"part {mapping.part_number} in {warehouse} belongs to line {other} already")
+    items[mapping.external_id] = line
+    places.update({(mapping.part_number, warehouse): line for warehouse in mapping.warehouses})

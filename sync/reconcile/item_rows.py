@@ -1,0 +1,140 @@
+"""The item map as it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, insert, select
+
+from sync.database.chunks import chunks
+from sync.database.facts import fact, set_fact
+from sync.database.schema import item_warehouses, items
+from sync.ledger.item_states import leave_alone, mark_dirty
+from sync.reconcile.item_map import ItemMapping
+
+ITEMS_VERSION = "items_version"
+
+
+@dataclass(frozen=True, slots=True)
+class MapChange:
+    """What replacing the map changed, as external ids."""
+
+    added: frozenset[str]
+    changed: frozenset[str]
+    removed: frozenset[str]
+    unchanged: int
+
+
+def load_map(conn: Connection, external_ids: Iterable[str] | None = None) -> dict[str, ItemMapping]:
+    """Return the mappings of these items (None: of all), by external id; an item that is not mapped is missing."""
+    if external_ids is None:
+        return _load(conn, None)
+    found: dict[str, ItemMapping] = {}
+    for chunk in chunks(sorted(set(external_ids))):
+        found |= _load(conn, chunk)
+    return found
+
+
+def resolve_items(
+    conn: Connection, external_ids: Iterable[str], *, default_warehouse: str | None
+) -> dict[str, ItemMapping]:
+    """Return where each item is in MPW: by the map, else its own name as a part in MPW_WAREHOUSE.
+
+    The default does not hold for a part that the map gives to another item: whose stock it is would be a guess.
+    """
+    ids = sorted(set(external_ids))
+    found = load_map(conn, ids)
+    rest = [item for item in ids if item not in found]
+    if default_warehouse is None or not rest:
+        return found
+    taken: set[str] = set()
+    for chunk in chunks(rest):
+        query = select(item_warehouses.c.part_number).where(
+            item_warehouses.c.part_number.in_(chunk), item_warehouses.c.warehouse == default_warehouse
+        )
+        taken |= set(conn.execute(query).scalars())
+    for item in rest:
+        if item not in taken:
+            found[item] = ItemMapping(item, item, (default_warehouse,))
+    return found
+
+
+def resolve(conn: Connection, external_id: str, *, default_warehouse: str | None) -> ItemMapping | None:
+    """Return where one item is in MPW, or None where neither the map nor the default says."""
+    return resolve_items(conn, [external_id], default_warehouse=default_warehouse).get(external_id)
+
+
+def external_id_for(conn: Connection, part_number: str, warehouse: str, *, default_warehouse: str | None) -> str | None:
+    """Return the item that a part in a warehouse is, or None; by default a part in MPW_WAREHOUSE is its own name."""
+    query = select(item_warehouses.c.external_id).where(
+        item_warehouses.c.part_number == part_number, item_warehouses.c.warehouse == warehouse
+    )
+    known = conn.execute(query).scalar_one_or_none()
+    if known is not None:
+        return str(known)
+    if warehouse != default_warehouse:
+        return None
+    mapped = conn.execute(select(items.c.external_id).where(items.c.external_id == part_number)).first()
+    return None if mapped is not None else part_number
+
+
+def import_items(conn: Connection, mappings: Sequence[ItemMapping], *, now: datetime) -> MapChange:
+    """Replace the whole map; what differs is to be compared again. An equal map changes nothing.
+
+    The mappings must have been checked (`sync.reconcile.item_map.read_map`).
+    """
+    before = _load(conn, None)
+    after = {mapping.external_id: mapping for mapping in mappings}
+    change = MapChange(
+        added=frozenset(after.keys() - before.keys()),
+        changed=frozenset(item for item in after.keys() & before.keys() if after[item] != before[item]),
+        removed=frozenset(before.keys() - after.keys()),
+        unchanged=sum(1 for item in after.keys() & before.keys() if after[item] == before[item]),
+    )
+    fresh = sorted(change.added | change.changed)
+    stale = sorted(change.changed | change.removed)
+    if not fresh and not stale:
+        return change
+    for chunk in chunks(stale):
+        conn.execute(delete(item_warehouses).where(item_warehouses.c.external_id.in_(chunk)))
+        conn.execute(delete(items).where(items.c.external_id.in_(chunk)))
+    _insert(conn, [after[item] for item in fresh])
+    mark_dirty(conn, fresh, now=now, managed=True)
+    mark_dirty(conn, change.removed, now=now)
+    leave_alone(conn, change.removed, now=now)
+    set_fact(conn, ITEMS_VERSION, str(int(fact(conn, ITEMS_VERSION) or 0) + 1), now=now)
+    return change
+
+
+def _insert(conn: Connection, mappings: Sequence[ItemMapping]) -> None:
+    if not mappings:
+        return
+    conn.execute(
+        insert(items),
+        [{"external_id": m.external_id, "part_number": m.part_number, "factor": m.factor} for m in mappings],
+    )
+    places = [
+        {"part_number": m.part_number, "warehouse": warehouse, "external_id": m.external_id, "position": position}
+        for m in mappings
+        for position, warehouse in enumerate(m.warehouses)
+    ]
+    conn.execute(insert(item_warehouses), places)
+
+
+def _load(conn: Connection, ids: Sequence[str] | None) -> dict[str, ItemMapping]:
+    places = select(item_warehouses).order_by(item_warehouses.c.external_id, item_warehouses.c.position)
+    known = select(items).order_by(items.c.external_id)
+    if ids is not None:
+        places = places.where(item_warehouses.c.external_id.in_(ids))
+        known = known.where(items.c.external_id.in_(ids))
+    warehouses: dict[str, list[str]] = {}
+    for row in conn.execute(places):
+        warehouses.setdefault(row.external_id, []).append(row.warehouse)
+    return {
+        row.external_id: ItemMapping(
+            row.external_id, row.part_number, tuple(warehouses.get(row.external_id, ())), row.factor
+        )
+        for row in conn.execute(known)
+    }

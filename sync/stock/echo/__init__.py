@@ -1,0 +1,1 @@
+"""Which movement of MPservices did our own stock patch make?"""

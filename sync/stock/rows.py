@@ -1,0 +1,37 @@
+"""Small reads and writes of the stock flow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, select, update
+
+from sync.database.chunks import chunks
+from sync.database.schema import item_states, outbox
+
+
+def blocked_reason(conn: Connection, external_ids: Sequence[str]) -> dict[str, str | None]:
+    """Return what is written down as blocking these items (None: nothing); one without a state is left out."""
+    found: dict[str, str | None] = {}
+    for chunk in chunks(external_ids):
+        query = select(item_states.c.external_id, item_states.c.blocked_reason)
+        rows = conn.execute(query.where(item_states.c.external_id.in_(chunk)))
+        found.update((row.external_id, row.blocked_reason) for row in rows)
+    return found
+
+
+def is_managed(conn: Connection, external_id: str) -> bool:
+    """Tell whether an item may be patched: a movement named it, the map lists it, or we created it."""
+    query = select(item_states.c.managed).where(item_states.c.external_id == external_id)
+    return bool(conn.execute(query).scalar_one_or_none())
+
+
+def supersede_patch(conn: Connection, outbox_id: int, *, why: str, now: datetime) -> bool:
+    """Supersede a patch that was never sent; False where it has been by now."""
+    done = conn.execute(
+        update(outbox)
+        .where(outbox.c.id == outbox_id, outbox.c.state.in_(("held", "ready")), outbox.c.tries == 0)
+        .values(state="superseded", finalized_at=now, last_error=why)
+    )
+    return done.rowcount == 1

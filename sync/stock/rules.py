@@ -1,0 +1,368 @@
+"""Does a product's stock or cost in MPservices differ from MPW's, and may we say so now? Levels, not changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal, localcontext
+
+from sync.values.marks import without_mark
+from sync.values.money import fixed, plain, times
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not now; `until` None: as soon as something changed."""
+
+    reason: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Not before a person acted. `kind` None: an exception about the cause is open already."""
+
+    reason: str
+    kind: str | None
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Equal:
+    """MPservices has what MPW has, as far as anyone can know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What MPservices should be told, absolute values in its units."""
+
+    new_stock: Decimal
+    new_cost: Decimal
+    reason: str
+
+
+Decision = Wait | Blocked | Equal | Patch
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an MPservices item's stock is kept in MPW; MPW quantity = MPservices quantity × factor."""
+
+    part_number: str
+    warehouses: tuple[str, ...]
+    factor: Decimal
+    mapped: bool = field(default=False, compare=False)  # by the item map, not by its own name in MPW_WAREHOUSE
+
+
+@dataclass(frozen=True, slots=True)
+class PatchRow:
+    """The item's newest stock patch in the outbox. `after_product`: its product was created since."""
+
+    outbox_id: int
+    state: str
+    tries: int
+    erp: bool
+    new_stock: Decimal
+    new_cost: Decimal
+    seen: str
+    after_product: bool = False
+    follows: int | None = None  # the attempt in question that it is the follow-up of
+
+
+FOLLOWS = "follows"
+"""In a patch's facts: the expectation in question that it is the follow-up of."""
+
+UNFIT_MAX = 2
+"""The fuse: after so many patches in a row whose own movement surprised us, an item stops."""
+
+FOLLOW_UPS_MAX = 4
+"""Follow-ups in a row that may be sent for one question, whatever the rules of the echo say; then a person is asked.
+
+The rules need as many as `ASKING_MAX`, and one that makes no movement is sent once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A patch of which nobody knows which movement it made; a follow-up to `stock` at `cost` is to tell.
+
+    `follow_ups`: how many the vendor was sent in a row already.
+    """
+
+    echo_id: int
+    stock: Decimal
+    cost: Decimal
+    follow_ups: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How MPservices keeps what it is sent, as far as that is learnt: decimals, and whether the rest is cut off.
+
+    None: all six decimals.
+    """
+
+    stock_decimals: int | None = None
+    stock_cut: bool = False
+    cost_decimals: int | None = None
+    cost_cut: bool = False
+
+    def same_stock(self, one: Decimal, other: Decimal) -> bool:
+        """Tell whether two stocks cannot be told apart there."""
+        return _alike(one, other, self.stock_decimals, cut=self.stock_cut)
+
+    def same_cost(self, one: Decimal, other: Decimal) -> bool:
+        """Tell whether two costs cannot be told apart there."""
+        return _alike(one, other, self.cost_decimals, cut=self.cost_cut)
+
+
+def _alike(one: Decimal, other: Decimal, decimals: int | None, *, cut: bool) -> bool:
+    if one == other or decimals is None:
+        return one == other
+    unit = Decimal(1).scaleb(-decimals)
+    return abs(one - other) < unit if cut else abs(one - other) <= unit / 2
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFacts:
+    """What our tables say of one item; two equal ones mean that nothing of it changed in between.
+
+    `seen` names everything a decision rested on: the believed stock, the last movement, the last push to MPW.
+    """
+
+    external_id: str
+    target: Target | None
+    dirty_at: datetime | None
+    believed: Decimal | None
+    cost: Decimal | None
+    seen: str
+    pushes: tuple[tuple[str, str, str], ...]  # (state, operation, api_key) of the item's open pushes to MPW
+    products: tuple[str, ...]  # states of its create_product pushes, where open or dead; unknown: a patch tells
+    unreconciled: bool
+    parked: str | None
+    route_off: str | None
+    undecided: bool
+    doubtful: bool
+    echo_open: bool
+    patch: PatchRow | None
+    patches: int
+    line_cost: Decimal | None  # of the last movement
+    read_quantity: Decimal | None  # MPW's, as it was when this item was last compared
+    read_unit_cost: Decimal | None
+    lines_after_base: bool
+    nameless: bool = False  # no movement gave its external id
+    part_found: bool = False  # MPW was last seen to have its part, in one of its warehouses
+    gone: bool = False  # the movements that showed it show another item by now
+    blocker: str | None = None  # what an open exception says that makes a stock unknown
+    question: Question | None = None
+    unfit: int = 0
+    cost_contradicted: bool = False  # an echo showed that MPSERVICES_COST_IS is wrong
+    kept: Kept = field(default_factory=Kept)
+    only_created: bool = False  # we created its product; no movement names it, and the map does not either
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What our ledger says of a part in its warehouses.
+
+    `unread`: (kind, created_on) of our own pushes that MPW took and no poll has shown yet.
+    """
+
+    quantity: Decimal
+    value: Decimal
+    last_receipt_cost: Decimal | None
+    unread: tuple[tuple[str, date], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MpwStock:
+    """What MPW says now, summed over the item's warehouses; `missing`: those that do not know the part."""
+
+    quantity: Decimal
+    unit_cost: Decimal | None
+    missing: tuple[str, ...] = ()
+
+
+FUSE = "patch_fuse"
+
+OPEN = ("held", "ready", "sending", "unknown")
+"""States in which a push may still take effect."""
+
+
+def readiness(item: ItemFacts) -> Wait | Blocked | None:
+    """Say what stands against comparing an item now, from our own tables alone; None: nothing.
+
+    A patch sets an absolute stock: whatever people did in MPservices that MPW does not know yet would be erased.
+    """
+    if item.target is None:
+        return Blocked("no part of MPW is known for it: map it, or set MPW_WAREHOUSE", None)
+    if item.nameless and not (item.target.mapped or item.part_found):
+        return Blocked("MPservices' movements show it without an external id, and MPW has no part of its own id", None)
+    if item.nameless:
+        return Blocked(
+            "MPservices' movements show it without an external id, which is what a patch names it by",
+            "stock_blocked",
+            "give the product an external id in MPservices, and map that; where that cannot be, keep its stock there "
+            "by hand, and `mpsync exceptions resolve ID --why TEXT`",
+        )
+    if item.cost_contradicted:
+        return Blocked("MPSERVICES_COST_IS is not what MPservices' movements show", None)
+    if item.doubtful:
+        return Blocked("a person must say which movement our last patch made", None)
+    if item.unfit >= UNFIT_MAX:
+        return Blocked(
+            f"the last {item.unfit} patches made other movements than they had to: what MPservices has is not what"
+            " its movements say. Nothing is patched, and nothing of it went to MPW",
+            FUSE,
+            "`mpsync explain` of the patches shows the chain; find out what changes its stock without a movement, then"
+            " `mpsync exceptions resolve ID --why TEXT`: the next patch starts from an unknown stock",
+        )
+    if item.blocker is not None:
+        return Blocked(item.blocker, None)
+    for state, operation, api_key in item.pushes:
+        if state == "dead":
+            return Blocked(
+                f"{operation} {api_key} to MPW failed for good: a patch would erase what people did",
+                "stock_blocked",
+                f"`mpsync explain {api_key}` says why; with the cause gone `mpsync outbox retry --key {api_key}`; if it"
+                f" shall not be in MPW, `mpsync outbox discard --key {api_key}`",
+            )
+    if item.route_off:
+        return Blocked(
+            f"route {item.route_off} is off while MPW lacks a movement of it: a patch would erase what people did",
+            "stock_blocked",
+            f"set SYNC_ROUTE_{item.route_off.upper()} to hold or push",
+        )
+    return _waiting(item)
+
+
+def _waiting(item: ItemFacts) -> Wait | Blocked | None:
+    if item.unreconciled:
+        return Wait("its newest movements are not reconciled yet")
+    if item.parked:
+        return Wait(f"a movement of it waits: {item.parked}")
+    if item.pushes:
+        state, operation, api_key = item.pushes[0]
+        return Wait(f"{operation} {api_key} to MPW is {state}")
+    if item.undecided or item.echo_open or item.question is not None:
+        return Wait("the movement of its last patch is not known yet")
+    if "dead" in item.products:
+        return Blocked("its product could not be created in MPservices", None)
+    if any(state != "unknown" for state in item.products):
+        return Wait("its product is being created in MPservices")
+    patch = item.patch
+    if patch is not None and (patch.state in ("sending", "unknown") or (patch.state == "ready" and patch.tries)):
+        return Wait("its last patch is under way")
+    if patch is not None and patch.erp and patch.state in ("held", "ready"):
+        return Wait("the ERP's own patch of it waits to be sent")
+    return None
+
+
+def follow_up(item: ItemFacts) -> Patch | None:
+    """Return the patch that asks the vendor which movement was ours, or None: nothing is in question, or it is asked.
+
+    Nothing else stands against it: it sets what the patch in question set, and what people moved since. That makes it
+    the one patch that could feed itself: it is counted, and that count rests on nothing but what was sent.
+    """
+    asked, patch = item.question, item.patch
+    if asked is None or item.doubtful or item.echo_open or asked.follow_ups >= FOLLOW_UPS_MAX:
+        return None
+    if (patch is not None and patch.state in ("sending", "unknown")) or item.target is None:
+        return None
+    if patch is not None and patch.state == "dead" and patch.follows == asked.echo_id and not patch.after_product:
+        return None  # it was refused, and an exception says so: a person sends it again
+    reason = "it is not clear which movement the last patch made: the same stock again, at a cost of its own, tells"
+    return Patch(max(asked.stock, Decimal(0)), asked.cost, reason)
+
+
+def decide(item: ItemFacts, mpw: MpwStock, ledger: Ledger) -> Decision:
+    """Compare an item that nothing stands against (`readiness`) with what MPW says of it now."""
+    assert item.target is not None
+    part, factor = item.target.part_number, item.target.factor
+    if mpw.missing and (item.only_created or item.gone):
+        return Equal()  # an ERP may well create products that MPW has no part of
+    if mpw.missing:
+        return Blocked(
+            f"MPW does not know part {part} in {', '.join(mpw.missing)}",
+            "unknown_part",
+            "create the part in MPW, or correct the item map (mpsync items import)",
+        )
+    if mpw.quantity < 0:
+        return Blocked(
+            f"MPW has {plain(mpw.quantity)} of {part}: MPservices is not told a stock below zero",
+            "negative_stock",
+            "correct the stock in MPW (an overdraft, or a receipt that is missing)",
+        )
+    cost = cost_of(item, mpw, ledger)
+    if cost is None and item.only_created and in_units(mpw.quantity, factor) == (item.believed or 0):
+        return Equal()  # a new part: what it costs is known with its first receipt
+    if cost is None:
+        return Blocked(
+            f"nothing says what {part} costs: MPW shows no unit cost and no receipt of it is known",
+            "unknown_cost",
+            "set the part's unit cost in MPW, or receive some of it",
+        )
+    stock, new_cost = in_units(mpw.quantity, factor), without_mark(fixed(times(cost, factor)))
+    return _compared(item, mpw, stock, new_cost, caught_up=not ledger.unread)
+
+
+def cost_of(item: ItemFacts, mpw: MpwStock, ledger: Ledger) -> Decimal | None:
+    """Return MPW's unit cost: the ledger's where it accounts for MPW's stock, else MPW's, else the last receipt's.
+
+    MPW's own `unit_cost` is a baseline (Inventory - POST), so it comes second, and only above zero. Where
+    MPW says nothing at all, what MPservices itself last said stays.
+    """
+    if ledger.quantity == mpw.quantity and ledger.quantity > 0 and ledger.value > 0:
+        return over(ledger.value, ledger.quantity)
+    if mpw.unit_cost is not None and mpw.unit_cost > 0:
+        return mpw.unit_cost
+    if ledger.last_receipt_cost is not None:
+        return ledger.last_receipt_cost
+    said = item.cost if item.cost is not None else item.line_cost
+    return None if said is None or item.target is None else over(said, item.target.factor)
+
+
+def in_units(quantity: Decimal, factor: Decimal) -> Decimal:
+    """Return an MPW quantity in MPservices' units, rounded half-even to six decimals."""
+    return over(quantity, factor)
+
+
+def over(value: Decimal, divisor: Decimal) -> Decimal:
+    """Return value ÷ divisor, rounded half-even to six decimals once."""
+    with localcontext() as context:
+        context.prec = 60
+        return fixed(value / divisor)
+
+
+def _compared(item: ItemFacts, mpw: MpwStock, stock: Decimal, cost: Decimal, *, caught_up: bool) -> Decision:
+    same_stock = item.believed is not None and item.kept.same_stock(item.believed, stock)
+    if same_stock and item.cost is not None and item.kept.same_cost(item.cost, cost):
+        return Equal()
+    if same_stock and not caught_up:
+        return Wait("its cost is taken when MPW's own record of our last pushes is read")
+    patch = item.patch
+    if patch is not None and _stands(item, patch, mpw):
+        return Equal()
+    if patch is not None and (patch.new_stock, patch.new_cost) == (stock, cost) and patch.seen == item.seen:
+        if patch.state == "dead" and not patch.after_product:
+            return Blocked("MPservices refused this very patch", None)
+        if patch.state == "discarded":
+            return Blocked("an operator discarded this very patch", None)
+    return Patch(stock, cost, _reason(item, mpw, stock, cost))
+
+
+def _stands(item: ItemFacts, patch: PatchRow, mpw: MpwStock) -> bool:
+    """Tell whether the ERP's own patch was the last word: nothing of the item has moved since, on either side."""
+    unchanged = (item.read_quantity, item.read_unit_cost) == (mpw.quantity, mpw.unit_cost)
+    return patch.erp and patch.state == "done" and unchanged and not item.lines_after_base
+
+
+def _reason(item: ItemFacts, mpw: MpwStock, stock: Decimal, cost: Decimal) -> str:
+    assert item.target is not None
+    part, factor = item.target.part_number, item.target.factor
+    exact = "" if times(stock, factor) == mpw.quantity else f" (rounded: {plain(mpw.quantity)} ÷ {plain(factor)})"
+    if item.believed is None:
+        return f"what MPservices has of {item.external_id} is not known; MPW has {plain(mpw.quantity)} of {part}{exact}"
+    if not item.kept.same_stock(item.believed, stock):
+        return f"MPservices has {plain(item.believed)}, MPW has {plain(mpw.quantity)} of {part}{exact}"
+    was = "unknown" if item.cost is None else plain(item.cost)
+    return f"the cost is {was} in MPservices and {plain(cost)} by MPW"

@@ -1,0 +1,1 @@
+"""Pure vocabulary: numbers, keys, dates, the policy. It imports nothing of ours."""

@@ -1,0 +1,197 @@
+"""What a round asks before it does anything: idle costs a handful of statements, and nothing that is due is missed."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from sync.database.engine import Store
+from sync.database.facts import set_fact
+from sync.errors import AuthError
+from sync.jobs.cycle import CycleReport, work_once
+from sync.jobs.resolve import resolve_by_person
+from tests.worlds.stock_world import StockWorld, stock_world
+
+AN_IDLE_ROUND = 10
+"""Statements at most, the transaction's own begin among them."""
+
+
+@pytest.fixture
+def world(store: Store) -> Iterator[StockWorld]:
+    with stock_world(store) as made:
+        made.moves(5)
+        made.settle()
+        while work_once(made.ctx, CycleReport()):
+            pass
+        yield made
+
+
+@contextmanager
+def counted(store: Store) -> Iterator[list[str]]:
+    """Give the statements that the block sends."""
+    sent: list[str] = []
+
+    def note(conn: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        sent.append(statement)
+
+    event.listen(store.engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(store.engine, "before_cursor_execute", note)
+
+
+def test_an_idle_round_costs_a_handful_of_statements(world: StockWorld) -> None:
+    with counted(world.store) as sent:
+        assert not work_once(world.ctx, CycleReport())
+    assert 0 < len(sent) <= AN_IDLE_ROUND, sent
+
+
+def test_a_round_sees_what_its_own_passes_have_made_due(world: StockWorld) -> None:
+    world.policy(routes={**world.ctx.policy.routes, "stock_cost": "off"})
+    world.moves(7)
+    world.poll()
+    with world.ctx.agenda.round():
+        before = world.ctx.due()
+        assert world.ctx.due() is before  # nothing was written
+        with world.store.write() as conn:
+            set_fact(conn, "a_thing", "1", now=world.clock.now())
+        assert world.ctx.due().facts["a_thing"] == "1"
+    report = CycleReport()
+    assert work_once(world.ctx, report)
+    assert (report.derived, report.pushed) == (1, 1)  # derived and pushed in one round
+
+
+def test_what_another_process_writes_is_seen_by_the_next_round(world: StockWorld) -> None:
+    other = Store(world.store.engine.url.render_as_string(hide_password=False))
+    try:
+        assert not work_once(world.ctx, CycleReport())
+        with other.write() as conn:
+            set_fact(conn, "a_thing", "2", now=world.clock.now())
+        with world.ctx.agenda.round():
+            assert world.ctx.due().facts["a_thing"] == "2"
+    finally:
+        other.close()
+
+
+def test_each_thread_has_a_round_of_its_own(world: StockWorld) -> None:
+    found: list[bool] = []
+
+    def elsewhere() -> None:
+        found.append(world.ctx.agenda.known(world.ctx) is None)
+
+    with world.ctx.agenda.round():
+        world.ctx.due()
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+        assert world.ctx.agenda.known(world.ctx) is not None
+    assert found == [True]
+    assert world.ctx.agenda.known(world.ctx) is None
+
+
+def test_a_pause_that_a_person_lifts_ends_with_the_next_round(world: StockWorld) -> None:
+    world.ctx.pause("mpw", AuthError("mpw refused the login"))
+    assert world.ctx.paused("mpw") is not None
+    resolve_by_person(world.ctx, kind="credentials", why="they are right", by="ann")
+    with world.ctx.agenda.round():
+        world.ctx.due()
+        assert world.ctx.paused("mpw") is None
+
+
+SMALL = ("facts", "pauses", "learned", "CONSTANT ROW")
+"""Tables of a few rows for good."""
+
+QUEUES = (
+    *("ix_echoes_open", "ix_echoes_asking", "ix_exceptions_to_act", "ix_outbox_unseen"),
+    *("ix_item_states_dirty", "ix_outbox_awaiting_stock", "ix_outbox_queue"),
+)
+"""Partial indexes that hold nothing but what there is to do."""
+
+
+def plans(store: Store, statement: str, values: Any) -> list[str]:
+    """Return the lines of a statement's plan, which on PostgreSQL is not kept from using an index by small tables."""
+    with store.read() as conn:
+        if store.is_sqlite:
+            return [row[3] for row in conn.exec_driver_sql(f"explain query plan {statement}", values)]
+        conn.exec_driver_sql("set local enable_seqscan = off")
+        return [row[0] for row in conn.exec_driver_sql(f"explain {statement}", values)]
+
+
+LEADS = (
+    "select c.relname, a.attname from pg_index i join pg_class c on c.oid = i.indexrelid"
+    " join pg_attribute a on a.attrelid = c.oid and a.attnum = 1"
+)
+INDEX_SCAN = re.compile(r"Index (?:Only )?Scan (?:Backward )?using (\w+)|Bitmap Index Scan on (\w+)")
+NODE = re.compile(r"\(cost=|^ *(SubPlan|InitPlan|CTE)\b")
+
+
+def scans(store: Store, lines: list[str]) -> list[str]:
+    """Return what a plan reads from end to end: tables, and indexes that nothing is looked up in.
+
+    SQLite says so. On PostgreSQL an index is read whole where its scan has no condition on the index's first column,
+    unless one row is taken from its end.
+    """
+    if store.is_sqlite:
+        return [line for line in lines if "SCAN " in line]
+    with store.read() as conn:
+        first = {name: column for name, column in conn.exec_driver_sql(LEADS)}  # noqa: C416 - as in jobs/due.py
+    found = []
+    for n, line in enumerate(lines):
+        index = INDEX_SCAN.search(line)
+        if index is None:
+            found += [line] if "Seq Scan on" in line else []
+            continue
+        column = re.compile(rf"\b{first[index[1] or index[2]]}\b")
+        below = list(itertools.takewhile(lambda other: not NODE.search(other), lines[n + 1 :]))
+        one_row = n > 0 and "Limit" in lines[n - 1] and not any("Filter:" in other for other in below)
+        if not one_row and not any("Index Cond:" in other and column.search(other) for other in below):
+            found.append(line)
+    return found
+
+
+def test_an_index_that_is_read_whole_is_seen_on_either_database(world: StockWorld) -> None:
+    whole = "select count(api_key) from outbox where payload <> ''"
+    unled = "select id from outbox where kind = 'receipt' order by api_key"  # not by what the index begins with
+    looked_up = "select id from outbox where api_key = 'k'"
+    last = "select max(id) from ledger_entries"
+    assert scans(world.store, plans(world.store, whole, ()))
+    assert scans(world.store, plans(world.store, unled, ()))
+    assert scans(world.store, plans(world.store, looked_up, ())) == []
+    assert scans(world.store, plans(world.store, last, ())) == []
+
+
+def test_no_statement_of_an_idle_round_reads_a_table_from_end_to_end(world: StockWorld) -> None:
+    asked: list[tuple[str, Any]] = []
+
+    def note(conn: Any, cursor: Any, statement: str, values: Any, *rest: Any) -> None:
+        asked.append((statement, values))
+
+    event.listen(world.store.engine, "before_cursor_execute", note)
+    try:
+        assert not work_once(world.ctx, CycleReport())
+    finally:
+        event.remove(world.store.engine, "before_cursor_execute", note)
+
+    found = [
+        line
+        for one in asked
+        if one[0].lower().startswith("select")
+        for line in scans(world.store, plans(world.store, *one))
+    ]
+    assert found, "the small tables at least are read whole"
+    assert [line for line in found if not any(name in line for name in SMALL + QUEUES)] == []
+
+
+def test_an_idle_round_looks_at_no_push_that_failed_long_ago(world: StockWorld) -> None:
+    with counted(world.store) as sent:
+        assert not work_once(world.ctx, CycleReport())
+    assert sent
+    assert [one for one in sent if "recorded_at >= outbox.finalized_at" in one] == []
