@@ -24,6 +24,7 @@ from sqlalchemy.engine import make_url
 
 from sync import setting_values as read
 from sync.errors import ConfigError
+from sync.values.policy import ROUTES
 
 FILE_FORMS = ("database_url", "mpw_password", "mpservices_token")
 PREFIXES = ("MPW_", "MPSERVICES_", "SYNC_")
@@ -31,7 +32,6 @@ TESTS_PREFIX = "SYNC_TEST_"
 """What the test suite reads; no setting of the program."""
 
 Route = Literal["off", "hold", "push"]
-ROUTES = ("receipts", "issuances", "stock_cost", "approvals", "products", "voids", "transfers", "inventories")
 
 TextSetting = Annotated[str | None, BeforeValidator(read.optional(str))]
 SecretSetting = Annotated[SecretStr | None, BeforeValidator(read.optional(str))]

@@ -10,13 +10,13 @@ import click
 
 from sync.cli.opened import looked_at, opened, person
 from sync.cli.output import Output, attention, emit, json_option
+from sync.values.policy import ROUTES
 
 if TYPE_CHECKING:
     from sync.app import App
     from sync.outbox.rows import Which
 
 F = TypeVar("F", bound=Callable[..., Any])
-ROUTES = ["receipts", "issuances", "stock_cost", "approvals", "products", "voids", "transfers", "inventories"]
 STATES = ["held", "ready", "sending", "unknown", "done", "dead", "superseded", "discarded"]
 COLUMNS = ["id", "operation", "api_key", "state", "attempts", "due_at", "reason", "last_error"]
 

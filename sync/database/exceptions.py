@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -111,6 +111,30 @@ def open_exceptions(conn: Connection, *, kind: str | None = None) -> list[Row[An
     """Return the open exceptions, oldest first."""
     query = select(exceptions).where(exceptions.c.resolved_at.is_(None)).order_by(exceptions.c.id)
     return list(conn.execute(query if kind is None else query.where(exceptions.c.kind == kind)))
+
+
+def open_meant(
+    conn: Connection, *, ids: Sequence[int] = (), kind: str | None = None, subject: str | None = None
+) -> list[Row[Any]]:
+    """Return the open exceptions that fit all that is given."""
+    query = select(exceptions).where(exceptions.c.resolved_at.is_(None)).order_by(exceptions.c.id)
+    if ids:
+        query = query.where(exceptions.c.id.in_(list(ids)))
+    if kind is not None:
+        query = query.where(exceptions.c.kind == kind)
+    if subject is not None:
+        query = query.where(exceptions.c.subject == subject)
+    return list(conn.execute(query))
+
+
+def close_by_person(
+    conn: Connection, exception_id: int, *, why: str, by: str, now: datetime, facts: Mapping[str, Any] | None = None
+) -> None:
+    """Close an exception by a person's word; `facts` take the place of those that it has, None: they stay."""
+    values: dict[str, Any] = {"resolved_at": now, "resolved_by": by, "resolution": why}
+    if facts is not None:
+        values["facts"] = json.dumps(facts, sort_keys=True)
+    conn.execute(update(exceptions).where(exceptions.c.id == exception_id).values(**values))
 
 
 def subject_of(row: Row[Any]) -> Subject:

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from sync.database.exceptions import open_exceptions, subject_of
+from sync.database.exceptions import close_by_person, open_exceptions, open_meant, subject_of
 from sync.database.pauses import unpause_system
-from sync.database.schema import exceptions, quarantine
 from sync.errors import ConfigError
 from sync.learned.rows import CONTRADICTED, overrule
 from sync.ledger.coverage import close_gap
 from sync.ledger.item_states import forget_base, forget_bases, save_item_state
 from sync.ledger.parked import look_at_parked
+from sync.ledger.quarantine import settle_rows
 from sync.poll.days.voids import MASS_DISAPPEARANCE, void_disappeared
 from sync.poll.feed.lines import UNKNOWN_VALUE, take_named
 from sync.poll.feed.window import SHORT_WINDOW
@@ -81,7 +81,7 @@ def resolve_by_person(
     that, and then resolves nothing. A cause that still holds opens its exception again.
     """
     with ctx.store.write() as conn:
-        found = _meant(conn, ids=ids, kind=kind, subject=subject)
+        found = open_meant(conn, ids=ids, kind=kind, subject=subject)
         for row in found:
             _check(row, choice, alone=len(found) == 1)
         if not dry_run:
@@ -92,17 +92,6 @@ def resolve_by_person(
                 if row.kind == COST_RESTATED and choice is not None and choice.option == APPLY:
                     tell_unfit(conn, json.loads(row.facts), policy=ctx.policy, now=now)
     return len(found)
-
-
-def _meant(conn: Connection, *, ids: Sequence[int], kind: str | None, subject: str | None) -> list[Row[Any]]:
-    query = select(exceptions).where(exceptions.c.resolved_at.is_(None)).order_by(exceptions.c.id)
-    if ids:
-        query = query.where(exceptions.c.id.in_(list(ids)))
-    if kind is not None:
-        query = query.where(exceptions.c.kind == kind)
-    if subject is not None:
-        query = query.where(exceptions.c.subject == subject)
-    return list(conn.execute(query))
 
 
 def _check(row: Row[Any], choice: Choice | None, *, alone: bool) -> None:
@@ -173,11 +162,7 @@ def _act(
             _act(conn, ctx, held, why=why, by=by, choice=None, now=now)
             _close(conn, held, why=why, by=by, now=now, choice=None)
     elif row.kind == QUARANTINED_ROW and "digest" in facts:
-        conn.execute(
-            update(quarantine)
-            .where(quarantine.c.digest == facts["digest"], quarantine.c.resolved_at.is_(None))
-            .values(resolved_at=now)
-        )
+        settle_rows(conn, facts["digest"], now=now)
 
 
 def _rows_of_type(conn: Connection, facts: Mapping[str, Any]) -> list[Row[Any]]:
@@ -188,8 +173,7 @@ def _rows_of_type(conn: Connection, facts: Mapping[str, Any]) -> list[Row[Any]]:
 
 
 def _close(conn: Connection, row: Row[Any], *, why: str, by: str, now: datetime, choice: Choice | None) -> None:
-    values: dict[str, Any] = {"resolved_at": now, "resolved_by": by, "resolution": why}
+    facts = None
     if choice is not None and choice.option in (ECHO, NONE):
         facts = json.loads(row.facts) | {"decision": {"echo": choice.movement_id}}
-        values["facts"] = json.dumps(facts, sort_keys=True)
-    conn.execute(update(exceptions).where(exceptions.c.id == row.id).values(**values))
+    close_by_person(conn, row.id, why=why, by=by, now=now, facts=facts)

@@ -152,6 +152,12 @@ def _release_texts(conn: Connection, source: str, subject: str, facts: str | Non
     return released
 
 
+def settle_rows(conn: Connection, digest: str, *, now: datetime) -> None:
+    """Take the open rows of a text for dealt with: a person has said so."""
+    of_text = quarantine.c.digest == digest, quarantine.c.resolved_at.is_(None)
+    conn.execute(update(quarantine).where(*of_text).values(resolved_at=now))
+
+
 def _report(
     conn: Connection,
     source: str,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -14,10 +14,12 @@ from sqlalchemy.engine import Row
 from sync.database.chunks import among, chunks
 from sync.database.schema import documents, issuance_parts, outbox, pushed_rows
 from sync.ledger.coverage import ISSUANCES, RECEIPTS, covered_days
+from sync.ledger.documents import any_near, any_of_days
 from sync.ledger.rules import ISSUANCE, RECEIPT
 from sync.outbox.corrections import events_of_corrections, keys_of_events
 from sync.outbox.machine import POST_ISSUANCE, POST_RECEIPT
 from sync.values.dates import DayState
+from sync.values.systems import MPW
 
 KIND_OF = {POST_RECEIPT: RECEIPT, POST_ISSUANCE: ISSUANCE}
 NEVER_SENT = ("superseded", "discarded")
@@ -29,7 +31,7 @@ READBACK_LASTS = timedelta(days=1)
 
 def keys_of_pushed_rows(conn: Connection, type_: str, remote_ids: Iterable[str]) -> dict[str, str]:
     """Return the events' keys of the remote rows that an answer or a verification showed to be ours."""
-    if not conn.execute(select(any_pushed(type_))).scalar_one():
+    if not conn.execute(select(_any_pushed(type_))).scalar_one():
         return {}
     query = select(pushed_rows.c.remote_id, pushed_rows.c.api_key).where(
         pushed_rows.c.type == type_, among(conn, pushed_rows.c.remote_id, remote_ids)
@@ -41,7 +43,7 @@ def keys_of_pushed_rows(conn: Connection, type_: str, remote_ids: Iterable[str])
 
 def payloads_of_pushed_rows(conn: Connection, type_: str, remote_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Return, of the remote rows that were shown to be ours, the event's key and the payload that was sent."""
-    if not conn.execute(select(any_pushed(type_))).scalar_one():
+    if not conn.execute(select(_any_pushed(type_))).scalar_one():
         return {}
     query = (
         select(pushed_rows.c.remote_id, pushed_rows.c.api_key, outbox.c.payload)
@@ -61,9 +63,21 @@ def remote_ids_of(conn: Connection, type_: str, api_key: str) -> list[str]:
     return list(conn.execute(query).scalars())
 
 
-def any_pushed(type_: str) -> ColumnElement[bool]:
-    """Return a condition: a remote row of this type was shown to be ours."""
+def _any_pushed(type_: str) -> ColumnElement[bool]:
     return exists().where(pushed_rows.c.type == type_)
+
+
+def what_is_known(
+    conn: Connection, source: str, type_: str, days: Sequence[date], remote_ids: Sequence[str]
+) -> tuple[bool, bool, bool]:
+    """Ask in one statement whether anything may be known of rows of MPW's that are about to be filed.
+
+    The answers: a document is filed under one of these days of the source; one may have one of these ids; some row of
+    the type is ours.
+    """
+    asked = any_of_days(source, days), any_near(MPW, type_, remote_ids), _any_pushed(type_)
+    filed, near, pushed = conn.execute(select(*asked)).one()
+    return filed, near, pushed
 
 
 def events_of_keys(conn: Connection, operation: str, keys: Collection[str]) -> dict[str, str]:

@@ -11,9 +11,8 @@ from sqlalchemy import Connection
 
 from sync.clients.mpw.client import MpwClient
 from sync.clients.mpw.wire import Inventory, read_inventories
-from sync.database.chunks import upsert
-from sync.database.schema import inventories
 from sync.errors import MalformedResponseError
+from sync.stock.rows import save_inventories
 from sync.stock.rules import MpwStock, Target, over
 from sync.values.money import times
 
@@ -87,10 +86,4 @@ def save_stock_reads(conn: Connection, reads: Iterable[StockRead], *, now: datet
         }
         for read in reads
     ]
-    upsert(
-        conn,
-        inventories,
-        rows,
-        key=("warehouse", "part_number"),
-        update=("found", "quantity", "unit_cost", "read_at"),
-    )
+    save_inventories(conn, rows)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from sync.database.chunks import chunks
-from sync.database.schema import item_states, outbox
+from sync.database.chunks import chunks, upsert
+from sync.database.schema import inventories, item_states, outbox
 
 
 def blocked_reason(conn: Connection, external_ids: Sequence[str]) -> dict[str, str | None]:
@@ -35,3 +36,14 @@ def supersede_patch(conn: Connection, outbox_id: int, *, why: str, now: datetime
         .values(state="superseded", finalized_at=now, last_error=why)
     )
     return done.rowcount == 1
+
+
+def save_inventories(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Remember what MPW said of parts in warehouses, the newest in place of what it said before."""
+    upsert(
+        conn,
+        inventories,
+        rows,
+        key=("warehouse", "part_number"),
+        update=("found", "quantity", "unit_cost", "read_at"),
+    )

@@ -12,12 +12,12 @@ from datetime import date, datetime
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
 from sync.clients.mpw.day_rows import DayRow
-from sync.ledger.documents import any_near, any_of_days, documents_by_remote_id, documents_of_days
-from sync.outbox.pushed import any_pushed, events_of_keys, keys_of_pushed_rows
+from sync.ledger.documents import documents_by_remote_id, documents_of_days
+from sync.outbox.pushed import events_of_keys, keys_of_pushed_rows, what_is_known
 from sync.poll.days.prepared import NewRows, Pack, append_packs, pack
 from sync.poll.days.sources import DaySource
 from sync.values.keys import is_key, markers
@@ -70,8 +70,7 @@ def look(
     if not made:
         return documents_of_days(conn, source.name, days), []
     ids = list(chain.from_iterable(one.pack.remote_ids for one in made))
-    asked = any_of_days(source.name, days), any_near(MPW, source.kind, ids), any_pushed(source.kind)
-    filed, near, pushed = conn.execute(select(*asked)).one()
+    filed, near, pushed = what_is_known(conn, source.name, source.kind, days, ids)
     of_days = documents_of_days(conn, source.name, days) if filed else []
     filed_days = {row.day for row in of_days}
     known: set[str] = set()

@@ -6,11 +6,10 @@ import json
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection
 
 from sync.clients.mpw.approval import ApprovalResult
 from sync.clients.mpw.client import APPROVALS_MAX
-from sync.database.schema import purchase_orders
 from sync.errors import RejectedError, RemoteError
 from sync.outbox.asking import open_about
 from sync.outbox.machine import (
@@ -32,6 +31,7 @@ from sync.push.operations.approval_read import OrdersRead, orders_of_days, searc
 from sync.push.operations.base import AlreadyDone, GiveUp, Go, NotNow, Operation, Preparation
 from sync.push.operations.own_rows import mpw
 from sync.reconcile.approval_terms import Terms, changes, stands
+from sync.reconcile.rows import note_approval
 from sync.values.money import plain
 from sync.values.policy import Policy
 from sync.values.systems import MPW
@@ -70,7 +70,7 @@ class Approve(Operation):
 
     def claimed(self, conn: Connection, row: Push, *, policy: Policy, now: datetime) -> None:
         """Show the order as sent."""
-        _note(conn, row, "sent")
+        note_approval(conn, _number(row), "sent")
 
     def send(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Outcome]:
         """Approve them in one call, then read each."""
@@ -130,19 +130,19 @@ class Approve(Operation):
     def after(self, conn: Connection, row: Push, to: Transition, *, policy: Policy, now: datetime) -> None:
         """Show what became of the approval; an order that was approved on other terms is a person's business."""
         if to.state == "done":
-            _note(conn, row, "done")
+            note_approval(conn, _number(row), "done")
             read = getattr(to.cause, "data", None)
             changed = _changed_since(conn, row, read) if isinstance(read, Terms) else None
             if changed is not None:
                 open_about(conn, row, "order_changed", f"it was approved, and {changed}", now=now, hint=_CHANGED_HINT)
         elif to.state == "dead":
-            _note(conn, row, "exception")
+            note_approval(conn, _number(row), "exception")
         elif to.state == "discarded":
-            _note(conn, row, None)
+            note_approval(conn, _number(row), None)
         elif to.state == "ready":
-            _note(conn, row, "wanted")
+            note_approval(conn, _number(row), "wanted")
         elif to.state == "unknown":
-            _note(conn, row, "sent")
+            note_approval(conn, _number(row), "sent")
 
 
 def _number(row: Push) -> str:
@@ -247,7 +247,3 @@ def _changed_since(conn: Connection, row: Push, read: Terms) -> str | None:
 def _before(text: str) -> dict[str, object]:
     value = json.loads(text)
     return value if isinstance(value, dict) else {}
-
-
-def _note(conn: Connection, row: Push, approval: str | None) -> None:
-    conn.execute(update(purchase_orders).where(purchase_orders.c.number == _number(row)).values(approval=approval))
