@@ -21,6 +21,7 @@ from tests.databases import (
     quick_folder,
     running_postgres,
 )
+from tests.loops import sort_into_loops
 
 if TYPE_CHECKING:
     from sync.database.engine import Store
@@ -41,6 +42,12 @@ def pytest_configure() -> None:
     sys.dont_write_bytecode = False
     if "TMPDIR" not in os.environ:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(quick_folder()))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test its loop, before what was asked for is chosen."""
+    sort_into_loops(items)
 
 
 @pytest.fixture(scope="session", autouse=True)

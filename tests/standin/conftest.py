@@ -38,4 +38,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xfail(reason=f"track {track} of issue 10 has not landed", strict=False))
         if "postgresql" in item.name or name in seen:
             item.add_marker(pytest.mark.slow)
+        if "postgresql" in item.name:
+            item.add_marker(pytest.mark.nightly)
         seen.add(name)
