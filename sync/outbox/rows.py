@@ -1,6 +1,6 @@
 """The outbox's rows: adding, finding, and what an operator does with them.
 
-Which may go: `outbox_queue`; sending: `outbox_work`; what waits: `outbox_watch`.
+Which may go: `queue`; sending: `claims`; what waits: `watch`.
 """
 
 from __future__ import annotations

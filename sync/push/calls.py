@@ -63,7 +63,7 @@ def _stops(call: Call) -> bool:
     return isinstance(call.failure, AuthError) or any(isinstance(one, NotSent) for one in call.outcomes.values())
 
 
-class Clerk:
+class CallsUnderWay:
     """Takes a round's calls all the way: what needs the vendor in `work`, what needs the database in `write`.
 
     One transaction records all answers that came in and claims the rows of the calls that follow. A call

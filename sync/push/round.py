@@ -9,14 +9,14 @@ import structlog
 
 from sync.outbox.queue import Candidate, candidates
 from sync.push.answers import PushCounts
-from sync.push.calls import Call, Clerk
+from sync.push.calls import Call, CallsUnderWay
 from sync.push.operations.base import Operation
 from sync.push.operations.registry import operations
 from sync.push.sweep import sweep_once
 from sync.values.systems import MPSERVICES, MPW
 from sync.work.context import Context
 from sync.work.cooldowns import resting_until
-from sync.work.workers import run_line
+from sync.work.workers import run_workers
 
 log = structlog.get_logger()
 
@@ -68,9 +68,9 @@ def _push_system(ctx: Context, system: str, *, limit: int, width: int) -> PushCo
     counts = PushCounts()
     for some, lanes in ((_in_line(calls), width), (_one_by_one(calls), 1)):
         if some and not ctx.stopping() and resting_until(ctx, system) is None:
-            clerk = Clerk(ctx, some, lanes)
-            run_line(clerk.work, clerk.write, width=lanes, ahead=clerk.ahead)
-            counts.add(clerk.counts)
+            under_way = CallsUnderWay(ctx, some, lanes)
+            run_workers(under_way.work, under_way.write, width=lanes, ahead=under_way.ahead)
+            counts.add(under_way.counts)
     return counts
 
 

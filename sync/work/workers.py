@@ -10,7 +10,7 @@ from typing import TypeVar
 Job = TypeVar("Job")
 
 
-def run_line(
+def run_workers(
     work: Callable[[Job], Job], write: Callable[[Sequence[Job], int], Sequence[Job]], *, width: int, ahead: int
 ) -> None:
     """Have `width` workers do jobs until `write` has no more of them; returns when none is under way.

@@ -23,7 +23,7 @@ from sync.ledger.rules import new_entry
 from sync.outbox.machine import Outcome
 from sync.outbox.queue import Candidate, candidates
 from sync.outbox.rows import Push, attempts_of
-from sync.push import calls as clerk
+from sync.push import calls as push_calls
 from sync.push.operations.receipt import PostReceipt
 from sync.push.operations.registry import operations
 from sync.push.round import push_once
@@ -271,24 +271,24 @@ def test_what_is_claimed_is_not_sent_once_an_answer_could_not_be_written_down(
     for n in range(20):
         world.receipt(f"k-{n}", part_number=f"Q-{n}")
     real: Callable[[PostReceipt, Context, Sequence[Push]], dict[int, Outcome]] = PostReceipt.send
-    write, failed = clerk.Clerk.write, threading.Event()
+    write, failed = push_calls.CallsUnderWay.write, threading.Event()
 
     def send(self: PostReceipt, ctx: Context, rows: Sequence[Push]) -> dict[int, Outcome]:
         assert rows[0].api_key == "k-0" or failed.wait(10)
         return real(self, ctx, rows)
 
-    def fails_once(clerk: Any, ended: Any, room: int) -> Any:
+    def fails_once(under_way: Any, ended: Any, room: int) -> Any:
         if any(call.outcomes for call in ended) and not failed.is_set():
-            monkeypatch.setattr(clerk, "_record", _disk_full)
+            monkeypatch.setattr(push_calls, "_record", _disk_full)
         try:
-            return write(clerk, ended, room)
+            return write(under_way, ended, room)
         finally:
             if any(call.outcomes for call in ended) and not failed.is_set():
-                monkeypatch.delattr(clerk, "_record")
+                monkeypatch.delattr(push_calls, "_record")
                 failed.set()
 
     monkeypatch.setattr(PostReceipt, "send", send)
-    monkeypatch.setattr(clerk.Clerk, "write", fails_once)
+    monkeypatch.setattr(push_calls.CallsUnderWay, "write", fails_once)
     with pytest.raises(OSError, match="no space"):
         world.push(concurrency=2)
     monkeypatch.undo()

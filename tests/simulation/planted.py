@@ -16,9 +16,9 @@ from sqlalchemy import delete as delete_from
 
 from sync.database.schema import attempts, outbox
 from sync.errors import RejectedError
-from sync.jobs import compare_stock as stock_flow
+from sync.jobs import compare_stock
 from sync.ledger.coverage import save_days
-from sync.outbox import claims as outbox_work
+from sync.outbox import claims as outbox_claims
 from sync.outbox import pushed
 from sync.outbox.machine import (
     FINAL,
@@ -38,12 +38,12 @@ from sync.outbox.machine import (
     is_legal,
 )
 from sync.outbox.rows import Push, push_by_id
-from sync.poll.days import filing as day_rows
+from sync.poll.days import filing as day_filing
 from sync.poll.days import read as days
 from sync.poll.days import voids
 from sync.poll.feed.window import drain_movements
 from sync.push import answers, settle, sweep
-from sync.push import calls as clerk
+from sync.push import calls as push_calls
 from sync.push.operations import approval, delete, issuance, receipt
 from sync.push.operations import stock as stock_operation
 from sync.push.operations.base import Go, Preparation
@@ -107,7 +107,7 @@ def rescue_to_ready() -> Any:
 
 def no_attempt_row() -> Any:
     """The attempt is written down with its answer, not before the call."""
-    real = outbox_work.claim
+    real = outbox_claims.claim
 
     def claim(conn: Connection, rows: Sequence[Push], *args: Any, **kwargs: Any) -> list[Push]:
         claimed = real(conn, rows, *args, **kwargs)
@@ -115,12 +115,12 @@ def no_attempt_row() -> Any:
             conn.execute(delete_from(attempts).where(attempts.c.outbox_id == row.id, attempts.c.n == row.tries))
         return claimed
 
-    return swapped((clerk, "claim", claim))
+    return swapped((push_calls, "claim", claim))
 
 
 def no_fence() -> Any:
     """The answer is written to the row by its id, whoever has it by now."""
-    real = outbox_work.move
+    real = outbox_claims.move
 
     def move(conn: Connection, row: Push, to: Transition, *, now: datetime, sent_at: datetime | None = None) -> bool:
         current = push_by_id(conn, row.id) or row
@@ -145,7 +145,7 @@ def supersede_in_flight() -> Any:
             where = outbox.c.id == item.patch.outbox_id
             conn.execute(update(outbox).where(where).values(state="superseded", finalized_at=now, last_error=why))
 
-    return swapped((stock_rules, "_waiting", waiting), (stock_flow, "_supersede", supersede))
+    return swapped((stock_rules, "_waiting", waiting), (compare_stock, "_supersede", supersede))
 
 
 # ------------------------------------------------------------------ operations
@@ -279,13 +279,13 @@ def posted_again() -> Any:
 
 def void_on_one_absence() -> Any:
     """A row that its day does not show is gone."""
-    real = day_rows._mark_missing
+    real = day_filing._mark_missing
 
     def mark(conn: Connection, arrivals: Any, of_days: Any, seen: Any, filing: Any, policy: Any) -> None:
         real(conn, arrivals, of_days, seen, filing, policy)
         filing.due.extend(row.id for row in of_days if row.voided_at is None and row.remote_id not in seen)
 
-    return swapped((day_rows, "_mark_missing", mark))
+    return swapped((day_filing, "_mark_missing", mark))
 
 
 def void_on_mass_absence() -> Any:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from sync.clock import Clock
 from sync.database.engine import Store
-from sync.poll.days import filing as day_rows
+from sync.poll.days import filing as day_filing
 from sync.poll.days import read as days
 from sync.poll.spans import ranges
 from sync.work import context
@@ -26,7 +26,7 @@ def reads_ordered_by_clock() -> Any:
         stored = row.last_read_at if row is not None else None
         return stored is not None and stored > began_at
 
-    return swapped(*((owner, "is_outdated", outdated) for owner in (days, day_rows, ranges)))
+    return swapped(*((owner, "is_outdated", outdated) for owner in (days, day_filing, ranges)))
 
 
 def lease_by_local_clock() -> Any:

@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from sync.clients.rows import BadRow
-from sync.jobs import compare_stock as stock_flow
+from sync.jobs import compare_stock
 from sync.ledger import movement_rules
 from sync.poll.feed import lines as movement_lines
 from sync.push.operations import stock as stock_operation
@@ -26,7 +26,7 @@ def no_echo_rule() -> Any:
     return swapped(
         (movement_lines, "items_patched", lambda *args, **kwargs: set()),
         (movement_lines, "settle_echoes", lambda *args, **kwargs: {}),
-        (stock_flow, "settle_all", lambda *args, **kwargs: None),
+        (compare_stock, "settle_all", lambda *args, **kwargs: None),
         (echoes, "_settle_item", lambda *args, **kwargs: {}),
     )
 
@@ -72,7 +72,7 @@ def cost_rounded() -> Any:
 
 def no_follow_up() -> Any:
     """What is not clear is settled when more is known."""
-    return swapped((stock_flow, "follow_up", lambda item: None))
+    return swapped((compare_stock, "follow_up", lambda item: None))
 
 
 def no_fuse() -> Any:

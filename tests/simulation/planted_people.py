@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sync.jobs import compare_stock as stock_flow
-from sync.jobs import resolve
+from sync.jobs import compare_stock, resolve
 from sync.poll.feed import lines as movement_lines
 from sync.poll.feed import window as movements
 from sync.push.operations import stock as stock_operation
@@ -22,7 +21,7 @@ def correction_blocks_nothing() -> Any:
     def facts(*args: Any, **kwargs: Any) -> dict[str, ItemFacts]:
         return {name: replace(one, blocker=None) for name, one in real(*args, **kwargs).items()}
 
-    return swapped((stock_flow, "item_facts", facts), (stock_operation, "item_facts", facts))
+    return swapped((compare_stock, "item_facts", facts), (stock_operation, "item_facts", facts))
 
 
 def correction_is_silent() -> Any:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from sync.clients.rest import Rest
 from sync.database.schema import outbox
 from sync.errors import RemoteError
-from sync.jobs import compare_stock as stock_flow
+from sync.jobs import compare_stock
 from sync.outbox import pushed
 from sync.outbox.machine import Outcome, Refused, Unclear, outcome_of
 from sync.poll.days import voids
@@ -57,7 +57,7 @@ def below_zero_is_told() -> Any:
             return stock_rules.decide(item, mpw, ledger)
         return stock_rules.Patch(mpw.quantity, stock_rules.cost_of(item, mpw, ledger) or Decimal(1), "below zero")
 
-    return swapped((stock_flow, "decide", decided))
+    return swapped((compare_stock, "decide", decided))
 
 
 # ------------------------------------------------------------------ reading

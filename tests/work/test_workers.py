@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from sync.work.workers import run_line
+from sync.work.workers import run_workers
 
 
 class Desk:
@@ -36,7 +36,7 @@ class Desk:
 def test_every_job_is_done_once_and_no_more_are_under_way_than_asked_for(width: int, ahead: int, most: int) -> None:
     desk = Desk(200)
 
-    run_line(lambda n: n, desk.write, width=width, ahead=ahead)
+    run_workers(lambda n: n, desk.write, width=width, ahead=ahead)
 
     assert sorted(desk.written) == list(range(200))
     assert desk.most == most
@@ -49,7 +49,7 @@ def test_only_the_calling_thread_writes() -> None:
         writers.add(threading.get_ident())
         return desk.write(ended, room)
 
-    run_line(lambda n: n, write, width=4, ahead=4)
+    run_workers(lambda n: n, write, width=4, ahead=4)
 
     assert writers == {threading.get_ident()}
 
@@ -63,7 +63,7 @@ def test_after_a_failed_call_none_is_begun_and_those_under_way_are_written_down(
         return n
 
     with pytest.raises(ValueError, match="a bug"):
-        run_line(work, desk.write, width=4, ahead=4)
+        run_workers(work, desk.write, width=4, ahead=4)
 
     begun = set(range(100)) - set(desk.left)
     assert set(desk.written) == begun - {3}
@@ -74,6 +74,6 @@ def test_after_a_failed_write_the_answers_that_still_come_are_written_down() -> 
     desk.broken_at = 2
 
     with pytest.raises(OSError, match="disk is full"):
-        run_line(lambda n: n, desk.write, width=4, ahead=4)
+        run_workers(lambda n: n, desk.write, width=4, ahead=4)
 
     assert set(desk.written) == set(range(100)) - set(desk.left)

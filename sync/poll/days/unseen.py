@@ -1,7 +1,7 @@
 """Days whose rows were never seen, as a backfill's are: made ready while others are read, filed without a look at each.
 
 Everything here is a short cut. A day that it cannot take, for whatever reason, is filed row by row like any
-other (`day_rows`), with the same result.
+other (`filing`), with the same result.
 """
 
 from __future__ import annotations
