@@ -44,7 +44,7 @@ class Redactor:
         return text
 
     def value(self, value: object, key: str = "") -> object:
-        """Return the value without any secret, its containers copied, and all that is no plain value as text.
+        """Return the value without any secret, its containers copied, and all that is not a plain value as text.
 
         Text below a key such as `password` or `token` is hidden whole; a number there (a lease's token) is not.
         """

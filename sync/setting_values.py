@@ -128,7 +128,7 @@ def zone(text: str) -> ZoneInfo:
         return ZoneInfo(found)
     close = difflib.get_close_matches(text.lower(), known, n=1)
     suggestion = f"did you mean {known[close[0]]}?" if close else "write a name like America/Chicago or UTC"
-    raise ValueError(f"{quoted(text)} is no time zone; {suggestion}")
+    raise ValueError(f"{quoted(text)} is not a time zone; {suggestion}")
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -206,7 +206,7 @@ def database_url(text: str) -> str:
     if url.drivername in POSTGRES_DRIVERS:
         return _postgresql(url)
     raise ValueError(
-        f"{quoted(url.drivername)} is no database it works with; write sqlite:/// or postgresql+psycopg://"
+        f"{quoted(url.drivername)} is not a database that mpsync works with; write sqlite:/// or postgresql+psycopg://"
     )
 
 

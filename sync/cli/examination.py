@@ -58,7 +58,7 @@ def of_settings(settings: Settings) -> Iterator[Finding]:
     unknown = unknown_variables()
     for name, meant in unknown:
         do = f"rename it to {meant}" if meant else "take it away, or look for its right name in settings.example.env"
-        yield Finding("settings", "wrong", f"{name} is no setting: it has no effect", do)
+        yield Finding("settings", "wrong", f"{name} is not a setting of mpsync: it has no effect", do)
     if not unknown:
         yield Finding("settings", "ok", "all are readable, and none is unknown")
     yield from _secrets_file(settings)

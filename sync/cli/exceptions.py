@@ -89,6 +89,6 @@ def resolve(
         )
     if count < len(set(ids)):
         open_ids = "`mpsync exceptions list` shows those that are open"
-        attention([f"{len(set(ids)) - count} of these ids is no open exception: {open_ids}"])
+        attention([f"{len(set(ids)) - count} of these ids are not open exceptions: {open_ids}"])
     verb = "would be resolved" if dry_run else "resolved"
     emit({"resolved": count, "dry_run": dry_run}, as_json, lambda out: out.line(f"{count} {verb}"))

@@ -145,7 +145,7 @@ def not_as_documented(body: bytes, what: str) -> MalformedResponseError:
 def fields_of(element: bytes, tokens: tuple[tuple[str, bytes], ...]) -> Fields:
     """Return an element's fields, the wanted ones under their lower-case names.
 
-    Raises ValueError for what is no object, and where a wanted name occurs twice: which one is meant
+    Raises ValueError for what is not an object, and where a wanted name occurs twice: which one is meant
     is not ours to guess. Where a field makes the element unreadable, the error names it.
     """
     if is_deep(element):
@@ -234,7 +234,7 @@ def text_of(fields: Fields, name: str) -> str | None:
         if isinstance(value, Decimal) and abs(value.adjusted()) > 60:
             raise ValueError(f"{name} is out of range")
         return format(value, "f") if isinstance(value, Decimal) else str(value)
-    raise ValueError(f"{name} is no text but {_kind_of(value)}")
+    raise ValueError(f"{name} is not a text but {_kind_of(value)}")
 
 
 def need_number(fields: Fields, name: str) -> Decimal:
@@ -283,7 +283,7 @@ def day_of(fields: Fields, name: str) -> date | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        raise ValueError(f"{name} is no date but {_kind_of(value)}")
+        raise ValueError(f"{name} is not a date but {_kind_of(value)}")
     try:
         return day_from(value)
     except ValueError as error:
@@ -304,12 +304,12 @@ def instant_of(fields: Fields, name: str) -> datetime | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str) or not re.match(r"\d{4}-\d{2}-\d{2}[T ]\d", value, re.ASCII):
-        raise ValueError(f"{name} is no timestamp: {str(value)[:60]!r}")
+        raise ValueError(f"{name} is not a timestamp: {str(value)[:60]!r}")
     try:
         at = datetime.fromisoformat(value.strip())
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError(f"{name} is no timestamp: {value[:60]!r}") from None
+        raise ValueError(f"{name} is not a timestamp: {value[:60]!r}") from None
 
 
 def flag_of(fields: Fields, name: str) -> bool | None:
@@ -342,7 +342,7 @@ def _parts_of_odd_json(body: bytes) -> list[bytes] | None:
     """Split a list that is whole and yet no JSON to the letter; None where it is none.
 
     Where not one part is an object of `"name": value` or else what JSON knows, the whole is something
-    else: a message in brackets, or a document's print, is no list with bad rows.
+    else: a message in brackets, or a document's print, is not a list with bad rows.
     """
     parts = parts_of(body, b"[")
     return parts if parts is not None and any(map(_is_part, parts)) else None

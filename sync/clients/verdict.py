@@ -88,7 +88,7 @@ def retry_after_of(headers: Mapping[str, str], now: datetime) -> timedelta | Non
 
 
 def http_date(value: str | None) -> datetime | None:
-    """Return the instant of a Date or Retry-After header in UTC, None where there is none or it is no date."""
+    """Return the instant of a Date or Retry-After header in UTC, None where there is none or it is not a date."""
     if not value:
         return None
     try:

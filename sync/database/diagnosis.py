@@ -26,7 +26,7 @@ _SQLITE = (
         "see that its folder is there and this user may use it",
     ),
     ("SQLITE_CORRUPT", "the database's file is damaged", "put a backup back, as docs/upgrade.md (Restore) says"),
-    ("SQLITE_NOTADB", "the file of DATABASE_URL is no database", "correct DATABASE_URL, or put a backup back"),
+    ("SQLITE_NOTADB", "the file of DATABASE_URL is not a database", "correct DATABASE_URL, or put a backup back"),
 )
 _POSTGRESQL = (
     ("53100", "the disk of the database's server is full", _ROOM),

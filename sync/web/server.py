@@ -39,7 +39,7 @@ class Server(ThreadingHTTPServer):
         super().__init__((host, port), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that goes away in the middle is no event."""
+        """Say nothing: a client that goes away in the middle is not an event."""
 
 
 class _Handler(BaseHTTPRequestHandler):

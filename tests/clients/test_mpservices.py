@@ -116,9 +116,9 @@ def test_an_empty_list_of_movements_is_an_answer() -> None:
     [
         ({"type": None}, "type is null"),
         ({"createdAt": None}, "createdat is null"),
-        ({"createdAt": "yesterday"}, "createdat is no timestamp"),
-        ({"createdAt": "2023-09-19"}, "createdat is no timestamp"),
-        ({"movements": None}, "movements is no list"),
+        ({"createdAt": "yesterday"}, "createdat is not a timestamp"),
+        ({"createdAt": "2023-09-19"}, "createdat is not a timestamp"),
+        ({"movements": None}, "movements is not a list"),
         ({"movements": [line(), line(quantity="")]}, "quantity is empty"),
         ({"movements": [line(cost="1,250.00")]}, "cost: not a number"),
         ({"movements": [line(quantity=None)]}, "quantity is null"),

@@ -166,7 +166,7 @@ def test_an_element_that_is_no_json_to_the_letter_costs_only_itself(element: byt
         ({"part_number": ""}, "part_number is empty"),
         ({"part_number": "  "}, "part_number is not usable"),
         ({"part_number": None}, "part_number is null"),
-        ({"part_number": ["x"]}, "part_number is no text but a list"),
+        ({"part_number": ["x"]}, "part_number is not a text but a list"),
         ({"part_number": "a\x00b"}, "part_number holds a NUL"),
         ({"warehouse_name": None}, "warehouse_name is null"),
         ({"quantity": None}, "quantity is null"),
@@ -180,9 +180,9 @@ def test_an_element_that_is_no_json_to_the_letter_costs_only_itself(element: byt
         ({"created_on": "2026-3-1"}, "created_on: no date"),
         ({"created_on": "2026-02-30"}, "created_on: "),
         ({"created_on": "20260301"}, "created_on: no date"),
-        ({"created_on": 20260301}, "created_on is no date"),
+        ({"created_on": 20260301}, "created_on is not a date"),
         ({"overdraft": "perhaps"}, "overdraft is neither"),
-        ({"description": {"a": 1}}, "description is no text"),
+        ({"description": {"a": 1}}, "description is not a text"),
     ],
 )
 def test_a_row_that_does_not_read_is_kept_with_its_reason(changes: dict[str, object], said: str) -> None:

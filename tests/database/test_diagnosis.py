@@ -41,7 +41,7 @@ def test_a_file_that_is_no_database_is_not_taken_for_a_network_trouble(tmp_path:
 
     trouble = trouble_of(refused(f"sqlite:///{path}"))
 
-    assert trouble.what.startswith("the file of DATABASE_URL is no database")
+    assert trouble.what.startswith("the file of DATABASE_URL is not a database")
     assert path.read_text().startswith("shopping")
 
 

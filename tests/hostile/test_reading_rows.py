@@ -74,7 +74,7 @@ NO_FIELD = (
     "input data was truncated",
 )
 NAMED = re.compile(r".+ is (nested deeper|unreadable)|.+ occurs twice")
-"""How a reason begins where the whole element is no object that could have fields."""
+"""How a reason begins where the whole element is not an object that could have fields."""
 
 
 def storable(text: str) -> bool:

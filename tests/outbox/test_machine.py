@@ -107,7 +107,7 @@ def test_a_lease_that_ran_out_is_unknown_and_ambiguous() -> None:
 
 
 def test_a_refusal_of_a_whole_call_clears_no_ambiguity() -> None:
-    outcome = BatchRefused("one of them is no order")
+    outcome = BatchRefused("one of them is not an order")
 
     clear = after_answer(standing(), outcome, now=NOW, retrying=RETRYING)
     ambiguous = after_answer(standing(ambiguous=True), outcome, now=NOW, retrying=RETRYING)

@@ -211,7 +211,7 @@ class Oracle:
         self.reached[f"{name} {status}"] += 1
 
     def on_made(self, kind: str, key: str, quantity: Decimal) -> None:
-        """One effect per event: nothing is made beyond what the event says, nor for what is no event."""
+        """One effect per event: nothing is made beyond what the event says, nor for what is not an event."""
         parent = key.rsplit("_s", 1)[0] if "_s" in key else key
         if parent in self.world.mps.echoes:
             raise Violation(f"an echo was forwarded to MPW as {kind} {key}")

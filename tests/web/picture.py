@@ -120,7 +120,7 @@ def _trouble(conn: Connection, now: datetime) -> None:
         conn,
         "quarantined_row",
         Subject.row("mpw.receipts 2024-03-11"),
-        detail="a row could not be read: quantity_received is no number",
+        detail="a row could not be read: quantity_received is not a number",
         hint="look at it in v_quarantine and correct it at the vendor",
         now=now - timedelta(days=3),
     )

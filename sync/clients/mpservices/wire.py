@@ -121,7 +121,7 @@ def _movement(f: Fields, raw: str) -> Movement:
 def _lines(raw: str) -> tuple[MovementLine, ...]:
     fields = {key.lower(): bytes(item) for key, item in msgspec.json.decode(raw, type=dict[str, msgspec.Raw]).items()}
     if fields.get("movements", b"").lstrip()[:1] != b"[":
-        raise ValueError("movements is no list")
+        raise ValueError("movements is not a list")
     tokens = quoted(_LINE_NAMES)
     return tuple(
         _line(fields_of(element, tokens), element.decode())

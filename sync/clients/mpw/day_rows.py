@@ -49,7 +49,7 @@ class DayRow(NamedTuple):
 
 
 def read_issuance_rows(body: bytes) -> Parsed[DayRow]:
-    """Read the answer to GET /issuances; raises MalformedResponseError when it is no array."""
+    """Read the answer to GET /issuances; raises MalformedResponseError when it is not an array."""
     rows = _uniform(body, _ISSUANCE, _uniform_issuances)
     if rows is not None:
         return Parsed(rows)
@@ -58,7 +58,7 @@ def read_issuance_rows(body: bytes) -> Parsed[DayRow]:
 
 
 def read_receipt_rows(body: bytes) -> Parsed[DayRow]:
-    """Read the answer to GET /receipts; raises MalformedResponseError when it is no array."""
+    """Read the answer to GET /receipts; raises MalformedResponseError when it is not an array."""
     rows = _uniform(body, _RECEIPT, _uniform_receipts)
     if rows is not None:
         return Parsed(rows)

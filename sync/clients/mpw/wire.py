@@ -166,17 +166,17 @@ class Page:
 
 
 def read_issuances(body: bytes) -> Parsed[Issuance]:
-    """Read the answer to GET /issuances; raises MalformedResponseError when it is no array."""
+    """Read the answer to GET /issuances; raises MalformedResponseError when it is not an array."""
     return read_list(list_of(body, "an array of issuances"), _ISSUANCES)
 
 
 def read_receipts(body: bytes) -> Parsed[Receipt]:
-    """Read the answer to GET /receipts; raises MalformedResponseError when it is no array."""
+    """Read the answer to GET /receipts; raises MalformedResponseError when it is not an array."""
     return read_list(list_of(body, "an array of receipts"), _RECEIPTS)
 
 
 def read_inventories(body: bytes) -> Parsed[Inventory]:
-    """Read the answer to GET /inventories; raises MalformedResponseError when it is no array."""
+    """Read the answer to GET /inventories; raises MalformedResponseError when it is not an array."""
     return read_list(list_of(body, "an array of inventories"), _INVENTORIES)
 
 
@@ -193,7 +193,7 @@ def read_work_orders(body: bytes) -> tuple[Parsed[WorkOrder], Page | None]:
 
 
 def read_equipment(body: bytes) -> Parsed[Equipment]:
-    """Read the answer to GET /gps_meter_updates; raises MalformedResponseError when it is no array."""
+    """Read the answer to GET /gps_meter_updates; raises MalformedResponseError when it is not an array."""
     return read_list(list_of(body, "an array of equipment"), _EQUIPMENT)
 
 
@@ -293,7 +293,7 @@ def _order_lines(raw: str) -> tuple[OrderLine, ...]:
     if items.strip() == b"null":
         return ()
     if not isinstance(decode(items), list):
-        raise ValueError("items is no list")
+        raise ValueError("items is not a list")
     tokens = quoted(_LINE_NAMES)
     return tuple(_order_line(fields_of(line, tokens)) for line in list_of(items, "an array of items"))
 

@@ -84,7 +84,7 @@ def file_rows(
     """File the rows of whole days (the older reading first) and mark what they lack.
 
     A row belongs to the day that was asked for, its entry to its created_on. One that is known under
-    another day has moved: it is no delete there. `asked` is called once it is known which days are all new,
+    another day has moved: it is not a delete there. `asked` is called once it is known which days are all new,
     before their rows are written.
     """
     filing = Filing(counts={arrival.day: Counts(seen=len(arrival.rows) + len(arrival.bad)) for arrival in arrivals})
