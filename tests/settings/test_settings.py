@@ -172,7 +172,7 @@ def test_the_cut_is_an_instant_and_a_plain_day_begins_at_midnight_in_mpws_zone(t
         ("SYNC_START_DATE", "2023-02-29", "'2023-02-29'", "YYYY-MM-DD"),
         ("SYNC_LOCK_DATE", "20240131", "'20240131'", "YYYY-MM-DD"),
         ("MPW_TIMEZONE", "America/Chicgo", "'America/Chicgo'", "America/Chicago"),
-        ("MPW_TIMEZONE", "../../etc/passwd", "no time zone", "America/Chicago"),
+        ("MPW_TIMEZONE", "../../etc/passwd", "not a time zone", "America/Chicago"),
         ("MPW_CREATE_PARTS", "maybe", "'maybe'", "true or false"),
         ("MPW_CONCURRENCY", "1.5", "'1.5'", "whole number"),
         ("MPW_MAX_REQUESTS_PER_SECOND", "-1", "'-1'", "from 0"),
