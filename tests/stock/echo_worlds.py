@@ -44,6 +44,14 @@ class Shown:
 
     line: Line
     ours: bool
+    state: tuple[object, ...] = ()  # what the line was last made from: most readings change nothing of it
+
+    def as_seen(self, seen: int, undecided: bool, asked: int | None, ours: bool) -> Line:
+        """Return the line as the ledger has it."""
+        if self.state != (seen, undecided, asked, ours):
+            self.state = seen, undecided, asked, ours
+            self.line = replace(self.line, seen=seen, undecided=undecided, asked=asked, ours=ours)
+        return self.line
 
 
 @dataclass
@@ -120,15 +128,9 @@ class Play:
     def lines(self) -> list[Line]:
         """Return what has been seen, as the ledger has it."""
         return [
-            replace(
-                one.line,
-                seen=self.seen[one.line.api_key],
-                undecided=one.line.api_key not in self.decided,
-                asked=self.asked.get(one.line.api_key),
-                ours=self.decided.get(one.line.api_key) == "echo",
-            )
+            one.as_seen(self.seen[key], key not in self.decided, self.asked.get(key), self.decided.get(key) == "echo")
             for one in self.made
-            if one.line.api_key in self.seen
+            if (key := one.line.api_key) in self.seen
         ]
 
     def _settle(self) -> None:
