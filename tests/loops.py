@@ -14,7 +14,7 @@ ROOMS = {
 }
 """Folders of which whatever needs no database is quick: it starts no process and no browser."""
 
-DATABASES = {"database_url", "empty_database_url", "sqlite_template", "postgres", "store", "sqlite_store"}
+DATABASES = {"database_url", "empty_database_url", "empty_sqlite_url", "sqlite_template", "postgres"}
 """The fixtures that open a database."""
 
 ON_BOTH = {

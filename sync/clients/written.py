@@ -24,7 +24,7 @@ class Written:
 
 
 def read_written(answer: Answer, redactor: Redactor, *, id_names: tuple[str, ...], empty_is_fine: bool) -> Written:
-    """Read the 2xx answer to a write: an object or an array of objects. Whether they prove it says `domain.evidence`.
+    """Read the 2xx answer to a write: an object or an array of objects. Whether they prove it says `outbox.evidence`.
 
     Raises RejectedError for an object without any of `id_names` that says why it failed (`failure_in`: a refusal,
     whatever its status), and OutcomeUnknownError for everything that does not say what happened: one that shows a row

@@ -535,6 +535,7 @@ exceptions = Table(
         sqlite_where=text("resolved_at is null"),
         postgresql_where=text("resolved_at is null"),
     ),
+    Index("ix_exceptions_told", "kind", "subject_type", "subject", "id"),  # the last of a subject, open or not
     Index("ix_exceptions_to_act", "id", sqlite_where=text(TO_ACT), postgresql_where=text(TO_ACT)),
 )
 
@@ -576,7 +577,7 @@ corrections = Table(
 unpushed = Table(
     "unpushed",
     metadata,
-    # imported movements: recorded, not pushed, until the feed shows them or an import says --push
+    # recorded, not pushed: imported movements until the feed shows them or an import says --push, and what people said
     Column("kind", Text, nullable=False),
     Column("api_key", Text, nullable=False),
     Column("why", Text, nullable=False),

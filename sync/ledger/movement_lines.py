@@ -140,17 +140,21 @@ def young_movements(conn: Connection, source: str, since: datetime) -> dict[str,
     return dict(conn.execute(query).all())
 
 
-def hold_from_push(conn: Connection, events: Sequence[EventKey], *, why: str) -> None:
+IMPORTED = "imported without --push"
+"""Why an imported event is kept from being pushed. Any other reason is a person's, and stands."""
+
+
+def hold_from_push(conn: Connection, events: Sequence[EventKey]) -> None:
     """Keep imported events from being pushed until the feed shows them or an import says to push."""
-    rows = [{"kind": event.kind, "api_key": event.api_key, "why": why} for event in events]
+    rows = [{"kind": event.kind, "api_key": event.api_key, "why": IMPORTED} for event in events]
     upsert(conn, unpushed, rows, key=("kind", "api_key"), update=())
 
 
 def let_push(conn: Connection, events: Sequence[EventKey], *, reason: str, now: datetime) -> int:
-    """Let events that were held from pushing go: they are looked at again at once; return how many were held."""
+    """Let imported events that were held from pushing go, looked at again at once; return how many were held."""
     held = 0
     for event in events:
-        where = unpushed.c.kind == event.kind, unpushed.c.api_key == event.api_key
+        where = unpushed.c.kind == event.kind, unpushed.c.api_key == event.api_key, unpushed.c.why == IMPORTED
         if conn.execute(delete(unpushed).where(*where)).rowcount:
             held += 1
             row = {"kind": event.kind, "api_key": event.api_key, "reason": reason, "due_at": now}

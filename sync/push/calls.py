@@ -214,8 +214,9 @@ def _prepare_failed(
         for row in rows:
             wait = min(max(now - row.created_at, ctx.policy.retry_base), PREPARE_AGAIN_MAX)
             until = now + max(wait, asked or timedelta())
-            counts.postponed += postpone(conn, row, until=_after(now, until), reason=error.message)
-            if not isinstance(error, RetryableError) and now - row.created_at >= TELL_AFTER:
+            waits = postpone(conn, row, until=_after(now, until), reason=error.message)
+            counts.postponed += waits
+            if waits and not isinstance(error, RetryableError) and now - row.created_at >= TELL_AFTER:
                 vendor = name_of(operation.system)
                 detail = f"waiting: {vendor} refuses the read that must come before this push: {error.message}"
                 hint = error.hint or (
@@ -247,8 +248,9 @@ def _settle_unsent(
             decision = prepared[row.id]
             if isinstance(decision, NotNow):
                 until = _after(now, decision.until)
-                counts.postponed += postpone(conn, row, until=until, reason=decision.reason)
-                if decision.tell is not None:
+                waits = postpone(conn, row, until=until, reason=decision.reason)
+                counts.postponed += waits
+                if waits and decision.tell is not None:  # it may have been discarded meanwhile
                     kind, hint = decision.tell
                     open_about(conn, row, kind, decision.reason, now=now, hint=hint)
                 continue

@@ -92,7 +92,7 @@ def item_facts(conn: Connection, external_ids: Iterable[str], *, policy: Policy)
     learnt = learned_of(conn, MPS_SYSTEM)
     kept, contradicted = kept_by(learnt), learnt.get("cost_is") not in (None, policy.cost_is)
     products, patches, nameless = _products(conn, ids), _patches(conn, ids), _nameless(conn, ids)
-    parts = _parts_found(conn, [targets[item] for item in nameless if item in targets])
+    missing = _parts_missing(conn, [targets[item] for item in nameless if item in targets])
     return {
         item: _facts(
             item,
@@ -114,7 +114,7 @@ def item_facts(conn: Connection, external_ids: Iterable[str], *, policy: Policy)
             cost_contradicted=contradicted,
             nameless=nameless.get(item) == NAMELESS,
             gone=nameless.get(item) == GONE,
-            part_found=item in nameless and item in targets and targets[item].part_number in parts,
+            part_missing=item in nameless and item in targets and targets[item].part_number in missing,
             patch=patches.get(item),
         )
         for item in ids
@@ -437,15 +437,16 @@ def _nameless(conn: Connection, ids: list[str]) -> dict[str, str]:
     return {row.external_id: NAMELESS if row.shown else GONE for row in rows if not row.named}
 
 
-def _parts_found(conn: Connection, targets: Sequence[Target]) -> set[str]:
-    """Return the part numbers of these targets that MPW was last seen to have in one of their warehouses."""
+def _parts_missing(conn: Connection, targets: Sequence[Target]) -> set[str]:
+    """Return the part numbers of these targets that MPW was asked for, and has in none of their warehouses."""
     if not targets:
         return set()
     pairs = {(place, target.part_number) for target in targets for place in target.warehouses}
-    query = select(inventories.c.warehouse, inventories.c.part_number).where(
-        inventories.c.part_number.in_([target.part_number for target in targets]), inventories.c.found
+    query = select(inventories.c.warehouse, inventories.c.part_number, inventories.c.found).where(
+        inventories.c.part_number.in_([target.part_number for target in targets])
     )
-    return {row.part_number for row in conn.execute(query) if (row.warehouse, row.part_number) in pairs}
+    asked = [row for row in conn.execute(query) if (row.warehouse, row.part_number) in pairs]
+    return {row.part_number for row in asked} - {row.part_number for row in asked if row.found}
 
 
 def _doubtful(conn: Connection) -> set[str]:

@@ -150,7 +150,7 @@ class ItemFacts:
     read_unit_cost: Decimal | None
     lines_after_base: bool
     nameless: bool = False  # no movement gave its external id
-    part_found: bool = False  # MPW was last seen to have its part, in one of its warehouses
+    part_missing: bool = False  # MPW was asked for its part, and last seen to have it in none of its warehouses
     gone: bool = False  # the movements that showed it show another item by now
     blocker: str | None = None  # what an open exception says that makes a stock unknown
     question: Question | None = None
@@ -195,7 +195,7 @@ def readiness(item: ItemFacts) -> Wait | Blocked | None:
     """
     if item.target is None:
         return Blocked("no part of MPW is known for it: map it, or set MPW_WAREHOUSE", None)
-    if item.nameless and not (item.target.mapped or item.part_found):
+    if item.nameless and item.part_missing and not item.target.mapped:
         return Blocked("MPservices' movements show it without an external id, and MPW has no part of its own id", None)
     if item.nameless:
         return Blocked(

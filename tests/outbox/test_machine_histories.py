@@ -57,7 +57,7 @@ VERDICTS: list[Verdict] = [
 
 
 class OneRow(RuleBasedStateMachine):
-    """One row of the outbox, its decisions made by the domain."""
+    """One row of the outbox, its decisions made by the rules."""
 
     @initialize()
     def begin(self) -> None:

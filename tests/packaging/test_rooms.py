@@ -41,9 +41,21 @@ def test_sql_is_written_in_the_places_that_are_there_for_it() -> None:
     for path in sorted(SYNC.rglob("*.py")):
         name = path.relative_to(SYNC).as_posix()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module is not None and not SPEAKS_SQL.fullmatch(name):
-                statements = node.module.startswith("sqlalchemy") and STATEMENTS & {one.name for one in node.names}
-                if statements or node.module == "sync.database.schema":
-                    found.add(name)
+            if not SPEAKS_SQL.fullmatch(name) and _is_of_sql(node):
+                found.add(name)
 
     assert found == set(BESIDES)
+
+
+def _is_of_sql(node: ast.AST) -> bool:
+    """Tell whether an import brings what statements are made of: SQLAlchemy whole, its functions, or our tables."""
+    if isinstance(node, ast.Import):
+        return any(one.name == "sqlalchemy" for one in node.names)
+    if not isinstance(node, ast.ImportFrom) or node.module is None:
+        return False
+    names = {one.name for one in node.names}
+    return (
+        (node.module.startswith("sqlalchemy") and bool(STATEMENTS & names))
+        or node.module == "sync.database.schema"
+        or (node.module == "sync.database" and "schema" in names)
+    )

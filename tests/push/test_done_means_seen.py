@@ -788,6 +788,30 @@ def test_an_approval_of_an_order_that_is_not_shown_is_named_and_its_hint_ends_it
     assert [kind for kind, _ in world.told()] == ["rows_not_shown"]
 
 
+def test_an_approval_that_was_tried_and_whose_order_is_not_shown_any_more_ends_by_its_hint(
+    world: OutboxWorld, mpw: Answering
+) -> None:
+    """What was tried cannot be discarded while it waits, so it must not wait for an order that nobody can read."""
+    world.sandbox.mpw.options.page_parameter = False
+    for number in range(1000, 1150):
+        world.sandbox.mpw.add_order(
+            number, created_on=TODAY, vendor_name="B", warehouse_name=MAIN, lines=[("a", 1, "2")], required_on=None
+        )
+    poll_orders_once(world.ctx)
+    with world.store.read() as conn:
+        shown = set(conn.execute(text("select number from v_purchase_orders")).scalars())
+    push = world.approval(next(number for number in range(1000, 1150) if str(number) not in shown))
+    with world.store.write() as conn:
+        conn.execute(text("update outbox set tries = 1, attempts = 1"))
+
+    world.push()
+
+    assert world.state(push) == "dead"
+    assert ("order_unknown", str(push)) in world.told()
+    discard_pushes(world.ctx, Which(ids=[push]), by="ann")
+    assert [kind for kind, _ in world.told()] == ["rows_not_shown"]
+
+
 def test_a_filter_that_the_vendor_refuses_ends_no_reading(world: OutboxWorld, mpw: Answering) -> None:
     world.sandbox.mpw.options.page_parameter = False
     for number in range(1000, 1150):

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
 from sync.clients.mpw.client import MpwClient
 from sync.database.engine import Store
@@ -634,6 +634,21 @@ def test_tracking_that_mpw_did_not_switch_on_is_told(world: OutboxWorld) -> None
 def product(world: OutboxWorld) -> int:
     payload = {"bar_code": "1", "product_name": "Pump", "product_unit": "Pieces", "external_id": "E-1"}
     return world.add("create_product", "E-1", payload, entity_key="product:E-1")
+
+
+def test_a_patch_that_waits_for_its_product_reads_no_feed(world: OutboxWorld) -> None:
+    made = product(world)
+    fields = {"external_id": "E-1", "new_stock": "5", "new_cost": "10"}
+    patch = world.add("patch_stock", "patch-1", fields, entity_key="mps:E-1")
+    with world.store.write() as conn:
+        conn.execute(update(outbox).where(outbox.c.id == made).values(due_at=world.clock.now() + timedelta(hours=1)))
+
+    for _ in range(5):
+        world.push()
+        world.clock.advance(minutes=1)
+
+    assert world.requests("mpservices.movements") == 0
+    assert world.state(patch) == "ready"
 
 
 def test_products_wait_while_their_path_is_not_set(world: OutboxWorld) -> None:

@@ -438,6 +438,25 @@ def test_a_vendor_that_keeps_fewer_decimals_comes_to_rest_without_a_person(
     assert fresh.patches() <= 10
 
 
+@pytest.mark.parametrize("decimals", [1, 2, 0])
+def test_a_whole_difference_of_uneven_stocks_teaches_nothing_of_the_decimals_kept(fresh: World, decimals: int) -> None:
+    fresh.mps.habits.stock_decimals = decimals
+    fresh.cycle(2)
+    fresh.mpw.receives(PART, "5.6789", 10, MAIN)
+    fresh.rests()
+    assert fresh.learned()["mpservices stock_decimals"] == str(decimals)
+    recosts(fresh, "11.11")  # a movement of 0, though the stock that is set has four decimals
+    fresh.rests()
+    fresh.mpw.receives(PART, "1.3456", 10, MAIN)
+    fresh.rests()
+
+    ours, theirs = fresh.stocks()
+    assert fresh.learned()["mpservices stock_decimals"] == str(decimals)
+    assert abs(ours - theirs) <= Decimal(1).scaleb(-decimals) / 2
+    assert fresh.ever_told() == []
+    assert fresh.patches() <= 8
+
+
 @pytest.mark.parametrize("cuts", [False, True], ids=["rounds", "cuts"])
 @pytest.mark.parametrize("decimals", [2, 0])
 def test_a_vendor_that_begins_to_drop_decimals_once_the_mark_was_proved_feeds_nothing(

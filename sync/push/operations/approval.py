@@ -174,10 +174,10 @@ def _decide(row: Push, read: OrdersRead, *, now: datetime) -> Preparation:
     if order is None and (why := read.why_unsure(_number(row))) is not None:
         if read.ended or _number(row) in read.unreadable or not read.left:
             return NotNow(now if read.ended else now + UNREADABLE_WAIT, why)
-        hint = (
-            f"approve order {_number(row)} in MPW by hand, or reject it, then `mpsync outbox discard {row.id}`; or ask "
-            "MPW's support how further pages are read: it goes by itself once the order can be read"
-        )
+        by_hand = f"approve order {_number(row)} in MPW by hand, or reject it, then `mpsync outbox discard {row.id}`"
+        if row.tries:  # what was tried cannot be discarded while it waits: it ends, and a person may take it up again
+            return GiveUp(why, "order_unknown", f"{by_hand}; once it can be read, `mpsync outbox retry {row.id}`")
+        hint = f"{by_hand}; or ask MPW's support how further pages are read: it goes by itself once it can be read"
         return NotNow(now + UNSHOWN_WAIT, why, ("order_unknown", hint))
     if order is None:
         hint = (

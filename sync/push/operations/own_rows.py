@@ -55,7 +55,7 @@ def mpw(ctx: Context) -> MpwClient:
 
 
 def judged_answer(operation: str, sent: Mapping[str, object], key: str, written: Written) -> Delivered | Unclear:
-    """Return what a 2xx answer proves, by the one table (`domain.evidence`); Unclear where it proves nothing."""
+    """Return what a 2xx answer proves, by the one table (`outbox.evidence`); Unclear where it proves nothing."""
     answer = written.answer
     told: Any = {"status": answer.status, "answered_at": answer.answered_at, "sent_key": key}
     found = proof(operation, key=key, sent=sent, rows=written.rows)

@@ -20,6 +20,7 @@ from sync.errors import InvariantError, RejectedError
 from sync.ledger.item_states import beliefs, forget_base, mark_dirty, save_item_state
 from sync.outbox.machine import (
     CREATE_PRODUCT,
+    TELL_AFTER,
     Absent,
     Delivered,
     Later,
@@ -99,7 +100,7 @@ class CreateProduct(Operation):
             return Absent(shown.evidence)
         if now < certain_at:
             return Later(certain_at, "its call may still land; a stock patch of it tells then")
-        if comes or now < certain_at + ASK_AFTER:
+        if now < certain_at + (TELL_AFTER if comes else ASK_AFTER):
             return Later(now + LOOK_AGAIN, "a stock patch of it is to tell whether it is there")
         return Undecidable(
             f"the answer was lost, products cannot be read, and no stock patch tells whether there is a {row.item}: "

@@ -102,6 +102,11 @@ class PatchStock(Operation):
 
     def prepare(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Preparation]:
         """Read the feed, and send only what still rests on everything that it shows."""
+        now = ctx.clock.now()
+        with ctx.read() as conn:  # without the feed: while a product waits to be created, it would be read for nothing
+            waits = {row.id: _being_created(conn, Wanted.of(row), policy=ctx.policy, now=now) for row in rows}
+        if all(waits.values()):
+            return {id_: wait for id_, wait in waits.items() if wait is not None}
         drained = drain_movements(ctx)
         now = ctx.clock.now()
         if drained.error is not None:
@@ -266,7 +271,7 @@ def _absent(conn: Connection, row: Push, why: str, *, policy: Policy) -> Verdict
 
 def _judge(conn: Connection, row: Push, *, policy: Policy, now: datetime, ahead: timedelta | None) -> Preparation:
     wanted = Wanted.of(row)
-    creation = _being_created(conn, wanted.external_id, policy=policy, now=now)
+    creation = _being_created(conn, wanted, policy=policy, now=now)
     if creation is not None:
         return creation
     item = item_facts(conn, [wanted.external_id], policy=policy)[wanted.external_id]
@@ -296,11 +301,11 @@ def _judge(conn: Connection, row: Push, *, policy: Policy, now: datetime, ahead:
     return go
 
 
-def _being_created(conn: Connection, external_id: str, *, policy: Policy, now: datetime) -> NotNow | None:
+def _being_created(conn: Connection, wanted: Wanted, *, policy: Policy, now: datetime) -> NotNow | None:
     """Wait while the product is being created. Where that is unknown the patch tells, once no call can still land."""
-    for made in unsettled_for_entity(conn, product_entity(external_id)):
+    for made in unsettled_for_entity(conn, product_entity(wanted.external_id)):
         if made.state in ("ready", "sending"):
-            return NotNow(now + ECHO_WAIT, "its product is being created")
+            return NotNow(max(made.due_at, now + ECHO_WAIT), "its product is being created")
         if made.state == "unknown" and (tells_at := patch_tells_at(made, policy)) > now:
             return NotNow(tells_at, "it is not known yet whether its product is there")
     return None

@@ -118,16 +118,18 @@ def _learn_stock(conn: Connection, expected: Expected, found: Found, note: Note)
     if found.expected is None or not found.explained:
         return
     if found.quantity == found.expected:
-        _learn_all_kept(conn, STOCK_DECIMALS, wanted, note)
+        _learn_all_kept(conn, STOCK_DECIMALS, found.quantity, note)  # only the difference is shown, not the stock
         return
-    was_ = wanted - found.expected
-    if decimals_of(wanted) <= kept or (known is not None and _kept_with(int(known), found.quantity + was_, [wanted])):
+    was = wanted - found.expected
+    if decimals_of(wanted) <= kept:
+        return
+    uneven = known is not None and decimals_of(was) > int(known)  # what the vendor had of it before is not known
+    if known is not None and int(known) >= kept and (uneven or _kept_with(int(known), found.quantity + was, [wanted])):
         return
     note(STOCK_DECIMALS, str(kept))
     quantum = Decimal(1).scaleb(-kept)
     cut, rounded = wanted.quantize(quantum, ROUND_DOWN), wanted.quantize(quantum, ROUND_HALF_EVEN)
     if cut != rounded and expected.believed_quantity is not None and decimals_of(expected.believed_quantity) <= kept:
-        was = wanted - (found.expected or Decimal(0))
         note(STOCK_CUT, CUT if found.quantity == cut - was else ROUNDED)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import takewhile
 from typing import Any
 
 from sqlalchemy import Connection, and_, func, insert, literal_column, or_, select, text, union, update
@@ -178,34 +179,29 @@ def expectations(conn: Connection, external_ids: Iterable[str], *, since: dateti
     return found
 
 
+ATTEMPTS_LOOKED_AT = 50
+"""Of an item's attempts: the bound on follow-ups is far smaller, and those that asked nobody back off to an hour."""
+
+
 def follow_ups_in_a_row(conn: Connection, external_ids: Iterable[str]) -> dict[str, int]:
     """Return how many follow-ups each item was sent since its last patch that was none; none: it is not in the answer.
 
     What was provably not sent, and what was lost without an effect, has asked nobody.
     """
-    of_push, is_one = echoes.c.outbox_id == outbox.c.id, outbox.c.facts.contains(f'"{FOLLOWS}":')
+    is_one = outbox.c.facts.contains(f'"{FOLLOWS}":')
     found: dict[str, int] = {}
-    for chunk in chunks(sorted(set(external_ids))):
-        own = (
-            select(echoes.c.external_id, func.max(echoes.c.id).label("id"))
-            .join(outbox, of_push)
-            .where(echoes.c.external_id.in_(chunk), ~is_one)
-            .group_by(echoes.c.external_id)
-            .subquery()
+    for item in sorted(set(external_ids)):  # few are in question; each is walked from its newest attempt back
+        newest = (
+            select(echoes.c.outcome, is_one.label("is_one"))
+            .join(outbox, echoes.c.outbox_id == outbox.c.id)
+            .where(echoes.c.external_id == item)
+            .order_by(echoes.c.id.desc())
+            .limit(ATTEMPTS_LOOKED_AT)
         )
-        query = (
-            select(echoes.c.external_id, func.count().label("sent"))
-            .join(outbox, of_push)
-            .outerjoin(own, own.c.external_id == echoes.c.external_id)
-            .where(
-                echoes.c.external_id.in_(chunk),
-                is_one,
-                echoes.c.id > func.coalesce(own.c.id, 0),
-                or_(echoes.c.outcome.is_(None), echoes.c.outcome.not_in((ABSENT, UNSENT))),
-            )
-            .group_by(echoes.c.external_id)
-        )
-        found |= {row.external_id: row.sent for row in conn.execute(query)}
+        in_a_row = takewhile(lambda row: row.is_one, conn.execute(newest))
+        sent = sum(1 for row in in_a_row if row.outcome not in (ABSENT, UNSENT))
+        if sent:
+            found[item] = sent
     return found
 
 

@@ -1,0 +1,28 @@
+"""What is recorded and not pushed: an import's doing ends by itself, a person's word stands."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+
+from sync.database.chunks import upsert
+from sync.database.engine import Store
+from sync.database.schema import parked, unpushed
+from sync.ledger.movement_lines import EventKey, hold_from_push, let_push
+
+NOW = datetime(2024, 3, 15, 12, tzinfo=UTC)
+
+
+def test_what_a_person_wants_left_is_not_let_go_by_a_later_import(store: Store) -> None:
+    imported, left = EventKey("receipt", "mps-1-1"), EventKey("receipt", "mps-2-1")
+    with store.write() as conn:
+        hold_from_push(conn, [imported])
+        row = {"kind": left.kind, "api_key": left.api_key, "why": "ann: keyed in by hand"}
+        upsert(conn, unpushed, [row], key=("kind", "api_key"), update=("why",))
+
+        assert let_push(conn, [imported, left], reason="imported with --push", now=NOW) == 1
+
+    with store.read() as conn:
+        assert list(conn.execute(select(unpushed.c.api_key)).scalars()) == [left.api_key]
+        assert list(conn.execute(select(parked.c.api_key)).scalars()) == [imported.api_key]
