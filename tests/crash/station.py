@@ -164,16 +164,23 @@ class Station:
             time.sleep(0.3)
 
     def answer(self) -> None:
-        """Decide, as a person who looks into MPW, about transfers whose answer was lost: nothing else can (rule 6)."""
+        """Decide, as a person who looks, about transfers and products whose answer was lost: nothing else can (rule 6).
+
+        A product can be told by the stock patch of its item alone, and these have no part in MPW for one to come from.
+        """
         doubts = self.books.query(
-            "select o.id, o.item from v_outbox o join v_exceptions e on e.subject = cast(o.id as text)"
-            " where o.operation = 'post_transfer' and o.state = 'unknown'"
+            "select o.id, o.operation, o.item from v_outbox o join v_exceptions e on e.subject = cast(o.id as text)"
+            " where o.operation in ('post_transfer', 'create_product') and o.state = 'unknown'"
             " and e.kind = 'push_undecidable' and e.resolved_at is null order by o.id"
         )
         for doubt in doubts:
-            moved = self.sandbox.mpw.stock(str(doubt["item"]), SECOND) > 0
-            said = "--done" if moved else "--not-done"
-            why = "seen in MPW" if moved else "not in MPW"
+            item = str(doubt["item"])
+            if doubt["operation"] == "post_transfer":
+                there = self.sandbox.mpw.stock(item, SECOND) > 0
+            else:
+                there = any(one.external_id == item for one in self.sandbox.mpservices.products)
+            said = "--done" if there else "--not-done"
+            why = "seen there" if there else "not there"
             subprocess.run(
                 [sys.executable, "-m", "sync", "outbox", "resolve", str(doubt["id"]), said, "--why", why],
                 env=self.environment(),

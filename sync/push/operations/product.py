@@ -45,8 +45,9 @@ LOOK_FOR_PATH = timedelta(minutes=5)
 """How soon a setting that was added is noticed; a restart reads it."""
 
 LOOK_AGAIN = timedelta(minutes=5)
-ASK_AFTER = timedelta(hours=1)
-"""How long a stock patch is waited for that tells whether the product is there: MPW is read before there is one."""
+ASK_AFTER = 4
+"""For so many times SYNC_LATE_ARRIVAL_SECONDS (an hour by default) a stock patch is waited for, which tells whether the
+product is there: MPW is read before there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,10 @@ class CreateProduct(Operation):
             return Absent(shown.evidence)
         if now < certain_at:
             return Later(certain_at, "its call may still land; a stock patch of it tells then")
-        if now < certain_at + (TELL_AFTER if comes else ASK_AFTER):
-            return Later(now + LOOK_AGAIN, "a stock patch of it is to tell whether it is there")
+        if now < certain_at + (TELL_AFTER if comes else ASK_AFTER * ctx.policy.late_arrival):
+            return Later(
+                now + min(LOOK_AGAIN, ctx.policy.late_arrival), "a stock patch of it is to tell whether it is there"
+            )
         return Undecidable(
             f"the answer was lost, products cannot be read, and no stock patch tells whether there is a {row.item}: "
             "it is not sent again, since that might make a second one",
