@@ -34,11 +34,6 @@ def set_fact(conn: Connection, name: str, value: str, *, now: datetime) -> None:
     conn.execute(wanted.on_conflict_do_update(index_elements=["name"], set_=values))
 
 
-def drop_fact(conn: Connection, name: str) -> None:
-    """Forget a fact."""
-    conn.execute(delete(facts).where(facts.c.name == name))
-
-
 def set_fact_once(conn: Connection, name: str, value: str, *, now: datetime) -> str:
     """Set a fact unless it has a value; return the value it has."""
     known = fact(conn, name)

@@ -1,4 +1,4 @@
-"""Systems whose credentials were refused: left alone until they change; one that cannot lock an account less long."""
+"""Systems that refused our credentials: left alone until these change, or for a while where no account can be locked."""
 
 from __future__ import annotations
 

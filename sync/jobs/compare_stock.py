@@ -61,7 +61,7 @@ STOCK_SEQ = "stock_seq"
 """The fact that holds up to which ledger entry items were made dirty."""
 
 AUDITS_AT_ONCE = 10
-"""Items of which nothing is new that one pass compares at least: a few at a time, so that an audit holds nothing up."""
+"""The fewest unchanged items that one pass compares again: a few at a time, so that an audit holds nothing up."""
 
 CHUNK = 300
 READS_AT_ONCE = 25

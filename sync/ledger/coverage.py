@@ -68,7 +68,7 @@ def days_read_since(conn: Connection, source: str, instant: datetime, *, now: da
 
 
 def is_outdated(row: Row[Any] | None, run_id: int, began_at: datetime) -> bool:
-    """Tell whether the answer that a run has got is to be dropped for the one that is stored of that day.
+    """Tell whether the stored read of a day is newer than this run's answer, which is then dropped.
 
     A run draws its number before it asks. An answer that another run gave, and that was taken in since, may be the
     newer one; only where it was taken in before the number was drawn is it certainly the older one. So a newer answer

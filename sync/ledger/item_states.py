@@ -56,7 +56,7 @@ def mark_dirty(conn: Connection, external_ids: Iterable[str], *, now: datetime, 
 
 
 def leave_alone(conn: Connection, external_ids: Iterable[str], *, now: datetime) -> int:
-    """Compare items no more that nothing but the map named: no movement showed them, and we never patched them."""
+    """Stop comparing items that only the item map named: no movement showed them, and we never patched them."""
     moved = exists().where(movement_lines.c.external_id == item_states.c.external_id)
     left = 0
     for chunk in chunks(sorted(set(external_ids))):

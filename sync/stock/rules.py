@@ -210,8 +210,8 @@ def readiness(item: ItemFacts) -> Wait | Blocked | None:
         return Blocked("a person must say which movement our last patch made", None)
     if item.unfit >= UNFIT_MAX:
         return Blocked(
-            f"the last {item.unfit} patches made other movements than they had to: what MPservices has is not what"
-            " its movements say. Nothing is patched, and nothing of it went to MPW",
+            f"the last {item.unfit} patches made unexpected movements: MPservices' stock no longer matches its"
+            " movements. Nothing is patched, and nothing of it went to MPW",
             FUSE,
             "`mpsync explain` of the patches shows the chain; find out what changes its stock without a movement, then"
             " `mpsync exceptions resolve ID --why TEXT`: the next patch starts from an unknown stock",

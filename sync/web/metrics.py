@@ -23,7 +23,7 @@ from sync.web.sources import systems_of
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 FRESH_SECONDS = 5.0
-"""What the tables said is told again for so long: two scrapers cost as much as one."""
+"""How long figures are kept, so that a second scraper costs nothing."""
 
 BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60)
 """Seconds: from a vendor's quick answer to the end of a request's time."""

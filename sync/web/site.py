@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 HTML = "text/html; charset=utf-8"
 KEY_MAX = 200
-"""No key is longer; what is has been made up."""
+"""The longest key. Anything longer is not one of ours."""
 
 HEADERS = {
     "Content-Security-Policy": (

@@ -49,7 +49,7 @@ from sync.values.systems import MPSERVICES
 UNKNOWN_VALUE = "unknown_value"
 
 NEWER_THAN_ALL = 2**62
-"""The number of what no table of lines holds: whose it may be is told by when it was first seen."""
+"""The number of a movement of which no line is stored; when it was first seen decides whose it may be."""
 
 NOBODYS = -1
 """What was seen before every call of ours is the echo of none."""

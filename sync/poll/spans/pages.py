@@ -24,7 +24,7 @@ ROWS_MAX = 200_000
 """In all pages of one span: more is an answer without end, and each row is held until the last has come."""
 
 PARTS_MAX = 60
-"""Calls that one day is worth whose rows do not fit a page: each reading of the day makes them again."""
+"""The most calls to spend on a day whose rows do not fit one page."""
 
 OTHER_DATES_BEFORE = timedelta(days=366)
 OTHER_DATES_AFTER = timedelta(days=3 * 366)

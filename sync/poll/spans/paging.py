@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from sync.database.facts import drop_fact, fact, set_fact
+from sync.database.facts import fact, forget_fact, set_fact
 from sync.learned.rows import learn, learned
 from sync.values.systems import MPW
 from sync.work.context import Context
@@ -57,7 +57,7 @@ class Paging:
             return
         with self.ctx.store.write() as conn:
             if read >= count:
-                drop_fact(conn, name)
+                forget_fact(conn, name)
             else:
                 set_fact(conn, name, json.dumps({"at": now.isoformat(), "count": count, "read": read}), now=now)
 

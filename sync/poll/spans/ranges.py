@@ -147,7 +147,7 @@ def _tell_of_left(
             detail=f"{source} {one}, not by status and not by its other dates either; what was read is stored, the "
             "rest is unknown to the program: it is neither approved nor shown",
             hint="ask MPW's support how to read further pages; until then look at the orders of that day in MPW, and "
-            "then `mpsync exceptions resolve ID --why TEXT`: it is told again where the numbers change",
+            "then `mpsync exceptions resolve ID --why TEXT`: it is reported again if the numbers change",
             now=now,
             facts=facts,
         )
