@@ -203,7 +203,12 @@ def _inside(store: Store, settings: Settings, clock: Clock) -> Iterator[Finding]
         do = "set MPW_WAREHOUSE where item numbers are the same in both, or `mpsync items import FILE`"
         yield Finding("items", "wrong", "no item is mapped and MPW_WAREHOUSE is empty: nothing can be pushed", do)
     if reasons:
-        yield Finding("work", "note", f"{len(reasons)} thing(s) need a person", "`mpsync status` names them")
+        yield Finding(
+            "work",
+            "note",
+            "1 thing needs a person" if len(reasons) == 1 else f"{len(reasons)} things need a person",
+            "`mpsync status` names them",
+        )
 
 
 def _server(ahead: timedelta) -> Finding:

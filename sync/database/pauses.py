@@ -1,4 +1,4 @@
-"""Systems that refused our credentials: left alone until these change, or for a while where no account can be locked."""
+"""Systems that refused our credentials: left alone until these change, or a while where no account can be locked."""
 
 from __future__ import annotations
 

@@ -208,7 +208,8 @@ def needs_a_person(conn: Connection) -> list[str]:
         "select source, count(*) as days, max(error) as error from v_coverage where error is not null group by source",
     ):
         next_step = "" if row["source"].partition(".")[0] in paused else f" {TRIED_AGAIN}"
-        lines.append(f"{row['source']}: {row['days']} day(s) could not be read: {row['error']}{next_step}")
+        days = "1 day" if row["days"] == 1 else f"{row['days']} days"
+        lines.append(f"{row['source']}: {days} could not be read: {row['error']}{next_step}")
     for row in rows(conn, "select source, error from feeds where error is not null order by source"):
         next_step = "" if row["source"].partition(".")[0] in paused else f" {TRIED_AGAIN}"
         lines.append(f"{row['source']}: the last read failed: {row['error']}{next_step}")
