@@ -17,6 +17,7 @@ from sync.errors import ConfigError
 from sync.learned.rows import CONTRADICTED, overrule
 from sync.ledger.coverage import close_gap
 from sync.ledger.item_states import forget_base, forget_bases, save_item_state
+from sync.ledger.movement_lines import KEPT_BY
 from sync.ledger.parked import look_at_parked
 from sync.ledger.quarantine import settle_rows
 from sync.poll.days.voids import MASS_DISAPPEARANCE, void_disappeared
@@ -133,7 +134,7 @@ def _act(
     elif row.kind == MOVEMENT_DELETED and option == APPLY:
         apply_deletion(conn, facts, policy=ctx.policy, now=now)
     elif option == KEEP and row.kind in OUR_EXCEPTIONS:
-        told = f"{by} left it as it is: {why}"
+        told = f"{KEPT_BY}{by}: {why}"
         left = leave_parked(conn, waits_for(row.kind, subject_of(row)), why=told, now=now)
         forget_bases(conn, left, now=now)
     elif option == KEEP:

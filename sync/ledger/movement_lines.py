@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, select, tuple_, update
+from sqlalchemy import Connection, and_, delete, func, insert, not_, select, tuple_, update
 from sqlalchemy.engine import Row
 
 from sync.database.chunks import chunks, upsert
@@ -140,22 +140,25 @@ def young_movements(conn: Connection, source: str, since: datetime) -> dict[str,
     return dict(conn.execute(query).all())
 
 
-IMPORTED = "imported without --push"
-"""Why an imported event is kept from being pushed. Any other reason is a person's, and stands."""
+KEPT_BY = "kept by "
+"""How the reason begins where a person wants an event left as it is: that stands, whatever is read or imported."""
 
 
-def hold_from_push(conn: Connection, events: Sequence[EventKey]) -> None:
+def hold_from_push(conn: Connection, events: Sequence[EventKey], *, why: str) -> None:
     """Keep imported events from being pushed until the feed shows them or an import says to push."""
-    rows = [{"kind": event.kind, "api_key": event.api_key, "why": IMPORTED} for event in events]
+    rows = [{"kind": event.kind, "api_key": event.api_key, "why": why} for event in events]
     upsert(conn, unpushed, rows, key=("kind", "api_key"), update=())
 
 
 def let_push(conn: Connection, events: Sequence[EventKey], *, reason: str, now: datetime) -> int:
-    """Let imported events that were held from pushing go, looked at again at once; return how many were held."""
+    """Let events that were held from pushing go, looked at again at once; return how many were.
+
+    Those that a person wants left stay.
+    """
     held = 0
     for event in events:
-        where = unpushed.c.kind == event.kind, unpushed.c.api_key == event.api_key, unpushed.c.why == IMPORTED
-        if conn.execute(delete(unpushed).where(*where)).rowcount:
+        where = unpushed.c.kind == event.kind, unpushed.c.api_key == event.api_key
+        if conn.execute(delete(unpushed).where(*where, not_(unpushed.c.why.startswith(KEPT_BY)))).rowcount:
             held += 1
             row = {"kind": event.kind, "api_key": event.api_key, "reason": reason, "due_at": now}
             upsert(conn, parked, [row], key=("kind", "api_key"), update=("reason", "due_at"))

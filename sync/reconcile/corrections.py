@@ -21,7 +21,7 @@ from sync.errors import ConfigError
 from sync.ledger.documents import documents_by_remote_id, update_documents
 from sync.ledger.entries import reverse_entries
 from sync.ledger.item_states import forget_bases
-from sync.ledger.movement_lines import EVENT, lines_of, take_back
+from sync.ledger.movement_lines import EVENT, KEPT_BY, lines_of, take_back
 from sync.ledger.movement_rules import Line
 from sync.outbox.corrections import KINDS, add_correction, hold, is_held_from_push, let_go, withdraw
 from sync.outbox.rows import Which, discard
@@ -204,7 +204,7 @@ def apply_deletion(conn: Connection, facts: Mapping[str, Any], *, policy: Policy
 
 def keep_both(conn: Connection, facts: Mapping[str, Any], *, by: str) -> None:
     """Leave MPW's side as it is, for good: nothing of these events is posted or deleted any more."""
-    hold(conn, [str(key) for key in facts.get("keys", ())], why=f"{by} left both as they are")
+    hold(conn, [str(key) for key in facts.get("keys", ())], why=f"{KEPT_BY}{by}: both stay as they are")
 
 
 def facts_of(row: Row[Any]) -> dict[str, Any]:

@@ -6,10 +6,9 @@ from datetime import UTC, datetime
 
 from sqlalchemy import select
 
-from sync.database.chunks import upsert
 from sync.database.engine import Store
 from sync.database.schema import parked, unpushed
-from sync.ledger.movement_lines import EventKey, hold_from_push, let_push
+from sync.ledger.movement_lines import KEPT_BY, EventKey, hold_from_push, let_push
 
 NOW = datetime(2024, 3, 15, 12, tzinfo=UTC)
 
@@ -17,9 +16,8 @@ NOW = datetime(2024, 3, 15, 12, tzinfo=UTC)
 def test_what_a_person_wants_left_is_not_let_go_by_a_later_import(store: Store) -> None:
     imported, left = EventKey("receipt", "mps-1-1"), EventKey("receipt", "mps-2-1")
     with store.write() as conn:
-        hold_from_push(conn, [imported])
-        row = {"kind": left.kind, "api_key": left.api_key, "why": "ann: keyed in by hand"}
-        upsert(conn, unpushed, [row], key=("kind", "api_key"), update=("why",))
+        hold_from_push(conn, [imported], why="imported without --push")
+        hold_from_push(conn, [left], why=f"{KEPT_BY}ann: keyed in by hand")
 
         assert let_push(conn, [imported, left], reason="imported with --push", now=NOW) == 1
 

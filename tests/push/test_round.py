@@ -279,12 +279,12 @@ def test_what_is_claimed_is_not_sent_once_an_answer_could_not_be_written_down(
 
     def fails_once(under_way: Any, ended: Any, room: int) -> Any:
         if any(call.outcomes for call in ended) and not failed.is_set():
-            monkeypatch.setattr(push_calls, "_record", _disk_full)
+            monkeypatch.setattr(under_way, "_record", _disk_full)
         try:
             return write(under_way, ended, room)
         finally:
             if any(call.outcomes for call in ended) and not failed.is_set():
-                monkeypatch.delattr(push_calls, "_record")
+                monkeypatch.delattr(under_way, "_record")
                 failed.set()
 
     monkeypatch.setattr(PostReceipt, "send", send)

@@ -144,7 +144,7 @@ def ingest_movements(
         _take(conn, item, known.get(item.movement.id), stored.get(item.movement.id, []), source, work)
     _write_new(conn, work)
     if source == IMPORT and not push:
-        hold_from_push(conn, work.new_events)
+        hold_from_push(conn, work.new_events, why="imported without --push")
     else:
         reason = "the feed shows it" if source == FEED else "imported with --push"
         let_push(conn, work.seen_events, reason=reason, now=now)
