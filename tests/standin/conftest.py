@@ -26,7 +26,7 @@ def fresh(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what EXPECTED names; of each test the first case on SQLite is for every run, the rest for the slow loop."""
+    """Mark what EXPECTED names; of each test the first case on SQLite is for every run, the rest for the night."""
     waits = {name: track for track, names in EXPECTED.items() for name in names}
     seen: set[str] = set()
     for item in items:
@@ -38,6 +38,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xfail(reason=f"track {track} of issue 10 has not landed", strict=False))
         if "postgresql" in item.name or name in seen:
             item.add_marker(pytest.mark.slow)
-        if "postgresql" in item.name:
             item.add_marker(pytest.mark.nightly)
         seen.add(name)
