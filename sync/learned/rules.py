@@ -12,7 +12,7 @@ stands here, and nowhere else (`weigh`):
    the same new value, none that shows the known one among them, replace it. So no single odd row turns over what
    decides about money; rows that disagree leave it to a person, as does a fact without `believed_after`.
 6. It is a bound, and was learnt: one row that shows more proves that the known one is not it (`grows`). So it is with
-   decimals: 7.1 may be 7.10. Fewer than are known are shown only by a number that cannot have so many: that is told.
+   decimals, since 7.1 may be 7.10: more are believed at once. Fewer are told where a shown cost cannot have more.
 """
 
 from __future__ import annotations

@@ -761,9 +761,8 @@ def test_what_a_day_does_not_show_is_named_and_no_other_day_suffers(world: Outbo
     assert [kind for kind, _ in world.told()] == ["learned_contradicted"]  # the vendor does otherwise than it did
 
 
-def test_an_approval_of_an_order_that_is_not_shown_is_named_and_its_hint_ends_it(
-    world: OutboxWorld, mpw: Answering
-) -> None:
+def an_order_that_is_not_shown(world: OutboxWorld) -> int:
+    """Return one of a day's orders that no poll can read: MPW ignores `page`, and no filter splits them."""
     world.sandbox.mpw.options.page_parameter = False
     for number in range(1000, 1150):
         world.sandbox.mpw.add_order(
@@ -772,7 +771,13 @@ def test_an_approval_of_an_order_that_is_not_shown_is_named_and_its_hint_ends_it
     poll_orders_once(world.ctx)
     with world.store.read() as conn:
         shown = set(conn.execute(text("select number from v_purchase_orders")).scalars())
-    unseen = next(number for number in range(1000, 1150) if str(number) not in shown)
+    return next(number for number in range(1000, 1150) if str(number) not in shown)
+
+
+def test_an_approval_of_an_order_that_is_not_shown_is_named_and_its_hint_ends_it(
+    world: OutboxWorld, mpw: Answering
+) -> None:
+    unseen = an_order_that_is_not_shown(world)
     push = world.approval(unseen)
 
     world.push()
@@ -792,15 +797,7 @@ def test_an_approval_that_was_tried_and_whose_order_is_not_shown_any_more_ends_b
     world: OutboxWorld, mpw: Answering
 ) -> None:
     """What was tried cannot be discarded while it waits, so it must not wait for an order that nobody can read."""
-    world.sandbox.mpw.options.page_parameter = False
-    for number in range(1000, 1150):
-        world.sandbox.mpw.add_order(
-            number, created_on=TODAY, vendor_name="B", warehouse_name=MAIN, lines=[("a", 1, "2")], required_on=None
-        )
-    poll_orders_once(world.ctx)
-    with world.store.read() as conn:
-        shown = set(conn.execute(text("select number from v_purchase_orders")).scalars())
-    push = world.approval(next(number for number in range(1000, 1150) if str(number) not in shown))
+    push = world.approval(an_order_that_is_not_shown(world))
     with world.store.write() as conn:
         conn.execute(text("update outbox set tries = 1, attempts = 1"))
 

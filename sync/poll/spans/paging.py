@@ -14,7 +14,7 @@ from sync.work.context import Context
 PAGE_HONOURED = "page_honoured"
 
 SEARCH_AGAIN = timedelta(hours=1)
-"""How long a day that could not be read whole is not searched anew, unless its count changes: that takes many calls."""
+"""How long to wait before searching a day again that could not be read whole; sooner if its count changes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,7 +177,7 @@ def _decide(row: Push, read: OrdersRead, *, now: datetime) -> Preparation:
         by_hand = f"approve order {_number(row)} in MPW by hand, or reject it, then `mpsync outbox discard {row.id}`"
         if row.tries:  # what was tried cannot be discarded while it waits: it ends, and a person may take it up again
             return GiveUp(why, "order_unknown", f"{by_hand}; once it can be read, `mpsync outbox retry {row.id}`")
-        hint = f"{by_hand}; or ask MPW's support how further pages are read: it goes by itself once it can be read"
+        hint = f"{by_hand}; or ask MPW's support how to read further pages: it is sent once the order can be read"
         return NotNow(now + UNSHOWN_WAIT, why, ("order_unknown", hint))
     if order is None:
         hint = (

@@ -46,8 +46,8 @@ LOOK_FOR_PATH = timedelta(minutes=5)
 
 LOOK_AGAIN = timedelta(minutes=5)
 ASK_AFTER = 4
-"""For so many times SYNC_LATE_ARRIVAL_SECONDS (an hour by default) a stock patch is waited for, which tells whether the
-product is there: MPW is read before there is one."""
+"""How long to wait for the stock patch that tells whether the product is there, in multiples of
+SYNC_LATE_ARRIVAL_SECONDS (an hour by default)."""
 
 
 @dataclass(frozen=True, slots=True)
