@@ -195,20 +195,19 @@ def ledger_of(conn: Connection, target: Target, *, since: datetime, gone_after: 
         ).where(*about)
     ).one()
     undone = ledger_entries.alias("undone")
-    receipt = conn.execute(
+    shown = conn.execute(
         select(columns.unit_cost)
         .where(
             *about,
-            columns.kind == "receipt",
             columns.entry_type == "original",
             columns.unit_cost > Decimal(0),
             ~exists().where(undone.c.reverses_id == columns.id),
         )
-        .order_by(columns.occurred_on.desc(), columns.id.desc())
+        .order_by((columns.kind == "receipt").desc(), columns.occurred_on.desc(), columns.id.desc())
         .limit(1)
     ).scalar_one_or_none()
     return Ledger(
-        sums[0] or Decimal(0), sums[1] or Decimal(0), receipt, _unread(conn, target.part_number, since, gone_after)
+        sums[0] or Decimal(0), sums[1] or Decimal(0), shown, _unread(conn, target.part_number, since, gone_after)
     )
 
 

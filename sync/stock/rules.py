@@ -164,12 +164,13 @@ class ItemFacts:
 class Ledger:
     """What our ledger says of a part in its warehouses.
 
-    `unread`: (kind, created_on) of our own pushes that MPW took and no poll has shown yet.
+    `last_cost`: what the newest receipt that shows a cost says; where none does, the newest issuance, which MPW prices
+    itself. `unread`: (kind, created_on) of our own pushes that MPW took and no poll has shown yet.
     """
 
     quantity: Decimal
     value: Decimal
-    last_receipt_cost: Decimal | None
+    last_cost: Decimal | None
     unread: tuple[tuple[str, date], ...] = ()
 
 
@@ -297,7 +298,7 @@ def decide(item: ItemFacts, mpw: MpwStock, ledger: Ledger) -> Decision:
         return Equal()  # a new part: what it costs is known with its first receipt
     if cost is None:
         return Blocked(
-            f"nothing says what {part} costs: MPW shows no unit cost and no receipt of it is known",
+            f"nothing says what {part} costs: MPW shows no unit cost, and no receipt or issuance with one is known",
             "unknown_cost",
             "set the part's unit cost in MPW, or receive some of it",
         )
@@ -306,7 +307,7 @@ def decide(item: ItemFacts, mpw: MpwStock, ledger: Ledger) -> Decision:
 
 
 def cost_of(item: ItemFacts, mpw: MpwStock, ledger: Ledger) -> Decimal | None:
-    """Return MPW's unit cost: the ledger's where it accounts for MPW's stock, else MPW's, else the last receipt's.
+    """Return MPW's unit cost: the ledger's where it accounts for MPW's stock, else MPW's, else the last row's.
 
     MPW's own `unit_cost` is a baseline (Inventory - POST), so it comes second, and only above zero. Where
     MPW says nothing at all, what MPservices itself last said stays.
@@ -315,8 +316,8 @@ def cost_of(item: ItemFacts, mpw: MpwStock, ledger: Ledger) -> Decimal | None:
         return over(ledger.value, ledger.quantity)
     if mpw.unit_cost is not None and mpw.unit_cost > 0:
         return mpw.unit_cost
-    if ledger.last_receipt_cost is not None:
-        return ledger.last_receipt_cost
+    if ledger.last_cost is not None:
+        return ledger.last_cost
     said = item.cost if item.cost is not None else item.line_cost
     return None if said is None or item.target is None else over(said, item.target.factor)
 

@@ -1,7 +1,8 @@
 """What MPservices should say an item costs, worked out from the vendors' truth alone (design, "Stock and cost", 3).
 
 The ledger's value by its quantity where that quantity is MPW's; else MPW's own unit cost where it is above zero; else
-the last receipt's cost. The ledger holds what MPW lists since the start date, which the end of a run has shown.
+the last receipt's cost; else, which is not held here, an issuance's. The ledger holds what MPW lists since the start
+date, which the end of a run has shown.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def cost_of_last_receipt() -> Any:
     real = stock_rules.cost_of
 
     def last(item: ItemFacts, mpw: MpwStock, ledger: Ledger) -> Decimal | None:
-        return ledger.last_receipt_cost or real(item, mpw, ledger)
+        return ledger.last_cost or real(item, mpw, ledger)
 
     return swapped((stock_rules, "cost_of", last))
 
