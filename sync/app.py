@@ -16,6 +16,7 @@ from sync.clock import Clock, SystemClock
 from sync.database.engine import Store
 from sync.database.facts import FIRST_RUN_AT, fact, set_fact_once
 from sync.settings import Settings
+from sync.values.books import JournalTerms
 from sync.values.policy import ROUTES, Policy, cut_of_first_run
 
 if TYPE_CHECKING:
@@ -192,6 +193,18 @@ def policy_of(settings: Settings, *, first_run_at: datetime) -> Policy:
         keep_runs=_days(settings.sync_keep_runs_days),
         keep_done=_days(settings.sync_keep_done_days),
         keep_raw=_days(settings.sync_keep_raw_days),
+        journal=journal_terms_of(settings),
+    )
+
+
+def journal_terms_of(settings: Settings) -> JournalTerms:
+    """Return how the settings want the journal kept."""
+    return JournalTerms(
+        starts_on=settings.sync_journal_from,
+        currency=settings.sync_currency,
+        decimals=settings.sync_journal_decimals,
+        erp_books=frozenset(settings.sync_journal_erp_books),
+        holds_late=settings.sync_journal_late == "hold",
     )
 
 

@@ -57,6 +57,28 @@ def one_of(*words: str) -> Callable[[str], str]:
     return read
 
 
+def some_of(*words: str) -> Callable[[str], tuple[str, ...]]:
+    """Read any of a few words, commas between; `none` is none of them."""
+
+    def read(text: str) -> tuple[str, ...]:
+        given = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
+        if given == ("none",):
+            return ()
+        for one in given:
+            if one not in words:
+                raise ValueError(f"{quoted(one)} is not known; write any of {', '.join(words)}, or none")
+        return given
+
+    return read
+
+
+def currency(text: str) -> str:
+    """Read the code of a currency (ISO 4217)."""
+    if re.fullmatch(r"[A-Za-z]{3}", text):
+        return text.upper()
+    raise ValueError(f"{quoted(text)} is not a currency's code; write three letters, like USD")
+
+
 def number(*, at_most: int) -> Callable[[str], Decimal]:
     """Read a number that is not negative, exactly; fractions are welcome."""
 

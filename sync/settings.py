@@ -53,6 +53,10 @@ RatioSetting = Annotated[Decimal, BeforeValidator(read.number(at_most=1))]
 MoneySetting = Annotated[Decimal | None, BeforeValidator(read.optional(read.number(at_most=1_000_000_000_000)))]
 AddressSetting = Annotated[read.Address | None, BeforeValidator(read.optional(read.listening_address))]
 CostSetting = Annotated[Literal["unit", "total"], BeforeValidator(read.one_of("unit", "total"))]
+CurrencySetting = Annotated[str, BeforeValidator(read.currency)]
+DecimalsSetting = Annotated[int, BeforeValidator(read.whole(at_most=4))]
+BookedSetting = Annotated[tuple[str, ...], BeforeValidator(read.some_of("receipt", "issuance", "transfer"))]
+LateSetting = Annotated[Literal["next_open", "hold"], BeforeValidator(read.one_of("next_open", "hold"))]
 LevelSetting = Annotated[str, BeforeValidator(read.one_of("debug", "info", "warning", "error"))]
 FormatSetting = Annotated[Literal["auto", "json", "console"], BeforeValidator(read.one_of("auto", "json", "console"))]
 
@@ -144,6 +148,15 @@ class Settings(BaseSettings):
         "400", "how long a done push keeps its payload and its attempts; 0: for ever; its key is never forgotten"
     )
     sync_keep_raw_days: DaysSetting = _text("400", "how long a document keeps its raw text; 0: for ever")
+    sync_journal_from: DaySetting = _text("", "the journal's first day; empty: no journal is kept")
+    sync_journal_decimals: DecimalsSetting = _text("2", "what entries are rounded to; fixed once there is an entry")
+    sync_currency: CurrencySetting = _text("USD", "the currency of all amounts, as files name it")
+    sync_journal_erp_books: BookedSetting = _text(
+        "receipt,issuance,transfer", "what the ERP books itself where it sent it in, commas between, or none"
+    )
+    sync_journal_late: LateSetting = _text(
+        "next_open", "what is dated in a closed period: next_open books it in the open one, hold lets it wait"
+    )
     sync_log_level: LevelSetting = _text("info", "debug, info, warning or error")
     sync_log_format: FormatSetting = _text("auto", "json, console, or auto: console on a terminal")
     sync_allow_plain_http: SwitchSetting = _text(

@@ -9,7 +9,7 @@ import pytest
 TESTS = Path(__file__).parent
 
 ROOMS = {
-    *("clients", "database", "docs", "inbox", "jobs", "learned", "ledger", "log", "outbox", "poll", "push"),
+    *("clients", "database", "docs", "inbox", "jobs", "journal", "learned", "ledger", "log", "outbox", "poll", "push"),
     *("reconcile", "settings", "stock", "values", "work"),
 }
 """Folders of which whatever needs no database is quick: it starts no process and no browser."""

@@ -34,6 +34,8 @@ COMMANDS: dict[str, Entry] = {
     "import": Entry("import_", "Take in documents or movements from a file."),
     "items": Entry("items", "Import or export the item map."),
     "export": Entry("export", "Write the ledger to a file."),
+    "accounts": Entry("accounts", "Import, export or check the rules of accounts."),
+    "journal": Entry("journal", "The ledger in accounts: show, check, book what waits."),
     "learned": Entry("learned", "List, set or forget what the vendors do that no document says."),
     "db": Entry("db", "Upgrade or check the database's schema."),
     "doctor": Entry("doctor", "Check settings, database, logins and clocks; say what to do."),

@@ -32,13 +32,14 @@ def command(as_json: bool) -> None:
 
 def _findings() -> Iterator[Finding]:
     """Yield what is found, the settings first: with a wrong one nothing else is tried (exit 2)."""
-    from sync.cli import examination
+    from sync.cli import examination, journal_examination
     from sync.clock import SystemClock
 
     settings = start()
     clock = SystemClock()
     yield from examination.of_settings(settings)
     yield from examination.of_database(settings, clock)
+    yield from journal_examination.of_journal(settings)
     yield from examination.of_vendors(settings, clock)
 
 

@@ -23,10 +23,12 @@ def command(api_key: str, as_json: bool) -> None:
 
     API_KEY is the event's key, as `mpsync outbox list` and the views show it.
     """
+    from sync.cli.journal import with_sides
     from sync.jobs.reports import event_story
+    from sync.journal.report_rows import lines_of_key
 
     with looked_at() as app, app.store.read() as conn:
-        story = event_story(conn, api_key)
+        story = event_story(conn, api_key) | {"journal": with_sides(lines_of_key(conn, api_key))}
         _say_why_not(conn, app.context(), story)
     emit(story, as_json, lambda out: _render(out, story))
     if not any(value for name, value in story.items() if name != "api_key"):
@@ -63,6 +65,8 @@ def _render(out: Output, story: dict[str, Any]) -> None:
             | ({"not pushed": event["not_pushed"]} if event["not_pushed"] else {})
         )
     _section(out, "Ledger", story["entries"], ["seq", "system", "entry_type", "quantity", "unit_cost", "posted_on"])
+    journal = ["entry_id", "posted_on", "account", "debit", "credit", "booked_by", "document"]
+    _section(out, "Journal", story["journal"], journal)
     _section(out, "Documents", story["documents"], ["system", "type", "remote_id", "day", "voided_at"])
     _section(out, "Inbox", story["inbox"], ["id", "document_type", "state", "error", "received_at"])
     _section(out, "Waiting", story["parked"], ["kind", "reason", "due_at"])

@@ -34,10 +34,10 @@ def insert_rows(conn: Connection, table: Table, columns: Sequence[str], rows: Se
     names = [column.name for column in table.c if column.name in columns]
     given = dict(zip(columns, zip(*rows, strict=True), strict=True))
     values = [_converted(given[name], table.c[name].type, conn.dialect) for name in names]
-    _insert_stored(conn, table, names, list(zip(*values, strict=True)))
+    insert_stored(conn, table, names, list(zip(*values, strict=True)))
 
 
-def _insert_stored(conn: Connection, table: Table, names: Sequence[str], records: Sequence[tuple[Any, ...]]) -> None:
+def insert_stored(conn: Connection, table: Table, names: Sequence[str], records: Sequence[tuple[Any, ...]]) -> None:
     """Insert rows whose values are already what the database stores; `names` follow the table's own order."""
     if not records:
         return

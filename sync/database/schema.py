@@ -679,3 +679,170 @@ __all__ = [
     "unpushed",
     "work_orders",
 ]
+
+# --- the journal --------------------------------------------------------------------------
+
+journal_entries = Table(
+    "journal_entries",
+    metadata,
+    # in commit order, as the ledger's: a safe cursor
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("ledger_id", Id),  # the ledger entry that it books; null: a handover, an adjustment, a reclassification
+    Column("reverses_id", Id),  # the journal entry that it takes back, hands over or books elsewhere
+    Column("origin", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("api_key", Text, nullable=False),
+    Column("item", Text, nullable=False),
+    Column("warehouse", Text),
+    Column("quantity", Fixed, nullable=False),  # + into the item's stock, - out of it
+    Column("counter_warehouse", Text),  # a transfer's giving warehouse: the counter account holds stock too
+    Column("counter_quantity", Fixed),
+    Column("occurred_on", Date, nullable=False),
+    Column("posted_on", Date, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("amount", Fixed, nullable=False),  # + debit, - credit
+    Column("counter_account", Text, nullable=False),
+    Column("counter_amount", Fixed, nullable=False),
+    Column("rounding_account", Text),
+    Column("rounding_amount", Fixed, nullable=False),
+    Column("cost_center", Text),
+    Column("vendor", Text),
+    Column("purchase_order", Text),
+    Column("invoice", Text),
+    Column("equipment", Text),
+    Column("work_order", Text),
+    Column("why", Text),  # a person's words, where a person made it
+    Column("made_by", Text),
+    Column("booked_by", Text, nullable=False),
+    Column("rules_version", Integer, nullable=False),
+    Column("run_id", Id),
+    Column("derived_at", Instant, nullable=False),
+    CheckConstraint("amount + counter_amount + rounding_amount = 0", name="balanced"),
+    CheckConstraint("rounding_amount = 0 or rounding_account is not null", name="rounding_has_an_account"),
+    CheckConstraint(
+        "origin = 'ledger' or origin = 'handover' or origin = 'adjust' or origin = 'reclass'", name="origin"
+    ),
+    CheckConstraint("(origin = 'ledger') = (ledger_id is not null)", name="ledger_entry"),
+    CheckConstraint("origin <> 'adjust' or (why is not null and made_by is not null)", name="adjust_has_a_reason"),
+    CheckConstraint("booked_by = 'mpsync' or booked_by = 'erp' or booked_by = 'opening'", name="booked_by"),
+    CheckConstraint("(counter_warehouse is null) = (counter_quantity is null)", name="counter_position"),
+    CheckConstraint("posted_on >= occurred_on", name="posted_not_before_occurred"),
+    Index("uq_journal_entries_ledger_id", "ledger_id", unique=True),
+    Index("ix_journal_entries_event", "api_key", "kind"),
+    Index(
+        "ix_journal_entries_reverses_id",
+        "reverses_id",
+        sqlite_where=text("reverses_id is not null"),
+        postgresql_where=text("reverses_id is not null"),
+    ),
+)
+
+journal_positions = Table(
+    "journal_positions",
+    metadata,
+    Column("item", Text, nullable=False),
+    Column("warehouse", Text, nullable=False),  # '': MPW's row names none
+    Column("account", Text, nullable=False),  # `expense`: what is received is expensed at once
+    Column("quantity", Fixed, nullable=False),
+    Column("value", Fixed, nullable=False),  # exact: the ledger's amounts
+    Column("booked", Fixed, nullable=False),  # rounded: what the account holds of it
+    PrimaryKeyConstraint("item", "warehouse", name="pk_journal_positions"),
+)
+
+journal_held = Table(
+    "journal_held",
+    metadata,
+    Column("ledger_id", Id, primary_key=True, autoincrement=False),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("held_at", Instant, nullable=False),
+    CheckConstraint("reason in ('unmapped', 'late', 'transfer', 'twin', 'original', 'dropped')", name="reason"),
+    Index("ix_journal_held_reason", "reason", "ledger_id"),
+)
+
+account_versions = Table(
+    "account_versions",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("imported_at", Instant, nullable=False),
+    Column("imported_by", Text, nullable=False),
+    Column("rules", Integer, nullable=False),
+)
+
+account_rules = Table(
+    "account_rules",
+    metadata,
+    Column("version", Integer, ForeignKey("account_versions.version"), nullable=False),
+    Column("n", Integer, nullable=False),  # its place in the file
+    Column("use", Text, nullable=False),
+    Column("work_order", Text, nullable=False),  # '': any
+    Column("equipment", Text, nullable=False),
+    Column("part", Text, nullable=False),
+    Column("vendor", Text, nullable=False),
+    Column("category", Text, nullable=False),
+    Column("warehouse", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("cost_center", Text, nullable=False),
+    Column("from_on", Date),  # null: always
+    Column("name", Text, nullable=False),
+    PrimaryKeyConstraint("version", "n", name="pk_account_rules"),
+)
+
+journal_batches = Table(
+    "journal_batches",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("channel", Text, nullable=False),
+    Column("format", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("options", Text, nullable=False),  # JSON: all that the file's bytes depend on besides the entries
+    Column("entries", Integer, nullable=False),
+    Column("documents", Integer, nullable=False),
+    Column("lines", Integer, nullable=False),
+    Column("debit", Fixed, nullable=False),
+    Column("digest", Text),  # of the files, once they were written
+    Column("files", Text, nullable=False, server_default="[]"),  # JSON: their names
+    Column("cut_at", Instant, nullable=False),
+    Column("cut_by", Text, nullable=False),
+    Column("written_at", Instant),
+    CheckConstraint("mode = 'summary' or mode = 'detail'", name="mode"),
+)
+
+journal_documents = Table(
+    "journal_documents",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("number", Text, nullable=False),
+    Column("batch_id", Id, ForeignKey("journal_batches.id"), nullable=False),
+    Column("booked_on", Date, nullable=False),
+    Column("cost_center", Text),
+    Column("debit", Fixed, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("erp_reference", Text),
+    Column("erp_booked_on", Date),
+    Column("reason", Text),
+    UniqueConstraint("number", name="uq_journal_documents_number"),
+    CheckConstraint("state in ('cut', 'written', 'accepted', 'rejected')", name="state"),
+    Index("ix_journal_documents_batch_id", "batch_id", "id"),
+)
+
+journal_batch_entries = Table(
+    "journal_batch_entries",
+    metadata,
+    # in at most one batch: that is the primary key
+    Column("entry_id", Id, ForeignKey("journal_entries.id"), primary_key=True, autoincrement=False),
+    Column("document_id", Id, ForeignKey("journal_documents.id"), nullable=False),
+    Index("ix_journal_batch_entries_document_id", "document_id", "entry_id"),
+)
+
+journal_holds = Table(
+    "journal_holds",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("entry_id", Id, ForeignKey("journal_entries.id"), nullable=False),
+    Column("held", Boolean, nullable=False),  # kept out of batches from then on, or let go
+    Column("why", Text, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("made_at", Instant, nullable=False),
+    Index("ix_journal_holds_entry_id", "entry_id", "id"),
+)

@@ -20,7 +20,10 @@ from sync.errors import StoreError
 
 Kind = Literal["table", "column", "view", "index", "trigger"]
 
-POSTGRESQL_TRIGGERS = (("ledger_entries", "ledger_entries_no_change"),)
+POSTGRESQL_TRIGGERS = (
+    ("ledger_entries", "ledger_entries_no_change"),
+    ("journal_entries", "journal_entries_no_change"),
+)
 """What stands on PostgreSQL for SQLite's triggers; a test holds it to the migrations."""
 
 SCRATCH = "mpsync_pattern"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from sync.database.runs import Counts
 from sync.inbox.take_in import inbox_once
 from sync.jobs.compare_stock import stock_once
+from sync.journal.derive import journal_once
 from sync.ledger.parked import due_parked
 from sync.poll.schedule import poll_due_once
 from sync.push.proofs import look_for_deleted
@@ -33,6 +34,7 @@ class CycleReport:
     derived: int = 0
     pushed: int = 0
     verified: int = 0
+    booked: int = 0
 
     @property
     def settled(self) -> int:
@@ -82,9 +84,11 @@ def work_once(ctx: Context, report: CycleReport) -> bool:
         stock = stock_once(ctx)
         pushed = push_once(ctx)
         verified = verify_once(ctx)
+        booked = journal_once(ctx)
     report.inbox.add(inbox)
     report.derived += reconciled.added + stock.added
     report.pushed += pushed.sent
     report.verified += verified.checked
+    report.booked += booked.added
     moved = pushed.moved - pushed.postponed
     return bool(inbox.seen or reconciled.added or stock.added or moved or verified.settled or undone)

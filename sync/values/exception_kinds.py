@@ -98,6 +98,10 @@ _ALL = (
     ExceptionKind("stock_blocked", ("item",), resolves_itself=True),
     ExceptionKind("negative_stock", ("item",), resolves_itself=True),
     ExceptionKind("unknown_cost", ("item",), resolves_itself=True),
+    # the journal
+    ExceptionKind("journal_unmapped", ("source",), resolves_itself=True),
+    ExceptionKind("journal_late", ("source",), resolves_itself=True),
+    ExceptionKind("journal_twin", ("source",), resolves_itself=True),
 )
 
 KINDS: Mapping[str, ExceptionKind] = {kind.name: kind for kind in _ALL}

@@ -8,6 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from sync.values.books import JournalTerms
+
 ROUTES = ("receipts", "issuances", "stock_cost", "approvals", "products", "voids", "transfers", "inventories")
 
 
@@ -93,6 +95,7 @@ class Policy(Rules):
     keep_runs: timedelta | None = timedelta(days=90)  # None: for ever
     keep_done: timedelta | None = timedelta(days=400)
     keep_raw: timedelta | None = timedelta(days=400)
+    journal: JournalTerms = field(default_factory=JournalTerms)
 
     def routes_off(self) -> frozenset[str]:
         """Return the routes on which nothing is sent, not even what was derived before they were switched off."""

@@ -69,6 +69,11 @@ ADDED = {
     "SYNC_KEEP_DONE_DAYS": "400",
     "SYNC_KEEP_RAW_DAYS": "400",
     "SYNC_ALLOW_PLAIN_HTTP": "false",
+    "SYNC_JOURNAL_FROM": "",
+    "SYNC_JOURNAL_DECIMALS": "2",
+    "SYNC_CURRENCY": "USD",
+    "SYNC_JOURNAL_ERP_BOOKS": "receipt,issuance,transfer",
+    "SYNC_JOURNAL_LATE": "next_open",
 }
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Table, insert
+from sqlalchemy import Connection, Table, func, insert, select
 
 from sync.database import schema
 
@@ -219,3 +219,53 @@ def tell(conn: Connection) -> None:
         {"flow": "poll", "started_at": NOON, "ended_at": NOON, "outcome": "ok", "seen": 12, "added": 12},
         {"flow": "push", "started_at": NOON, "ended_at": NOON, "outcome": "failed", "error": "MPW is paused"},
     )
+    _tell_of_the_journal(conn)
+
+
+def booked(id_: int, ledger_id: int, **changed: Any) -> dict[str, Any]:
+    """Return the journal entry of a receipt of four at 2.50."""
+    values = {
+        "id": id_,
+        "ledger_id": ledger_id,
+        "origin": "ledger",
+        "kind": "receipt",
+        "api_key": "mps-abc-1",
+        "item": "P-1",
+        "warehouse": "Main",
+        "quantity": Decimal(4),
+        "occurred_on": YESTERDAY,
+        "posted_on": YESTERDAY,
+        "account": "1410",
+        "amount": Decimal(10),
+        "counter_account": "2150",
+        "counter_amount": Decimal(-10),
+        "rounding_amount": Decimal(0),
+        "purchase_order": "1000",
+        "vendor": "Acme",
+        "booked_by": "mpsync",
+        "rules_version": 1,
+        "derived_at": NOON,
+    }
+    return values | changed
+
+
+def _tell_of_the_journal(conn: Connection) -> None:
+    """Book one receipt and hand it over; hold another."""
+    add(conn, schema.account_versions, {"version": 1, "imported_at": NOON, "imported_by": "controller", "rules": 1})
+    cells = dict.fromkeys(("work_order", "equipment", "part", "vendor", "category", "warehouse", "cost_center"), "")
+    add(
+        conn,
+        schema.account_rules,
+        {"version": 1, "n": 1, "use": "inventory", **cells, "account": "1410", "name": "Parts"},
+    )
+    add(conn, schema.journal_entries, booked(1, 2))
+    add(conn, schema.ledger_entries, entry("mpw", "receipt", "mpw-r-8", "1", remote_id="8"))
+    held = conn.execute(select(func.max(schema.ledger_entries.c.id))).scalar_one()
+    waits = {"ledger_id": held, "reason": "unmapped", "detail": "no rule of accounts says where its grni goes"}
+    add(conn, schema.journal_held, {**waits, "held_at": NOON})
+    batch = {"channel": "file", "format": "csv", "mode": "summary", "options": "{}", "cut_by": "controller"}
+    sums = {"entries": 1, "documents": 1, "lines": 2, "debit": Decimal(10)}
+    add(conn, schema.journal_batches, {"id": 1, **batch, **sums, "cut_at": NOON, "written_at": NOON, "digest": "d"})
+    document = {"number": "MP000001-00001", "batch_id": 1, "booked_on": YESTERDAY, "debit": Decimal(10)}
+    add(conn, schema.journal_documents, {"id": 1, **document, "state": "written"})
+    add(conn, schema.journal_batch_entries, {"entry_id": 1, "document_id": 1})

@@ -25,6 +25,24 @@ PROMISED = {
     "approval",
     "v_work_orders": "system, number, title, status, scheduled_on, completed_on, parts_cost, total_cost, last_read_at",
     "v_inbox": "id, document_type, api_key, state, error, payload, received_at, decided_at",
+    "v_journal": "entry_id, line, posted_on, occurred_on, booked_on, origin, kind, api_key, account, debit, "
+    "credit, item, warehouse, quantity, cost_center, vendor, purchase_order, invoice, equipment, "
+    "work_order, booked_by, document, amount_micros",
+    "v_journal_entries": "entry_id, seq, reverses_id, origin, kind, api_key, item, warehouse, quantity, "
+    "counter_warehouse, "
+    "occurred_on, posted_on, account, amount, counter_account, counter_amount, rounding_account, "
+    "rounding_amount",
+    "v_journal_held": "seq, reason, detail, kind, api_key, item, warehouse, occurred_on, posted_on, quantity, amount, "
+    "held_at",
+    "v_journal_unposted": "seq, system, kind, api_key, item, warehouse, occurred_on, posted_on, quantity, "
+    "amount, reason",
+    "v_journal_documents": "number, batch_id, booked_on, cost_center, debit, state, erp_reference, "
+    "erp_booked_on, reason",
+    "v_journal_batches": "id, channel, format, mode, entries, documents, lines, debit, cut_at, cut_by, "
+    "written_at, files, "
+    "digest",
+    "v_accounts": "use, work_order, equipment, part, vendor, category, warehouse, account, cost_center, from_on, "
+    "name, version",
     "v_learned": "system, fact, value, evidence, seen_at, set_by",
     "v_runs": "id, flow, started_at, ended_at, outcome, seen, added, changed, voided, unchanged, quarantined, error",
 }

@@ -1,0 +1,1 @@
+"""The journal: balanced double entries derived from the ledger, and what the ERP is given of them."""
