@@ -18,7 +18,20 @@ DATABASES = {"database_url", "empty_database_url", "empty_sqlite_url", "sqlite_t
 """The fixtures that open a database."""
 
 ON_BOTH = {
-    *("crash", "database", "durability", "e2e", "inbox", "journal", "learned", "ledger", "migrations", "outbox", "views", "work"),
+    *(
+        "crash",
+        "database",
+        "durability",
+        "e2e",
+        "inbox",
+        "journal",
+        "learned",
+        "ledger",
+        "migrations",
+        "outbox",
+        "views",
+        "work",
+    ),
 }
 """Folders whose every test runs on PostgreSQL in the usual loop too: those that are about SQL, locks and processes."""
 
