@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sync.cli.opened import looked_at, opened, person
 from sync.cli.output import Output, attention, emit, json_option
+from sync.errors import ConfigError
 
 if TYPE_CHECKING:
+    from sync.journal.corrections import Corrected
     from sync.journal.report_rows import Record
 
 LINE_COLUMNS = (
@@ -183,3 +189,103 @@ def drop(seq: tuple[int, ...], why: str, as_json: bool) -> None:
     with opened() as app:
         dropped = people.drop(app.context(), seq, why=why, by=person())
     emit({"dropped": dropped}, as_json, lambda out: out.facts({"dropped": dropped}))
+
+
+# --- corrections --------------------------------------------------------------------------
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_DAY = click.DateTime(["%Y-%m-%d"])
+
+
+@command.command()
+@click.argument("file", type=_FILE)
+@click.option("--use", type=click.Choice(["opening", "variance"]), required=True, help="Whose account it is against.")
+@click.option("--on", type=_DAY, required=True, metavar="YYYY-MM-DD", help="Its posting date.")
+@click.option("--why", required=True, help="Kept with each entry.")
+@click.option("--deliver", is_flag=True, help="Give an opening to the ERP, too: else it has it already.")
+@json_option
+def adjust(file: Path, use: str, on: datetime, why: str, deliver: bool, as_json: bool) -> None:
+    """Book an opening, a count or a write-off from FILE (CSV: item, warehouse, quantity, value).
+
+    Whole or not at all. quantity and value are what is added, negative what is taken away.
+    """
+    from sync.journal import corrections
+
+    with opened() as app:
+        lines = _lines(file, corrections.ADJUST_COLUMNS, needed=("item", "quantity", "value"))
+        done = corrections.adjust(app.context(), lines, use=use, on=on.date(), why=why, by=person(), deliver=deliver)
+    _report(file, done, as_json)
+
+
+@command.command()
+@click.argument("file", type=_FILE)
+@click.option("--on", type=_DAY, required=True, metavar="YYYY-MM-DD", help="Its posting date.")
+@click.option("--why", required=True, help="Kept with each entry.")
+@json_option
+def reclass(file: Path, on: datetime, why: str, as_json: bool) -> None:
+    """Move lines to other accounts, by FILE (CSV: entry_id, account; or item, warehouse, account).
+
+    An entry's counter line (its expense, its GRNI) is moved by entry_id, what an item has in stock by
+    item and warehouse. Whole or not at all; what was booked stays, and new entries move it.
+    """
+    from sync.journal import corrections
+
+    with opened() as app:
+        lines = _lines(file, corrections.RECLASS_COLUMNS, needed=("account",))
+        done = corrections.reclass(app.context(), lines, on=on.date(), why=why, by=person())
+    _report(file, done, as_json)
+
+
+def _report(file: Path, done: Corrected, as_json: bool) -> None:
+    errors = [{"line": line, "reason": why} for line, why in done.errors]
+    said = "nothing was changed" if errors else f"{done.entries} entries were booked"
+    emit({"file": str(file), "entries": done.entries, "errors": errors}, as_json, lambda out: out.line(said))
+    attention(f"{file}, line {line}: {why}" for line, why in done.errors)
+
+
+def _lines(file: Path, columns: Sequence[str], *, needed: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """Return a CSV's lines by number; raises ConfigError where it is none with these columns."""
+    try:
+        reader = csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines(keepends=True), strict=True)
+        header = [name.strip().lower() for name in reader.fieldnames or []]
+        reader.fieldnames = header
+        lines = [(reader.line_num, row) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{file}: no CSV: {error}", hint="save it as CSV in UTF-8") from None
+    unknown = [name for name in header if name not in columns]
+    missing = [name for name in needed if name not in header]
+    if unknown or missing:
+        what = f"not known: {', '.join(unknown)}" if unknown else f"no column {', '.join(missing)}"
+        raise ConfigError(f"{file}, line 1: {what}", hint=f"its columns are {','.join(columns)}")
+    return [
+        (number, {name: str(row.get(name) or "").strip() for name in columns})
+        for number, row in lines
+        if any(row.get(name) for name in columns)
+    ]
+
+
+@command.command()
+@click.argument("entry", type=click.IntRange(min=1), nargs=-1, required=True)
+@click.option("--why", required=True, help="Kept.")
+@json_option
+def hold(entry: tuple[int, ...], why: str, as_json: bool) -> None:
+    """Keep entries, by their id, out of batches until they are released."""
+    _hold(entry, why, as_json, held=True)
+
+
+@command.command()
+@click.argument("entry", type=click.IntRange(min=1), nargs=-1, required=True)
+@click.option("--why", required=True, help="Kept.")
+@json_option
+def release(entry: tuple[int, ...], why: str, as_json: bool) -> None:
+    """Let entries that were kept out of batches go with the next one."""
+    _hold(entry, why, as_json, held=False)
+
+
+def _hold(entry: tuple[int, ...], why: str, as_json: bool, *, held: bool) -> None:
+    from sync.journal import corrections
+
+    with opened() as app:
+        count = corrections.set_held(app.context(), entry, held=held, why=why, by=person())
+    name = "held" if held else "released"
+    emit({name: count}, as_json, lambda out: out.facts({name: count}))

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Connection, Text, and_, cast, func, select, text, type_coerce
+from sqlalchemy import BigInteger, Column, Connection, Text, and_, cast, func, insert, select, text, type_coerce
 from sqlalchemy import delete as delete_
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -18,8 +18,11 @@ from sync.database.bulk import insert_stored
 from sync.database.chunks import among, chunks, upsert
 from sync.database.schema import (
     documents,
+    journal_batch_entries,
+    journal_documents,
     journal_entries,
     journal_held,
+    journal_holds,
     journal_positions,
     ledger_entries,
     outbox,
@@ -248,6 +251,35 @@ def moved_counters(conn: Connection, entry_ids: Iterable[int]) -> dict[int, str]
         )
         found |= {about: account for about, account in conn.execute(query)}  # noqa: C416
     return found
+
+
+def taken_back(conn: Connection, entry_ids: Iterable[int]) -> set[int]:
+    """Return which of these entries the ledger took back, or were handed over."""
+    found: set[int] = set()
+    for chunk in chunks(sorted(entry_ids)):
+        query = select(J.c.reverses_id).where(J.c.reverses_id.in_(chunk), J.c.origin != "reclass")
+        found.update(conn.execute(query).scalars())
+    return found
+
+
+def in_batches(conn: Connection, entry_ids: Iterable[int]) -> dict[int, str]:
+    """Return the document of each of these entries that was given."""
+    found: dict[int, str] = {}
+    for chunk in chunks(sorted(entry_ids)):
+        query = (
+            select(journal_batch_entries.c.entry_id, journal_documents.c.number)
+            .join(journal_documents, journal_documents.c.id == journal_batch_entries.c.document_id)
+            .where(journal_batch_entries.c.entry_id.in_(chunk))
+        )
+        found |= {id_: number for id_, number in conn.execute(query)}  # noqa: C416
+    return found
+
+
+def note_holds(conn: Connection, entry_ids: Iterable[int], *, held: bool, why: str, by: str, now: datetime) -> None:
+    """Write down that entries are kept out of batches from now on, or let go; the last word counts."""
+    rows = [{"entry_id": id_, "held": held, "why": why, "made_by": by, "made_at": now} for id_ in entry_ids]
+    if rows:
+        conn.execute(insert(journal_holds), rows)
 
 
 def transfers_done(conn: Connection, items: Iterable[str]) -> list[LedgerRow]:
