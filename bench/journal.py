@@ -24,7 +24,7 @@ from sync.database.engine import Store
 from sync.database.schema import journal_entries
 from sync.jobs.due import an_agenda
 from sync.journal.account_rows import save_rules
-from sync.journal.accounts import read_rules, sample
+from sync.journal.accounts import numbered, read_rules, sample
 from sync.journal.derive import BATCH, journal_once
 from sync.values.books import JournalTerms
 from sync.values.policy import Policy
@@ -42,19 +42,12 @@ from ledger_entries where id > :rows
 PAGE = "select * from v_journal where entry_id > :after order by entry_id, line limit 1000"
 
 
-def rules() -> list[tuple[int, dict[str, str | None]]]:
-    """Return the sample's rules by line."""
-    import csv
-
-    return [(n, dict(row)) for n, row in enumerate(csv.DictReader(sample().splitlines()), 2)]
-
-
 def prepared(url: str, rows: int) -> Store:
     """Return a store with a ledger, its documents and rules of accounts."""
     store = ledger(url, rows)
     with store.write() as conn:
         conn.execute(text(DOCUMENTS.replace("{{", "{").replace("}}", "}")), {"rows": 0})
-        save_rules(conn, read_rules(rules()).rules, by="bench", now=SystemClock().now())
+        save_rules(conn, read_rules(numbered(sample())).rules, by="bench", now=SystemClock().now())
     if not store.is_sqlite:
         with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
             conn.execute(text("analyze"))

@@ -138,7 +138,73 @@ from account_rules as r
 where r.version = (select max(version) from account_versions)
 """
 
-VIEWS = (JOURNAL, ENTRIES, HELD, UNPOSTED, DOCUMENTS, BATCHES, ACCOUNTS)
+# What was received and is not invoiced, by order, vendor, part and warehouse. Its sum is what all receipts credited, so
+# that it ties to the account.
+GRNI = """
+create view v_grni as
+select g.purchase_order, g.vendor, g.item, g.warehouse, g.account, g.received_on, g.last_received_on, g.entries,
+    decimal(g.quantity) as quantity, decimal(g.amount) as amount, g.invoice, g.booked_by, o.status as order_status,
+    case
+        when g.purchase_order is null then 'no order'
+        when o.number is null then 'order not known'
+    end as flag,
+    g.quantity as quantity_micros, g.amount as amount_micros
+from (
+    select e.purchase_order, e.vendor, e.item, e.warehouse, e.counter_account as account, e.booked_by,
+        min(e.occurred_on) as received_on, max(e.occurred_on) as last_received_on, count(*) as entries,
+        cast(sum(e.quantity) as bigint) as quantity, cast(-sum(e.counter_amount) as bigint) as amount,
+        max(e.invoice) as invoice
+    from journal_entries as e
+    where e.kind = 'receipt'
+    group by e.purchase_order, e.vendor, e.item, e.warehouse, e.counter_account, e.booked_by
+    having sum(e.counter_amount) <> 0
+) as g
+left join purchase_orders as o on o.number = g.purchase_order
+"""
+
+ISSUE_COSTS = """
+create view v_issue_costs as
+select c.equipment, c.work_order, c.account, c.cost_center, c.entries, decimal(c.amount) as amount,
+    w.title, w.status, decimal(w.parts_cost) as mpw_parts_cost,
+    decimal(c.amount - w.parts_cost) as difference, c.amount as amount_micros, w.parts_cost as mpw_parts_cost_micros
+from (
+    select e.equipment, e.work_order, e.counter_account as account, e.cost_center, count(*) as entries,
+        cast(sum(e.counter_amount) as bigint) as amount
+    from journal_entries as e
+    where e.kind = 'issuance'
+    group by e.equipment, e.work_order, e.counter_account, e.cost_center
+) as c
+left join work_orders as w on w.system = 'mpw' and w.number = c.work_order
+"""
+
+# A day's movements of stock, by warehouse and account; a handover and an entry booked elsewhere cancel out in it.
+STOCK_VALUE = """
+create view v_stock_value as
+select s.posted_on, s.warehouse, s.account, s.movement, s.booked_by, count(*) as lines,
+    decimal(cast(sum(s.amount) as bigint)) as amount, cast(sum(s.amount) as bigint) as amount_micros
+from (
+    select e.posted_on, coalesce(e.warehouse, '') as warehouse, e.account, e.booked_by, e.amount,
+        case
+            when e.origin = 'adjust' then 'adjusted'
+            when e.origin = 'reclass' and e.counter_warehouse is not null then 'moved'
+            when e.kind = 'receipt' then 'received'
+            when e.kind = 'issuance' then 'issued'
+            else 'transferred'
+        end as movement
+    from journal_entries as e
+    where not exists (
+        select 1 from journal_positions as p
+        where p.item = e.item and p.warehouse = coalesce(e.warehouse, '') and p.account = 'expense')
+    union all
+    select e.posted_on, e.counter_warehouse, e.counter_account, e.booked_by, e.counter_amount,
+        case e.origin when 'reclass' then 'moved' else 'transferred' end
+    from journal_entries as e
+    where e.counter_warehouse is not null
+) as s
+group by s.posted_on, s.warehouse, s.account, s.movement, s.booked_by
+"""
+
+VIEWS = (JOURNAL, ENTRIES, HELD, UNPOSTED, DOCUMENTS, BATCHES, ACCOUNTS, GRNI, ISSUE_COSTS, STOCK_VALUE)
 
 DECIMAL = {"sqlite": r"((\1) / 1000000.0)", "postgresql": r"round((\1)::numeric / 1000000, 6)"}
 GREATER = {"sqlite": "max", "postgresql": "greatest"}

@@ -23,6 +23,7 @@ LOOK = (
     ("what every event came to", "select * from v_events where mpservices_quantity is not null"),
     ("what was pushed, and why", "select id, operation, api_key, state, reason from v_outbox"),
     ("stock side by side", "select item, mpw_quantity, mpservices_quantity, difference from v_stock"),
+    ("the journal", "select entry_id, account, debit, credit, api_key, booked_by from v_journal limit 20"),
     ("the ledger", "select seq, system, kind, api_key, quantity, amount from v_ledger limit 20"),
 )
 
@@ -49,7 +50,8 @@ def command() -> None:
         settings = load_settings(
             sandbox.settings()
             | {f"SYNC_ROUTE_{route}": "push" for route in _routes()}
-            | {"DATABASE_URL": f"sqlite:///{DATABASE}", "SYNC_PUSH_FROM": from_then.isoformat()},
+            | {"DATABASE_URL": f"sqlite:///{DATABASE}", "SYNC_PUSH_FROM": from_then.isoformat()}
+            | {"SYNC_JOURNAL_FROM": (from_then - timedelta(days=DAYS)).date().isoformat()},
             dotenv=None,
         )
         configure_logging("warning", "auto", settings.secrets())
@@ -90,7 +92,32 @@ def _play(out: Output, app: App, sandbox: Sandbox) -> None:
         _show_cycle(out, cycle_once(context))
         out.heading("4. Third cycle: nothing has happened, so nothing is written")
         _show_cycle(out, cycle_once(context))
+        out.heading("5. The journal: the same month in accounts")
+        _keep_books(app)
+        cycle_once(context)
+        _show_journal(out, app)
     _show_pushed(out, app)
+
+
+def _keep_books(app: App) -> None:
+    """Put the sample's rules of accounts in force, as `mpsync accounts import` does."""
+    from sync.journal.account_rows import save_rules
+    from sync.journal.accounts import numbered, read_rules, sample
+
+    with app.store.write() as conn:
+        save_rules(conn, read_rules(numbered(sample())).rules, by="demo", now=app.clock.now())
+
+
+def _show_journal(out: Output, app: App) -> None:
+    from sync.cli.journal import accounts_table, accounts_told
+    from sync.journal import report_rows
+    from sync.journal.check import check_journal
+
+    with app.store.read() as conn:
+        found, checked = report_rows.totals(conn), check_journal(conn)
+    accounts_table(out, accounts_told(found))
+    if checked.wrong:
+        raise click.ClickException(f"the journal is not what the ledger says: {checked.wrong}")
 
 
 def _erp_sends_documents(app: App) -> None:
@@ -205,4 +232,5 @@ def _say_where_to_look(out: Output) -> None:
         out.line(f"{query};")
     out.line()
     out.line(f"Or with mpsync itself: DATABASE_URL=sqlite:///{DATABASE} mpsync status")
-    out.line("One event's whole story: … mpsync explain ERP-GR-1001. Next: README.md, settings.example.env.")
+    out.line("One event's whole story: … mpsync explain ERP-GR-1001. The books: … mpsync journal tieout, and")
+    out.line("… mpsync export journal november.csv --format csv. Next: README.md, docs/accounting.md.")

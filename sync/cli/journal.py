@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sync.cli.journal_reports import REPORTS
 from sync.cli.opened import looked_at, opened, person
 from sync.cli.output import Output, attention, emit, json_option
 from sync.errors import ConfigError
 
 if TYPE_CHECKING:
     from sync.journal.corrections import Corrected
-    from sync.journal.report_rows import Record
+    from sync.journal.report_rows import Record, Totals
 
 LINE_COLUMNS = (
     "entry_id",
@@ -116,8 +117,13 @@ def accounts(as_json: bool) -> None:
 
     with looked_at() as app, app.store.read() as conn:
         found = report_rows.totals(conn)
-    data = {"accounts": found.accounts, "entries": found.by_whom, "booked_by_the_erp": found.erp_keys}
+    data = accounts_told(found)
     emit(data, as_json, lambda out: accounts_table(out, data))
+
+
+def accounts_told(found: Totals) -> dict[str, Any]:
+    """Return what the journal holds as a report has it."""
+    return {"accounts": found.accounts, "entries": found.by_whom, "booked_by_the_erp": found.erp_keys}
 
 
 def accounts_table(out: Output, data: dict[str, Any]) -> None:
@@ -289,3 +295,7 @@ def _hold(entry: tuple[int, ...], why: str, as_json: bool, *, held: bool) -> Non
         count = corrections.set_held(app.context(), entry, held=held, why=why, by=person())
     name = "held" if held else "released"
     emit({name: count}, as_json, lambda out: out.facts({name: count}))
+
+
+for _one in REPORTS:
+    command.add_command(_one)

@@ -6,6 +6,7 @@ Of rules with the same cells the one that began last, by posting date, counts.
 
 from __future__ import annotations
 
+import csv
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
@@ -221,3 +222,9 @@ def begins_of(day: Day | None) -> Day:
 def sample() -> str:
     """Return the file that comes with the program: a small chart to begin from."""
     return resources.files("sync.journal").joinpath("sample.csv").read_text(encoding="utf-8")
+
+
+def numbered(text: str) -> list[tuple[int, dict[str, str | None]]]:
+    """Return the lines of a CSV text below its header, by their number."""
+    reader = csv.DictReader(text.splitlines())
+    return [(reader.line_num, dict(row)) for row in reader]

@@ -16,7 +16,7 @@ from sync.database.schema import documents
 from sync.jobs.due import an_agenda
 from sync.jobs.reports import Record, rows
 from sync.journal.account_rows import save_rules
-from sync.journal.accounts import read_rules, sample
+from sync.journal.accounts import numbered, read_rules, sample
 from sync.journal.check import Checked, check_journal
 from sync.journal.derive import journal_once
 from sync.ledger.documents import insert_documents
@@ -29,14 +29,6 @@ from tests.clocks import FakeClock
 
 DAY = date(2024, 3, 14)
 FIRST = date(2024, 1, 1)
-
-
-def rules_of(text_: str) -> list[tuple[int, dict[str, str | None]]]:
-    """Return the lines of a CSV text by their number."""
-    import csv
-
-    reader = csv.DictReader(text_.splitlines())
-    return [(number, dict(row)) for number, row in enumerate(reader, 2)]
 
 
 @dataclass
@@ -55,7 +47,7 @@ class Books:
 
     def accounts(self, csv_text: str | None = None) -> None:
         """Put rules of accounts in force."""
-        read = read_rules(rules_of(sample() if csv_text is None else csv_text))
+        read = read_rules(numbered(sample() if csv_text is None else csv_text))
         assert read.errors == ()
         with self.store.write() as conn:
             save_rules(conn, read.rules, by="test", now=self.clock.now())

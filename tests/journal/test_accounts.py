@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sync.journal.account_rows import load_rules
-from sync.journal.accounts import Accounts, Read, as_row, read_rules, sample
+from sync.journal.accounts import Accounts, Read, as_row, numbered, read_rules, sample
 from sync.journal.rules import Facts
-from tests.journal.books import Books, rules_of
+from tests.journal.books import Books
 
 BASE = "use,work_order,equipment,part,vendor,warehouse,account,cost_center,from\n" + "".join(
     f"{use},,,,,,{use.upper()},,\n" for use in ("inventory", "grni", "expense", "rounding")
@@ -15,7 +15,7 @@ BASE = "use,work_order,equipment,part,vendor,warehouse,account,cost_center,from\
 
 
 def read(*lines: str) -> Read:
-    return read_rules(rules_of(BASE + "".join(f"{line}\n" for line in lines)))
+    return read_rules(numbered(BASE + "".join(f"{line}\n" for line in lines)))
 
 
 def chosen(*lines: str, day: str = "2024-03-14", use: str = "expense", **facts: str) -> str | None:
@@ -91,7 +91,7 @@ def test_a_line_that_cannot_be_meant_is_named(line: str, why: str) -> None:
 
 
 def test_each_use_that_every_entry_needs_has_a_base_rule() -> None:
-    errors = read_rules(rules_of("use,part,account\ninventory,P-1,1\ngrni,,2\nexpense,,3\n")).errors
+    errors = read_rules(numbered("use,part,account\ninventory,P-1,1\ngrni,,2\nexpense,,3\n")).errors
 
     assert [why.split(" has")[0] for _, why in errors] == ["inventory", "rounding"]
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from sync.journal.account_rows import save_rules
-from sync.journal.accounts import read_rules, sample
+from sync.journal.accounts import numbered, read_rules, sample
 from sync.journal.check import check_journal
 from sync.journal.derive import journal_once
 from sync.poll.backfill import backfill_once
@@ -16,7 +16,6 @@ from sync.sandbox.history import load_adventureworks
 from sync.sandbox.server import Sandbox
 from tests.e2e.test_real_history import FIRST, FOLDER, LAST
 from tests.e2e.world import World
-from tests.journal.books import rules_of
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the AdventureWorks data is not beside this checkout")
 
@@ -36,7 +35,7 @@ def test_a_real_purchasing_history_ties_out_to_the_cent(world: World) -> None:
     with world.app() as app:
         backfill_once(app.context(), FIRST, LAST, sources=["mpw.receipts"], again=False)
         with app.store.write() as conn:
-            save_rules(conn, read_rules(rules_of(sample())).rules, by="controller", now=app.clock.now())
+            save_rules(conn, read_rules(numbered(sample())).rules, by="controller", now=app.clock.now())
         with app.leading() as leadership:
             booked = journal_once(app.context(leadership)).added
         with app.store.read() as conn:

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.journal.accounts import Accounts, read_rules, sample
+from sync.journal.accounts import Accounts, numbered, read_rules, sample
 from sync.journal.rules import Desk, Entry, LedgerRow, Position, minor
 from sync.values.books import unit_of
-from tests.journal.books import rules_of
 
-CHART = Accounts(read_rules(rules_of(sample())).rules, 1)
+CHART = Accounts(read_rules(numbered(sample())).rules, 1)
 MOVES = st.lists(
     st.tuples(
         st.sampled_from(["A", "B"]),

@@ -259,6 +259,9 @@ def _tell_of_the_journal(conn: Connection) -> None:
         {"version": 1, "n": 1, "use": "inventory", **cells, "account": "1410", "name": "Parts"},
     )
     add(conn, schema.journal_entries, booked(1, 2))
+    used = {"kind": "issuance", "api_key": "mpw-i-9", "quantity": Decimal(-1), "counter_account": "5100"}
+    cost = {"amount": Decimal("-2.5"), "counter_amount": Decimal("2.5"), "work_order": "55", "vendor": None}
+    add(conn, schema.journal_entries, booked(2, 99, **used, **cost))
     add(conn, schema.ledger_entries, entry("mpw", "receipt", "mpw-r-8", "1", remote_id="8"))
     held = conn.execute(select(func.max(schema.ledger_entries.c.id))).scalar_one()
     waits = {"ledger_id": held, "reason": "unmapped", "detail": "no rule of accounts says where its grni goes"}

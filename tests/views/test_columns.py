@@ -43,6 +43,11 @@ PROMISED = {
     "digest",
     "v_accounts": "use, work_order, equipment, part, vendor, category, warehouse, account, cost_center, from_on, "
     "name, version",
+    "v_grni": "purchase_order, vendor, item, warehouse, account, received_on, last_received_on, entries, quantity, "
+    "amount, invoice, booked_by, order_status, flag",
+    "v_issue_costs": "equipment, work_order, account, cost_center, entries, amount, title, status, "
+    "mpw_parts_cost, difference",
+    "v_stock_value": "posted_on, warehouse, account, movement, booked_by, lines, amount",
     "v_learned": "system, fact, value, evidence, seen_at, set_by",
     "v_runs": "id, flow, started_at, ended_at, outcome, seen, added, changed, voided, unchanged, quarantined, error",
 }
