@@ -205,6 +205,11 @@ def journal_terms_of(settings: Settings) -> JournalTerms:
         decimals=settings.sync_journal_decimals,
         erp_books=frozenset(settings.sync_journal_erp_books),
         holds_late=settings.sync_journal_late == "hold",
+        deliver_at=settings.sync_journal_at,
+        folder=settings.sync_journal_dir,
+        format=settings.sync_journal_format,
+        mode=settings.sync_journal_mode,
+        options=settings.sync_journal_options,
     )
 
 

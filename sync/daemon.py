@@ -28,6 +28,7 @@ from sync.database.frozen_sessions import end_stuck_sessions
 from sync.errors import InvariantError, LeaseHeldError, LeaseLostError, SyncError
 from sync.jobs.cycle import CycleReport, work_once
 from sync.jobs.prune import prune_if_due_once
+from sync.journal.deliver import deliver_if_due_once
 from sync.ledger.coverage import ISSUANCES, RECEIPTS
 from sync.notify import Notifier
 from sync.outbox.claims import call_time_max
@@ -68,6 +69,7 @@ def hung_after(request_timeout: timedelta) -> float:
 LATE = timedelta(seconds=60)
 """A job planned so much later than its interval was planned by a clock that has been set back since."""
 
+DELIVERY_TICK_SECONDS = 60.0
 PRUNE_TICK_SECONDS = 3600.0
 """How often it is asked whether a day has passed since old rows were forgotten."""
 
@@ -173,6 +175,7 @@ class Daemon:
             self._every(scheduler, "sessions", RENEW_SECONDS, self._end_stuck_sessions)
         self._every(scheduler, "work", TICK_SECONDS, self._work)
         self._every(scheduler, "prune", PRUNE_TICK_SECONDS, self._leading(prune_if_due_once), first_in=60.0)
+        self._every(scheduler, "journal", DELIVERY_TICK_SECONDS, self._leading(deliver_if_due_once), first_in=30.0)
         for name, interval, poll in self._polls():
             self._every(scheduler, name, max(interval.total_seconds(), TICK_SECONDS), self._leading(poll))
         return scheduler

@@ -72,6 +72,35 @@ def some_of(*words: str) -> Callable[[str], tuple[str, ...]]:
     return read
 
 
+def time_of_day(text: str) -> time:
+    """Read a time of day, HH:MM."""
+    if re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", text):
+        return time.fromisoformat(text)
+    raise ValueError(f"{quoted(text)} is not a time of day; write it as HH:MM, like 05:30")
+
+
+def folder(text: str) -> Path:
+    """Read a folder's path; it must be there."""
+    if Path(text).is_dir():
+        return Path(text)
+    raise ValueError(f"there is no folder {quoted(text)}; make it, or name one that is there")
+
+
+def pairs(*names: str) -> Callable[[str], dict[str, str]]:
+    """Read NAME=VALUE, semicolons between, of a few names."""
+
+    def read(text: str) -> dict[str, str]:
+        found = {}
+        for part in filter(None, (one.strip() for one in text.split(";"))):
+            name, _, value = part.partition("=")
+            if name.strip() not in names or not value.strip():
+                raise ValueError(f"{quoted(part)} is not understood; write {names[0]}=…, of {', '.join(names)}")
+            found[name.strip()] = value.strip()
+        return found
+
+    return read
+
+
 def currency(text: str) -> str:
     """Read the code of a currency (ISO 4217)."""
     if re.fullmatch(r"[A-Za-z]{3}", text):

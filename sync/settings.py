@@ -11,7 +11,7 @@ import difflib
 import io
 import os
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -56,6 +56,18 @@ CostSetting = Annotated[Literal["unit", "total"], BeforeValidator(read.one_of("u
 CurrencySetting = Annotated[str, BeforeValidator(read.currency)]
 DecimalsSetting = Annotated[int, BeforeValidator(read.whole(at_most=4))]
 BookedSetting = Annotated[tuple[str, ...], BeforeValidator(read.some_of("receipt", "issuance", "transfer"))]
+TimeSetting = Annotated[time | None, BeforeValidator(read.optional(read.time_of_day))]
+FolderSetting = Annotated[Path | None, BeforeValidator(read.optional(read.folder))]
+ModeSetting = Annotated[Literal["summary", "detail"], BeforeValidator(read.one_of("summary", "detail"))]
+OptionsSetting = Annotated[
+    dict[str, str], BeforeValidator(read.pairs("tax_rate", "company", "journal", "tracking", "dates"))
+]
+JournalFormatSetting = Annotated[
+    str,
+    BeforeValidator(
+        read.one_of("csv", "jsonl", "hledger", "ledger", "beancount", "qbo", "xero", "bc", "odoo", "erpnext")
+    ),
+]
 LateSetting = Annotated[Literal["next_open", "hold"], BeforeValidator(read.one_of("next_open", "hold"))]
 LevelSetting = Annotated[str, BeforeValidator(read.one_of("debug", "info", "warning", "error"))]
 FormatSetting = Annotated[Literal["auto", "json", "console"], BeforeValidator(read.one_of("auto", "json", "console"))]
@@ -156,6 +168,17 @@ class Settings(BaseSettings):
     )
     sync_journal_late: LateSetting = _text(
         "next_open", "what is dated in a closed period: next_open books it in the open one, hold lets it wait"
+    )
+    sync_journal_at: TimeSetting = _text(
+        "", "when the journal up to yesterday is written for the ERP each day, HH:MM in MPW_TIMEZONE; empty: by hand"
+    )
+    sync_journal_dir: FolderSetting = _text("", "the folder that these files appear in")
+    sync_journal_format: JournalFormatSetting = _text("csv", "their format, as mpsync export journal knows it")
+    sync_journal_mode: ModeSetting = _text(
+        "summary", "a document a day and cost center (summary), or an entry (detail)"
+    )
+    sync_journal_options: OptionsSetting = _text(
+        "", "what the format needs, like tax_rate=Tax Exempt; semicolons between"
     )
     sync_log_level: LevelSetting = _text("info", "debug, info, warning or error")
     sync_log_format: FormatSetting = _text("auto", "json, console, or auto: console on a terminal")

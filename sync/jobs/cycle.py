@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from sync.database.runs import Counts
 from sync.inbox.take_in import inbox_once
 from sync.jobs.compare_stock import stock_once
+from sync.journal.deliver import deliver_if_due_once
 from sync.journal.derive import journal_once
 from sync.ledger.parked import due_parked
 from sync.poll.schedule import poll_due_once
@@ -53,8 +54,9 @@ def cycle_once(ctx: Context) -> CycleReport:
     report.polled.add(poll_due_once(ctx))
     for _ in range(READ_BACK_MAX):
         if not work_until_idle(ctx, report) or ctx.stopping():
-            return report
+            break
         report.polled.add(poll_due_once(ctx))
+    deliver_if_due_once(ctx)
     return report
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -42,7 +42,7 @@ class Given:
 
 def export_journal(
     ctx: Context,
-    path: Path,
+    path: Path | Callable[[int], Path],
     *,
     format_: str,
     mode: str = "summary",
@@ -53,8 +53,9 @@ def export_journal(
 ) -> Given:
     """Give all that may be given up to a posting date and was not given before, as files.
 
-    With `look` nothing is written down: the files show what the next batch would be. Raises ConfigError where an
-    earlier batch was cut and its files are not there, or where the format cannot hold a document.
+    `path` may be a function that names the file by the batch's number. With `look` nothing is written down: the files
+    show what the next batch would be. Raises ConfigError where an earlier batch was cut and its files are not there, or
+    where the format cannot hold a document.
     """
     made = FORMATS[format_]
     wanted = _options(ctx, options or Options())
@@ -81,9 +82,9 @@ def export_journal(
             return Given(None, looked=look)
         _refuse_too_long(conn, batch, made)
         if look:
-            return replace(_write(conn, batch, made, path), looked=True)
+            return replace(_write(conn, batch, made, _named(path, batch)), looked=True)
     with ctx.store.read() as conn:
-        given = _write(conn, batch, made, path)
+        given = _write(conn, batch, made, _named(path, batch))
     _mark(ctx, batch, given)
     return given
 
@@ -98,6 +99,10 @@ def export_again(ctx: Context, path: Path, number: int) -> Given:
     if batch.written_at is None:
         _mark(ctx, batch, given)
     return given
+
+
+def _named(path: Path | Callable[[int], Path], batch: Batch) -> Path:
+    return path if isinstance(path, Path) else path(batch.id)
 
 
 def _options(ctx: Context, options: Options) -> Options:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, time
 from pathlib import Path
 
@@ -13,6 +14,8 @@ class JournalTerms:
 
     `decimals` of the currency are what entries are rounded to. `erp_books`: kinds of events that the ERP books itself
     where it sent them in. `holds_late`: what is dated in a closed period waits for a person.
+    `deliver_at` and `folder`: when and where files are written by themselves each day, in `format` and `mode`, with
+    `options` of the format.
     """
 
     starts_on: date | None = None
@@ -24,6 +27,7 @@ class JournalTerms:
     folder: Path | None = None
     format: str = "csv"
     mode: str = "summary"
+    options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def unit(self) -> int:

@@ -101,6 +101,7 @@ _ALL = (
     # the journal
     ExceptionKind("journal_unmapped", ("source",), resolves_itself=True),
     ExceptionKind("journal_late", ("source",), resolves_itself=True),
+    ExceptionKind("journal_delivery", ("source",), resolves_itself=True),
     ExceptionKind("journal_twin", ("source",), resolves_itself=True),
 )
 

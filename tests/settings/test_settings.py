@@ -74,6 +74,11 @@ ADDED = {
     "SYNC_CURRENCY": "USD",
     "SYNC_JOURNAL_ERP_BOOKS": "receipt,issuance,transfer",
     "SYNC_JOURNAL_LATE": "next_open",
+    "SYNC_JOURNAL_AT": "",
+    "SYNC_JOURNAL_DIR": "",
+    "SYNC_JOURNAL_FORMAT": "csv",
+    "SYNC_JOURNAL_MODE": "summary",
+    "SYNC_JOURNAL_OPTIONS": "",
 }
 
 
