@@ -148,7 +148,8 @@ select g.purchase_order, g.vendor, g.item, g.warehouse, g.account, g.received_on
         when g.purchase_order is null then 'no order'
         when o.number is null then 'order not known'
     end as flag,
-    g.quantity as quantity_micros, g.amount as amount_micros
+    decimal(b.billed) as order_billed, b.invoices, g.quantity as quantity_micros, g.amount as amount_micros,
+    b.billed as order_billed_micros
 from (
     select e.purchase_order, e.vendor, e.item, e.warehouse, e.counter_account as account, e.booked_by,
         min(e.occurred_on) as received_on, max(e.occurred_on) as last_received_on, count(*) as entries,
@@ -160,6 +161,10 @@ from (
     having sum(e.counter_amount) <> 0
 ) as g
 left join purchase_orders as o on o.number = g.purchase_order
+left join (
+    select purchase_order, cast(sum(amount) as bigint) as billed, count(*) as invoices
+    from journal_bills group by purchase_order
+) as b on b.purchase_order = g.purchase_order
 """
 
 ISSUE_COSTS = """
@@ -361,7 +366,7 @@ def _accounts() -> None:
 
 
 def _delivery() -> None:
-    """Make batches, their documents, and what is kept out of them."""
+    """Make batches, their documents, what is kept out of them, and what the ERP answers."""
     op.create_table(
         "journal_batches",
         sa.Column("id", ID, autoincrement=False, nullable=False),
@@ -424,3 +429,14 @@ def _delivery() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_journal_holds")),
     )
     op.create_index("ix_journal_holds_entry_id", "journal_holds", ["entry_id", "id"])
+    op.create_table(
+        "journal_bills",
+        sa.Column("api_key", sa.Text, nullable=False),
+        sa.Column("purchase_order", sa.Text, nullable=False),
+        sa.Column("invoice", sa.Text, nullable=False),
+        sa.Column("amount", sa.BigInteger, nullable=False),
+        sa.Column("billed_on", sa.Date, nullable=False),
+        sa.Column("told_at", INSTANT, nullable=False),
+        sa.PrimaryKeyConstraint("api_key", name=op.f("pk_journal_bills")),
+    )
+    op.create_index("ix_journal_bills_purchase_order", "journal_bills", ["purchase_order"])

@@ -846,3 +846,15 @@ journal_holds = Table(
     Column("made_at", Instant, nullable=False),
     Index("ix_journal_holds_entry_id", "entry_id", "id"),
 )
+
+journal_bills = Table(
+    "journal_bills",
+    metadata,
+    Column("api_key", Text, primary_key=True),  # of the ERP's document
+    Column("purchase_order", Text, nullable=False),
+    Column("invoice", Text, nullable=False),
+    Column("amount", Fixed, nullable=False),
+    Column("billed_on", Date, nullable=False),
+    Column("told_at", Instant, nullable=False),
+    Index("ix_journal_bills_purchase_order", "purchase_order"),
+)

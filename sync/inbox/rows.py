@@ -25,9 +25,10 @@ from sqlalchemy import (
 )
 
 from sync.database.chunks import upsert
-from sync.database.schema import inbox, parked
+from sync.database.facts import fact, set_fact
+from sync.database.schema import inbox, journal_documents, parked, purchase_orders
 from sync.database.types import Instant
-from sync.inbox.rules import COMMAND_TYPES, VOID, ErpDocument
+from sync.inbox.rules import BOOK_TYPES, COMMAND_TYPES, JOURNAL_ACK, VENDOR_BILL, VOID, ErpDocument
 from sync.ledger.documents import document, documents_by_remote_id, insert_documents, update_documents
 from sync.ledger.entries import append_entries, reverse_entries
 from sync.ledger.rules import ISSUANCE, RECEIPT, TRANSFER, NewEntry, new_entry
@@ -164,6 +165,30 @@ def known_digests(conn: Connection, wanted: Iterable[tuple[str, str]]) -> dict[t
     }
 
 
+BOOKS_TOLD = "books_told"
+"""The fact that changes when the ERP answers about the books (`journal/answers.py` reads what)."""
+
+
+def unknown_to_the_books(conn: Connection, read: Iterable[ErpDocument]) -> dict[tuple[str, str], str]:
+    """Return what answers about the books name and is not there: by (type, key), said for the row."""
+    found: dict[tuple[str, str], str] = {}
+    for one in read:
+        if one.type == JOURNAL_ACK:
+            by_number = "document" in one.fields
+            named = one.text("document") if by_number else str(int(one.number("batch")))
+            there = journal_documents.c.number == named if by_number else journal_documents.c.batch_id == int(named)
+            what = f"no {'document' if by_number else 'batch'} of the journal is called {named}"
+        elif one.type == VENDOR_BILL:
+            named = one.text("purchase_order_number")
+            there = purchase_orders.c.number == named
+            what = f"order {named} is not known"
+        else:
+            continue
+        if not conn.execute(select(exists().where(there))).scalar_one():
+            found[one.type, one.api_key] = what
+    return found
+
+
 def record_documents(conn: Connection, taken: Sequence[Taken], *, books: Books) -> None:
     """Record accepted documents: ledger entries where they move stock, and work for reconcile where they do not."""
     entries = [entry for one in taken for entry in entries_of(one.document, today=books.today)]
@@ -176,6 +201,8 @@ def record_documents(conn: Connection, taken: Sequence[Taken], *, books: Books) 
     look_at = [(one.document.type, one.document.api_key) for one in taken if one.document.type in COMMAND_TYPES]
     look_at += [(one.document.text("kind"), one.document.api_key) for one in taken if one.document.type == VOID]
     park_now(conn, look_at, reason="new document", now=books.now)
+    if any(one.document.type in BOOK_TYPES for one in taken):
+        set_fact(conn, BOOKS_TOLD, str(int(fact(conn, BOOKS_TOLD) or 0) + 1), now=books.now)
     for one in taken:
         if one.document.type == VOID:
             _reverse_own(conn, one.document, books)

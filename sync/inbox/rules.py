@@ -21,6 +21,10 @@ TEXT_CHARACTERS_MAX = 2000
 LEDGER_TYPES = (RECEIPT, ISSUANCE, TRANSFER)
 VOID = "void"
 PO_APPROVAL, STOCK_COST, PRODUCT, INVENTORY = "po_approval", "stock_cost", "product", "inventory"
+JOURNAL_ACK, VENDOR_BILL, PERIOD_LOCK = "journal_ack", "vendor_bill", "period_lock"
+BOOK_TYPES = (JOURNAL_ACK, VENDOR_BILL, PERIOD_LOCK)
+"""What the ERP answers about the books: they move no stock and are pushed nowhere."""
+
 COMMAND_TYPES = (INVENTORY, PO_APPROVAL, STOCK_COST, PRODUCT)
 
 Reader = Callable[[object], object]
@@ -241,6 +245,13 @@ def _void_kind(value: object) -> str:
     return text
 
 
+def _ack_state(value: object) -> str:
+    text = _name(value).lower()
+    if text not in ("accepted", "rejected"):
+        raise ValueError("must be accepted or rejected")
+    return text
+
+
 _SHAPES: Mapping[str, Mapping[str, tuple[bool, Reader]]] = {
     RECEIPT: {
         "part_number": (True, _name),
@@ -304,6 +315,21 @@ _SHAPES: Mapping[str, Mapping[str, tuple[bool, Reader]]] = {
         for name in PRODUCT_FIELDS
     },
     VOID: {"kind": (True, _void_kind)},
+    JOURNAL_ACK: {
+        "document": (False, _name),
+        "batch": (False, _whole),
+        "state": (True, _ack_state),
+        "erp_reference": (False, _name),
+        "booked_on": (False, _day),
+        "reason": (False, _text),
+    },
+    VENDOR_BILL: {
+        "purchase_order_number": (True, _order_number),
+        "invoice_number": (True, _name),
+        "amount": (True, _number),
+        "billed_on": (True, _day),
+    },
+    PERIOD_LOCK: {"locked_through": (True, _day)},
 }
 
 
@@ -335,7 +361,14 @@ def _transfer_rules(fields: Mapping[str, object]) -> list[str]:
     return []
 
 
+def _ack_rules(fields: Mapping[str, object]) -> list[str]:
+    if ("document" in fields) == ("batch" in fields):
+        return ["either document (its number) or batch is required, and not both"]
+    return []
+
+
 _RULES: Mapping[str, Callable[[Mapping[str, object]], list[str]]] = {
+    JOURNAL_ACK: _ack_rules,
     RECEIPT: _receipt_rules,
     ISSUANCE: _issuance_rules,
     TRANSFER: _transfer_rules,

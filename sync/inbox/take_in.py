@@ -11,8 +11,18 @@ from sqlalchemy import Connection
 from sync.database.engine import lock_appends
 from sync.database.exceptions import open_exception
 from sync.database.runs import Counts, end_run, start_run
-from sync.inbox.rows import ACCEPTED, REJECTED, Books, Taken, close_row, known_digests, received_rows, record_documents
-from sync.inbox.rules import VOID, ErpDocument, Invalid, read_document
+from sync.inbox.rows import (
+    ACCEPTED,
+    REJECTED,
+    Books,
+    Taken,
+    close_row,
+    known_digests,
+    received_rows,
+    record_documents,
+    unknown_to_the_books,
+)
+from sync.inbox.rules import BOOK_TYPES, VOID, ErpDocument, Invalid, read_document
 from sync.ledger.rules import ISSUANCE, RECEIPT
 from sync.values.subjects import Subject
 from sync.work.context import Context
@@ -48,6 +58,7 @@ class Judge:
     """Decides documents in their order; one decided a moment ago counts as known."""
 
     known: dict[tuple[str, str], str] = field(default_factory=dict)
+    unknown: dict[tuple[str, str], str] = field(default_factory=dict)  # what answers about the books name in vain
 
     @classmethod
     def of(cls, conn: Connection, documents: Sequence[ErpDocument | Invalid]) -> Judge:
@@ -58,7 +69,8 @@ class Judge:
                 wanted.append((one.type, one.remote_id))
                 if one.type in (RECEIPT, ISSUANCE):
                     wanted.append((VOID, f"{one.type}:{one.api_key}"))
-        return cls(known_digests(conn, wanted))
+        told = [one for one in documents if isinstance(one, ErpDocument) and one.type in BOOK_TYPES]
+        return cls(known_digests(conn, wanted), unknown_to_the_books(conn, told))
 
     def decide(self, one: ErpDocument | Invalid) -> Verdict:
         """Accept a document, or say why not."""
@@ -70,6 +82,8 @@ class Judge:
         if known is not None:
             reason = f"{one.type} {one.api_key} was accepted before with other content; use a new api_key"
             return Verdict(False, one, error=reason, conflict=True)
+        if (one.type, one.api_key) in self.unknown:
+            return Verdict(False, one, error=self.unknown[one.type, one.api_key])
         if (VOID, f"{one.type}:{one.api_key}") in self.known:
             return Verdict(False, one, error=f"{one.type} {one.api_key} was voided; use a new api_key")
         self.known[one.type, one.remote_id] = one.digest

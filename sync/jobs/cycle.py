@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from sync.database.runs import Counts
 from sync.inbox.take_in import inbox_once
 from sync.jobs.compare_stock import stock_once
+from sync.journal.answers import answers_once
 from sync.journal.deliver import deliver_if_due_once
 from sync.journal.derive import journal_once
 from sync.ledger.parked import due_parked
@@ -87,6 +88,7 @@ def work_once(ctx: Context, report: CycleReport) -> bool:
         pushed = push_once(ctx)
         verified = verify_once(ctx)
         booked = journal_once(ctx)
+        answers_once(ctx)
     report.inbox.add(inbox)
     report.derived += reconciled.added + stock.added
     report.pushed += pushed.sent

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from sync.database.engine import lock_appends
 from sync.errors import ConfigError, InvariantError
 from sync.journal import batch_rows
+from sync.journal.answers import lock_of
 from sync.journal.batch_rows import Batch
 from sync.journal.derive import terms_in_force, wanted_terms
 from sync.journal.files import Parts, write_whole
@@ -74,7 +75,7 @@ def export_journal(
             mode=mode,
             options=wanted,
             last=last or date(9999, 12, 31),
-            lock=ctx.policy.lock_date,
+            lock=lock_of(conn, ctx.policy.lock_date),
             by=by,
             now=ctx.clock.now(),
         )

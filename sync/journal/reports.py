@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -40,23 +41,35 @@ class Ageing:
 def grni(conn: Connection, *, today: date) -> Ageing:
     """Return what was received and is not invoiced, with its age and what is odd about it.
 
-    Flags: no order, an order that is not known, a part that is not on it, more than was ordered.
+    Flags: no order, an order that is not known, a part that is not on it, more than was ordered, an order whose bills
+    are of another sum than what was received.
     """
     lines = report_rows.grni(conn)
     ordered = _ordered(conn, {line["purchase_order"] for line in lines if line["purchase_order"]})
     by_age: dict[str, Decimal] = {name: ZERO for _, name in AGES} | {OVER: ZERO}
+    received = _by_order(lines)
     for line in lines:
         line["age"] = age(line["received_on"], today)
-        line["flag"] = line["flag"] or _flag(line, ordered)
+        line["flag"] = line["flag"] or _flag(line, ordered, received)
         by_age[line["age"]] += line["amount"]
     return Ageing(lines, by_age, sum((line["amount"] for line in lines), ZERO))
 
 
-def _flag(line: Record, ordered: dict[tuple[str, str], _Line]) -> str | None:
+def _by_order(lines: list[Record]) -> dict[str, Decimal]:
+    received: dict[str, Decimal] = defaultdict(Decimal)
+    for line in lines:
+        received[line["purchase_order"] or ""] += line["amount"]
+    return received
+
+
+def _flag(line: Record, ordered: dict[tuple[str, str], _Line], received: Mapping[str, Decimal]) -> str | None:
     known = ordered.get((line["purchase_order"], line["item"]))
     if known is None:
         return "part not on the order"
-    return "more than ordered" if line["quantity"] > known.quantity else None
+    if line["quantity"] > known.quantity:
+        return "more than ordered"
+    billed = line["order_billed"]
+    return "billed otherwise" if billed is not None and billed != received[line["purchase_order"]] else None
 
 
 @dataclass(slots=True)

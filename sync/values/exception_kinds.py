@@ -102,6 +102,7 @@ _ALL = (
     ExceptionKind("journal_unmapped", ("source",), resolves_itself=True),
     ExceptionKind("journal_late", ("source",), resolves_itself=True),
     ExceptionKind("journal_delivery", ("source",), resolves_itself=True),
+    ExceptionKind("journal_rejected", ("row",), resolves_itself=True),
     ExceptionKind("journal_twin", ("source",), resolves_itself=True),
 )
 
