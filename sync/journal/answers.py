@@ -94,7 +94,7 @@ def _acknowledge(conn: Connection, ctx: Context, fields: Any) -> None:
             conn,
             kind=JOURNAL_REJECTED,
             subject=subject,
-            detail=f"the ERP refused document {number}, and its books lack it: {fields.get('reason') or 'no reason given'}",
+            detail=f"the ERP refused {number}, and its books lack it: {fields.get('reason') or 'no reason was given'}",
             hint="end the cause in the ERP, give it again (`mpsync export journal FILE --again BATCH`), and let the ERP"
             " answer with journal_ack accepted; it is in v_journal_documents",
             now=now,
