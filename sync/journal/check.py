@@ -82,6 +82,7 @@ class _Replay:
         self._positions: dict[Place, Position] = {}
         self._counters: dict[int, int] = {}
         self._ledger: set[int] = set()
+        self._sums: Counter[Place] = Counter()  # of the entries' own amounts: computed by nothing that made them
 
     def take(self, one: Booked) -> None:
         """Compute one entry again."""
@@ -97,6 +98,9 @@ class _Replay:
             self._say(entry, "does not balance")
         if abs(entry.rounding_amount) > self._unit:
             self._say(entry, "rounds by more than one unit")
+        self._sums[entry.item, entry.warehouse or ""] += entry.amount
+        if entry.counter_warehouse is not None:
+            self._sums[entry.item, entry.counter_warehouse] += entry.counter_amount
         if entry.origin == FROM_LEDGER:
             self._from_ledger(one)
         elif entry.origin == ADJUST:
@@ -154,6 +158,10 @@ class _Replay:
             if mine is None or kept is None or any(getattr(mine, name) != getattr(kept, name) for name in names):
                 self._found.wrong.append(
                     f"position {place[0]} in {place[1] or 'no warehouse'} is not what its entries are"
+                )
+            if mine is not None and mine.account != EXPENSED and self._sums[place] != minor(mine.value, self._unit):
+                self._found.wrong.append(
+                    f"the entries of {place[0]} in {place[1] or 'no warehouse'} are not its value, rounded once"
                 )
             if mine is not None and mine.account != EXPENSED:
                 self._found.rounded_value += minor(mine.value, self._unit)

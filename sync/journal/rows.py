@@ -55,7 +55,7 @@ def _ledger_columns(conn: Connection) -> list[ColumnElement[Any]]:
 def ledger_after(conn: Connection, seq: int, limit: int) -> list[LedgerRow]:
     """Return ledger entries that were committed after `seq`, in that order."""
     query = select(*_ledger_columns(conn)).where(L.c.id > seq).order_by(L.c.id).limit(limit)
-    return [LedgerRow(*row) for row in conn.execute(query)]
+    return [LedgerRow(*row) for row in conn.execute(query).all()]
 
 
 def ledger_rows(conn: Connection, ids: Iterable[int]) -> list[LedgerRow]:
@@ -108,7 +108,7 @@ def facts_of(conn: Connection, rows: Sequence[LedgerRow]) -> dict[int, Facts]:
         query = select(documents.c.entry_id, documents.c.raw).where(
             documents.c.system == "mpw", documents.c.type == kind, among(conn, documents.c.remote_id, mine)
         )
-        raws = {entry_id: raw for entry_id, raw in conn.execute(query)}  # noqa: C416 - dict() asks a row for keys
+        raws = {entry_id: raw for entry_id, raw in conn.execute(query).all()}  # noqa: C416 - dict() asks a row for keys
         for row in rows:
             if row.kind == kind:
                 raw = _read_raw(raws[row.id]) if row.id in raws else _NOTHING
@@ -179,7 +179,7 @@ def _entry_columns(conn: Connection) -> list[ColumnElement[Any]]:
 
 def _entries(conn: Connection, condition: ColumnElement[bool]) -> list[Entry]:
     query = select(*_entry_columns(conn)).where(condition).order_by(J.c.id)
-    return [Entry(*row) for row in conn.execute(query)]
+    return [Entry(*row) for row in conn.execute(query).all()]
 
 
 def entries_by_ledger(conn: Connection, ids: Iterable[int]) -> dict[int, Entry]:
@@ -237,7 +237,7 @@ def positions_of(conn: Connection, items: Iterable[str]) -> dict[Place, Position
     query = select(p.item, p.warehouse, p.account, _raw(p.quantity), _raw(p.value), _raw(p.booked)).where(
         among(conn, p.item, wanted)
     )
-    return {(row[0], row[1]): Position(*row[2:]) for row in conn.execute(query)}
+    return {(row[0], row[1]): Position(*row[2:]) for row in conn.execute(query).all()}
 
 
 def moved_counters(conn: Connection, entry_ids: Iterable[int]) -> dict[int, str]:
@@ -298,7 +298,7 @@ def transfers_done(conn: Connection, items: Iterable[str]) -> list[LedgerRow]:
         )
         .order_by(L.c.id)
     )
-    return [LedgerRow(*row) for row in conn.execute(query)]
+    return [LedgerRow(*row) for row in conn.execute(query).all()]
 
 
 def receiving_legs(conn: Connection, keys: Iterable[str]) -> dict[str, LedgerRow]:
@@ -347,18 +347,22 @@ def save_positions(conn: Connection, positions: Mapping[Place, Position], touche
     ]
     if not values:
         return
-    size = 500
-    for start in range(0, len(values), size):
-        part = values[start : start + size]
-        sign = "?" if conn.dialect.name == "sqlite" else "%s"
-        row = f"({', '.join([sign] * 6)})"
-        conn.exec_driver_sql(
-            "insert into journal_positions (item, warehouse, account, quantity, value, booked) values "  # noqa: S608
-            + ", ".join([row] * len(part))
-            + " on conflict (item, warehouse) do update set account = excluded.account, quantity = excluded.quantity,"
-            " value = excluded.value, booked = excluded.booked",
-            tuple(chain.from_iterable(part)),
-        )
+    insert_ = "insert into journal_positions (item, warehouse, account, quantity, value, booked) "
+    conflict = (
+        " on conflict (item, warehouse) do update set account = excluded.account, quantity = excluded.quantity,"
+        " value = excluded.value, booked = excluded.booked"
+    )
+    if conn.dialect.name != "sqlite":  # one statement of six lists: thousands of values would each be a parameter
+        lists = "%s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[]"
+        columns = tuple(map(list, zip(*values, strict=True)))
+        conn.exec_driver_sql(f"{insert_} select * from unnest({lists}){conflict}", columns)  # noqa: S608
+        return
+    for part in chunks(values, POSITIONS_AT_ONCE):
+        rows = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(part))
+        conn.exec_driver_sql(f"{insert_} values {rows}{conflict}", tuple(chain.from_iterable(part)))
+
+
+POSITIONS_AT_ONCE = 500
 
 
 def hold(conn: Connection, held: Mapping[int, tuple[str, str]], *, now: datetime) -> None:
@@ -459,7 +463,7 @@ def all_positions(conn: Connection) -> dict[Place, Position]:
     """Return every position."""
     p = journal_positions.c
     query = select(p.item, p.warehouse, p.account, _raw(p.quantity), _raw(p.value), _raw(p.booked))
-    return {(row[0], row[1]): Position(*row[2:]) for row in conn.execute(query)}
+    return {(row[0], row[1]): Position(*row[2:]) for row in conn.execute(query).all()}
 
 
 def forgotten(conn: Connection, *, starts_on: date, seq: int) -> list[int]:

@@ -324,3 +324,24 @@ def test_the_day_of_an_entry_is_the_ledgers(books: Books) -> None:
 
     [row] = books.query("select occurred_on, posted_on from v_journal where line = 1")
     assert row == {"occurred_on": DAY, "posted_on": date(2024, 4, 1)}
+
+
+def test_the_check_finds_entries_whose_cents_were_lost(books: Books) -> None:
+    """The positions are right and the entries are not: each was rounded by itself."""
+    from sync.journal.check import check_journal
+    from sync.journal.rules import Position, minor
+
+    def by_itself(self: Position, quantity: int, value: int, unit: int) -> int:
+        self.quantity, self.value = self.quantity + quantity, self.value + value
+        self.booked = minor(self.value, unit)
+        return minor(value, unit)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Position, "take", by_itself)
+        for n in range(3):
+            books.receive(f"mpw-r-{n}", "1", "0.333333")
+        books.book()
+
+    with books.store.read() as conn:
+        wrong = check_journal(conn).wrong
+    assert "the entries of P-1 in Main are not its value, rounded once" in wrong
