@@ -26,8 +26,8 @@ from sync.journal.formats.model import Document, Line, Options
 from sync.journal.rows import day_of
 from sync.values.money import from_micros, to_micros
 
-PAGE = 2_000
-"""Entries, or documents of a summary, that are read at once."""
+PAGE = {"summary": 40, "detail": 2_000}
+"""Documents that are read at once: those of a summary have many entries each."""
 
 _GREATER = {"sqlite": "max", "postgresql": "greatest"}
 
@@ -305,7 +305,7 @@ def documents_of(conn: Connection, batch: Batch) -> Iterator[Document]:
             select(journal_documents.c.id, journal_documents.c.number, journal_documents.c.booked_on)
             .where(journal_documents.c.batch_id == batch.id, journal_documents.c.id > after)
             .order_by(journal_documents.c.id)
-            .limit(PAGE)
+            .limit(PAGE[batch.mode])
         )
         page = conn.execute(query).all()
         if not page:
