@@ -222,6 +222,25 @@ def test_8_the_follow_up_tells_whose_the_movement_was(moved: str | None, echo: b
     assert told.held == set()
 
 
+def test_8_a_lost_patch_in_question_does_not_keep_the_one_after_it_from_explaining_the_one_before_it() -> None:
+    first, theirs = line("e", "2", mark=0, asked=1), line("t", "-4", mark=0, at=20, seen=3, asked=2)
+    second = line("f", "7", mark=0, at=40, seen=5, asked=3)  # from 5 - 4 - 6 = -5 to 2
+    between = line("p", "-6", at=30, seen=4, shown=Decimal("9.99"))
+    attempts = [
+        attempt(1, stock="5", mark=0, asks=True),
+        attempt(2, stock="0", mark=0, asks=True, claimed=2, landed=None, absent=True),
+        attempt(3, stock="2", mark=0, asks=True, claimed=4),
+        attempt(4, stock="2", mark=0, claimed=6, reads=DRAINS),
+    ]
+
+    told = tell(attempts, None, [first, theirs, between, second], Knows())
+
+    assert isinstance(one(told, 2), Silent)
+    found = [one(told, 1), one(told, 3)]
+    assert [finding.line for finding in found if isinstance(finding, Found)] == [first, second]
+    assert told.held == set()
+
+
 def test_9_what_the_follow_up_does_not_explain_is_asked_of_a_person() -> None:
     asked = line("d", "-2", mark=1, asked=1)
     attempts = [attempt(stock="100", asks=True), attempt(2, stock="101", claimed=5)]

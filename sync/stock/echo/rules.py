@@ -302,6 +302,7 @@ class _Case:
     doubted: bool  # what there is now is not believed: an attempt is in question
     lost: tuple[Attempt, ...] = ()  # those without an answer
     taken: set[str] = field(default_factory=set)  # movements that were found to be an attempt's: they are no other's
+    settled: set[int] = field(default_factory=set)  # attempts in question that a follow-up has just told of
 
     def after_base(self) -> list[Line]:
         if self.base is None:
@@ -806,7 +807,7 @@ def _loose(case: _Case, asked: Attempt, follow_up: Attempt, candidates: Sequence
         if line not in candidates
         and not _is_ours(case, line)
         and line.seen > asked.claimed
-        and line.asked in (None, asked.id)
+        and (line.asked in (None, asked.id) or line.asked in case.settled)
         and not _shows_mark(case, asked, line)
         and not _shows_mark(case, follow_up, line)
     ]
@@ -897,6 +898,7 @@ def _answer(case: _Case, asking: Sequence[Attempt], follow_up: Attempt, finding:
             if not explaining:  # then what was found of those after it is in question again
                 which, doubtful = "none", asking
                 case.taken.clear()
+                case.settled.clear()
             reason = f"the follow-up patch moved {moved.normalize():f}, which explains {which} of them"
             _give_up(case, doubtful, told, reason)
             break
@@ -907,12 +909,16 @@ def _answer(case: _Case, asking: Sequence[Attempt], follow_up: Attempt, finding:
         told.held.difference_update(one.api_key for one in candidates)
         if echo is None:
             told.findings[asked.id] = Silent()
+            case.settled.add(asked.id)
+            if not asked.landed:
+                continue  # it changed nothing: what the one after it moved, the one before it explains
             moved = Decimal(0)
         else:
             believed = asked is asking[0]  # before the first of them, there was something to believe in
             moved = _as_it_must(case, asked, echo) if believed else echo.quantity
             told.findings[asked.id] = _found(case, asked, echo, moved, believed=believed)
             case.taken.add(echo.movement_id)
+            case.settled.add(asked.id)
         later, line = asked, echo
     return told.findings[follow_up.id]
 
