@@ -55,6 +55,13 @@ def mark_dirty(conn: Connection, external_ids: Iterable[str], *, now: datetime, 
     return touched
 
 
+def begin_to_manage(conn: Connection, external_ids: Iterable[str], *, now: datetime) -> None:
+    """Make these items ones that we may patch, those that are not yet."""
+    for chunk in chunks(sorted(set(external_ids))):
+        query = select(item_states.c.external_id).where(item_states.c.external_id.in_(chunk), item_states.c.managed)
+        mark_dirty(conn, set(chunk) - set(conn.execute(query).scalars()), now=now, managed=True)
+
+
 def leave_alone(conn: Connection, external_ids: Iterable[str], *, now: datetime) -> int:
     """Stop comparing items that only the item map named: no movement showed them, and we never patched them."""
     moved = exists().where(movement_lines.c.external_id == item_states.c.external_id)

@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, not_, select, update
 
 from sync.database.chunks import chunks, upsert
 from sync.database.schema import corrections, ledger_entries, outbox, parked, unpushed
+from sync.ledger.movement_lines import KEPT_BY
 from sync.ledger.rules import ISSUANCE, RECEIPT
 from sync.outbox.machine import POST_ISSUANCE, POST_RECEIPT
 from sync.values.keys import correction_key
@@ -84,15 +85,24 @@ def is_held_from_push(conn: Connection, api_keys: Iterable[str]) -> bool:
 
 
 def hold(conn: Connection, api_keys: Iterable[str], *, why: str) -> None:
-    """Keep all events with these keys as they are in MPW, until a person has decided."""
-    rows = [{"kind": kind, "api_key": key, "why": why} for key in sorted(set(api_keys)) for kind in KINDS]
-    upsert(conn, unpushed, rows, key=("kind", "api_key"), update=("why",))
+    """Keep all events with these keys as they are in MPW, until a person has decided.
 
-
-def let_go(conn: Connection, api_keys: Iterable[str], *, why: str, now: datetime) -> None:
-    """End that, and let reconcile look at the events at once."""
+    What a person wants left keeps that reason.
+    """
     names = sorted(set(api_keys))
     for chunk in chunks(names):
-        conn.execute(delete(unpushed).where(unpushed.c.api_key.in_(chunk), unpushed.c.kind.in_(KINDS)))
+        held = unpushed.c.api_key.in_(chunk), unpushed.c.kind.in_(KINDS)
+        conn.execute(update(unpushed).where(*held, not_(unpushed.c.why.startswith(KEPT_BY))).values(why=why))
+    rows = [{"kind": kind, "api_key": key, "why": why} for key in names for kind in KINDS]
+    upsert(conn, unpushed, rows, key=("kind", "api_key"), update=())
+
+
+def let_go(conn: Connection, api_keys: Iterable[str], *, why: str, now: datetime, even_kept: bool = False) -> None:
+    """End that, and let reconcile look at the events at once; at what a person wanted left only by a person's word."""
+    names = sorted(set(api_keys))
+    for chunk in chunks(names):
+        held = unpushed.c.api_key.in_(chunk), unpushed.c.kind.in_(KINDS)
+        kept = () if even_kept else (not_(unpushed.c.why.startswith(KEPT_BY)),)
+        conn.execute(delete(unpushed).where(*held, *kept))
     rows = [{"kind": kind, "api_key": key, "reason": why, "due_at": now} for key in names for kind in KINDS]
     upsert(conn, parked, rows, key=("kind", "api_key"), update=("reason", "due_at"))

@@ -210,20 +210,22 @@ def _prepare_failed(
         return
     now = ctx.clock.now()
     asked = error.retry_after if isinstance(error, RetryableError) else None
+    refused = f"waiting: {name_of(operation.system)} refuses the read that must come before this push: "
+    passing = isinstance(error, RetryableError)
+    reason = error.message if passing else refused + error.message
     with ctx.store.write() as conn:
         for row in rows:
             wait = min(max(now - row.created_at, ctx.policy.retry_base), PREPARE_AGAIN_MAX)
             until = now + max(wait, asked or timedelta())
-            waits = postpone(conn, row, until=_after(now, until), reason=error.message)
+            waits = postpone(conn, row, until=_after(now, until), reason=reason)
             counts.postponed += waits
-            if waits and not isinstance(error, RetryableError) and now - row.created_at >= TELL_AFTER:
-                vendor = name_of(operation.system)
-                detail = f"waiting: {vendor} refuses the read that must come before this push: {error.message}"
+            again = (row.last_error or "").startswith(refused)  # of an old row the first one may be the last, too
+            if waits and again and not passing and now - row.created_at >= TELL_AFTER:
                 hint = error.hint or (
                     "see that the account may read what it names: it goes by itself once that can be read; "
                     f"if it is not wanted any more, `mpsync outbox discard {row.id}`"
                 )
-                open_about(conn, row, "push_undecidable", detail, now=now, hint=hint)
+                open_about(conn, row, "push_undecidable", reason, now=now, hint=hint)
         if isinstance(error, RetryableError):
             stop.set()
             pause = backoff(1, base=ctx.policy.retry_base, random=ctx.random.random(), retry_after=asked)

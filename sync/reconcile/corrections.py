@@ -175,7 +175,7 @@ def apply_correction(conn: Connection, facts: Mapping[str, Any], *, policy: Poli
         dead = [row.id for row in current if row.state == "dead"]
         discard(conn, Which(ids=dead), now=now, by="mpsync", why="its movement was corrected since")
         add_correction(conn, event.kind, event.api_key, now=now)
-    let_go(conn, keys, why="a person had it corrected", now=now)
+    let_go(conn, keys, why="a person had it corrected", now=now, even_kept=True)
 
 
 def _refuse_what_is_not_ours(event: Event, policy: Policy) -> None:
@@ -199,7 +199,7 @@ def apply_deletion(conn: Connection, facts: Mapping[str, Any], *, policy: Policy
         take_back(conn, line)
     known = documents_by_remote_id(conn, MPSERVICES, "movement", [movement_id])
     update_documents(conn, [{"id": row.id, "digest": ""} for row in known.values()])  # were it to come back
-    let_go(conn, [line.api_key for line in lines], why="its movement was deleted", now=now)
+    let_go(conn, [line.api_key for line in lines], why="its movement was deleted", now=now, even_kept=True)
 
 
 def keep_both(conn: Connection, facts: Mapping[str, Any], *, by: str) -> None:

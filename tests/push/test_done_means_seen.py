@@ -332,6 +332,23 @@ def test_a_look_that_fails_sends_nothing_and_is_made_again(world: OutboxWorld, m
     assert world.row(push).attempts == 1
 
 
+def test_a_person_is_told_of_an_old_push_once_its_look_was_refused_twice_in_a_row(
+    world: OutboxWorld, mpw: Answering, clock: FakeClock
+) -> None:
+    world.receipt()
+    clock.advance(days=3)  # it was held, or the clock was set
+    told = []
+    for _ in range(2):
+        mpw.says("GET", "/receipts", b"<html>", effect=False)
+        world.push()
+        told.append([kind for kind, _ in world.told()])
+        clock.advance(hours=2)
+    world.settle()
+
+    assert told == [[], ["push_undecidable"]]
+    assert world.told() == []
+
+
 def upsert(world: OutboxWorld, kind: str) -> int:
     if kind == "receipt":
         return world.receipt()

@@ -62,10 +62,14 @@ IMPORTED = "mpservices.import"
 
 @dataclass(slots=True)
 class Ingested:
-    """What taking in movements did. Counts are lines; `bad` are movements that could not be filed."""
+    """What taking in movements did. Counts are lines; `bad` are movements that could not be filed.
+
+    `named`: the items that those name by an external id.
+    """
 
     counts: Counts = field(default_factory=Counts)
     bad: list[BadRow] = field(default_factory=list)
+    named: set[str] = field(default_factory=set)
     readable: list[str] = field(default_factory=list)
 
 
@@ -173,7 +177,7 @@ def _settle(conn: Connection, work: _Work, done: Ingested, known: Mapping[str, R
         else:
             if first_seen(conn, MOVEMENTS, one.movement.raw) is None:
                 _report_type(conn, one.movement, work.now)  # else it was told when it was first kept
-            done.bad.append(BadRow(one.movement.raw, _strange_type(one.movement), one.movement.id))
+            _refuse(one.movement, _strange_type(one.movement), done)
 
 
 def _as_candidate(conn: Connection, one: _Strange) -> EchoLine:
@@ -252,8 +256,13 @@ def _file_all(movements: Sequence[Movement], policy: Policy, done: Ingested) -> 
             else:
                 raise ValueError(_strange_type(movement))
         except ValueError as error:
-            done.bad.append(BadRow(movement.raw, str(error), movement.id))
+            _refuse(movement, str(error), done)
     return filed, strange
+
+
+def _refuse(movement: Movement, reason: str, done: Ingested) -> None:
+    done.bad.append(BadRow(movement.raw, reason, movement.id))
+    done.named.update(line.item_external_id for line in movement.lines if line.item_external_id is not None)
 
 
 def _lines(movement: Movement, kind: str, policy: Policy) -> list[Line]:

@@ -20,7 +20,7 @@ from sync.database.runs import Counts, newest_run
 from sync.learned.rows import reach_of
 from sync.ledger.coverage import MOVEMENTS, feed, is_feed_outdated, note_feed_read, open_gap, rows_by_day, save_days
 from sync.ledger.documents import documents_by_remote_id, update_documents
-from sync.ledger.item_states import forget_bases
+from sync.ledger.item_states import begin_to_manage, forget_bases
 from sync.ledger.movement_lines import lines_of, recent_movements, young_movements
 from sync.ledger.quarantine import quarantine_rows, release_remote_ids
 from sync.poll.feed.lines import Ingested, ingest_movements
@@ -131,6 +131,7 @@ def take_movements(
         conn, MOVEMENTS, None, unreadable, now=now, items=lambda row: about.get(row.raw, set())
     )
     release_remote_ids(conn, MOVEMENTS, done.readable, bad=unreadable, now=now)
+    begin_to_manage(conn, done.named, now=now)  # once a person has settled what they moved, MPW's stock is theirs
     last = _last_read_there(known) if known is not None else None
     if not read.timely:
         unbroken = last is not None and last >= read.there - reach
