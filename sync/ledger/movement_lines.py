@@ -12,6 +12,7 @@ from sqlalchemy.engine import Row
 
 from sync.database.chunks import chunks, upsert
 from sync.database.schema import documents, ledger_entries, movement_lines, parked, unpushed
+from sync.ledger.books import Books
 from sync.values.keys import movement_key
 
 EVENT = "event"
@@ -150,7 +151,7 @@ def hold_from_push(conn: Connection, events: Sequence[EventKey], *, why: str) ->
     upsert(conn, unpushed, rows, key=("kind", "api_key"), update=())
 
 
-def let_push(conn: Connection, events: Sequence[EventKey], *, reason: str, now: datetime) -> int:
+def let_push(books: Books, events: Sequence[EventKey], *, reason: str) -> int:
     """Let events that were held from pushing go, looked at again at once; return how many were.
 
     Those that a person wants left stay.
@@ -158,8 +159,8 @@ def let_push(conn: Connection, events: Sequence[EventKey], *, reason: str, now: 
     held = 0
     for event in events:
         where = unpushed.c.kind == event.kind, unpushed.c.api_key == event.api_key
-        if conn.execute(delete(unpushed).where(*where, not_(unpushed.c.why.startswith(KEPT_BY)))).rowcount:
+        if books.conn.execute(delete(unpushed).where(*where, not_(unpushed.c.why.startswith(KEPT_BY)))).rowcount:
             held += 1
-            row = {"kind": event.kind, "api_key": event.api_key, "reason": reason, "due_at": now}
-            upsert(conn, parked, [row], key=("kind", "api_key"), update=("reason", "due_at"))
+            row = {"kind": event.kind, "api_key": event.api_key, "reason": reason, "due_at": books.now}
+            upsert(books.conn, parked, [row], key=("kind", "api_key"), update=("reason", "due_at"))
     return held

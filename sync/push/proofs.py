@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -23,8 +23,8 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
 from sync.database.exceptions import open_exceptions, subject_of
-from sync.database.facts import set_fact
 from sync.errors import AuthError, RemoteError
+from sync.ledger.books import Books
 from sync.ledger.coverage import RECEIPTS
 from sync.outbox.claims import standing
 from sync.outbox.evidence import adds_up, number_of
@@ -75,8 +75,8 @@ def settle_shown(ctx: Context) -> int:
     due = ctx.due()  # before it is looked: what comes in meanwhile has the next round look again
     settled = _settle_all_shown(ctx)
     if due.behind(SHOWN_SEQ) and not ctx.stopping():
-        with ctx.write() as conn:
-            set_fact(conn, SHOWN_SEQ, str(due.last_seq), now=ctx.clock.now())
+        with ctx.leader_writes() as books:
+            books.note_fact(SHOWN_SEQ, str(due.last_seq))
     return settled
 
 
@@ -95,11 +95,10 @@ def _settle_all_shown(ctx: Context) -> int:
 
 def _settle(ctx: Context, found: Sequence[Push]) -> int:
     settled = 0
-    with ctx.write() as conn:
-        now = ctx.clock.now()
+    with ctx.leader_writes() as books:
         for row in found:
             operation = operations()[row.operation]
-            verdict = operation.shown(conn, row)
+            verdict = operation.shown(books.conn, row)
             if verdict is None:
                 continue
             if row.state == "dead":
@@ -108,8 +107,8 @@ def _settle(ctx: Context, found: Sequence[Push]) -> int:
                 to = Transition("done", "verified", verdict, evidence=verdict.evidence, remote_ids=verdict.remote_ids)
             else:
                 retrying = Retrying(ctx.policy.retry_base, ctx.random.random())
-                to = after_verification(standing(conn, row), verdict, now=now, retrying=retrying)
-            settled += settle(conn, operation, row, to, policy=ctx.policy, now=now, ends_attempt=False)
+                to = after_verification(standing(books.conn, row), verdict, now=books.now, retrying=retrying)
+            settled += settle(books, operation, row, to, ends_attempt=False)
     return settled
 
 
@@ -128,8 +127,8 @@ def look_for_done(ctx: Context) -> int:
                     missing.append(row)
             after = rows[-1].id
     if seen:
-        with ctx.write() as conn:
-            not_unseen(conn, seen)
+        with ctx.leader_writes() as books:
+            not_unseen(books.conn, seen)
     return sum(_not_there(ctx, row) for row in missing)
 
 
@@ -144,16 +143,14 @@ def look_for_deleted(ctx: Context) -> int:
     with ctx.read() as conn:
         if not (_deleted_after_all(conn) or undone_deletes(conn, since=since, limit=1)):
             return 0
-    with ctx.write() as conn:
-        now, settled = ctx.clock.now(), 0
-        for row in _deleted_after_all(conn):
+    with ctx.leader_writes() as books:
+        settled = 0
+        for row in _deleted_after_all(books.conn):
             cause = Delivered("MPW does not show it any more")
             to = Transition("done", "verified", cause, evidence=cause.evidence)
-            settled += settle(
-                conn, operations()[row.operation], row, to, policy=ctx.policy, now=now, ends_attempt=False
-            )
+            settled += settle(books, operations()[row.operation], row, to, ends_attempt=False)
         return settled + sum(
-            _there_again(conn, ctx, row, now=now) for row in undone_deletes(conn, since=since, limit=AT_ONCE)
+            _there_again(books, ctx, row) for row in undone_deletes(books.conn, since=since, limit=AT_ONCE)
         )
 
 
@@ -167,7 +164,7 @@ def _is_push(told: Row[Any]) -> bool:
     return subject_of(told).type == PUSH
 
 
-def _there_again(conn: Connection, ctx: Context, row: Push, *, now: datetime) -> int:
+def _there_again(books: Books, ctx: Context, row: Push) -> int:
     cause = Conflict(
         f"it was done ({row.evidence}), and a reading since then shows the {row.kind} under its key: a call that was "
         "held up made it afterwards, or the delete did nothing. The item's stock is not patched until this is settled",
@@ -177,7 +174,7 @@ def _there_again(conn: Connection, ctx: Context, row: Push, *, now: datetime) ->
     )
     to = Transition("dead", "not_there", cause, last_error=cause.detail)
     log.warning("push.there_again", outbox_id=row.id, api_key=row.api_key)
-    return int(settle(conn, operations()[row.operation], row, to, policy=ctx.policy, now=now, ends_attempt=False))
+    return int(settle(books, operations()[row.operation], row, to, ends_attempt=False))
 
 
 def _look(conn: Connection, row: Push) -> bool | None:
@@ -235,17 +232,17 @@ def _not_there(ctx: Context, row: Push) -> int:
         except RemoteError:
             return 0  # it is looked for again in the next round
         if found:
-            with ctx.write() as conn:
-                file_found(conn, DAY_SOURCES[RECEIPTS], found, policy=ctx.policy, now=ctx.clock.now())
-                not_unseen(conn, [row.id])
+            with ctx.leader_writes() as books:
+                file_found(books, DAY_SOURCES[RECEIPTS], found)
+                not_unseen(books.conn, [row.id])
             return 0
     if _is_hidden(ctx, row):
         return 0
-    with ctx.write() as conn:
-        current = push_by_id(conn, row.id)
-        if current is None or current.state != "done" or _look(conn, current) is not True:
+    with ctx.leader_writes() as books:
+        current = push_by_id(books.conn, row.id)
+        if current is None or current.state != "done" or _look(books.conn, current) is not True:
             return 0
-        return _give_up(conn, ctx, current, now=ctx.clock.now())
+        return _give_up(books, ctx, current)
 
 
 def _is_hidden(ctx: Context, row: Push) -> bool:
@@ -260,10 +257,10 @@ def _is_hidden(ctx: Context, row: Push) -> bool:
     return ask_parts(ctx, [pair], store=False)[pair].state != "found"
 
 
-def _give_up(conn: Connection, ctx: Context, row: Push, *, now: datetime) -> int:
+def _give_up(books: Books, ctx: Context, row: Push) -> int:
     day = json.loads(row.payload)["created_on"][:10]
-    seen = [one.remote_id for one in shown_rows(conn, str(row.kind), row)]
-    reopen_parts(conn, row.id, seen)
+    seen = [one.remote_id for one in shown_rows(books.conn, str(row.kind), row)]
+    reopen_parts(books.conn, row.id, seen)
     some = f"only a part of it (id {', '.join(seen)})" if seen else "no such row"
     cause = Conflict(
         f"MPW took it ({row.evidence}), and a clean reading of {day} since then shows {some}: the event is unmatched "
@@ -274,4 +271,4 @@ def _give_up(conn: Connection, ctx: Context, row: Push, *, now: datetime) -> int
     )
     to = Transition("dead", "not_there", cause, last_error=cause.detail)
     log.warning("push.not_there", outbox_id=row.id, api_key=row.api_key)
-    return int(settle(conn, operations()[row.operation], row, to, policy=ctx.policy, now=now, ends_attempt=False))
+    return int(settle(books, operations()[row.operation], row, to, ends_attempt=False))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, select, update
 
 from sync.database.chunks import chunks, upsert
 from sync.database.schema import inventories, item_states, outbox
+from sync.ledger.books import Books
 
 
 def blocked_reason(conn: Connection, external_ids: Sequence[str]) -> dict[str, str | None]:
@@ -28,12 +28,12 @@ def is_managed(conn: Connection, external_id: str) -> bool:
     return bool(conn.execute(query).scalar_one_or_none())
 
 
-def supersede_patch(conn: Connection, outbox_id: int, *, why: str, now: datetime) -> bool:
+def supersede_patch(books: Books, outbox_id: int, *, why: str) -> bool:
     """Supersede a patch that was never sent; False where it has been by now."""
-    done = conn.execute(
+    done = books.conn.execute(
         update(outbox)
         .where(outbox.c.id == outbox_id, outbox.c.state.in_(("held", "ready")), outbox.c.tries == 0)
-        .values(state="superseded", finalized_at=now, last_error=why)
+        .values(state="superseded", finalized_at=books.now, last_error=why)
     )
     return done.rowcount == 1
 

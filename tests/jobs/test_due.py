@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy import event
 
 from sync.database.engine import Store
-from sync.database.facts import set_fact
 from sync.errors import AuthError
 from sync.jobs.cycle import CycleReport, work_once
 from sync.jobs.resolve import resolve_by_person
+from sync.ledger.books import Books
 from tests.worlds.stock_world import StockWorld, stock_world
 
 AN_IDLE_ROUND = 10
@@ -62,7 +62,7 @@ def test_a_round_sees_what_its_own_passes_have_made_due(world: StockWorld) -> No
         before = world.ctx.due()
         assert world.ctx.due() is before  # nothing was written
         with world.store.write() as conn:
-            set_fact(conn, "a_thing", "1", now=world.clock.now())
+            Books(conn, now=world.clock.now()).note_fact("a_thing", "1")
         assert world.ctx.due().facts["a_thing"] == "1"
     report = CycleReport()
     assert work_once(world.ctx, report)
@@ -74,7 +74,7 @@ def test_what_another_process_writes_is_seen_by_the_next_round(world: StockWorld
     try:
         assert not work_once(world.ctx, CycleReport())
         with other.write() as conn:
-            set_fact(conn, "a_thing", "2", now=world.clock.now())
+            Books(conn, now=world.clock.now()).note_fact("a_thing", "2")
         with world.ctx.agenda.round():
             assert world.ctx.due().facts["a_thing"] == "2"
     finally:

@@ -14,6 +14,7 @@ from sync.database.runs import Counts
 from sync.database.schema import echoes, feeds
 from sync.learned.rows import learned, set_learned
 from sync.learned.rules import FACTS
+from sync.ledger.books import Books
 from sync.ledger.coverage import MOVEMENTS, caught_up, close_gap, open_gaps
 from sync.ledger.entries import last_seq
 from sync.poll.feed.window import ingest_movements, poll_movements_once
@@ -253,7 +254,7 @@ def test_silence_longer_than_the_window_is_a_gap_with_its_bounds(world: PollWorl
     (exception,) = world.exceptions()
     assert (exception.kind, exception.subject) == ("gap", f"{MOVEMENTS} 2024-03-15T12:00:00Z")
     with world.store.write() as conn:
-        assert close_gap(conn, gap.id, note="imported", now=world.clock.now()) == 1
+        assert close_gap(Books(conn, now=world.clock.now()), gap.id, note="imported") == 1
         assert open_gaps(conn) == []
 
 
@@ -362,15 +363,8 @@ def _import(world: PollWorld, *movements: dict[str, object], push: bool = False)
 
     parsed: list[Movement] = read_movements(json.dumps(list(movements)).encode()).rows
     with world.store.write() as conn:
-        return ingest_movements(
-            conn,
-            parsed,
-            source="import",
-            push=push,
-            policy=world.ctx.policy,
-            now=world.clock.now(),
-            run_id=None,
-        ).counts
+        books = Books(conn, now=world.clock.now(), policy=world.ctx.policy)
+        return ingest_movements(books, parsed, source="import", push=push).counts
 
 
 def test_an_imported_movement_is_recorded_and_held_from_push(world: PollWorld) -> None:

@@ -31,6 +31,7 @@ from sync.errors import LeaseLostError, StoreError
 from sync.jobs.cycle import CycleReport, cycle_once, work_once
 from sync.jobs.due import an_agenda
 from sync.jobs.prune import prune_once
+from sync.ledger.books import Books
 from sync.poll.schedule import poll_due_once, poll_movements_once
 from sync.push.round import push_once
 from sync.reconcile.item_map import ItemMapping
@@ -489,7 +490,7 @@ class World:
     def map_items(self, mappings: list[ItemMapping]) -> None:
         """Give the item map."""
         with self.inner.write() as conn:
-            import_items(conn, mappings, now=START)
+            import_items(Books(conn, now=START), mappings)
 
 
 def _ram() -> str | None:
