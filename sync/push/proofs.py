@@ -22,13 +22,23 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
+from sync.clients.mpw.client import MpwClient
 from sync.database.exceptions import open_exceptions, subject_of
+from sync.database.runs import newest_run
 from sync.errors import AuthError, RemoteError
 from sync.ledger.books import Books
-from sync.ledger.coverage import RECEIPTS
+from sync.ledger.coverage import ISSUANCES, RECEIPTS
 from sync.outbox.claims import standing
 from sync.outbox.evidence import adds_up, number_of
-from sync.outbox.machine import POST_RECEIPT, Conflict, Delivered, Retrying, Transition, after_verification
+from sync.outbox.machine import (
+    POST_ISSUANCE,
+    POST_RECEIPT,
+    Conflict,
+    Delivered,
+    Retrying,
+    Transition,
+    after_verification,
+)
 from sync.outbox.parts import parts
 from sync.outbox.rows import PUSH, Push, push_by_id
 from sync.outbox.seen import (
@@ -47,6 +57,7 @@ from sync.outbox.seen import (
 from sync.outbox.shown import shown_rows
 from sync.poll.days.filing import file_found
 from sync.poll.days.sources import DAY_SOURCES
+from sync.poll.schedule import poll_days_once
 from sync.push.operations.receipt import rows_under_key
 from sync.push.operations.registry import operations
 from sync.push.settle import settle
@@ -177,15 +188,18 @@ def _there_again(books: Books, ctx: Context, row: Push) -> int:
     return int(settle(books, operations()[row.operation], row, to, ends_attempt=False))
 
 
-def _look(conn: Connection, row: Push) -> bool | None:
-    """Return True where a push is not there, False where nobody can say yet, None where it needs no looking for."""
+def _look(conn: Connection, row: Push, *, since: int = 0) -> bool | None:
+    """Return True where a push is not there, False where nobody can say yet, None where it needs no looking for.
+
+    `since`: the run after which its day has to have been read, beside the one by which it was settled.
+    """
     day, total, item, warehouse = _terms(row)
     shown = shown_rows(conn, str(row.kind), row)
     if day is None or is_taken_back(conn, row):
         return None
     if shown and (row.operation == POST_RECEIPT or _is_whole(conn, row, total, [one.quantity for one in shown])):
         return None
-    if row.settled_no is None or not read_clean_after(conn, row.operation, day, row.settled_no):
+    if row.settled_no is None or not read_clean_after(conn, row.operation, day, max(since, row.settled_no)):
         return False
     lacking = total - sum((one.quantity for one in shown), Decimal(0))
     if lacking <= _without_id(conn, row, total) and nameless_twin(conn, row, day=day, item=item, warehouse=warehouse):
@@ -219,30 +233,44 @@ def _terms(row: Push) -> tuple[date | None, Decimal, str, str]:
 
 
 def _not_there(ctx: Context, row: Push) -> int:
-    """Give a push up that MPW answered and does not have; a receipt is asked for by its key first."""
-    if row.operation == POST_RECEIPT:
-        client = ctx.mpw_client()
-        if client is None or resting_until(ctx, MPW) is not None:
-            return 0
-        try:
-            found = rows_under_key(row, client.receipts(api_key=row.api_key).body)
-        except AuthError as error:
-            ctx.pause(MPW, error)
-            return 0
-        except RemoteError:
-            return 0  # it is looked for again in the next round
-        if found:
-            with ctx.leader_writes() as books:
-                file_found(books, DAY_SOURCES[RECEIPTS], found)
-                not_unseen(books.conn, [row.id])
-            return 0
-    if _is_hidden(ctx, row):
+    """Give a push up that MPW answered and does not have: it is read once more, while MPW shows its part.
+
+    What a reading lacks says nothing where its warehouse was hidden just then, though it is shown again by now.
+    """
+    client = ctx.mpw_client()
+    if client is None or resting_until(ctx, MPW) is not None or _is_hidden(ctx, row):
+        return 0
+    since = _read_again(ctx, client, row)
+    if since is None or _is_hidden(ctx, row):
         return 0
     with ctx.leader_writes() as books:
         current = push_by_id(books.conn, row.id)
-        if current is None or current.state != "done" or _look(books.conn, current) is not True:
+        if current is None or current.state != "done" or _look(books.conn, current, since=since) is not True:
             return 0
         return _give_up(books, ctx, current)
+
+
+def _read_again(ctx: Context, client: MpwClient, row: Push) -> int | None:
+    """Read what MPW has of a push; return the newest run before that, None where it is there or cannot be read."""
+    with ctx.read() as conn:
+        since = newest_run(conn)
+    day, *_ = _terms(row)
+    if row.operation == POST_ISSUANCE and day is not None:
+        poll_days_once(ctx, ISSUANCES, [day])
+        return since
+    try:
+        found = rows_under_key(row, client.receipts(api_key=row.api_key).body)
+    except AuthError as error:
+        ctx.pause(MPW, error)
+        return None
+    except RemoteError:
+        return None  # it is looked for again in the next round
+    if found:
+        with ctx.leader_writes() as books:
+            file_found(books, DAY_SOURCES[RECEIPTS], found)
+            not_unseen(books.conn, [row.id])
+        return None
+    return 0  # nothing has it: that is newer than any reading of a day
 
 
 def _is_hidden(ctx: Context, row: Push) -> bool:

@@ -463,6 +463,23 @@ def test_what_a_hidden_warehouse_does_not_show_is_not_missed_for_a_day(world: Ou
     assert (world.state(push), world.told()) == ("done", [])
 
 
+@pytest.mark.parametrize("kind", ["receipt", "issuance"])
+def test_what_a_reading_lacked_while_its_warehouse_was_hidden_is_read_again_once_that_is_shown(
+    world: OutboxWorld, mpw: Answering, kind: str
+) -> None:
+    push = world.receipt() if kind == "receipt" else world.issuance()
+    source = RECEIPTS if kind == "receipt" else ISSUANCES
+    world.push()
+    world.sandbox.mpw.hide_warehouse(MAIN)
+    poll(world, source)
+    world.sandbox.mpw.show_warehouse(MAIN)
+    world.verify()
+    assert (world.state(push), world.told()) == ("done", [])
+    world.verify()
+    with world.store.read() as conn:
+        assert unseen_pushes(conn, after=0, limit=9) == []
+
+
 def hint(world: OutboxWorld, kind: str) -> str:
     with world.store.read() as conn:
         query = text("select hint from v_exceptions where kind = :kind and resolved_at is null")
