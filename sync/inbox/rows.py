@@ -24,8 +24,7 @@ from sqlalchemy import (
     update,
 )
 
-from sync.database.chunks import upsert
-from sync.database.schema import inbox, parked
+from sync.database.schema import inbox
 from sync.database.types import Instant
 from sync.inbox.rules import COMMAND_TYPES, VOID, ErpDocument
 from sync.ledger.books import Books
@@ -167,12 +166,6 @@ def record_documents(books: Books, taken: Sequence[Taken]) -> None:
     for one in taken:
         if one.document.type == VOID:
             _reverse_own(books, one.document)
-
-
-def park_now(conn: Connection, events: Iterable[tuple[str, str]], *, reason: str, now: datetime) -> None:
-    """Let reconcile look at (kind, api_key)s in its next pass."""
-    rows = [{"kind": kind, "api_key": key, "reason": reason, "due_at": now} for kind, key in dict.fromkeys(events)]
-    upsert(conn, parked, rows, key=("kind", "api_key"), update=("reason", "due_at"))
 
 
 def entries_of(one: ErpDocument, *, today: date) -> list[NewEntry]:

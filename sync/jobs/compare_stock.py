@@ -26,14 +26,14 @@ from sync.ledger.coverage import ISSUANCES, MOVEMENTS, RECEIPTS, caught_up, open
 from sync.ledger.entries import last_seq
 from sync.ledger.item_states import dirty_items, managed_items, mark_dirty, mark_for_audit, save_item_state
 from sync.outbox.machine import PATCH_STOCK, RANK_OTHERS, NewPush
-from sync.outbox.rows import add_push
+from sync.outbox.rows import add_push, supersede_unsent
 from sync.poll.schedule import poll_days_once
 from sync.stock.echo.lessons import COST_IS, COST_IS_WRONG
 from sync.stock.echo.rows import last_attempts
 from sync.stock.echo.tell import settle_all
 from sync.stock.facts import changed_items, item_facts, items_of_parts, ledger_of
 from sync.stock.mpw_stock import StockRead, read_stock, save_stock_reads, summed
-from sync.stock.rows import blocked_reason, is_managed, supersede_patch
+from sync.stock.rows import blocked_reason, is_managed
 from sync.stock.rules import (
     FOLLOWS,
     FUSE,
@@ -145,7 +145,7 @@ def note_changes(ctx: Context) -> None:
     """Settle what echoes can be settled, and make items dirty whose entries changed or whose audit is due."""
     with ctx.leader_writes() as books:
         settle_all(books)
-        if learned(books.conn, MPSERVICES, COST_IS) in (None, ctx.policy.cost_is):
+        if learned(books.conn, MPSERVICES, COST_IS) in (None, books.policy.cost_is):
             told = "MPSERVICES_COST_IS is what the movements show"
             books.resolve_exceptions(COST_IS_WRONG, about=Subject.setting("MPSERVICES_COST_IS"), resolution=told)
         _audit(books)
@@ -153,7 +153,7 @@ def note_changes(ctx: Context) -> None:
         if last <= seq:
             return
         moved, parts = changed_items(books.conn, seq, last)
-        mapped, by_default = items_of_parts(books.conn, parts, policy=ctx.policy)
+        mapped, by_default = items_of_parts(books.conn, parts, policy=books.policy)
         mark_dirty(books, moved | mapped, managed=True)
         mark_dirty(books, by_default - moved - mapped)
         books.note_fact(STOCK_SEQ, str(last))
@@ -249,7 +249,7 @@ def _ask(ctx: Context, items: Sequence[ItemFacts], work: _Pass) -> None:
     if not items:
         return
     with ctx.leader_writes() as books:
-        current = item_facts(books.conn, [item.external_id for item in items], policy=ctx.policy)
+        current = item_facts(books.conn, [item.external_id for item in items], policy=books.policy)
         for item in current.values():
             patch = follow_up(item)
             if patch is None or _is_unsent(item, patch):
@@ -321,7 +321,7 @@ def _write(ctx: Context, looked: Sequence[Looked], work: _Pass) -> None:
     if not looked:
         return
     with ctx.leader_writes() as books:
-        current = item_facts(books.conn, [found.item.external_id for found in looked], policy=ctx.policy)
+        current = item_facts(books.conn, [found.item.external_id for found in looked], policy=books.policy)
         for found in looked:
             if current[found.item.external_id] != found.item:
                 continue  # it stays dirty
@@ -400,7 +400,7 @@ def _is_unsent(item: ItemFacts, patch: Patch) -> bool:
 
 def _supersede(books: Books, item: ItemFacts, *, why: str) -> None:
     if item.patch is not None and item.patch.state in ("held", "ready") and not item.patch.erp:
-        supersede_patch(books, item.patch.outbox_id, why=why)
+        supersede_unsent(books, [item.patch.outbox_id], why=why)
 
 
 def _note_block(books: Books, item: ItemFacts, decision: Decision) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, delete, func, insert, not_, select, tup
 from sqlalchemy.engine import Row
 
 from sync.database.chunks import chunks, upsert
-from sync.database.schema import documents, ledger_entries, movement_lines, parked, unpushed
+from sync.database.schema import documents, ledger_entries, movement_lines, unpushed
 from sync.ledger.books import Books
 from sync.values.keys import movement_key
 
@@ -156,11 +156,10 @@ def let_push(books: Books, events: Sequence[EventKey], *, reason: str) -> int:
 
     Those that a person wants left stay.
     """
-    held = 0
+    held: list[EventKey] = []
     for event in events:
         where = unpushed.c.kind == event.kind, unpushed.c.api_key == event.api_key
         if books.conn.execute(delete(unpushed).where(*where, not_(unpushed.c.why.startswith(KEPT_BY)))).rowcount:
-            held += 1
-            row = {"kind": event.kind, "api_key": event.api_key, "reason": reason, "due_at": books.now}
-            upsert(books.conn, parked, [row], key=("kind", "api_key"), update=("reason", "due_at"))
-    return held
+            held.append(event)
+    books.look_again([(event.kind, event.api_key) for event in held], reason=reason)
+    return len(held)

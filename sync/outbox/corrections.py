@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, delete, insert, not_, select, update
 
 from sync.database.chunks import chunks, upsert
-from sync.database.schema import corrections, ledger_entries, outbox, parked, unpushed
+from sync.database.schema import corrections, ledger_entries, outbox, unpushed
 from sync.ledger.books import Books
 from sync.ledger.movement_lines import KEPT_BY
 from sync.ledger.rules import ISSUANCE, RECEIPT
 from sync.outbox.machine import POST_ISSUANCE, POST_RECEIPT
+from sync.outbox.rows import supersede_unsent
 from sync.values.keys import correction_key
 
 KINDS = (RECEIPT, ISSUANCE)
@@ -53,8 +54,7 @@ def let_correction_go(books: Books, kind: str, pushed_key: str) -> None:
     """Let reconcile look at once at a corrected event: what it had in MPW under this key has been taken back."""
     event = events_of_corrections(books.conn, kind, [pushed_key]).get(pushed_key, pushed_key)
     if (kind, event) in keys_of_events(books.conn, [event]):
-        row = {"kind": kind, "api_key": event, "reason": "what it corrects is taken back", "due_at": books.now}
-        upsert(books.conn, parked, [row], key=("kind", "api_key"), update=("reason", "due_at"))
+        books.look_again([(kind, event)], reason="what it corrects is taken back")
 
 
 def withdraw(books: Books, api_keys: Iterable[str], *, why: str) -> bool:
@@ -68,10 +68,7 @@ def withdraw(books: Books, api_keys: Iterable[str], *, why: str) -> bool:
     reached = False
     for chunk in chunks([*names, *corrected]):
         mine = outbox.c.api_key.in_(chunk), outbox.c.operation.in_((POST_RECEIPT, POST_ISSUANCE))
-        waiting = outbox.c.tries == 0, outbox.c.state.in_(("held", "ready"))
-        books.conn.execute(
-            update(outbox).where(*mine, *waiting).values(state="superseded", finalized_at=books.now, last_error=why)
-        )
+        supersede_unsent(books, select(outbox.c.id).where(*mine), why=why)
         others = select(outbox.c.id).where(*mine, (outbox.c.tries > 0) | (outbox.c.state != "superseded")).limit(1)
         shown = select(ledger_entries.c.id).where(
             ledger_entries.c.system == "mpw", ledger_entries.c.api_key.in_(chunk), ledger_entries.c.kind.in_(KINDS)

@@ -6,12 +6,12 @@ Which may go: `queue`; sending: `claims`; what waits: `watch`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, not_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
@@ -151,19 +151,18 @@ _ADD_PUSHED_ROWS = {
 }
 
 
-def supersede_unsent(books: Books, entity_key: str, operation: str, *, why: str) -> int:
-    """Supersede an entity's rows of an operation that were never tried; return how many were."""
-    done = books.conn.execute(
-        update(outbox)
-        .where(
-            outbox.c.entity_key == entity_key,
-            outbox.c.operation == operation,
-            outbox.c.state.in_(("held", "ready")),
-            outbox.c.tries == 0,
-        )
-        .values(state="superseded", finalized_at=books.now, last_error=why)
-    )
-    return done.rowcount
+def supersede_unsent(
+    books: Books, ids: Collection[int] | Select[tuple[int]], *, why: str, fence: int | None = None
+) -> int:
+    """Supersede those of these rows that were never tried; return how many were.
+
+    With `fence`, a row that a pusher has taken meanwhile stays, even where that one has given it back untried.
+    """
+    unsent = [outbox.c.id.in_(ids), outbox.c.state.in_(("held", "ready")), outbox.c.tries == 0]
+    if fence is not None:
+        unsent.append(outbox.c.fence == fence)
+    values = {"state": "superseded", "finalized_at": books.now, "last_error": why}
+    return books.conn.execute(update(outbox).where(*unsent).values(**values)).rowcount
 
 
 def cancel(books: Books, push: Push, *, why: str) -> bool:

@@ -102,7 +102,7 @@ def _decided(ctx: Context, books: Books, row: Push, outcome: Outcome) -> Transit
         if plain
         else standing(books.conn, row, outcome)
     )
-    return after_answer(known, outcome, now=books.now, retrying=Retrying(ctx.policy.retry_base, ctx.random.random()))
+    return after_answer(known, outcome, now=books.now, retrying=Retrying(books.policy.retry_base, ctx.random.random()))
 
 
 def _rests(to: Transition, now: datetime) -> bool:

@@ -171,7 +171,7 @@ class CallsUnderWay:
         for call in sent:
             if call.outcomes:
                 answered.setdefault(call.operation.name, []).extend((row, call.outcomes[row.id]) for row in call.rows)
-            elif self._ctx.clock.now() < _lease_end(call.rows):
+            elif books.now < _lease_end(call.rows):
                 self._give_back(books, call)
             # else: the sweep makes these rows unknown, as every row whose lease ran out
         for name, rows in answered.items():
@@ -213,7 +213,7 @@ def _prepare_failed(
     reason = error.message if passing else refused + error.message
     with ctx.anyone_writes() as books:
         for row in rows:
-            wait = min(max(books.now - row.created_at, ctx.policy.retry_base), PREPARE_AGAIN_MAX)
+            wait = min(max(books.now - row.created_at, books.policy.retry_base), PREPARE_AGAIN_MAX)
             until = books.now + max(wait, asked or timedelta())
             waits = postpone(books.conn, row, until=_after(books.now, until), reason=reason)
             counts.postponed += waits
@@ -226,7 +226,7 @@ def _prepare_failed(
                 open_about(books, row, "push_undecidable", reason, hint=hint)
         if isinstance(error, RetryableError):
             stop.set()
-            pause = backoff(1, base=ctx.policy.retry_base, random=ctx.random.random(), retry_after=asked)
+            pause = backoff(1, base=books.policy.retry_base, random=ctx.random.random(), retry_after=asked)
             rest(books, operation.system, books.now + pause)
 
 
@@ -290,9 +290,11 @@ def _claim(ctx: Context, books: Books, calls: Sequence[Call], *, ahead: int) -> 
         [row for call in calls for row in call.rows],
         {row.id: _claim_of(call, row) for call in calls for row in call.rows},
         owner=ctx.owner,
-        lease_until=lease_until(books.now, request_timeout=ctx.policy.request_timeout, calls_before=1 if ahead else 0),
+        lease_until=lease_until(
+            books.now, request_timeout=books.policy.request_timeout, calls_before=1 if ahead else 0
+        ),
         batch_id=batch_id,
-        off=ctx.policy.routes_off(),
+        off=books.policy.routes_off(),
     )
     known = operations()
     for row in claimed:

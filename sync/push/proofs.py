@@ -117,7 +117,7 @@ def _settle(ctx: Context, found: Sequence[Push]) -> int:
                     continue
                 to = Transition("done", "verified", verdict, evidence=verdict.evidence, remote_ids=verdict.remote_ids)
             else:
-                retrying = Retrying(ctx.policy.retry_base, ctx.random.random())
+                retrying = Retrying(books.policy.retry_base, ctx.random.random())
                 to = after_verification(standing(books.conn, row), verdict, now=books.now, retrying=retrying)
             settled += settle(books, operation, row, to, ends_attempt=False)
     return settled
@@ -160,9 +160,7 @@ def look_for_deleted(ctx: Context) -> int:
             cause = Delivered("MPW does not show it any more")
             to = Transition("done", "verified", cause, evidence=cause.evidence)
             settled += settle(books, operations()[row.operation], row, to, ends_attempt=False)
-        return settled + sum(
-            _there_again(books, ctx, row) for row in undone_deletes(books.conn, since=since, limit=AT_ONCE)
-        )
+        return settled + sum(_there_again(books, row) for row in undone_deletes(books.conn, since=since, limit=AT_ONCE))
 
 
 def _deleted_after_all(conn: Connection) -> list[Push]:
@@ -175,7 +173,7 @@ def _is_push(told: Row[Any]) -> bool:
     return subject_of(told).type == PUSH
 
 
-def _there_again(books: Books, ctx: Context, row: Push) -> int:
+def _there_again(books: Books, row: Push) -> int:
     cause = Conflict(
         f"it was done ({row.evidence}), and a reading since then shows the {row.kind} under its key: a call that was "
         "held up made it afterwards, or the delete did nothing. The item's stock is not patched until this is settled",
@@ -247,7 +245,7 @@ def _not_there(ctx: Context, row: Push) -> int:
         current = push_by_id(books.conn, row.id)
         if current is None or current.state != "done" or _look(books.conn, current, since=since) is not True:
             return 0
-        return _give_up(books, ctx, current)
+        return _give_up(books, current)
 
 
 def _read_again(ctx: Context, client: MpwClient, row: Push) -> int | None:
@@ -285,7 +283,7 @@ def _is_hidden(ctx: Context, row: Push) -> bool:
     return ask_parts(ctx, [pair], store=False)[pair].state != "found"
 
 
-def _give_up(books: Books, ctx: Context, row: Push) -> int:
+def _give_up(books: Books, row: Push) -> int:
     day = json.loads(row.payload)["created_on"][:10]
     seen = [one.remote_id for one in shown_rows(books.conn, str(row.kind), row)]
     reopen_parts(books.conn, row.id, seen)

@@ -102,7 +102,7 @@ def _record(
             if verdict is None:
                 continue
             counts.checked += 1
-            retrying = Retrying(ctx.policy.retry_base, ctx.random.random())
+            retrying = Retrying(books.policy.retry_base, ctx.random.random())
             to = after_verification(standing(books.conn, row), verdict, now=books.now, retrying=retrying)
             moved = settle(books, operation, row, to, ends_attempt=False)
             counts.settled += moved and to.state != "unknown"

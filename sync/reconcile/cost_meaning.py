@@ -92,9 +92,9 @@ def note_cost_meaning(ctx: Context) -> int:
         return 0
     with ctx.leader_writes() as books:
         filed_as = fact(books.conn, COSTS_FILED_AS)  # as it is now: another thread may have filed all meanwhile
-        if filed_as == ctx.policy.cost_is:
+        if filed_as == books.policy.cost_is:
             return 0
-        refused = ctx.filed_as.get(ABOUT.name) == ctx.policy.cost_is and filed_as == _other(ctx.policy.cost_is)
+        refused = ctx.filed_as.get(ABOUT.name) == books.policy.cost_is and filed_as == _other(books.policy.cost_is)
         if not refused:
             books.note_fact(COSTS_FILED_AS, UNDER_WAY)
             _ask(books, (), None)  # what did not fit before may fit now
@@ -109,7 +109,7 @@ def note_cost_meaning(ctx: Context) -> int:
             rows = filed_lines(books.conn, after=after, limit=BATCH)
             if not rows:
                 _ask(books, (), ())
-                books.note_fact(COSTS_FILED_AS, ctx.policy.cost_is)
+                books.note_fact(COSTS_FILED_AS, books.policy.cost_is)
                 break
             after = (rows[-1].movement_id, rows[-1].n)
             done += _file_again(books, rows)
@@ -129,14 +129,14 @@ def _refuse(ctx: Context, filed_as: str | None) -> NoReturn:
     with ctx.leader_writes() as books:
         books.open_exception(SETTINGS_DIFFER, about=ABOUT, detail=detail, hint=hint)
         if fact(books.conn, SETTINGS_DIFFER) is None:
-            books.note_fact(SETTINGS_DIFFER, ctx.policy.cost_is)
+            books.note_fact(SETTINGS_DIFFER, books.policy.cost_is)
     raise ConfigError(detail, hint=hint)
 
 
 def _agree(ctx: Context) -> None:
     with ctx.leader_writes() as books:
         forget_fact(books.conn, SETTINGS_DIFFER)
-        resolution = f"an instance leads whose setting is the one that all is filed at ({ctx.policy.cost_is})"
+        resolution = f"an instance leads whose setting is the one that all is filed at ({books.policy.cost_is})"
         books.resolve_exceptions(SETTINGS_DIFFER, about=ABOUT, resolution=resolution)
 
 

@@ -23,7 +23,7 @@ from sync.outbox.asking import KEY_TAKEN, key_taken_hint, key_taken_reason, open
 from sync.outbox.corrections import KINDS as CORRECTABLE
 from sync.outbox.corrections import add_correction
 from sync.outbox.machine import APPROVE, NewPush
-from sync.outbox.rows import Which, add_push, discard, push_by_id
+from sync.outbox.rows import Which, add_push, discard, push_by_id, supersede_unsent
 from sync.reconcile.commands import covered, decide_command, policy_approval, policy_key
 from sync.reconcile.cost_meaning import note_cost_meaning
 from sync.reconcile.item_map import ItemMapping
@@ -46,7 +46,6 @@ from sync.reconcile.rows import (
     policy_rows,
     replace_unsent,
     small_open_orders,
-    supersede,
     unsent_events,
     waiting_approvals,
 )
@@ -121,7 +120,7 @@ def reconcile_once(ctx: Context) -> Counts:
             _settle_exceptions(ctx)
     if work.run_id is not None:
         with ctx.leader_writes() as books:
-            end_run(books.conn, work.run_id, now=ctx.clock.now(), counts=work.counts)
+            end_run(books.conn, work.run_id, now=books.now, counts=work.counts)
     counts = work.counts
     if counts.added or counts.changed or counts.voided:
         log.info("reconcile.derived", **counts.as_dict())
@@ -166,11 +165,11 @@ def notice_rules(ctx: Context) -> bool:
         books.note_fact(RULES_FINGERPRINT, json.dumps(rules, sort_keys=True))
         if before is None:
             return True
-        first = first_pushable_seq(books.conn, ctx.policy.day(ctx.policy.push_from))
+        first = first_pushable_seq(books.conn, books.policy.day(books.policy.push_from))
         seq = int(fact(books.conn, RECONCILED_SEQ) or 0)
         if first is not None and first <= seq:
             books.note_fact(RECONCILED_SEQ, str(first - 1))
-        hold_again(books.conn, _no_longer_pushed(before, ctx.policy))
+        hold_again(books.conn, _no_longer_pushed(before, books.policy))
         books.look_again(unsent_events(books.conn), reason="the rules changed")
         books.look_again_at_all()
     return True
@@ -195,7 +194,7 @@ def _reconcile_entries(ctx: Context, work: _Pass) -> None:
         with ctx.leader_writes() as books:
             if int(fact(books.conn, RECONCILED_SEQ) or 0) != before:
                 continue  # the rules changed meanwhile, or somebody else was here
-            _begin(books.conn, ctx, work, len(changed.keys))
+            _begin(books, work, len(changed.keys))
             _apply(books, ctx, decided, work)
             books.note_fact(RECONCILED_SEQ, str(changed.seq))
 
@@ -211,11 +210,11 @@ def _reconcile_parked(ctx: Context, work: _Pass) -> None:
         events = [key for key in keys if key[0] not in COMMAND_TYPES]
         decided = _look(ctx, events)
         with ctx.leader_writes() as books:
-            _begin(books.conn, ctx, work, len(keys))
+            _begin(books, work, len(keys))
             _apply(books, ctx, decided, work)
             for key in keys:
                 if key[0] in COMMAND_TYPES:
-                    _apply_command(books, ctx, key, work)
+                    _apply_command(books, key, work)
 
 
 def _look(ctx: Context, keys: Sequence[Key]) -> tuple[list[Key], dict[Pair, Part]]:
@@ -292,7 +291,7 @@ def _apply(books: Books, ctx: Context, looked: tuple[list[Key], dict[Pair, Part]
         known.events |= load_events(books.conn, again)
         decisions = decide_all(ctx, known)
     for key, decision in decisions.items():
-        _write(books, ctx, known.events[key], decision, work)
+        _write(books, known.events[key], decision, work)
 
 
 def _is_wanted_again(event: Event, decision: Decision) -> bool:
@@ -306,21 +305,22 @@ def _is_wanted_again(event: Event, decision: Decision) -> bool:
     return event.origin is not None and event.origin.system == MPSERVICES
 
 
-def _write(books: Books, ctx: Context, event: Event, decision: Decision, work: _Pass) -> None:
-    key, now = (event.kind, event.api_key), ctx.clock.now()
+def _write(books: Books, event: Event, decision: Decision, work: _Pass) -> None:
+    key = (event.kind, event.api_key)
     match decision:
         case Derive():
             _derive(books, decision, work)
         case Taken():
             work.counts.added += _key_taken(books, decision)
         case Supersede():
-            work.counts.voided += supersede(books, decision.row, why=decision.why)
+            work.counts.voided += supersede_unsent(books, [decision.row.id], why=decision.why, fence=decision.row.fence)
         case NeedsPart():
-            decision = Park("MPW has not been asked for its part yet", now + NOT_ASKED_WAIT)
+            decision = Park("MPW has not been asked for its part yet", books.now + NOT_ASKED_WAIT)
             _wait(books, key, decision, work)
         case Park():
             if decision.withdraw is not None:
-                supersede(books, decision.withdraw, why=decision.reason)
+                row = decision.withdraw
+                supersede_unsent(books, [row.id], why=decision.reason, fence=row.fence)
             _wait(books, key, decision, work)
         case Leave():
             pass
@@ -353,18 +353,17 @@ def _wait(books: Books, key: Key, decision: Park, work: _Pass) -> None:
         books.open_exception(decision.kind, about=decision.subject, detail=decision.detail, hint=decision.hint)
 
 
-def _begin(conn: Connection, ctx: Context, work: _Pass, seen: int) -> None:
+def _begin(books: Books, work: _Pass, seen: int) -> None:
     """Count what is looked at; a pass that looks at nothing leaves no run behind."""
     if seen and work.run_id is None:
-        work.run_id = start_run(conn, "reconcile", now=ctx.clock.now())
+        work.run_id = start_run(books.conn, "reconcile", now=books.now)
     work.counts.seen += seen
 
 
 # --- commands -----------------------------------------------------------------------------
 
 
-def _apply_command(books: Books, ctx: Context, key: Key, work: _Pass) -> None:
-    now = ctx.clock.now()
+def _apply_command(books: Books, key: Key, work: _Pass) -> None:
     document = command(books.conn, key)
     if document is None:
         unpark(books.conn, key)
@@ -373,7 +372,7 @@ def _apply_command(books: Books, ctx: Context, key: Key, work: _Pass) -> None:
     order = order_of(books.conn, number) if document.type == PO_APPROVAL else None
     waited = bool(number) and parked_reason(books.conn, key) == waits_for(ORDER_CHANGED, Subject.order(number))
     settled = waited and Subject.order(number) not in opened_at(books.conn, ORDER_CHANGED)
-    decision = decide_command(document, policy=ctx.policy, now=now, order=order, settled_by_person=settled)
+    decision = decide_command(document, policy=books.policy, now=books.now, order=order, settled_by_person=settled)
     if isinstance(decision, Park):
         _wait(books, key, decision, work)
         if decision.kind == ORDER_CHANGED:
@@ -397,9 +396,10 @@ def _approve_by_policy(ctx: Context, work: _Pass) -> None:
     if not stale and not fresh:
         return
     with ctx.leader_writes() as books:
-        _begin(books.conn, ctx, work, len(stale) + len(fresh))
+        _begin(books, work, len(stale) + len(fresh))
         for row, number in _stale_approvals(books.conn, ctx):
-            work.counts.voided += supersede(books, row, why="the order changed, or is too large by now")
+            why = "the order changed, or is too large by now"
+            work.counts.voided += supersede_unsent(books, [row.id], why=why, fence=row.fence)
             note_approval(books.conn, number, None)
         for push in approvals_by_policy(books.conn, ctx):
             if add_push(books, push) is not None:
@@ -455,7 +455,7 @@ def _create_products(ctx: Context, work: _Pass) -> None:
         if outdated:
             why = "its product was created since, and a later patch of it is done"
             discard(books, Which(ids=outdated), by="mpsync", why=why)
-        _begin(books.conn, ctx, work, len(wanted.pushes))
+        _begin(books, work, len(wanted.pushes))
         for push in wanted.pushes:
             _derive(books, Derive(push), work)
             unpark(books.conn, (MISSING_PRODUCT, str(push.item)))

@@ -347,12 +347,6 @@ def give_up_unsent(books: Books, push: NewPush, instead: PushRow | None, *, reas
     return instead.id if done.rowcount == 1 else None
 
 
-def supersede(books: Books, row: PushRow, *, why: str) -> bool:
-    """Take back a row that was never sent; False where a pusher has taken it meanwhile."""
-    values = {"state": "superseded", "finalized_at": books.now, "last_error": why}
-    return books.conn.execute(update(outbox).where(*_untouched(row)).values(**values)).rowcount == 1
-
-
 def _untouched(row: PushRow) -> tuple[Any, ...]:
     return (outbox.c.id == row.id, outbox.c.fence == row.fence, outbox.c.tries == 0, outbox.c.state == row.state)
 

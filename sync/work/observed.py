@@ -88,7 +88,7 @@ def run_ends(ctx: Context, run_id: Callable[[], int | None]) -> Iterator[None]:
             ):  # not as leader: the lead may be what was lost
                 said = error.message if isinstance(error, SyncError) else str(error)
                 text = f"{type(error).__name__}: {said}"[:ERROR_CHARACTERS_MAX]
-                end_run(books.conn, begun, now=ctx.clock.now(), counts=Counts(), error=text)
+                end_run(books.conn, begun, now=books.now, counts=Counts(), error=text)
         raise
 
 

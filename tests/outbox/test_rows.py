@@ -175,7 +175,7 @@ def test_invariant_7_only_what_was_never_sent_is_superseded(store: Store) -> Non
     end(store, claimed, Transition("ready", "429", NotSent("slow"), due_at=NOW))
 
     with store.write() as conn:
-        assert supersede_unsent(Books(conn, now=NOW), "item:P-1", "post_receipt", why="newer") == 1
+        assert supersede_unsent(Books(conn, now=NOW), [tried, untried], why="newer") == 1
 
     assert (row(store, tried).state, row(store, untried).state) == ("ready", "superseded")
     with pytest.raises(IntegrityError), store.write() as conn:

@@ -11,7 +11,7 @@ from sqlalchemy import insert, update
 from sync.clients.mpservices.wire import Movement, read_movements
 from sync.database.engine import Store
 from sync.database.runs import Counts
-from sync.database.schema import echoes, feeds
+from sync.database.schema import echoes, feeds, runs
 from sync.learned.rows import learned, set_learned
 from sync.learned.rules import FACTS
 from sync.ledger.books import Books
@@ -50,6 +50,14 @@ def test_the_movement_that_the_document_prints_lands_as_it_means(world: PollWorl
     assert (entry.item, entry.quantity, entry.unit_cost, entry.amount) == ("1231232", -2, 25, -50)
     assert entry.occurred_at == datetime(2023, 9, 19, 13, 54, 37, 187000, tzinfo=UTC)
     assert entry.occurred_on == date(2023, 9, 19)
+
+
+def test_an_entry_of_the_feed_names_the_reading_that_it_came_with(world: PollWorld) -> None:
+    _feed(world, movement(ID))
+
+    with world.store.read() as conn:
+        reading = conn.execute(runs.select().where(runs.c.flow == "poll.mpservices.movements")).one()
+    assert [row.run_id for row in world.entries()] == [reading.id]
 
 
 def test_an_inbound_movement_counts_in(world: PollWorld) -> None:

@@ -100,7 +100,7 @@ def test_a_backfill_ends_no_run_of_another_backfill(ctx: Context, store: Store, 
 def test_a_pass_of_reconcile_that_fails_ends_its_run(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(ctx: Context, work: reconcile._Pass) -> None:
         with ctx.leader_writes() as books:
-            reconcile._begin(books.conn, ctx, work, 1)
+            reconcile._begin(books, work, 1)
         raise InvariantError("our bug")
 
     monkeypatch.setattr(reconcile, "_reconcile_parked", fails)

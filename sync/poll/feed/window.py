@@ -54,10 +54,9 @@ TRIES = 3
 class FeedRead:
     """When the feed was read: by our clock (`began_at`), and by the vendor's (`there`), which its createdAt is of.
 
-    `timely` False: our clock is wrong. `run_id` was drawn before it was asked for.
+    `timely` False: our clock is wrong.
     """
 
-    run_id: int
     began_at: datetime
     there: datetime
     timely: bool = True
@@ -95,8 +94,8 @@ def _drain(ctx: Context, client: MpservicesClient, run_id: int) -> Outcome:
     parsed = read_movements(answer.body)
     there = began_at + ctx.vendor_ahead(MPSERVICES) if answer.answered_at is None else answer.answered_at
     note_clocks(ctx)  # what this answer tells of the vendor's clock counts for its movements
-    read = FeedRead(run_id, began_at, there, ctx.is_timely())
-    with ctx.leader_writes() as books:
+    read = FeedRead(began_at, there, ctx.is_timely())
+    with ctx.leader_writes(run_id=run_id) as books:  # the number was drawn before the feed was asked for
         counts = take_movements(books, parsed.rows, parsed.bad, read=read)
     return Outcome(counts or Counts(), ahead=ahead, dropped=counts is None)
 
@@ -111,9 +110,9 @@ def take_movements(
     """
     lock_appends(books.conn)
     known = feed(books.conn, MOVEMENTS)
-    if is_feed_outdated(known, read.run_id):
+    if is_feed_outdated(known, books.run):
         return None
-    read_no = max(read.run_id, newest_run(books.conn))
+    read_no = max(books.run, newest_run(books.conn))
     reach = reach_of(books.conn, books.policy)
     before = recent_movements(books.conn, MOVEMENTS, read.there - LOOK_BACK)
     shown = {movement.id: movement.created_at for movement in movements}
@@ -132,7 +131,7 @@ def take_movements(
         note_feed_read(
             books.conn,
             MOVEMENTS,
-            run_id=read.run_id,
+            run_id=books.run,
             began_at=read.began_at,
             vendor_read_at=read.there if unbroken else last,  # the hole begins where it began
             read_no=read_no,
@@ -145,7 +144,7 @@ def take_movements(
     note_feed_read(
         books.conn,
         MOVEMENTS,
-        run_id=read.run_id,
+        run_id=books.run,
         began_at=read.began_at,
         covered_from=covered_from,
         vendor_read_at=read.there,
@@ -299,7 +298,7 @@ def _cover(books: Books, covered_from: datetime, read: FeedRead, read_no: int) -
                 "rows": counts.get(day, 0),
                 "last_read_at": books.now,
                 "fetch_began_at": read.began_at,
-                "began_no": read.run_id,
+                "began_no": books.run,
                 "read_no": read_no,
             }
             for day in days

@@ -47,7 +47,7 @@ def _poll(ctx: Context, client: MpwClient, run_id: int) -> Outcome:
         _take(books, rows, counts)
         counts.quarantined = quarantine_rows(books, EQUIPMENT, None, bad)
         release_remote_ids(books, EQUIPMENT, rows, bad=bad)
-        day = ctx.policy.day(began_at)
+        day = books.policy.day(began_at)
         read = {"source": EQUIPMENT, "day": day, "complete": ctx.is_timely(), "rows": len(rows)}
         numbers = {"began_no": run_id, "read_no": read_no}
         save_days(books.conn, [{**read, **numbers, "last_read_at": books.now, "fetch_began_at": began_at}])

@@ -36,7 +36,7 @@ class Paging:
         evidence = f"all pages of {span}, are different" if works else f"a further page of {span}, was an earlier one"
         with self.ctx.anyone_writes() as books:
             value = "yes" if works else "no"
-            learn(books.conn, MPW, PAGE_HONOURED, value, evidence=evidence, now=self.ctx.clock.now())
+            learn(books.conn, MPW, PAGE_HONOURED, value, evidence=evidence, now=books.now)
 
     def left_of(self, day: date, count: int) -> int | None:
         """Return how many of a day's rows a search could show a short while ago; None: it is to be searched (again)."""

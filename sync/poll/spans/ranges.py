@@ -115,7 +115,7 @@ def _take(ctx: Context, source: RangeSource[T], span: Span, parsed: Read[T], beg
                     "source": source.name,
                     "day": day,
                     "complete": day not in left
-                    and ((timely and has_ended(day, ended_by, ctx.policy)) or (day in known and known[day].complete)),
+                    and ((timely and has_ended(day, ended_by, books.policy)) or (day in known and known[day].complete)),
                     "rows": per_day.get(day, 0),
                     "last_read_at": books.now,
                     "fetch_began_at": began_at if timely else None,

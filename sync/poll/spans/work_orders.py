@@ -163,7 +163,7 @@ def _poll_services(ctx: Context, client: MpservicesClient, run_id: int) -> Outco
             return Outcome(dropped=True)
         read_no = max(run_id, newest_run(books.conn))
         note_feed_read(books.conn, MPSERVICES_WORK_ORDERS, run_id=run_id, began_at=began_at, read_no=read_no)
-        added, changed = take_service_orders(books, parsed.rows, policy_day=ctx.policy.day)
+        added, changed = take_service_orders(books, parsed.rows)
         new_bad = quarantine_rows(books, MPSERVICES_WORK_ORDERS, None, parsed.bad)
         read_well = [row.id for row in parsed.rows]
         release_remote_ids(books, MPSERVICES_WORK_ORDERS, read_well, bad=parsed.bad)
@@ -172,9 +172,7 @@ def _poll_services(ctx: Context, client: MpservicesClient, run_id: int) -> Outco
     return Outcome(Counts(seen=seen, added=added, changed=changed, unchanged=unchanged, quarantined=new_bad))
 
 
-def take_service_orders(
-    books: Books, rows: Sequence[ServiceOrder], *, policy_day: Callable[[datetime], date]
-) -> tuple[int, int]:
+def take_service_orders(books: Books, rows: Sequence[ServiceOrder]) -> tuple[int, int]:
     """Store MPservices' work orders under their folio, which movements refer to ("Folio-198"), else their id."""
     values = {
         row.folio or row.id: {
@@ -182,7 +180,7 @@ def take_service_orders(
             "number": row.folio or row.id,
             "title": row.title,
             "status": _status(row),
-            "scheduled_on": policy_day(row.schedule_date) if row.schedule_date is not None else None,
+            "scheduled_on": books.policy.day(row.schedule_date) if row.schedule_date is not None else None,
             "completed_on": None,
             "parts_cost": None,
             "total_cost": None,

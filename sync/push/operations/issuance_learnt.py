@@ -82,7 +82,7 @@ class Refusal:
         """It says nothing that we know. It may be about a fraction, or name what remains in words of its own."""
         if self._is_fraction() and says_whole(self.error.message):
             with self.ctx.anyone_writes() as books:
-                learn(books.conn, MPW, FRACTIONS_TAKEN, "no", evidence=self._words(), now=self.ctx.clock.now())
+                learn(books.conn, MPW, FRACTIONS_TAKEN, "no", evidence=self._words(), now=books.now)
             return
         remaining = self._remaining()
         if remaining is not None and remaining == self._named():
@@ -151,4 +151,4 @@ def learn_fraction(ctx: Context, wanted: Wanted, answered: Decimal, ids: tuple[s
         f"issuance {wanted.api_key} of {plain(wanted.quantity)} was answered as {plain(answered)}, id {', '.join(ids)}"
     )
     with ctx.anyone_writes() as books:
-        learn(books.conn, MPW, FRACTIONS_TAKEN, value, evidence=evidence, now=ctx.clock.now())
+        learn(books.conn, MPW, FRACTIONS_TAKEN, value, evidence=evidence, now=books.now)

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, insert, literal_column, or_, select, text, union, update
 from sqlalchemy.engine import Row
 
-from sync.database.chunks import chunks, upsert
+from sync.database.chunks import chunks
 from sync.database.schema import (
     TO_ACT,
     attempts,
@@ -24,7 +24,6 @@ from sync.database.schema import (
     item_states,
     movement_lines,
     outbox,
-    parked,
     runs,
 )
 from sync.ledger.books import Books
@@ -343,12 +342,6 @@ def raw_movement(conn: Connection, movement_id: str) -> str | None:
     """Return a movement as it came, or None where that was forgotten."""
     same = documents.c.system == "mpservices", documents.c.type == "movement", documents.c.remote_id == movement_id
     return conn.execute(select(documents.c.raw).where(*same)).scalar_one_or_none()
-
-
-def park_late_decisions(books: Books, events: Iterable[tuple[str, str]]) -> None:
-    """Let reconcile look at events (kind, api_key) that it may have passed over while they were undecided."""
-    rows = [{"kind": kind, "api_key": key, "reason": "late decision", "due_at": books.now} for kind, key in events]
-    upsert(books.conn, parked, rows, key=["kind", "api_key"], update=["reason", "due_at"])
 
 
 def whole_reads_after(conn: Connection, flow: str, after: int, *, run_id: int | None, limit: int) -> int:

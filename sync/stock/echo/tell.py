@@ -52,7 +52,6 @@ from sync.stock.echo.rows import (
     lines_to_settle,
     note_acted,
     open_doubts,
-    park_late_decisions,
     people_moved_late,
     raw_movement,
     set_role,
@@ -493,4 +492,5 @@ def _release(books: Books, lines: Iterable[Line]) -> None:
     entries = entries_by_id(books.conn, [line.entry_id for line in released if line.entry_id is not None])
     for line in released:
         set_role(books.conn, line, "event")
-    park_late_decisions(books, [(entry.kind, entry.api_key) for entry in entries.values()])
+    # reconcile may have passed over them while they were undecided
+    books.look_again([(entry.kind, entry.api_key) for entry in entries.values()], reason="late decision")
