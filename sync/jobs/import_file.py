@@ -19,13 +19,14 @@ from sqlalchemy import Connection
 
 from sync.clients.jsontext import decode
 from sync.clients.mpservices.wire import Movement, read_movements
+from sync.database.engine import lock_appends
 from sync.database.runs import Counts, end_run, start_run
 from sync.errors import ConfigError, MalformedResponseError
 from sync.inbox.rows import ACCEPTED, REJECTED, add_rows, rejected_before, rejected_without_key
 from sync.inbox.take_in import Incoming, counted, take_in
 from sync.ledger.books import Books
 from sync.ledger.movement_rules import kind_of
-from sync.poll.feed.window import ingest_movements
+from sync.poll.feed.window import as_known, ingest_movements
 from sync.work.context import Context
 
 DOCUMENT_TYPES = ("receipt", "issuance", "transfer", "inventory", "po_approval", "stock_cost", "product", "void")
@@ -323,6 +324,9 @@ def _take_movements(
         return
     with ctx.leader_writes() as books:
         run_id = start_run(books.conn, "import", now=books.now)
+        lock_appends(books.conn)
+        movements = as_known(books.conn, movements, known=())
+        numbers = dict(zip((one.id for one in movements), numbers.values(), strict=True))
         done = ingest_movements(books.of_run(run_id), movements, source="import", push=push)
         end_run(books.conn, run_id, now=books.now, counts=_plain(done.counts, len(done.bad)))
     report.unchanged += done.counts.unchanged

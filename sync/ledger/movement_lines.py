@@ -109,6 +109,16 @@ def line_key(conn: Connection, movement_id: str, n: int, *, about_to: Collection
     return movement_key(movement_id, n, hashed=True)
 
 
+def ids_by_instant(conn: Connection, instants: Iterable[datetime]) -> dict[datetime, set[str]]:
+    """Return the ids of the known movements that were created at each instant."""
+    found: dict[datetime, set[str]] = {}
+    for chunk in chunks(instants):
+        query = select(movement_lines.c.created_at, movement_lines.c.movement_id).distinct()
+        for at, movement_id in conn.execute(query.where(movement_lines.c.created_at.in_(chunk))):
+            found.setdefault(at, set()).add(movement_id)
+    return found
+
+
 def recent_movements(conn: Connection, source: str, since: datetime) -> dict[str, datetime]:
     """Return the movements that a feed has shown and that were created after an instant, with their createdAt."""
     query = (

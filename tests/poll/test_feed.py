@@ -213,6 +213,27 @@ def test_ids_that_differ_only_in_their_dashes_do_not_share_a_key(world: PollWorl
     assert "mps-abc-1" in keys
 
 
+def test_a_movement_whose_id_is_shown_in_other_letters_is_the_same_and_not_missed(world: PollWorld) -> None:
+    older = movement("0ld", created_at=NOON - timedelta(hours=9))
+    _feed(world, movement(ID, created_at=NOON - timedelta(hours=1)), older)
+
+    counts = _feed(world, movement(ID.upper(), created_at=NOON - timedelta(hours=1)), older)
+
+    assert (counts.added, counts.changed, counts.unchanged) == (0, 0, 2)
+    assert [row.api_key for row in world.entries()] == ["mps-0ld-1", f"{KEY}-1"]
+    assert world.exceptions() == []
+
+
+def test_two_movements_whose_ids_differ_in_their_letters_are_two(world: PollWorld) -> None:
+    _feed(world, movement("abC"))
+
+    _feed(world, movement("abC"), movement("Abc"))
+    _feed(world, movement("abC"), movement("Abc"), movement("abc", created_at=NOON - timedelta(hours=1)))
+
+    assert len(world.entries()) == 3
+    assert world.exceptions() == []
+
+
 def test_equal_times_keep_the_feed_s_order_older_first(world: PollWorld) -> None:
     _feed(world, movement("m-2", line("a", quantity=2)), movement("m-1", line("a", quantity=1)))
     _feed(world, movement("m-3", line("a", quantity=3)), movement("m-2", line("a", quantity=2)))

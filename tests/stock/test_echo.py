@@ -72,6 +72,24 @@ def test_1_a_movement_of_nothing_at_the_mark_is_the_echo_whatever_was_believed()
     assert told.held == set()
 
 
+@pytest.mark.parametrize(("moved", "ours"), [("0", "f"), ("-5", "e")])
+def test_8_what_fits_beside_a_movement_of_nothing_is_the_echo_of_a_patch_applied_twice_or_people_s(
+    moved: str, ours: str
+) -> None:
+    fits, nothing = line("f", "5", mark=1), line("e", "0", mark=1, at=1)
+
+    asked = one(tell([attempt()], BASE, [fits, nothing], STRICT))
+    follow_ups = [attempt(2, asks=moved != "0", stock="105"), attempt(3, stock="105")]
+    shown = [line("u", moved, mark=2, at=9), line("v", "0", mark=3, at=18)]
+    told = tell([attempt(asks=True), *follow_ups], BASE, [fits, nothing, *shown], STRICT)
+
+    assert asked == Ask((fits, nothing), Decimal(105))
+    found = one(told)
+    assert isinstance(found, Found)
+    assert (found.line.movement_id, found.explained) == (ours, ours == "f")
+    assert told.held == set()
+
+
 def test_2_the_movement_that_leads_from_the_believed_stock_to_the_patched_one_is_the_echo() -> None:
     before, echo, after = line("b", "-3"), line("e", "8", mark=1, at=0.1), line("a", "-1", mark=1, at=0.2)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -26,6 +27,7 @@ from sync.ledger.movement_lines import (
     UNDECIDED,
     EventKey,
     hold_from_push,
+    ids_by_instant,
     insert_lines,
     last_places,
     let_push,
@@ -106,6 +108,24 @@ class _Work:
     keys: set[str] = field(default_factory=set)
     new_events: list[EventKey] = field(default_factory=list)
     seen_events: list[EventKey] = field(default_factory=list)
+
+
+def as_known(conn: Connection, movements: Sequence[Movement], *, known: Collection[str]) -> list[Movement]:
+    """Return movements under the ids by which they are known, where only capital and small letters differ.
+
+    No document says that an id keeps its letters: an export, or a new version of MPservices, may show others, and each
+    movement would be posted to MPW once more. `known`: those that are known as they stand. Only an id of the same
+    createdAt is taken for the same, and none where two are shown that are alike: then letters tell movements apart.
+    """
+    fresh = {one.created_at for one in movements if one.id not in known}
+    stored = ids_by_instant(conn, fresh) if fresh else {}
+    shown = Counter(one.id.lower() for one in movements)
+
+    def named(one: Movement) -> Movement:
+        alike = [id_ for id_ in stored.get(one.created_at, ()) if id_.lower() == one.id.lower()]
+        return replace(one, id=alike[0]) if len(alike) == 1 and shown[one.id.lower()] == 1 else one
+
+    return [named(one) for one in movements]
 
 
 def ingest_movements(books: Books, movements: Sequence[Movement], *, source: str, push: bool) -> Ingested:

@@ -24,7 +24,7 @@ from sync.ledger.documents import documents_by_remote_id, update_documents
 from sync.ledger.item_states import begin_to_manage, forget_bases
 from sync.ledger.movement_lines import lines_of, recent_movements, young_movements
 from sync.ledger.quarantine import quarantine_rows, release_remote_ids
-from sync.poll.feed.lines import Ingested, ingest_movements
+from sync.poll.feed.lines import Ingested, as_known, ingest_movements
 from sync.poll.feed.reach import LOOK_BACK, learn_reach
 from sync.poll.feed.reach_rules import gap_after
 from sync.reconcile.corrections import MOVEMENT_DELETED, note_deleted, note_returned
@@ -37,7 +37,7 @@ from sync.work.clocks import note_clocks
 from sync.work.context import Context
 from sync.work.observed import Outcome, observe
 
-__all__ = ["FeedRead", "Ingested", "ingest_movements", "poll_movements_once", "take_movements"]
+__all__ = ["FeedRead", "Ingested", "as_known", "ingest_movements", "poll_movements_once", "take_movements"]
 
 SHORT_WINDOW = "short_window"
 
@@ -115,6 +115,7 @@ def take_movements(
     read_no = max(books.run, newest_run(books.conn))
     reach = reach_of(books.conn, books.policy)
     before = recent_movements(books.conn, MOVEMENTS, read.there - LOOK_BACK)
+    movements = as_known(books.conn, movements, known=before)
     shown = {movement.id: movement.created_at for movement in movements}
     done = ingest_movements(books, movements, source="feed", push=True)
     unreadable = [*bad, *done.bad]
