@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 
 import pytest
 
@@ -31,7 +33,7 @@ from sync.stock.echo.rules import (
     window_unanswered,
 )
 from sync.values.marks import marked
-from tests.stock.echo_worlds import Play, worlds
+from tests.stock.echo_worlds import Play, World, worlds
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 COST = Decimal("7.25")
@@ -488,6 +490,18 @@ def test_what_was_seen_before_the_claim_is_never_the_echo() -> None:
 # --- every interleaving -----------------------------------------------------------------------
 
 
+@pytest.fixture(params=[pytest.param(7, id="every 7th"), pytest.param(1, id="all", marks=pytest.mark.usual)])
+def step(request: pytest.FixtureRequest) -> int:
+    """Every how many-th world is played: all take ten seconds. What is drawn has 2, 4, 5 and 32 values, so that every
+    7th world has each pair of them."""
+    taken: int = request.param
+    return taken
+
+
+def drawn(step: int, **fixed: object) -> Iterator[World]:
+    return islice(worlds(**fixed), 0, None, step)
+
+
 @pytest.mark.parametrize(
     "fixed",
     [
@@ -499,11 +513,11 @@ def test_what_was_seen_before_the_claim_is_never_the_echo() -> None:
     ids=["a believed stock", "a vendor that always makes a movement", "no believed stock", "no stock, always one"],
 )
 def test_no_echo_is_forwarded_and_no_movement_of_people_s_is_swallowed_in_any_interleaving(
-    fixed: dict[str, object],
+    fixed: dict[str, object], step: int
 ) -> None:
     counts = Counter[str]()
     wrong = []
-    for world in worlds(**fixed):
+    for world in drawn(step, **fixed):
         play = Play(world).play()
         quiet = not world.people[3] and not world.people[4]  # nobody moves just as a follow-up is sent
         # people moved just before, and the drift made the patch one that changes nothing: it could as well be theirs
@@ -515,23 +529,25 @@ def test_no_echo_is_forwarded_and_no_movement_of_people_s_is_swallowed_in_any_in
             wrong.append(world)
 
     assert wrong == []
-    assert counts["worlds"] >= 832
+    assert counts["worlds"] >= 832 // step
     assert counts["persons asked though nobody moved at a follow-up"] == 0
     assert counts["persons asked"] <= counts["worlds"] // 20
 
 
-def test_before_it_is_known_whether_the_mark_survives_no_echo_that_shows_it_is_forwarded_unless_people_interfere() -> (
-    None
-):
-    plays = [Play(world).play() for world in worlds(survives=None)]
+def test_before_it_is_known_whether_the_mark_survives_no_echo_that_shows_it_is_forwarded_unless_people_interfere(
+    step: int,
+) -> None:
+    plays = [Play(world).play() for world in drawn(step, survives=None)]
     wrong = [play.world for play in plays if play.forwarded() or play.undecided()]
 
     assert [world for world in wrong if not world.people[3] and not world.people[4]] == []
     assert len(wrong) <= len(plays) // 1000  # people moved just as the follow-up was sent
 
 
-def test_of_a_vendor_that_shows_the_old_cost_few_echoes_are_forwarded_while_nothing_is_known_of_it() -> None:
-    plays = [Play(world).play() for world in worlds(survives=None, old_cost=True)]
+def test_of_a_vendor_that_shows_the_old_cost_few_echoes_are_forwarded_while_nothing_is_known_of_it(
+    step: int,
+) -> None:
+    plays = [Play(world).play() for world in drawn(step, survives=None, old_cost=True)]
     quiet = [play for play in plays if not play.world.people[3] and not play.world.people[4]]
 
     told = [play for play in quiet if play.forwarded() and play.world.call != "resent"]
