@@ -13,8 +13,11 @@ import pytest
 
 from sync.stock.echo.rules import (
     ASKING_MAX,
+    DATE_RESOLUTION,
     DRAINS,
     DRAINS_DUE,
+    SKEW_MAX,
+    SLACK,
     Ask,
     Attempt,
     Base,
@@ -140,6 +143,13 @@ def test_2_a_vendor_that_keeps_no_decimals_of_stock_may_be_off_by_less_than_one(
 
 def test_2_where_every_decimal_is_kept_one_off_does_not_fit() -> None:
     assert isinstance(one(tell([attempt()], BASE, [line("e", "4", mark=1)], STRICT)), Ask)
+
+
+def test_2_nor_does_what_is_finer_than_the_decimals_of_a_vendor_that_keeps_all_that_was_sent() -> None:
+    knows = Knows(True, stock_decimals=2)
+
+    assert isinstance(one(tell([attempt()], BASE, [line("e", "4.995", mark=1)], knows)), Ask)
+    assert isinstance(one(tell([attempt(stock="105.001")], BASE, [line("e", "5", mark=1)], knows)), Found)
 
 
 @pytest.mark.parametrize("moved", ["5", "2"])
@@ -592,6 +602,16 @@ def test_a_vendor_s_clock_that_is_minutes_off_moves_the_whole_window() -> None:
 def test_a_call_without_an_answer_may_land_at_any_time() -> None:
     assert window_of(NOON, None, None).last is None
     assert window_unanswered(NOON, call_max=timedelta(seconds=30), ahead=timedelta()).last is None
+
+
+def test_a_call_without_an_answer_should_be_over_when_its_time_was_up_by_the_vendor_s_clock() -> None:
+    call_max = timedelta(seconds=30)
+
+    known = window_unanswered(NOON, call_max=call_max, ahead=timedelta(minutes=7))
+    assert known.first == NOON + timedelta(minutes=7) - SLACK
+    assert known.sure == NOON + timedelta(minutes=7) + DATE_RESOLUTION + call_max + SLACK
+    unknown = window_unanswered(NOON, call_max=call_max, ahead=None)
+    assert (unknown.first, unknown.sure) == (NOON - SKEW_MAX, NOON + call_max + SKEW_MAX)
 
 
 def test_a_vendor_without_a_date_header_leaves_ten_minutes_on_either_side() -> None:
