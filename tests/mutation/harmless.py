@@ -2,4 +2,12 @@
 
 from __future__ import annotations
 
-HARMLESS: dict[str, str] = {}
+HARMLESS = {
+    'sync/reconcile/rules.py - if part.state != "found": + if part.state < "found":': (
+        "the other states, absent and failed, come before found in the alphabet"
+    ),
+    "sync/values/marks.py - return cost if abs(cost) < MARKED_FROM else cost.quantize(_FIVE, rounding=ROUND_DOWN) + 0"
+    " + return cost if abs(cost) < MARKED_FROM else cost.quantize(_FIVE, rounding=ROUND_DOWN) - 0": (
+        "+ 0 takes the sign from a nought, and what is not below MARKED_FROM is none"
+    ),
+}
