@@ -31,10 +31,13 @@ ONE_RUN_ON_BOTH = {
 STANDIN_EACH = 2
 """How many tests of each file of the stand-in are in the usual loop, over a second each; the rest is slow."""
 
+FIRST_CASES = {"stock/test_cycles.py", "stock/test_echoes_settle.py", "reconcile/test_created_products.py"}
+"""Of each test here the first case on SQLite is in the usual loop: cycles of the whole program. The rest is slow."""
+
 
 def sort_into_loops(items: list[pytest.Item]) -> None:
     """Mark what is quick, and what only the slow loop runs: PostgreSQL for what SQLite shows as well."""
-    standin = defaultdict[Path, set[str]](set)
+    standin, first = defaultdict[Path, set[str]](set), set[str]()
     for item in items:
         folder, module = item.path.relative_to(TESTS).parts[0], item.path.stem
         fixtures = set(getattr(item, "fixturenames", ()))
@@ -47,6 +50,11 @@ def sort_into_loops(items: list[pytest.Item]) -> None:
             standin[item.path].add(item.name.split("[")[0])
             if len(standin[item.path]) > STANDIN_EACH:
                 item.add_marker(pytest.mark.slow)
+        elif f"{folder}/{item.path.name}" in FIRST_CASES and not fixtures.isdisjoint(DATABASES):
+            test = item.nodeid.split("[")[0]
+            if test in first:
+                item.add_marker(pytest.mark.slow)
+            first.add(test)
         elif folder in ROOMS and fixtures.isdisjoint(DATABASES) and not _waits_for_another_loop(item):
             item.add_marker(pytest.mark.quick)
 
