@@ -8,13 +8,18 @@ from tests.simulation.mutants import MUTANTS, Mutant, catch
 
 SAMPLE = {
     "blind_retry",
+    "rescue_to_ready",
     "no_attempt_row",
+    "transfer_sent_again",
     "no_echo_rule",
+    "mark_left_on",
+    "no_follow_up",
     "no_look_before_an_upsert",
     "void_on_one_absence",
+    "cost_of_last_receipt",
     "dead_in_silence",
 }
-"""Of each kind one that is soon caught; all of them: python -m tests.simulation.mutants, or -m "slow or not slow"."""
+"""What is quickly caught of each kind; all of them: python -m tests.simulation.mutants, or -m "slow or not slow"."""
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from tests.simulation.shrink import from_text
 from tests.simulation.world import Result, World
 
 SEEDS = range(500, 520)
-FEW = range(500, 505)
-"""A seed takes a second; these are in the README's line."""
+FEW = range(500, 510)
+"""A seed takes half a second to one; these are in the README's line."""
 
 COMMON = (
     "held->ready",
