@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import click
@@ -39,6 +40,7 @@ PLACES = {"open_exception": 1, "open_about": 2, "GiveUp": 1, "Blocked": 1, "Park
 """Where a call of this name says the kind of an exception, beside `kind=`."""
 
 
+@cache
 def kinds() -> set[str]:
     """Return every kind of exception that the program can open, from its source."""
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "sync").rglob("*.py"))]
