@@ -15,6 +15,7 @@ from uuid import uuid4
 from sync.clock import Clock, SystemClock
 from sync.database.engine import Store
 from sync.database.facts import FIRST_RUN_AT, fact, set_fact_once
+from sync.database.todo import PROOF_SECONDS, WINDOW_SECONDS, note_in_force
 from sync.settings import Settings
 from sync.values.policy import ROUTES, Policy, cut_of_first_run
 
@@ -91,7 +92,16 @@ class App:
         return context
 
     def _begin(self) -> None:
-        """Fix the instant of the first run, where this is it: preparing the database or the item map is none."""
+        """Note the rules in force for `v_todo`, and fix the instant of the first run, where this is it.
+
+        Preparing the database or the item map is no run.
+        """
+        values = {
+            WINDOW_SECONDS: self.policy.window.total_seconds() if self.settings.mpservices_on else 0.0,
+            PROOF_SECONDS: proof_seconds(self.policy),
+        }
+        with self.store.write() as conn:
+            note_in_force(conn, values, now=self.clock.now())
         if not self.begun:
             self.policy = policy_of(self.settings, first_run_at=_fix_first_run(self.store, self.clock))
             self.begun = True
@@ -153,6 +163,16 @@ def open_app(
         yield app
     finally:
         app.close()
+
+
+def proof_seconds(policy: Policy) -> float:
+    """Return how long after a call its proof normally takes at the most.
+
+    A call may land as late as SYNC_LATE_ARRIVAL_SECONDS, is then shown by the next poll, and a follow-up patch that
+    asks whose a movement is takes one more.
+    """
+    polls = 2 * max(policy.poll_movements, policy.poll_recent)
+    return (policy.late_arrival + polls + policy.request_timeout).total_seconds()
 
 
 def policy_of(settings: Settings, *, first_run_at: datetime) -> Policy:

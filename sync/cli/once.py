@@ -20,13 +20,16 @@ def command(as_json: bool) -> None:
     what the SYNC_KEEP_… settings let go. Exit code 1 when something needs a person, 75 when a
     daemon is running on this database.
     """
+    from sync.database.facts import expect_no_daemon
     from sync.jobs.cycle import cycle_once
     from sync.jobs.prune import prune_if_due_once
     from sync.jobs.reports import needs_a_person, outbox_summary
 
-    with opened() as app:
+    with opened(to_work=True) as app:
         with app.leading() as leadership:
             context = app.context(leadership)
+            with app.store.write() as conn:
+                expect_no_daemon(conn)
             report = cycle_once(context)
             prune_if_due_once(context)
         with app.store.read() as conn:

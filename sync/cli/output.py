@@ -50,17 +50,7 @@ class Output:
 
     def _folded(self, name: str, text: str) -> list[str]:
         """Return a name and its value as one line; on a terminal prose goes on below its beginning, words whole."""
-        if not self._terminal or not _is_prose(text) or text.startswith(("{", "[")):
-            return [f"{name}{text}".rstrip()]
-        columns = max(shutil.get_terminal_size().columns, len(name) + 20)
-        return textwrap.wrap(
-            text,
-            columns,
-            initial_indent=name,
-            subsequent_indent=" " * len(name),
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        return folded(name, text, terminal=self._terminal and _is_prose(text))
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "nothing") -> None:
         """Write rows below their columns' names; columns of numbers stand to the right; without rows, write `empty`."""
@@ -103,13 +93,34 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")(command)
 
 
-def attention(reasons: Iterable[str]) -> None:
-    """Name on stderr each thing that needs a person, and end with exit code 1; without one, return."""
+def attention(reasons: Iterable[str], *, code: int = 1) -> None:
+    """Name on stderr each thing that needs a person, and end with exit code 1, or `code`; without one, return."""
     named = list(reasons)
     for reason in named:
-        click.echo(f"attention: {_printable(reason)}", err=True)
+        said("attention", reason)
     if named:
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(code)
+
+
+def said(name: str, text: str) -> None:
+    """Write a line that begins with its name to stderr; on a terminal it goes on below, words whole."""
+    for line in folded(f"{name}: ", _printable(text), terminal=sys.stderr.isatty()):
+        click.echo(line, err=True)
+
+
+def folded(name: str, text: str, *, terminal: bool) -> list[str]:
+    """Return a name and its text as one line; on a terminal as lines that fit, the later ones below its beginning."""
+    if not terminal:
+        return [f"{name}{text}".rstrip()]
+    columns = max(shutil.get_terminal_size().columns, len(name) + 20)
+    return textwrap.wrap(
+        text,
+        columns,
+        initial_indent=name,
+        subsequent_indent=" " * len(name),
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [name.rstrip()]
 
 
 def cell(value: object) -> str:

@@ -636,6 +636,17 @@ learned = Table(
     PrimaryKeyConstraint("system", "fact", name="pk_learned"),
 )
 
+todo_kinds = Table(
+    "todo_kinds",
+    metadata,
+    # what v_todo says of a kind: the program's own texts, written by `database/todo.py`
+    Column("kind", Text, primary_key=True),
+    Column("level", Text, nullable=False),
+    Column("meaning", Text, nullable=False),
+    Column("choices", Text, nullable=False),  # JSON: [{"name": …, "command": …}]
+    CheckConstraint("level in ('person', 'waiting')", name="level"),
+)
+
 pauses = Table(
     "pauses",
     metadata,
@@ -676,6 +687,7 @@ __all__ = [
     "pushed_rows",
     "quarantine",
     "runs",
+    "todo_kinds",
     "unpushed",
     "work_orders",
 ]

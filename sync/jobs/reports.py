@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -20,6 +21,7 @@ Record = dict[str, Any]
 INSTANTS = frozenset({"gap_from", "gap_to", "oldest", "since"})
 DAYS = frozenset({"day", "first_day", "last_day"})
 
+SOURCE_FAILED = "source_failed"
 TRIED_AGAIN = "(it is tried again by itself; if it lasts: mpsync doctor)"
 
 
@@ -199,34 +201,30 @@ def _exceptions_of(conn: Connection, api_key: str, pushes: Sequence[Record]) -> 
     return sorted(found, key=lambda row: int(row["id"]))
 
 
+def todo(conn: Connection) -> list[Record]:
+    """Return everything that needs a person, what must be decided now first; `choices` as a list."""
+    found = rows(conn, "select * from v_todo order by level, since, id")
+    return [{**row, "choices": json.loads(row["choices"])} for row in found]
+
+
 def needs_a_person(conn: Connection) -> list[str]:
-    """Return what needs a person, a line each: sources that fail, gaps, dead and unknown pushes, exceptions."""
-    lines: list[str] = []
-    paused = {row["system"] for row in rows(conn, "select system from pauses")}
-    for row in rows(
-        conn,
-        "select source, count(*) as days, max(error) as error from v_coverage where error is not null group by source",
-    ):
-        next_step = "" if row["source"].partition(".")[0] in paused else f" {TRIED_AGAIN}"
-        days = "1 day" if row["days"] == 1 else f"{row['days']} days"
-        lines.append(f"{row['source']}: {days} could not be read: {row['error']}{next_step}")
-    for row in rows(conn, "select source, error from feeds where error is not null order by source"):
-        next_step = "" if row["source"].partition(".")[0] in paused else f" {TRIED_AGAIN}"
-        lines.append(f"{row['source']}: the last read failed: {row['error']}{next_step}")
-    for row in rows(conn, "select system, reason from pauses order by system"):
-        again = "asked again every 15 minutes; " if row["system"] == "mpservices" else ""
-        lines.append(f"{row['system']} is paused: {row['reason']} ({again}mpsync exceptions list)")
-    for row in rows(
-        conn,
-        "select state, count(*) as pushes from v_outbox where state in ('dead', 'unknown')"
-        " group by state order by state",
-    ):
-        lines.append(f"outbox: {row['pushes']} {row['state']} (mpsync outbox list --state {row['state']})")
-    for row in rows(
-        conn,
-        "select kind, count(*) as n, min(subject) as subject from v_exceptions where resolved_at is null"
-        " group by kind order by kind",
-    ):
-        more = f" and {row['n'] - 1} more" if row["n"] > 1 else ""
-        lines.append(f"exception {row['kind']}: {row['subject']}{more} (mpsync exceptions list)")
-    return lines
+    """Return why `status` ends with 1, a line a kind: what must be decided now, and sources that fail."""
+    return reasons_of(todo(conn))
+
+
+def reasons_of(found: Sequence[Record]) -> list[str]:
+    """Return a line for each kind of what must be decided now, and for each source that fails."""
+    by_kind: dict[str, list[Record]] = {}
+    for row in found:
+        if row["kind"] == SOURCE_FAILED:
+            by_kind[row["id"]] = [row]
+        elif row["level"] == "person":
+            by_kind.setdefault(row["kind"], []).append(row)
+    return [_told(alike) for alike in by_kind.values()]
+
+
+def _told(found: Sequence[Record]) -> str:
+    first = found[0]
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    next_step = TRIED_AGAIN if first["kind"] == SOURCE_FAILED else f"({first['kind']}: mpsync todo)"
+    return f"{first['what']}{more} {next_step}"
