@@ -5,6 +5,10 @@ their proof takes, sources that fail, a feed whose window closes, a daemon that 
 says of a kind stands in `todo_kinds`, which the program keeps up to date. `todo_clock` is the one place that asks the
 database for the time; the rules in force stand among the facts.
 
+What was read and could be seen nowhere has its views: equipment, the lines of orders, the tasks of work orders, and
+MPW's receipts and issuances as they stand. `v_outbox` says what a push waits for, `v_stock` which push an item is
+blocked by, and what MPW's cost is where its inventory shows none.
+
 Revision ID: 0016
 Revises: 0014
 """
@@ -53,7 +57,8 @@ select o.id, o.state, o.operation, o.api_key, o.item, o.reason, o.last_error, o.
         when o.operation = 'approve'
             then (select p.total_cost from purchase_orders p where p.number = replace(o.entity_key, 'po:', ''))
         when o.operation = 'patch_stock'
-            then (select money(s.mpw_quantity, s.mpw_unit_cost) - money(s.mps_quantity, s.mps_unit_cost)
+            then (select money(s.mpw_quantity, coalesce(s.mpw_cost, s.mpw_unit_cost))
+                    - money(s.mps_quantity, s.mps_unit_cost)
                 from item_states s where s.external_id = o.item)
         else (select l.amount from ledger_entries l
             where l.kind = o.kind and l.entry_type = 'original' and l.api_key = coalesce(
@@ -84,7 +89,8 @@ from (
         case e.subject_type
             when 'push' then o.amount
             when 'order' then (select p.total_cost from purchase_orders p where p.number = e.subject)
-            when 'item' then (select money(s.mpw_quantity, s.mpw_unit_cost) - money(s.mps_quantity, s.mps_unit_cost)
+            when 'item' then (select money(s.mpw_quantity, coalesce(s.mpw_cost, s.mpw_unit_cost))
+                    - money(s.mps_quantity, s.mps_unit_cost)
                 from item_states s where s.external_id = replace(e.subject, 'mps:', ''))
             when 'event' then (select l.amount from ledger_entries l
                 where l.api_key = substr(e.subject, position(e.subject, ' ') + 1)
@@ -219,7 +225,114 @@ left join todo_kinds as k on k.kind = t.kind
 left join todo_kinds as c on c.kind = t.choices_of
 """
 
+# As in 0003, but for its last column.
+OUTBOX = """
+create view v_outbox as
+select id, route, operation, api_key, entity_key, state, attempts, due_at, reason, last_error, payload, remote_id,
+    created_at, finalized_at, kind, item, evidence, flag(ambiguous) as ambiguous, first_sent_at, last_sent_at,
+    case
+        when o.state = 'held' then 'a person''s release'
+        when o.state = 'sending' then 'its answer'
+        when o.state = 'unknown' then 'what proves whether it took effect'
+        when o.state <> 'ready' then null
+        else coalesce(
+            (select 'push ' || b.id || ' (' || b.operation || ' ' || b.api_key || '), which is '
+                    || case b.state when 'sending' then 'on its way' else 'unknown' end
+                from outbox b
+                where b.entity_key = o.entity_key and b.state in ('sending', 'unknown')),
+            case when o.stock_awaited_since is not null then 'stock in MPW' end,
+            (select 'push ' || b.id || ' (' || b.operation || ' ' || b.api_key || '), which goes first'
+                from outbox b
+                where b.entity_key = o.entity_key and b.state = 'ready' and b.stock_awaited_since is null
+                    and (b.rank < o.rank or (b.rank = o.rank and b.id < o.id))
+                order by b.rank, b.id limit 1),
+            case when o.last_error is not null then 'its next try' else 'its turn' end)
+    end as waits_for
+from outbox o
+"""
+
+# As in 0003, but for the cost and for what blocks an item without a word of its own.
+STOCK = """
+create view v_stock as
+select coalesce(items.part_number, known.external_id) as item, known.external_id,
+    decimal(s.mpw_quantity) as mpw_quantity, decimal(s.mps_quantity) as mpservices_quantity,
+    round(decimal(s.mpw_quantity) - decimal(s.mps_quantity) * coalesce(decimal(items.factor), 1), 6) as difference,
+    decimal(coalesce(s.mpw_cost, s.mpw_unit_cost)) as mpw_unit_cost, decimal(s.mps_unit_cost) as mpservices_unit_cost,
+    s.mpw_read_at, s.last_patched_at,
+    coalesce(s.blocked_reason,
+        (select 'push ' || b.id || ' (' || b.operation || ' ' || b.api_key || ') is unknown, and '
+                || (select count(*) from outbox w where w.entity_key = b.entity_key and w.state = 'ready')
+                || ' wait behind it'
+            from outbox b
+            where b.entity_key = 'item:' || coalesce(items.part_number, known.external_id)
+                and b.state in ('sending', 'unknown') and b.state = 'unknown'
+            order by b.id limit 1)) as blocked_reason,
+    coalesce(decimal(items.factor), 1) as factor, coalesce(flag(s.managed), 0) as managed,
+    coalesce(flag(s.base_verified), 0) as verified, s.dirty_at
+from (select external_id from item_states union select external_id from items) as known
+left join item_states as s on s.external_id = known.external_id
+left join items on items.external_id = known.external_id
+"""
+
+EQUIPMENT = """
+create view v_equipment as
+select d.remote_id as id, d.item as name, word(d.raw, status) as status, word(d.raw, category_name) as category,
+    word(d.raw, assignee_name) as assignee_name, word(d.raw, assignee_number) as assignee_number,
+    day(word(d.raw, last_recorded_on)) as last_recorded_on, d.provider, d.last_seen_at as last_read_at
+from documents d
+where d.system = 'mpw' and d.type = 'equipment' and d.voided_at is null
+"""
+
+ORDER_LINES = """
+create view v_purchase_order_lines as
+select o.number, word(line.value, id) as line_id, word(line.value, part_number) as part_number,
+    word(line.value, name) as name, amount(word(line.value, quantity)) as quantity,
+    amount(word(line.value, quantity_received)) as quantity_received,
+    amount(word(line.value, unit_cost)) as unit_cost, amount(word(line.value, extended_cost)) as extended_cost,
+    word(line.value, unit_type) as unit, word(line.value, supplier_part_number) as supplier_part_number
+from purchase_orders o cross join each(o.raw, items) as line
+"""
+
+TASKS = """
+create view v_work_order_tasks as
+select o.number, word(task.value, id) as task_id, word(task.value, name) as name,
+    word(task.value, task_type) as task_type, word(task.value, completed_at) as completed_at
+from work_orders o cross join each(o.raw, tasks) as task
+where o.system = 'mpw'
+"""
+
+RECEIPTS = """
+create view v_receipts as
+select d.remote_id as id, d.api_key, d.item as part_number, word(d.raw, inventory_name) as name, d.warehouse,
+    l.occurred_on as created_on, decimal(l.quantity) as quantity, decimal(l.unit_cost) as unit_cost,
+    decimal(l.amount) as amount, decimal(d.remaining) as remaining, word(d.raw, vendor_name) as vendor_name,
+    word(d.raw, vendor_number) as vendor_number, word(d.raw, invoice_number) as invoice_number,
+    word(d.raw, purchase_order_number) as purchase_order_number, word(d.raw, description) as description,
+    d.last_seen_at as last_read_at, d.missing_since
+from documents d
+join ledger_entries l on l.id = d.entry_id
+where d.source = 'mpw.receipts' and d.type = 'receipt'
+"""
+
+ISSUANCES = """
+create view v_issuances as
+select d.remote_id as id, d.api_key, d.item as part_number, word(d.raw, inventory_name) as name, d.warehouse,
+    l.occurred_on as created_on, decimal(-l.quantity) as quantity, decimal(l.unit_cost) as unit_cost,
+    decimal(-l.amount) as amount, yes(d.raw, overdraft) as overdraft, word(d.raw, description) as description,
+    d.last_seen_at as last_read_at, d.missing_since
+from documents d
+join ledger_entries l on l.id = d.entry_id
+where d.source = 'mpw.issuances' and d.type = 'issuance'
+"""
+
+# What a vendor sent is text: nothing in it may make a query fail. PostgreSQL takes no zero character out of JSON.
 SQLITE = {
+    r"\bday\((NEST)\)": r"substr(\1, 1, 10)",
+    r"\bamount\((NEST)\)": r"round(cast(\1 as real), 6)",
+    r"\bword\((NEST), (\w+)\)": r"cast(json_extract(case when json_valid(\1) then \1 else '{}' end, '$.\2') as text)",
+    r"\byes\((NEST), (\w+)\)": r"json_extract(case when json_valid(\1) then \1 else '{}' end, '$.\2')",
+    r"\beach\((NEST), (\w+)\)": r"json_each(case when json_valid(\1) then \1 else '{}' end, '$.\2')",
+    r"\bflag\((NEST)\)": r"(\1)",
     r"\bminute\((NEST)\)": r"replace(substr(\1, 1, 16), 'T', ' ')",
     r"\brarely\(": "unlikely(",
     r"\bnow\(\)": "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')",
@@ -231,7 +344,20 @@ SQLITE = {
     r"\bcontains\((NEST), (NEST)\)": r"coalesce(instr(\1, \2) > 0, 0)",
     r"\bposition\((NEST), (NEST)\)": r"instr(\1, \2)",
 }
+OBJECT = r"cast(case when strpos(cast(\1 as text), '\\u0000') > 0 then '{}' else cast(\1 as text) end as json)"
 POSTGRESQL = {
+    r"\bday\((NEST)\)": r"case when \1 ~ '^\\d{4}-\\d{2}-\\d{2}' then cast(substr(\1, 1, 10) as date) end",
+    r"\bamount\((NEST)\)": (
+        r"case when \1 ~ '^\\s*[-+]?[0-9]+([.][0-9]*)?([eE][-+]?[0-9]{1,3})?\\s*$'"
+        r" then round(cast(\1 as numeric), 6) end"
+    ),
+    r"\bword\((NEST), (\w+)\)": rf"({OBJECT} ->> '\2')",
+    r"\byes\((NEST), (\w+)\)": rf"case {OBJECT} ->> '\2' when 'true' then 1 when 'false' then 0 end",
+    r"\beach\((NEST), (\w+)\)": (
+        rf"lateral json_array_elements(case when json_typeof({OBJECT} -> '\2') = 'array' then {OBJECT} -> '\2'"
+        r" else cast('[]' as json) end)"
+    ),
+    r"\bflag\((NEST)\)": r"(\1)::integer",
     r"\bminute\((NEST)\)": r"to_char(\1 at time zone 'UTC', 'YYYY-MM-DD HH24:MI')",
     r"\brarely\(": "(",
     r"\bseconds\((NEST), (NEST)\)": r"extract(epoch from (\1) - (\2))",
@@ -257,8 +383,12 @@ def written_out(view: str, dialect: str) -> str:
     return view
 
 
+REPLACED = {"v_outbox": OUTBOX, "v_stock": STOCK}
+NEW = (CLOCK, TODO, EQUIPMENT, ORDER_LINES, TASKS, RECEIPTS, ISSUANCES)
+
+
 def upgrade() -> None:
-    """Make the table of texts and the views."""
+    """Make the table of texts, two columns, and the views; those of before in place on PostgreSQL."""
     dialect = op.get_bind().dialect.name
     op.create_table(
         "todo_kinds",
@@ -269,5 +399,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("kind", name="pk_todo_kinds"),
         sa.CheckConstraint("level in ('person', 'waiting')", name=op.f("ck_todo_kinds_level")),
     )
-    for view in (CLOCK, TODO):
-        op.execute(sa.text(written_out(view, dialect).replace(":", r"\:")))
+    op.add_column("item_states", sa.Column("mpw_cost", sa.BigInteger()))
+    op.add_column("documents", sa.Column("provider", sa.Text()))
+    for name, view in REPLACED.items():
+        if dialect == "sqlite":
+            op.execute(f"drop view {name}")
+        else:
+            view = view.replace("create view", "create or replace view", 1)
+        _make(view, dialect)
+    for view in NEW:
+        _make(view, dialect)
+
+
+def _make(view: str, dialect: str) -> None:
+    op.execute(sa.text(re.sub(r"(?<!:):(?!:)", r"\\:", written_out(view, dialect))))
