@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
-
+from sync.cli.output import said
 from sync.cli.start import require_a_system, start
 from sync.errors import ConfigError
 from sync.values.exception_kinds import name_of_person
@@ -30,7 +29,7 @@ def opened(*, to_work: bool = False) -> Iterator[App]:
     if to_work:
         require_a_system(settings)
     elif not settings.mpw_on and not settings.mpservices_on:
-        click.echo("note: neither MPW_EMAIL nor MPSERVICES_TOKEN is set: both systems are off", err=True)
+        said("note", "neither MPW_EMAIL nor MPSERVICES_TOKEN is set: both systems are off")
     with open_app(settings) as app:
         yield app
 

@@ -65,6 +65,30 @@ class Output:
         else:
             _plain_table(columns, cells, to_the_right)
 
+    def one_a_line(
+        self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, cut: Sequence[str], empty: str
+    ) -> None:
+        """Write one line a row; on a terminal the columns of `cut` are shortened, the first of them first."""
+        cells = [[cell(value) for value in values] for values in rows]
+        if not cells:
+            self.line(empty)
+            return
+        if self._terminal:
+            width = shutil.get_terminal_size().columns
+            for name in cut:
+                place = columns.index(name)
+                others = [max(len(line[n]) for line in ([*columns], *cells)) for n in range(len(columns))]
+                over = sum(others) + 2 * (len(columns) - 1) - width
+                if over > 0:
+                    room = max(others[place] - over, len(name), 10)
+                    for row in cells:
+                        row[place] = _cut(row[place], room)
+        right = [name == "id" for name in columns]
+        header, *lines = _aligned(columns, cells, right)
+        click.secho(header, bold=self._terminal, color=self._terminal and _colour_wanted())
+        for line in lines:
+            click.echo(line)
+
 
 def emit(data: object, as_json: bool, render: Callable[[Output], None]) -> None:
     """Report `data`: as one JSON object and nothing else, or as `render` writes it.
@@ -138,6 +162,14 @@ def cell(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(cell(part) for part in value) or NOTHING
     return _printable(str(value))
+
+
+def _cut(text: str, room: int) -> str:
+    """Shorten a text in its middle: keys begin alike, and end in what tells them apart."""
+    if len(text) <= room:
+        return text
+    end = (room - 1) // 2
+    return f"{text[: room - 1 - end]}\N{HORIZONTAL ELLIPSIS}{text[len(text) - end :]}"
 
 
 def _colour_wanted() -> bool:

@@ -12,9 +12,11 @@ from sqlalchemy import Connection, text
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import OperationalError
 
+from sync.database.types import instant_text
 from sync.inbox.rules import COMMAND_TYPES, LEDGER_TYPES, VOID
 from sync.ledger.rules import ADJUSTMENT
 from sync.values.money import fixed
+from sync.values.policy import Policy
 
 Record = dict[str, Any]
 
@@ -228,3 +230,64 @@ def _told(found: Sequence[Record]) -> str:
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     next_step = TRIED_AGAIN if first["kind"] == SOURCE_FAILED else f"({first['kind']}: mpsync todo)"
     return f"{first['what']}{more} {next_step}"
+
+
+def worth_saying(conn: Connection, policy: Policy) -> list[str]:
+    """Return what `plan` and `once` say beside their lists: held pushes that are overtaken, and what is never sent."""
+    return [*_overtaken(conn, policy), *_before_go_live(conn, policy)]
+
+
+def _overtaken(conn: Connection, policy: Policy) -> list[str]:
+    held = rows(conn, "select route, count(*) as n from v_outbox where state = 'held' group by route order by route")
+    return [
+        f"Route {row['route']} is set to push: new pushes go at once, and {row['n']} that were held before stay held"
+        f" until you release them. So that they go first: `mpsync outbox release --route {row['route']}`."
+        for row in held
+        if policy.route(row["route"]) == "push"
+    ]
+
+
+_NEVER_SENT = """
+select count(*) as n, min(l.occurred_on) as first_on, max(l.occurred_on) as last_on from ledger_entries l
+where l.system <> 'mpw' and l.entry_type = 'original' and l.kind <> 'adjustment'
+    and (l.occurred_at < :instant or (l.occurred_at is null and l.occurred_on < :day))
+    and not exists (select 1 from ledger_entries r where r.reverses_id = l.id)
+    and not exists (select 1 from ledger_entries m
+        where m.api_key = l.api_key and m.kind = l.kind and m.system = 'mpw')
+    and not exists (select 1 from outbox o where o.api_key = l.api_key and o.kind = l.kind)
+    and not exists (select 1 from unpushed u where u.api_key = l.api_key and u.kind = l.kind)
+"""
+
+
+def _before_go_live(conn: Connection, policy: Policy) -> list[str]:
+    """Say how many events from before the go-live MPW has not: people were to key those in by hand."""
+    query = _NEVER_SENT
+    if conn.dialect.name == "postgresql":
+        query = query.replace(":day", "cast(:day as date)").replace(":instant", "cast(:instant as timestamptz)")
+    day, instant = policy.day(policy.push_from).isoformat(), instant_text(policy.push_from)
+    row = rows(conn, query, day=day, instant=instant)[0]
+    if not row["n"]:
+        return []
+    count = "1 event" if row["n"] == 1 else f"{row['n']} events"
+    return [
+        f"Recorded, not pushed: {count} of {row['first_on']} to {row['last_on']}, from before the go-live"
+        f" ({policy.push_from:%Y-%m-%d %H:%M} UTC), and MPW has none of them. The first stock patch sets MPservices to"
+        " MPW's count, so key into MPW what is missing first: `What is unmatched?` in docs/sql.md lists them."
+    ]
+
+
+def stock_by_item(conn: Connection) -> dict[str, Record]:
+    """Return v_stock's rows by external id."""
+    return {row["external_id"]: row for row in view(conn, "v_stock", order="external_id")}
+
+
+def costs_by_part(conn: Connection) -> dict[str, Any]:
+    """Return what one of each part costs in MPW, where that is known."""
+    found = rows(conn, "select item, max(mpw_unit_cost) as cost from v_stock where mpw_unit_cost > 0 group by item")
+    return {row["item"]: row["cost"] for row in found}
+
+
+def totals_by_order(conn: Connection) -> dict[str, Any]:
+    """Return each open order's total."""
+    found = rows(conn, "select number, total_cost from v_purchase_orders where approval is null or approval <> 'done'")
+    return {row["number"]: row["total_cost"] for row in found}

@@ -247,3 +247,88 @@ def test_a_source_of_a_paused_system_is_not_said_to_be_tried_again(
     said = capsys.readouterr().err.splitlines()
     assert [line.startswith("attention: mpservices.movements") for line in said if "again by itself" in line] == [True]
     assert any("mpw is paused" in line for line in said)
+
+
+# --- the outbox in 80 columns -------------------------------------------------------------
+
+
+def test_the_list_of_pushes_has_one_line_each_of_80_columns(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "mps-8d88348a7eed4d14b06d3fef701966a0-"
+    for number in range(12):
+        long = {"item": "A-PART-NUMBER-OF-SOME-LENGTH", "reason": "it is wanted, " * 20, "entity_key": f"item:{number}"}
+        add(store, schema.outbox, **push(f"{key}{number}", state="held", **long))
+
+    lines = shown_on_terminal(monkeypatch, lambda _: main(["outbox", "list"]), NO_COLOR="1", COLUMNS="80").splitlines()
+
+    assert len(lines) == 13
+    assert [line for line in lines if len(line) > 80] == []
+    assert all("-11" in line or f"-{11 - place}" in line for place, line in enumerate(lines[1:]))
+
+
+def test_the_list_shows_open_pushes_and_with_all_the_rest(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    add(store, schema.outbox, **push("OPEN", state="held"))
+    over = add(store, schema.outbox, **push("OVER", state="done", evidence="seen", finalized_at=NOW))
+
+    def listed(*options: str) -> set[str]:
+        assert main(["outbox", "list", "--json", *options]) == 0
+        return {row["api_key"] for row in json.loads(capsys.readouterr().out)["pushes"]}
+
+    assert listed() == {"OPEN"}
+    assert listed("--all") == {"OPEN", "OVER"}
+    assert listed("--state", "done") == listed("--key", "OVER") == listed(str(over)) == {"OVER"}
+
+
+def test_a_route_may_be_said_again_for_another(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    for route in ("receipts", "issuances", "voids"):
+        add(store, schema.outbox, **push(f"K-{route}", route=route, state="held"))
+
+    assert main(["outbox", "release", "--route", "receipts", "--route", "issuances"]) == 0
+
+    assert capsys.readouterr().out == "2 released\n"
+    with store.read() as conn:
+        found = dict(conn.exec_driver_sql("select route, state from outbox").all())  # type: ignore[arg-type]
+    assert found == {"receipts": "ready", "issuances": "ready", "voids": "held"}
+
+
+def test_0_released_says_why(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    add(store, schema.outbox, **push("K-1"))
+
+    main(["outbox", "release", "--route", "receipts"])
+    assert capsys.readouterr().out == "0 released: of what was named 1 ready; only held ones are released\n"
+    main(["outbox", "release", "--route", "voids"])
+    assert "no push fits" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["show", "explain"])
+def test_what_was_said_of_a_done_push_is_a_note_and_no_error(
+    command: str, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "MPservices answered 200; its movement is looked for"
+    over = {"state": "done", "evidence": "seen", "finalized_at": NOW, "last_error": said}
+    outbox_id = add(store, schema.outbox, **push("K-1", **over))
+    attempt = {"outbox_id": outbox_id, "n": 1, "fence": 1, "started_at": NOW, "outcome": "landed", "error": said}
+    add(store, schema.attempts, **attempt)
+
+    main(["outbox", "show", str(outbox_id)] if command == "show" else ["explain", "K-1"])
+
+    out = capsys.readouterr().out
+    assert said in out
+    assert "error" not in out
+    assert "note" in out
+
+
+def test_a_cycle_names_a_command_for_each_route_that_has_held_pushes(
+    store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MPSERVICES_TOKEN", "MPSER1-0123")
+    monkeypatch.setenv("MPSERVICES_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("SYNC_ROUTE_VOIDS", "push")
+    for route in ("receipts", "voids"):
+        add(store, schema.outbox, **push(f"K-{route}", route=route, state="held"))
+
+    main(["once"])
+
+    out = capsys.readouterr().out
+    assert "receipts (1): SYNC_ROUTE_RECEIPTS=push, then `mpsync outbox release --route receipts`" in out
+    assert "voids (1): `mpsync outbox release --route voids`" in out
+    assert "Route voids is set to push: new pushes go at once, and 1 that were held before stay held" in out
