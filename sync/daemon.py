@@ -28,6 +28,7 @@ from sync.database.frozen_sessions import end_stuck_sessions
 from sync.errors import InvariantError, LeaseHeldError, LeaseLostError, SyncError
 from sync.jobs.cycle import CycleReport, work_once
 from sync.jobs.prune import prune_if_due_once
+from sync.jobs.reports import overtaken
 from sync.ledger.coverage import ISSUANCES, RECEIPTS
 from sync.notify import Notifier
 from sync.outbox.claims import call_time_max
@@ -128,6 +129,7 @@ class Daemon:
             scheduler.start()
             self._notifier.say("READY=1", f"MAINPID={os.getpid()}", "STATUS=running")
             log.info("daemon.started", owner=self._app.owner, leads=self._leadership.held)
+            self._say_what_is_overtaken()
             try:
                 with ThreadPoolExecutor(1, thread_name_prefix="supervisor") as beside:  # not here: see _signals
                     beside.submit(self._supervise).result()
@@ -141,6 +143,13 @@ class Daemon:
         if self._failed is not None:
             raise self._failed
         return 0
+
+    def _say_what_is_overtaken(self) -> None:
+        """Log the held pushes of routes that push: new ones go before them, and who set the route may not know."""
+        with suppress(SQLAlchemyError), self._app.store.read() as conn:
+            for row in overtaken(conn, self._app.policy):
+                do = f"mpsync outbox release --route {row['route']}"
+                log.warning("route.pushes_past_held_ones", route=row["route"], held=row["n"], do=do)
 
     def _say_that_it_ends_at_once(self) -> None:
         """Log it from a thread: the main one, which was interrupted, may hold the log's lock; then nothing is said."""

@@ -231,7 +231,7 @@ create view v_outbox as
 select id, route, operation, api_key, entity_key, state, attempts, due_at, reason, last_error, payload, remote_id,
     created_at, finalized_at, kind, item, evidence, flag(ambiguous) as ambiguous, first_sent_at, last_sent_at,
     case
-        when o.state = 'held' then 'a person''s release'
+        when o.state = 'held' then 'a release'
         when o.state = 'sending' then 'its answer'
         when o.state = 'unknown' then 'what proves whether it took effect'
         when o.state <> 'ready' then null

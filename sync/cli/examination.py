@@ -28,7 +28,7 @@ from sync.database.facts import heartbeat_age
 from sync.database.migrate import LOST, check, missing_of
 from sync.database.pauses import pause_reason
 from sync.errors import AuthError, RemoteError, SyncError
-from sync.jobs.reports import needs_a_person, rows, view
+from sync.jobs.reports import needs_a_person, rows, view, warehouses_not_shown
 from sync.learned.rules import FACTS, Fact, facts_named
 from sync.settings import Settings, unknown_variables
 from sync.values.systems import MPSERVICES, MPW, name_of
@@ -198,6 +198,10 @@ def _inside(store: Store, settings: Settings, clock: Clock) -> Iterator[Finding]
         age = heartbeat_age(conn, shared.now())
         mapped = rows(conn, "select count(*) as n from items")[0]["n"]
         reasons = needs_a_person(conn)
+        strange = warehouses_not_shown(conn, settings.mpw_warehouse)
+    for one in strange:
+        do = "correct it; a new warehouse of which nothing was received, issued or ordered yet is the only other reason"
+        yield Finding("warehouses", "wrong", one, do)
     if age is not None and -FRESH_SECONDS <= age <= FRESH_SECONDS:
         yield Finding("daemon", "ok", f"its heartbeat is {max(age, 0):.0f} s old")
     else:

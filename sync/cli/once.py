@@ -72,8 +72,9 @@ def _render(out: Output, data: dict[str, Any]) -> None:
         out.line()
         out.prose("Held until you say so (`mpsync plan` says why each push is wanted). To let a route's go:")
         for route, pushes in sorted(held.items()):
-            setting = f"SYNC_ROUTE_{route.upper()}=push, then " if data["routes"].get(route) != "push" else ""
-            out.prose(f"  {route} ({pushes}): {setting}`mpsync outbox release --route {route}`")
+            setting = f"SYNC_ROUTE_{route.upper()}=push, then" if data["routes"].get(route) != "push" else ""
+            out.line(f"  {route} ({pushes}): {setting}")
+            out.line(f"    mpsync outbox release --route {route}")
     for note in data["notes"]:
         out.line()
         out.prose(note)

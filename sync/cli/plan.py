@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sync.cli.opened import looked_at
 from sync.cli.output import Output, cell, emit, json_option
 from sync.values.money import plain
+
+if TYPE_CHECKING:
+    from sync.jobs.plan_values import Worth
 
 
 @click.command()
@@ -55,11 +58,8 @@ def command(as_json: bool) -> None:
                 + " The items whose value changes most:"
             )
             out.table(
-                ["item", "stock", "to", "cost", "to", "value"],
-                [
-                    [item, one.stock_before, one.stock_after, one.cost_before, one.cost_after, _change(one.value)]
-                    for item, one in most
-                ],
+                ["item", "stock", "to", "cost", "to", "value then", "change"],
+                [_changes(item, one) for item, one in most],
             )
         for note in notes:
             out.line()
@@ -84,6 +84,11 @@ def _show(out: Output, row: dict[str, Any]) -> None:
     elif row["item"]:
         out.prose(f"    {row['item']}")
     out.facts({"    why": row["why"], **({"    dates": row["dates"]} if row["dates"] else {})})
+
+
+def _changes(item: str, one: Worth) -> list[object]:
+    before_and_after = (one.stock_before, one.stock_after, one.cost_before, one.cost_after)
+    return [item, *before_and_after, one.value_after, _change(one.value)]
 
 
 def _change(value: Decimal | None) -> str:

@@ -30,6 +30,7 @@ class Worth:
     cost_before: Decimal | None = None
     cost_after: Decimal | None = None
     value: Decimal | None = None
+    value_after: Decimal | None = None  # of a stock patch: what MPservices' stock is worth then
     dates: str | None = None
 
 
@@ -71,8 +72,9 @@ def _patch(fields: dict[str, Any], known: dict[str, Any]) -> Worth:
     after, cost_after = Decimal(str(fields["new_stock"])), Decimal(str(fields["new_cost"]))
     before, cost_before = known.get("mpservices_quantity"), known.get("mpservices_unit_cost")
     value_before = _product(before, cost_before) if before else before
-    value = None if value_before is None else times(after, cost_after) - value_before
-    return Worth(before, after, cost_before, cost_after, value)
+    value_after = times(after, cost_after)
+    value = None if value_before is None else value_after - value_before
+    return Worth(before, after, cost_before, cost_after, value, value_after)
 
 
 def _product(quantity: Any, cost: Any) -> Decimal | None:
@@ -123,8 +125,14 @@ def change_most(planned: Sequence[Planned], found: Sequence[Worth]) -> list[tupl
         for push, worth in zip(planned, found, strict=True)
         if push.operation == PATCH_STOCK and push.state in ("held", "ready")
     ]
-    patches.sort(key=lambda one: (one[1].value is not None, -abs(one[1].value or Decimal(0)), one[0]))
+    patches.sort(key=_rank)
     return patches[:MOST]
+
+
+def _rank(one: tuple[str, Worth]) -> tuple[bool, Decimal, str]:
+    item, worth = one
+    change = worth.value if worth.value is not None else worth.value_after
+    return worth.value is not None, -abs(change or Decimal(0)), item
 
 
 def is_first_release(conn: Connection) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -234,16 +235,20 @@ def _told(found: Sequence[Record]) -> str:
 
 def worth_saying(conn: Connection, policy: Policy) -> list[str]:
     """Return what `plan` and `once` say beside their lists: held pushes that are overtaken, and what is never sent."""
-    return [*_overtaken(conn, policy), *_before_go_live(conn, policy)]
+    return [*_said_of_overtaken(conn, policy), *_before_go_live(conn, policy)]
 
 
-def _overtaken(conn: Connection, policy: Policy) -> list[str]:
+def overtaken(conn: Connection, policy: Policy) -> list[Record]:
+    """Return the routes that push and still hold pushes, with their number: new ones go before those."""
     held = rows(conn, "select route, count(*) as n from v_outbox where state = 'held' group by route order by route")
+    return [row for row in held if policy.route(row["route"]) == "push"]
+
+
+def _said_of_overtaken(conn: Connection, policy: Policy) -> list[str]:
     return [
         f"Route {row['route']} is set to push: new pushes go at once, and {row['n']} that were held before stay held"
         f" until you release them. So that they go first: `mpsync outbox release --route {row['route']}`."
-        for row in held
-        if policy.route(row["route"]) == "push"
+        for row in overtaken(conn, policy)
     ]
 
 
@@ -291,3 +296,37 @@ def totals_by_order(conn: Connection) -> dict[str, Any]:
     """Return each open order's total."""
     found = rows(conn, "select number, total_cost from v_purchase_orders where approval is null or approval <> 'done'")
     return {row["number"]: row["total_cost"] for row in found}
+
+
+def warehouses_not_shown(conn: Connection, default: str | None) -> list[str]:
+    """Return a sentence for each warehouse of the settings or the item map that MPW has never shown.
+
+    Empty as long as MPW has shown none at all.
+    """
+    shown = {
+        row["name"]
+        for row in rows(
+            conn,
+            "select distinct warehouse as name from documents where system = 'mpw' and warehouse is not null"
+            " union select warehouse_name from purchase_orders where warehouse_name is not null"
+            " union select warehouse from inventories where found",
+        )
+    }
+    if not shown:
+        return []
+    mapped = rows(
+        conn,
+        "select warehouse as name, count(*) as n, min(external_id) as item from item_warehouses group by warehouse"
+        " order by warehouse",
+    )
+    named = {default: "MPW_WAREHOUSE"} if default else {}
+    for row in mapped:
+        more = f" and {row['n'] - 1} more" if row["n"] > 1 else ""
+        named.setdefault(row["name"], f"the item map ({row['item']}{more})")
+    return [_not_shown(name, where, shown) for name, where in named.items() if name not in shown]
+
+
+def _not_shown(name: str, where: str, shown: set[str]) -> str:
+    near = difflib.get_close_matches(name, shown, n=1, cutoff=0.6)
+    has = f"did you mean {near[0]!r}?" if near else f"it has shown {', '.join(map(repr, sorted(shown)[:5]))}"
+    return f"{where} names the warehouse {name!r}, which MPW has never shown: {has}"

@@ -329,6 +329,6 @@ def test_a_cycle_names_a_command_for_each_route_that_has_held_pushes(
     main(["once"])
 
     out = capsys.readouterr().out
-    assert "receipts (1): SYNC_ROUTE_RECEIPTS=push, then `mpsync outbox release --route receipts`" in out
-    assert "voids (1): `mpsync outbox release --route voids`" in out
+    assert "receipts (1): SYNC_ROUTE_RECEIPTS=push, then\n    mpsync outbox release --route receipts\n" in out
+    assert "voids (1): \n    mpsync outbox release --route voids\n" in out
     assert "Route voids is set to push: new pushes go at once, and 1 that were held before stay held" in out

@@ -340,7 +340,7 @@ def test_a_push_says_what_it_waits_for(store: Store) -> None:
     found = {row.api_key: row.waits_for for row in _rows(store, "select api_key, waits_for from v_outbox")}
 
     assert found == {
-        "held": "a person's release",
+        "held": "a release",
         "first": "its turn",
         "second": "push 2 (post_receipt first), which goes first",
         "hungry": "stock in MPW",
