@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sync.cli.opened import looked_at
-from sync.cli.outbox import label
 from sync.cli.output import Output, attention, emit, json_option
 
 if TYPE_CHECKING:
@@ -48,6 +47,8 @@ def _say_why_not(conn: Connection, ctx: Context, story: dict[str, Any]) -> None:
 
 
 def _render(out: Output, story: dict[str, Any]) -> None:
+    from sync.jobs.reports import label
+
     for event in story["events"]:
         out.heading(f"{event['kind']} {event['api_key']}")
         out.facts(

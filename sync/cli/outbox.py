@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,7 +11,7 @@ import click
 
 from sync.cli.opened import looked_at, opened, person
 from sync.cli.output import Output, attention, emit, json_option
-from sync.values.policy import ROUTES
+from sync.values.policy import OPEN_STATES, ROUTES
 
 if TYPE_CHECKING:
     from sync.app import App
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 STATES = ["held", "ready", "sending", "unknown", "done", "dead", "superseded", "discarded"]
-OPEN = ["held", "ready", "sending", "unknown", "dead"]
+OPEN = list(OPEN_STATES)
 COLUMNS = ["id", "state", "operation", "item", "api_key", "waits_for"]
 
 
@@ -110,7 +110,7 @@ def list_(limit: int, everything: bool, as_json: bool, **chosen: Any) -> None:
 @json_option
 def show(outbox_id: int, as_json: bool) -> None:
     """Show one push with its payload and every attempt."""
-    from sync.jobs.reports import view
+    from sync.jobs.reports import label, view
 
     with looked_at() as app, app.store.read() as conn:
         found = view(conn, "v_outbox", where={"id": outbox_id})
@@ -130,11 +130,6 @@ def show(outbox_id: int, as_json: bool) -> None:
         )
 
     emit({"push": push, "attempts": attempts}, as_json, render)
-
-
-def label(name: str, push: Mapping[str, Any]) -> str:
-    """Return a column's name for people: what is over has no error any more, only a note of what was said last."""
-    return "note" if name == "last_error" and push["state"] not in OPEN else name.replace("_", " ")
 
 
 @command.command()

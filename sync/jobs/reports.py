@@ -17,7 +17,7 @@ from sync.database.types import instant_text
 from sync.inbox.rules import COMMAND_TYPES, LEDGER_TYPES, VOID
 from sync.ledger.rules import ADJUSTMENT
 from sync.values.money import fixed
-from sync.values.policy import Policy
+from sync.values.policy import OPEN_STATES, Policy
 
 Record = dict[str, Any]
 
@@ -202,6 +202,11 @@ def _exceptions_of(conn: Connection, api_key: str, pushes: Sequence[Record]) -> 
         for row in view(conn, "v_exceptions", where={"subject_type": type_, "subject": subjects})
     ]
     return sorted(found, key=lambda row: int(row["id"]))
+
+
+def label(name: str, push: Record) -> str:
+    """Return a column's name for people: what is over has no error any more, only a note of what was said last."""
+    return "note" if name == "last_error" and push["state"] not in OPEN_STATES else name.replace("_", " ")
 
 
 def todo(conn: Connection) -> list[Record]:

@@ -13,7 +13,7 @@ from decimal import Decimal
 import click
 import pytest
 
-from sync.cli.output import Output, as_json_object, attention, cell, emit, json_option
+from sync.cli.output import Output, as_json_object, attention, cell, emit, folded, json_option
 
 COLUMNS = ["item", "quantity", "seen"]
 ROWS = [("091843", Decimal("2.500000"), date(2024, 3, 15)), ("000global", Decimal("-10"), None)]
@@ -232,3 +232,15 @@ def test_on_a_narrow_terminal_an_instant_is_no_sentence_and_stays_in_its_column(
 
     assert any(line.split() == ["1", "2026-11-21", "05:11:14Z", "422", "rejected"] for line in shown), shown
     assert not any("started at:" in line for line in shown)
+
+
+@pytest.mark.parametrize("name", ["hint", "attention", "note"])
+def test_a_long_line_to_stderr_folds_below_its_beginning(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    lines = folded(f"{name}: ", "correct the credentials in the settings " * 5, terminal=True)
+
+    assert len(lines) > 2
+    assert all(len(line) <= 80 for line in lines)
+    assert all(line.startswith(" " * (len(name) + 2)) for line in lines[1:])
+    assert len(folded(f"{name}: ", "correct the credentials in the settings " * 5, terminal=False)) == 1
