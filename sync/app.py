@@ -15,7 +15,6 @@ from uuid import uuid4
 from sync.clock import Clock, SystemClock
 from sync.database.engine import Store
 from sync.database.facts import FIRST_RUN_AT, fact, set_fact_once
-from sync.database.todo import PROOF_SECONDS, WINDOW_SECONDS, note_in_force
 from sync.settings import Settings
 from sync.values.policy import ROUTES, Policy, cut_of_first_run
 
@@ -87,21 +86,25 @@ class App:
             alone=leadership is not None and self.store.is_sqlite,
             agenda=an_agenda(),
         )
+        if leadership is not None:
+            self._note_in_force(context)
         if leadership is not None and leadership.held:
             context.forget_old_pauses()
         return context
 
-    def _begin(self) -> None:
-        """Note the rules in force for `v_todo`, and fix the instant of the first run, where this is it.
+    def _note_in_force(self, context: Context) -> None:
+        """Note the rules in force for `v_todo`."""
+        from sync.ledger.in_force import PROOF_SECONDS, WINDOW_SECONDS, note_in_force
 
-        Preparing the database or the item map is no run.
-        """
         values = {
             WINDOW_SECONDS: self.policy.window.total_seconds() if self.settings.mpservices_on else 0.0,
             PROOF_SECONDS: proof_seconds(self.policy),
         }
-        with self.store.write() as conn:
-            note_in_force(conn, values, now=self.clock.now())
+        with context.anyone_writes() as books:
+            note_in_force(books, values)
+
+    def _begin(self) -> None:
+        """Fix the instant of the first run, where this is it: preparing the database or the item map is none."""
         if not self.begun:
             self.policy = policy_of(self.settings, first_run_at=_fix_first_run(self.store, self.clock))
             self.begun = True

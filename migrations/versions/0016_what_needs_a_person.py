@@ -1,16 +1,16 @@
 """Show everything that needs a person in one view, whatever its table.
 
 `v_todo` has a row for each: open exceptions, pushes that are held, dead, short of stock or unknown for longer than
-their proof takes, sources that fail, a feed whose window closes, a daemon that is silent, refused documents. What it
-says of a kind stands in `todo_kinds`, which the program keeps up to date. `todo_clock` is the one place that asks the
-database for the time; the rules in force stand among the facts.
+their proof takes, sources that fail, a feed whose window closes, a daemon that is silent, refused documents, what
+waits for an answer of MPW's. What it says of a kind stands in `todo_kinds`, which the program keeps up to date.
+`todo_clock` is the one place that asks the database for the time; the rules in force stand among the facts.
 
 What was read and could be seen nowhere has its views: equipment, the lines of orders, the tasks of work orders, and
 MPW's receipts and issuances as they stand. `v_outbox` says what a push waits for, `v_stock` which push an item is
 blocked by, and what MPW's cost is where its inventory shows none.
 
 Revision ID: 0016
-Revises: 0014
+Revises: 0015
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0016"
-down_revision: str | None = "0014"
+down_revision: str | None = "0015"
 branch_labels: str | None = None
 depends_on: str | None = None
 
@@ -72,6 +72,7 @@ TOLD = """exists (select 1 from exceptions x
     where x.subject_type = 'push' and x.subject = cast(o.id as text) and x.resolved_at is null)"""
 
 # `coalesce` and `rarely` keep SQLite from reading every row of the inbox and of the outbox.
+# How the reasons begin that tell what MPW gave no answer to: `sync/reconcile/rules.py` and `sync/push/calls.py`.
 # One branch for each kind of thing. What an open exception speaks of is its row; the other branches leave it out.
 TODO = f"""
 create view v_todo as
@@ -168,7 +169,7 @@ from (
         and seconds(clock.now, f.last_read_at) > clock.window_seconds / 8
     union all
     select 'pause:' || p.system, 'person', 'credentials', p.system || ' is paused: ' || p.reason,
-        cast(null as bigint), p.since, 'source', p.system, '', '', '', null, null
+        cast(null as bigint), p.since, 'source', p.system, '', '', 'alone:credentials', null, null
     from pauses p
     where not exists (select 1 from exceptions x
         where x.kind = 'credentials' and x.subject = p.system and x.resolved_at is null)
@@ -176,14 +177,14 @@ from (
     select 'gap:' || g.id, 'person', 'gap',
         'movements of MPservices created from ' || minute(g.gap_from) || ' to ' || minute(g.gap_to)
             || ' UTC were never read',
-        cast(null as bigint), g.opened_at, 'source', g.source, '', '', '', null, null
+        cast(null as bigint), g.opened_at, 'source', g.source, '', '', 'alone:gap', null, null
     from gaps g
     where g.closed_at is null and not exists (select 1 from exceptions x
         where x.kind = 'gap' and x.resolved_at is null and x.facts like '%"gap_id": ' || g.id || ',%')
     union all
     select 'quarantine:' || q.id, 'person', 'quarantined_row',
         'a row of ' || q.source || ' could not be read: ' || q.reason,
-        cast(null as bigint), q.seen_at, 'row', q.source, '', '', '', null, null
+        cast(null as bigint), q.seen_at, 'row', q.source, '', '', 'alone:quarantined_row', null, null
     from quarantine q
     where q.resolved_at is null and not exists (select 1 from exceptions x
         where x.kind = 'quarantined_row' and x.facts like '%"digest": "' || q.digest || '"%')
@@ -191,8 +192,8 @@ from (
     select 'inbox:' || i.id, 'person', 'inbox_rejected',
         coalesce(i.document_type, 'document') || ' ' || coalesce(i.api_key, 'without a key')
             || ' from the ERP was refused: ' || coalesce(i.error, 'no reason was kept'),
-        cast(null as bigint), coalesce(i.decided_at, i.received_at), 'row', 'inbox ' || i.id, '', '', '', null,
-        i.api_key
+        cast(null as bigint), coalesce(i.decided_at, i.received_at), 'row', 'inbox ' || i.id, '', '',
+        'alone:inbox_rejected', null, i.api_key
     from inbox i
     where i.state = 'rejected'
         and not exists (select 1 from inbox later
@@ -200,7 +201,8 @@ from (
                 and coalesce(later.state, '') = 'accepted')
         and not exists (select 1 from exceptions x where x.kind = 'inbox_rejected' and (x.subject = cast(i.id as text)
             or x.subject = 'inbox ' || i.id or x.subject = i.api_key
-            or x.subject = i.document_type || ' ' || i.api_key))
+            or x.subject = i.document_type || ' ' || i.api_key
+            or (i.api_key is null and x.subject like coalesce(i.document_type, 'a document') || ' %')))
     union all
     select 'daemon', 'person', 'daemon_silent',
         case when stopped.value >= beat.value
@@ -220,6 +222,20 @@ from (
     from (select max(id) as id from runs group by flow) as newest
     join runs r on r.id = newest.id
     where r.outcome = 'failed' and r.flow not like 'poll.%' and r.flow not like 'backfill.%'
+    union all
+    select 'unasked:events', cast(null as text), 'unasked', count(*) || ' events wait: ' || min(p.reason),
+        cast(null as bigint), coalesce(min((select min(l.recorded_at) from ledger_entries l
+            where l.kind = p.kind and l.api_key = p.api_key)), clock.now), 'source', 'mpw', '', '', '', null, null
+    from parked p cross join todo_clock as clock
+    where p.reason like 'MPW could not be asked%' and not exists (select 1 from pauses where system = 'mpw')
+    group by clock.now
+    union all
+    select 'unasked:pushes', cast(null as text), 'unasked', count(*) || ' pushes wait: ' || min(o.last_error),
+        cast(null as bigint), min(o.created_at), 'source', 'mpw', '', '', '', null, null
+    from outbox o cross join todo_clock as clock
+    where rarely(o.state in ('ready')) and o.last_error like 'waiting: MPW refuses the read%'
+        and not exists (select 1 from pauses where system = 'mpw')
+    group by clock.now
 ) as t
 left join todo_kinds as k on k.kind = t.kind
 left join todo_kinds as c on c.kind = t.choices_of

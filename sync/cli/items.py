@@ -40,12 +40,12 @@ def import_(file: Path, remove_all: bool, as_json: bool) -> None:
     with opened() as app:
         read = read_map(rows, default_warehouse=app.policy.warehouse)
         errors = sorted([*errors, *read.errors])
-        with app.store.write() as conn:
-            mapped = 0 if read.mappings or errors or remove_all else len(load_map(conn))
+        with app.context().anyone_writes() as books:
+            mapped = 0 if read.mappings or errors or remove_all else len(load_map(books.conn))
             if mapped:
                 errors = [(1, f"it names no item, and {mapped} are mapped; --remove-all drops them all")]
             if not errors:
-                change = import_items(conn, read.mappings, now=app.clock.now())
+                change = import_items(books, read.mappings)
         with app.store.read() as conn:
             strange = warehouses_not_shown(conn, app.policy.warehouse)
     if errors:

@@ -43,7 +43,7 @@ def command(as_json: bool) -> None:
         }
         found = reports.todo(conn)
         reasons = reports.reasons_of(found)
-    waiting = [row for row in found if row["level"] == "waiting" and row["kind"] != reports.SOURCE_FAILED]
+    waiting = [row for row in found if row["level"] == "waiting" and row["kind"] not in reports.TRIED_BY_ITSELF]
     emit(
         {**data, "needs_a_person": reasons, "waiting": len(waiting)},
         as_json,

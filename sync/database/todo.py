@@ -1,23 +1,14 @@
-"""What `v_todo` needs beside the tables of the rooms: what it says of each kind, and the rules that are in force."""
+"""What `v_todo` says of each kind, in a table that it reads."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime
 
 from sqlalchemy import Connection, delete, insert, select
 
-from sync.database.facts import fact, set_fact
 from sync.database.schema import todo_kinds
 from sync.values.todo_kinds import TodoKind, all_todo_kinds
-
-WINDOW_SECONDS = "window_seconds"
-"""How far back MPservices' feed is trusted to reach; 0: MPservices is off."""
-
-PROOF_SECONDS = "proof_seconds"
-"""How long after a call its proof normally takes at the most: what is unknown longer needs a person."""
 
 
 def keep_todo_kinds(conn: Connection) -> bool:
@@ -43,10 +34,3 @@ def known_todo_kinds(conn: Connection) -> dict[str, dict[str, str]]:
 def _row(kind: TodoKind) -> dict[str, str]:
     choices = json.dumps([asdict(choice) for choice in kind.choices])
     return {"kind": kind.name, "level": kind.level, "meaning": kind.meaning, "choices": choices}
-
-
-def note_in_force(conn: Connection, values: Mapping[str, float], *, now: datetime) -> None:
-    """Write down the rules in force that `v_todo` goes by, where they have changed."""
-    for name, value in values.items():
-        if fact(conn, name) != f"{value:g}":
-            set_fact(conn, name, f"{value:g}", now=now)

@@ -9,10 +9,10 @@ import structlog
 from sqlalchemy import Connection
 
 from sync.database.engine import lock_appends
-from sync.database.exceptions import open_exception
 from sync.database.runs import Counts, end_run, start_run
-from sync.inbox.rows import ACCEPTED, REJECTED, Books, Taken, close_row, known_digests, received_rows, record_documents
+from sync.inbox.rows import ACCEPTED, REJECTED, Taken, close_row, known_digests, received_rows, record_documents
 from sync.inbox.rules import VOID, ErpDocument, Invalid, read_document
+from sync.ledger.books import Books
 from sync.ledger.rules import ISSUANCE, RECEIPT
 from sync.values.subjects import Subject
 from sync.work.context import Context
@@ -94,49 +94,41 @@ def inbox_once(ctx: Context) -> Counts:
 
 
 def _batch(ctx: Context) -> Counts:
-    with ctx.write() as conn:
-        rows = received_rows(conn, BATCH)
+    with ctx.leader_writes() as books:
+        rows = received_rows(books.conn, BATCH)
         if not rows:
             return Counts()
-        now = ctx.clock.now()
-        run_id = start_run(conn, "inbox", now=now)
+        run_id = start_run(books.conn, "inbox", now=books.now)
         incoming = [Incoming(row.document_type, row.api_key, row.payload) for row in rows]
-        verdicts = take_in(conn, incoming, books=books_of(ctx, run_id))
+        verdicts = take_in(books.of_run(run_id), incoming)
         for row, verdict in zip(rows, verdicts, strict=True):
             close_row(
-                conn,
+                books,
                 row,
                 state=ACCEPTED if verdict.accepted else REJECTED,
                 error=verdict.error,
                 digest=verdict.document.digest if verdict.document is not None else None,
-                now=now,
             )
         counts = counted(verdicts)
-        end_run(conn, run_id, now=ctx.clock.now(), counts=counts)
+        end_run(books.conn, run_id, now=books.now, counts=counts)
     return counts
 
 
-def books_of(ctx: Context, run_id: int | None) -> Books:
-    """Return what recording needs, as of now."""
-    now = ctx.clock.now()
-    return Books(ctx.policy.lock_date, ctx.policy.day(now), now, run_id)
-
-
-def take_in(conn: Connection, incoming: Sequence[Incoming], *, books: Books) -> list[Verdict]:
+def take_in(books: Books, incoming: Sequence[Incoming]) -> list[Verdict]:
     """Decide documents and record the new ones; verdicts in the order given. Conflicts open an exception."""
-    lock_appends(conn)  # an import beside the daemon waits here, and then sees what was decided
+    lock_appends(books.conn)  # an import beside the daemon waits here, and then sees what was decided
     documents = [read_document(one.document_type, one.api_key, one.payload) for one in incoming]
-    judge = Judge.of(conn, documents)
+    judge = Judge.of(books.conn, documents)
     verdicts = [judge.decide(one) for one in documents]
     new = [
         Taken(verdict.document, one.payload or "")
         for one, verdict in zip(incoming, verdicts, strict=True)
         if verdict.new and verdict.document is not None
     ]
-    record_documents(conn, new, books=books)
+    record_documents(books, new)
     for verdict in verdicts:
         if verdict.conflict and verdict.document is not None:
-            _report_conflict(conn, verdict.document, books)
+            _report_conflict(books, verdict.document)
     return verdicts
 
 
@@ -150,12 +142,10 @@ def counted(verdicts: Sequence[Verdict]) -> Counts:
     )
 
 
-def _report_conflict(conn: Connection, one: ErpDocument, books: Books) -> None:
-    open_exception(
-        conn,
+def _report_conflict(books: Books, one: ErpDocument) -> None:
+    books.open_exception(
         "inbox_conflict",
-        Subject.row(f"{one.type} {one.api_key}"),
+        about=Subject.row(f"{one.type} {one.api_key}"),
         detail=f"the ERP sent {one.type} {one.api_key} again with other content; the first one stands",
         hint="a correction needs a new api_key and a void of the old one: tell the ERP's people, then resolve this",
-        now=books.now,
     )

@@ -19,12 +19,14 @@ from sqlalchemy import Connection
 
 from sync.clients.jsontext import decode
 from sync.clients.mpservices.wire import Movement, read_movements
+from sync.database.engine import lock_appends
 from sync.database.runs import Counts, end_run, start_run
 from sync.errors import ConfigError, MalformedResponseError
 from sync.inbox.rows import ACCEPTED, REJECTED, add_rows, rejected_before, rejected_without_key
-from sync.inbox.take_in import Incoming, books_of, counted, take_in
+from sync.inbox.take_in import Incoming, counted, take_in
+from sync.ledger.books import Books
 from sync.ledger.movement_rules import kind_of
-from sync.poll.feed.window import ingest_movements
+from sync.poll.feed.window import as_known, ingest_movements
 from sync.work.context import Context
 
 DOCUMENT_TYPES = ("receipt", "issuance", "transfer", "inventory", "po_approval", "stock_cost", "product", "void")
@@ -169,8 +171,8 @@ def _import_documents(ctx: Context, lines: Iterable[Line], type_: str) -> Import
     while batch := list(islice(rest, BATCH)):
         readable = [line for line in batch if line.error is None]
         report.rejected += [(line.number, line.error) for line in batch if line.error is not None]
-        with ctx.write() as conn:
-            _take_lines(conn, ctx, readable, nameless, report)
+        with ctx.leader_writes() as books:
+            _take_lines(books, readable, nameless, report)
     report.rejected.sort()
     return report
 
@@ -202,12 +204,11 @@ def _is_new_refusal(conn: Connection, one: Incoming, nameless: _Nameless) -> boo
     return not rejected_before(conn, nameless.type, one.api_key, payload)
 
 
-def _take_lines(conn: Connection, ctx: Context, lines: list[Line], nameless: _Nameless, report: ImportReport) -> None:
+def _take_lines(books: Books, lines: list[Line], nameless: _Nameless, report: ImportReport) -> None:
     type_ = nameless.type
     incoming = [_incoming(line, type_) for line in lines]
-    run_id = start_run(conn, "import", now=ctx.clock.now())
-    books = books_of(ctx, run_id)
-    verdicts = take_in(conn, incoming, books=books)
+    run_id = start_run(books.conn, "import", now=books.now)
+    verdicts = take_in(books.of_run(run_id), incoming)
     rows = []
     for line, one, verdict in zip(lines, incoming, verdicts, strict=True):
         if verdict.accepted and not verdict.new:
@@ -217,7 +218,7 @@ def _take_lines(conn: Connection, ctx: Context, lines: list[Line], nameless: _Na
             report.accepted += 1
         else:
             report.rejected.append((line.number, verdict.error or "rejected"))
-            if not _is_new_refusal(conn, one, nameless):
+            if not _is_new_refusal(books.conn, one, nameless):
                 continue
         rows.append(
             {
@@ -231,8 +232,8 @@ def _take_lines(conn: Connection, ctx: Context, lines: list[Line], nameless: _Na
                 "digest": verdict.document.digest if verdict.document is not None else None,
             }
         )
-    add_rows(conn, rows)
-    end_run(conn, run_id, now=ctx.clock.now(), counts=counted(verdicts))
+    add_rows(books.conn, rows)
+    end_run(books.conn, run_id, now=books.now, counts=counted(verdicts))
 
 
 def _incoming(line: Line, type_: str) -> Incoming:
@@ -321,11 +322,13 @@ def _take_movements(
         movements.append(movement)
     if not movements:
         return
-    with ctx.write() as conn:
-        now = ctx.clock.now()
-        run_id = start_run(conn, "import", now=now)
-        done = ingest_movements(conn, movements, source="import", push=push, policy=ctx.policy, now=now, run_id=run_id)
-        end_run(conn, run_id, now=ctx.clock.now(), counts=_plain(done.counts, len(done.bad)))
+    with ctx.leader_writes() as books:
+        run_id = start_run(books.conn, "import", now=books.now)
+        lock_appends(books.conn)
+        movements = as_known(books.conn, movements, known=())
+        numbers = dict(zip((one.id for one in movements), numbers.values(), strict=True))
+        done = ingest_movements(books.of_run(run_id), movements, source="import", push=push)
+        end_run(books.conn, run_id, now=books.now, counts=_plain(done.counts, len(done.bad)))
     report.unchanged += done.counts.unchanged
     report.accepted += done.counts.added + done.counts.changed
     for bad in done.bad:

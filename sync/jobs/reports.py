@@ -24,7 +24,9 @@ Record = dict[str, Any]
 INSTANTS = frozenset({"gap_from", "gap_to", "oldest", "since"})
 DAYS = frozenset({"day", "first_day", "last_day"})
 
-SOURCE_FAILED = "source_failed"
+TRIED_BY_ITSELF = frozenset({"source_failed", "unasked"})
+"""What `status` tells although nothing is to be decided: each row is a reason of its own."""
+
 TRIED_AGAIN = "(it is tried again by itself; if it lasts: mpsync doctor)"
 
 
@@ -216,15 +218,15 @@ def todo(conn: Connection) -> list[Record]:
 
 
 def needs_a_person(conn: Connection) -> list[str]:
-    """Return why `status` ends with 1, a line a kind: what must be decided now, and sources that fail."""
+    """Return why `status` ends with 1, a line a kind: what must be decided now, sources and questions that fail."""
     return reasons_of(todo(conn))
 
 
 def reasons_of(found: Sequence[Record]) -> list[str]:
-    """Return a line for each kind of what must be decided now, and for each source that fails."""
+    """Return a line for each kind of what must be decided now, and for each source or question that fails."""
     by_kind: dict[str, list[Record]] = {}
     for row in found:
-        if row["kind"] == SOURCE_FAILED:
+        if row["kind"] in TRIED_BY_ITSELF:
             by_kind[row["id"]] = [row]
         elif row["level"] == "person":
             by_kind.setdefault(row["kind"], []).append(row)
@@ -234,7 +236,7 @@ def reasons_of(found: Sequence[Record]) -> list[str]:
 def _told(found: Sequence[Record]) -> str:
     first = found[0]
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    next_step = TRIED_AGAIN if first["kind"] == SOURCE_FAILED else f"({first['kind']}: mpsync todo)"
+    next_step = TRIED_AGAIN if first["kind"] in TRIED_BY_ITSELF else f"({first['kind']}: mpsync todo)"
     return f"{first['what']}{more} {next_step}"
 
 

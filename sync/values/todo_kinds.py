@@ -126,6 +126,12 @@ _OTHERS = (
         (Choice("find out why", "mpsync doctor"),),
     ),
     TodoKind(
+        "unasked",
+        "waiting",
+        "MPW does not have it yet: a question that must come before it got no answer. It is asked again by itself.",
+        (Choice("find out why", "mpsync doctor"),),
+    ),
+    TodoKind(
         "window_closes",
         "waiting",
         "Movements that are not read in time are lost to every book but MPservices' own.",
@@ -162,11 +168,21 @@ PUSH_CHOICES: Mapping[str, tuple[Choice, ...]] = {
 """What can be done to a push, by its state; an exception about it offers the same."""
 
 
+ALONE: Mapping[str, tuple[Choice, ...]] = {
+    "credentials": (Choice("find out why", "mpsync doctor"),),
+    "gap": (Choice("take in what was exported from its screens", "mpsync import FILE --type movement"),),
+    "quarantined_row": (Choice("find out why", "mpsync doctor"),),
+    "inbox_rejected": (Choice("look at it", "mpsync inbox list --state rejected"),),
+}
+"""What can be done about a row of these kinds that no exception speaks of: there is no exception to resolve."""
+
+
 def all_todo_kinds() -> list[TodoKind]:
-    """Return every kind, and what can be done to a push as kinds of the name `push:STATE`."""
+    """Return every kind, and more choices: `push:STATE` of a push, `alone:KIND` of what no exception speaks of."""
     kinds = [TodoKind(name, "person", meaning, tuple(_choices(name))) for name, meaning in _MEANINGS.items()]
     by_state = [TodoKind(f"push:{state}", "person", "", choices) for state, choices in PUSH_CHOICES.items()]
-    return [*kinds, *_OTHERS, *by_state]
+    alone = [TodoKind(f"alone:{name}", "person", "", choices) for name, choices in ALONE.items()]
+    return [*kinds, *_OTHERS, *by_state, *alone]
 
 
 def _choices(name: str) -> Iterable[Choice]:

@@ -15,6 +15,7 @@ from sync.clients.mpw.wire import read_inventories
 from sync.database.engine import Store
 from sync.database.schema import inbox, outbox
 from sync.jobs.cycle import cycle_once
+from sync.ledger.books import Books
 from sync.reconcile.item_map import ItemMapping
 from sync.reconcile.item_rows import import_items
 from sync.values.policy import ROUTES
@@ -92,7 +93,7 @@ def test_a_mapped_item_that_mpservices_lacks_is_created_there_and_then_patched(w
     assert part is not None
     world.sandbox.mpw.person_receives("P-2", MAIN, 7, "3", "2024-03-15")
     with world.store.write() as conn:
-        import_items(conn, [ItemMapping("E-2", "P-2", (MAIN,))], now=world.clock.now())
+        import_items(Books(conn, now=world.clock.now()), [ItemMapping("E-2", "P-2", (MAIN,))])
 
     cycle(world, 4)
 
@@ -114,7 +115,7 @@ def test_without_the_path_a_missing_product_waits_for_the_setting(world: OutboxW
     world.sandbox.mpw.add_part("P-2", MAIN, unit_type="Each")
     world.sandbox.mpw.person_receives("P-2", MAIN, 7, "3", "2024-03-15")
     with world.store.write() as conn:
-        import_items(conn, [ItemMapping("E-2", "P-2", (MAIN,))], now=world.clock.now())
+        import_items(Books(conn, now=world.clock.now()), [ItemMapping("E-2", "P-2", (MAIN,))])
 
     cycle(world, 3)
 
@@ -126,7 +127,7 @@ def test_a_part_without_a_unit_is_not_given_one(world: OutboxWorld) -> None:
     world.sandbox.mpw.add_part("P-2", MAIN, unit_type=None)
     world.sandbox.mpw.person_receives("P-2", MAIN, 7, "3", "2024-03-15")
     with world.store.write() as conn:
-        import_items(conn, [ItemMapping("E-2", "P-2", (MAIN,))], now=world.clock.now())
+        import_items(Books(conn, now=world.clock.now()), [ItemMapping("E-2", "P-2", (MAIN,))])
 
     cycle(world, 3)
 

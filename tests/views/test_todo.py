@@ -16,8 +16,9 @@ from sync.cli import cli
 from sync.database import schema
 from sync.database.engine import Store
 from sync.database.facts import beat, expect_no_daemon, note_stop
-from sync.database.todo import PROOF_SECONDS, WINDOW_SECONDS, note_in_force
 from sync.jobs.reports import Record, view
+from sync.ledger.books import Books
+from sync.ledger.in_force import PROOF_SECONDS, WINDOW_SECONDS, note_in_force
 from sync.values.exception_kinds import KINDS
 from sync.values.todo_kinds import PUSH_CHOICES, all_todo_kinds
 from tests.views.pinned import pin
@@ -85,6 +86,16 @@ DECIDED: dict[tuple[str, str], tuple[Wrote | None, str | None]] = {
     ("outbox", "dead"): (_push(state="dead", **FINAL), "person"),
     ("outbox", "superseded"): (_push(state="superseded", **FINAL), ORDINARY),
     ("outbox", "discarded"): (_push(state="discarded", **FINAL), ORDINARY),
+    ("outbox", "ready, MPW refuses the read"): (
+        _push(last_error="waiting: MPW refuses the read: 400 odd"),
+        "waiting",
+    ),
+    # What waits for a person opens an exception when it is parked (Park.kind).
+    ("parked", "for something"): (_put(schema.parked, kind="receipt", api_key="K", reason="no part"), ORDINARY),
+    ("parked", "MPW gives no answer"): (
+        _put(schema.parked, kind="receipt", api_key="K", reason="MPW could not be asked: expected an array"),
+        "waiting",
+    ),
     ("exceptions", "open"): (_put(schema.exceptions, **exception("gap", "source", "x")), "person"),
     ("exceptions", "resolved"): (_put(schema.exceptions, **exception("gap", "source", "x", resolved_at=NOW)), ORDINARY),
     ("inbox", "received"): (_put(schema.inbox, document_type="receipt", api_key="K", state="received"), ORDINARY),
@@ -176,7 +187,6 @@ WITHOUT_STATES = {
     "learned": "what contradicts it opens learned_contradicted",
     "leases": "who leads; a daemon that does not work has a row by its heartbeat",
     "ledger_entries": "what was recorded; what is missing elsewhere is a push or parked",
-    "parked": "what waits for a person opens an exception when it is parked (Park.kind)",
     "pushed_rows": "whose rows of MPW's are ours",
     "unpushed": "what a person or the go-live cut decided already",
     "work_orders": "what the vendors say",
@@ -208,7 +218,7 @@ def test_what_needs_a_person_has_one_row_of_its_level_and_nothing_else_has(case:
     wrote, level = DECIDED[case]
     assert wrote is not None
     with store.write() as conn:
-        note_in_force(conn, {WINDOW_SECONDS: 48 * 3600, PROOF_SECONDS: 1800}, now=NOW)
+        note_in_force(Books(conn, now=NOW), {WINDOW_SECONDS: 48 * 3600, PROOF_SECONDS: 1800})
         wrote(conn)
     pin(store, NOW)
 
@@ -216,7 +226,9 @@ def test_what_needs_a_person_has_one_row_of_its_level_and_nothing_else_has(case:
 
     assert [row["level"] for row in found] == ([] if level is None else [level])
     assert all(row["what"] and row["meaning"] and row["since"] and row["subject"] for row in found)
-    assert all(json.loads(row["choices"]) for row in found)
+    commands = [choice["command"] for row in found for choice in json.loads(row["choices"])]
+    assert bool(commands) == bool(found)
+    assert [command for command in commands if "  " in command or command.endswith(" ")] == []
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -286,6 +298,26 @@ def test_a_document_that_was_refused_is_over_once_its_key_is_accepted(store: Sto
     row = one(store)
 
     assert row["what"] == "receipt ERP-78 from the ERP was refused: quantity: ten"
+
+
+@pytest.mark.parametrize(
+    ("document_type", "api_key", "subject"),
+    [
+        ("receipt", "ERP-77", "receipt ERP-77"),
+        ("receipt", None, "receipt without api_key"),
+        (None, None, "a document without api_key"),
+        ("receipt", None, "receipt ERP-77"),
+    ],
+)
+def test_a_refused_document_that_an_exception_speaks_of_has_one_row(
+    document_type: str | None, api_key: str | None, subject: str, store: Store
+) -> None:
+    refused = {"document_type": document_type, "api_key": api_key, "state": "rejected", "error": "quantity: ten"}
+    with store.write() as conn:
+        add(conn, schema.inbox, refused, {**refused, "document_type": "issuance", "api_key": "ERP-78"})
+        add(conn, schema.exceptions, exception("inbox_rejected", "row", subject))
+
+    assert sorted(row["id"] for row in todo(store)) == ["exception:1", "inbox:2"]
 
 
 def test_a_source_of_a_paused_system_is_not_told_apart(store: Store) -> None:
@@ -387,7 +419,7 @@ def test_an_exception_about_a_push_names_the_push_in_words_and_offers_what_its_s
 
 def test_movements_unread_for_30_hours_count_down(store: Store) -> None:
     with store.write() as conn:
-        note_in_force(conn, {WINDOW_SECONDS: 48 * 3600}, now=NOW)
+        note_in_force(Books(conn, now=NOW), {WINDOW_SECONDS: 48 * 3600})
         add(conn, schema.feeds, {"source": "mpservices.movements", "last_read_at": ago(hours=30)})
 
     row = one(store)
@@ -402,7 +434,7 @@ def test_movements_unread_for_30_hours_count_down(store: Store) -> None:
 def test_a_window_that_was_learnt_to_be_shorter_counts_down_sooner(store: Store) -> None:
     learnt = {"system": "mpservices", "fact": "window_hours", "value": "36", "evidence": "x", "seen_at": NOW}
     with store.write() as conn:
-        note_in_force(conn, {WINDOW_SECONDS: 48 * 3600}, now=NOW)
+        note_in_force(Books(conn, now=NOW), {WINDOW_SECONDS: 48 * 3600})
         add(conn, schema.learned, learnt)
         add(conn, schema.feeds, {"source": "mpservices.movements", "last_read_at": ago(hours=40)})
 
@@ -412,7 +444,7 @@ def test_a_window_that_was_learnt_to_be_shorter_counts_down_sooner(store: Store)
 
 def test_a_window_of_a_system_that_is_off_does_not_count_down(store: Store) -> None:
     with store.write() as conn:
-        note_in_force(conn, {WINDOW_SECONDS: 0}, now=NOW)
+        note_in_force(Books(conn, now=NOW), {WINDOW_SECONDS: 0})
         add(conn, schema.feeds, {"source": "mpservices.movements", "last_read_at": ago(days=30)})
 
     assert todo(store) == []
