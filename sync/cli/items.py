@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from sync.cli.opened import looked_at, opened
-from sync.cli.output import attention, emit, json_option
+from sync.cli.output import attention, emit, json_option, said
 from sync.errors import ConfigError
 
 COLUMNS = ("external_id", "part_number", "warehouses", "factor")
@@ -32,6 +32,7 @@ def import_(file: Path, remove_all: bool, as_json: bool) -> None:
     for one of MPservices; empty: 1. Exit code 1, and nothing changed, when a line is wrong, or when
     FILE names no item and --remove-all does not say that this is meant.
     """
+    from sync.jobs.reports import warehouses_not_shown
     from sync.reconcile.item_map import read_map
     from sync.reconcile.item_rows import import_items, load_map
 
@@ -45,6 +46,8 @@ def import_(file: Path, remove_all: bool, as_json: bool) -> None:
                 errors = [(1, f"it names no item, and {mapped} are mapped; --remove-all drops them all")]
             if not errors:
                 change = import_items(books, read.mappings)
+        with app.store.read() as conn:
+            strange = warehouses_not_shown(conn, app.policy.warehouse)
     if errors:
         emit(
             {"file": str(file), "items": 0, "errors": [{"line": line, "reason": why} for line, why in errors]},
@@ -62,6 +65,8 @@ def import_(file: Path, remove_all: bool, as_json: bool) -> None:
         "errors": [],
     }
     emit(data, as_json, lambda out: out.facts({name: value for name, value in data.items() if name != "errors"}))
+    for one in strange:
+        said("note", f"{one}; items of a warehouse that MPW does not have are never patched")
 
 
 @command.command()
