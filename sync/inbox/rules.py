@@ -11,6 +11,7 @@ from decimal import Decimal
 
 import msgspec
 
+from sync.inbox.files.columns import Columns, Kind
 from sync.ledger.rules import ISSUANCE, RECEIPT, TRANSFER
 from sync.values.keys import is_child_key, is_correction_key, is_key
 from sync.values.money import fixed, plain, times
@@ -333,6 +334,18 @@ def _transfer_rules(fields: Mapping[str, object]) -> list[str]:
     if fields["warehouse_name"] == fields["destination_warehouse_name"]:
         return ["warehouse_name and destination_warehouse_name are the same"]
     return []
+
+
+_NUMBERS = (_number, _positive, _not_negative, _whole)
+
+
+def columns_of(type_: str) -> Columns:
+    """Return the columns that a file of documents of a type may have: `api_key` beside the payload's fields."""
+    shape = _SHAPES[type_]
+    kinds: dict[str, Kind] = {"api_key": "text"}
+    for name, (_, read) in shape.items():
+        kinds[name] = "date" if read is _day else "number" if read in _NUMBERS else "text"
+    return Columns(type_, kinds, ("api_key", *(name for name, (required, _) in shape.items() if required)))
 
 
 _RULES: Mapping[str, Callable[[Mapping[str, object]], list[str]]] = {

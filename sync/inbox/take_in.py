@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -122,11 +122,21 @@ def books_of(ctx: Context, run_id: int | None) -> Books:
     return Books(ctx.policy.lock_date, ctx.policy.day(now), now, run_id)
 
 
-def take_in(conn: Connection, incoming: Sequence[Incoming], *, books: Books) -> list[Verdict]:
-    """Decide documents and record the new ones; verdicts in the order given. Conflicts open an exception."""
+def take_in(
+    conn: Connection,
+    incoming: Sequence[Incoming],
+    *,
+    books: Books,
+    before: Mapping[tuple[str, str], str] | None = None,
+) -> list[Verdict]:
+    """Decide documents and record the new ones; verdicts in the order given. Conflicts open an exception.
+
+    `before`: digests of what counts as known beside what the database knows.
+    """
     lock_appends(conn)  # an import beside the daemon waits here, and then sees what was decided
     documents = [read_document(one.document_type, one.api_key, one.payload) for one in incoming]
     judge = Judge.of(conn, documents)
+    judge.known |= before or {}
     verdicts = [judge.decide(one) for one in documents]
     new = [
         Taken(verdict.document, one.payload or "")
