@@ -26,6 +26,7 @@ from sync.inbox.rules import columns_of
 from sync.inbox.take_in import Incoming, books_of, counted, take_in
 from sync.ledger.movement_rules import kind_of
 from sync.poll.feed.window import ingest_movements
+from sync.values.keys import canonical_id
 from sync.values.money import plain
 from sync.work.context import Context
 
@@ -242,7 +243,8 @@ def _spill(scratch: sqlite3.Connection, lines: Iterable[Line], report: ImportRep
         if error is not None:
             report.rejected.append((line.number, error))
             continue
-        name = str(movement_id).strip()
+        name = canonical_id(str(movement_id).strip())
+        fields["id"] = name
         text = json.dumps(fields, default=_exact)
         scratch.execute("insert into lines values (?, ?, ?)", (line.number, name, text))
         scratch.execute("insert or ignore into firsts values (?, ?)", (name, line.number))
@@ -315,4 +317,10 @@ def _movement(rows: list[dict[str, Any]]) -> Movement:
     movement = parsed.rows[0]
     if kind_of(movement.type) is None:
         raise ValueError(f"type {movement.type!r} is neither Inbound nor Outbound")
+    below = next((line for line in movement.lines if line.quantity < 0), None)
+    if below is not None:  # an export that signs its quantities: taken so, it would be the opposite of what it says
+        raise ValueError(
+            f"its quantity {plain(below.quantity)} contradicts its type {movement.type}: write the quantity without a "
+            "sign, or, where it went the other way, the other type"
+        )
     return movement

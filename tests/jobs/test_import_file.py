@@ -243,3 +243,58 @@ def test_a_large_file_is_read_line_by_line(tmp_path: Path) -> None:
 
     assert count == 20_002
     assert peak < 1_000_000
+
+
+UUID = "35bf992d-c9e9-4616-a12e-7696a6cecc1b"
+
+
+def exported(movement_id: str, type_: str = "Outbound", quantity: str = "2") -> str:
+    header = "id,type,createdAt,item_external_id,quantity,cost\n"
+    return f"{header}{movement_id},{type_},2024-03-15T09:00:00Z,P-1,{quantity},1\n"
+
+
+def test_a_movements_uuid_imported_again_in_capitals_is_the_same_movement(world: World, tmp_path: Path) -> None:
+    at = datetime(2024, 3, 15, 9, tzinfo=UTC)
+    world.move("Outbound", ("P-1", "2", "1"), id_=UUID, at=at)
+    world.reconcile()
+    before = counted(world)
+
+    report = import_file(world.ctx, write(tmp_path, exported(UUID.upper())), "movement", push=True)
+    world.reconcile()
+
+    assert outcome(report) == (0, 1, [])
+    assert counted(world) == before
+
+
+def test_a_movements_uuid_in_capitals_alone_changes_nothing(world: World, tmp_path: Path) -> None:
+    import_file(world.ctx, write(tmp_path, exported(UUID)), "movement", push=True)
+    world.reconcile()
+    before = counted(world)
+
+    report = import_file(world.ctx, write(tmp_path, exported(UUID.upper())), "movement", push=True)
+    world.reconcile()
+
+    assert outcome(report) == (0, 1, [])
+    assert counted(world) == before
+    assert len(world.pushes()) == 1
+
+
+def test_the_feed_in_capitals_is_the_movement_that_was_imported(world: World, tmp_path: Path) -> None:
+    import_file(world.ctx, write(tmp_path, exported(UUID)), "movement")
+    before = counted(world)
+
+    world.move("Outbound", ("P-1", "2", "1"), id_=UUID.upper(), at=datetime(2024, 3, 15, 9, tzinfo=UTC), reference=None)
+
+    assert counted(world) == before
+
+
+@pytest.mark.parametrize("type_", ["Outbound", "Inbound"])
+def test_outbound_minus_2_in_an_export_contradicts_its_type(world: World, tmp_path: Path, type_: str) -> None:
+    report = import_file(world.ctx, write(tmp_path, exported(UUID, type_, "-2")), "movement", push=True)
+
+    ((line, reason),) = report.rejected
+    assert line == 2
+    assert f"its quantity -2 contradicts its type {type_}" in reason
+    assert counted(world)["ledger_entries"] == 0
+    corrected = import_file(world.ctx, write(tmp_path, exported(UUID, type_, "2")), "movement", push=True)
+    assert outcome(corrected) == (1, 0, []), "what the message says to do is taken"
