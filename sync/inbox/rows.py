@@ -34,10 +34,12 @@ from sync.ledger.rules import ISSUANCE, RECEIPT, TRANSFER, NewEntry, new_entry
 from sync.values.money import fixed
 
 ERP = "erp"
-ACCEPTED, REJECTED, RECEIVED = "accepted", "rejected", "received"
+ACCEPTED, REJECTED, RECEIVED, SET_ASIDE = "accepted", "rejected", "received", "set_aside"
+"""What a row may be. Set aside: it was rejected, and a person has said that it is not wanted."""
 
+DECIDED = (ACCEPTED, REJECTED, SET_ASIDE)
 
-_BOUNDS = sorted((ACCEPTED, REJECTED, RECEIVED))
+_BOUNDS = sorted((*DECIDED, RECEIVED))
 _ODD_STATES = (
     inbox.c.state < _BOUNDS[0],
     *(and_(inbox.c.state > low, inbox.c.state < high) for low, high in pairwise(_BOUNDS)),
@@ -116,7 +118,7 @@ def close_row(
     conn: Connection, row: Received, *, state: str, error: str | None, digest: str | None, now: datetime
 ) -> None:
     """Write the answer into an inbox row that nobody has answered meanwhile."""
-    undecided = or_(inbox.c.state.not_in((ACCEPTED, REJECTED)), inbox.c.state.is_(None))
+    undecided = or_(inbox.c.state.not_in(DECIDED), inbox.c.state.is_(None))
     given: Any = inbox.c.received_at
     if conn.dialect.name == "sqlite":  # which takes anything for a time; null where it is none
         given = func.strftime("%Y-%m-%dT%H:%M:%f000Z", given)
@@ -134,12 +136,12 @@ def add_rows(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def rejected_before(conn: Connection, document_type: str, api_key: str, payload: str) -> bool:
-    """Tell whether this very document was refused before: it need not be written down again."""
+    """Tell whether this very document was refused before: it need not be written down, nor told, again."""
     query = select(inbox.c.id).where(
         inbox.c.document_type == document_type,
         inbox.c.api_key == api_key,
         inbox.c.payload == payload,
-        inbox.c.state == REJECTED,
+        inbox.c.state.in_((REJECTED, SET_ASIDE)),
     )
     return conn.execute(query.limit(1)).first() is not None
 
@@ -147,9 +149,27 @@ def rejected_before(conn: Connection, document_type: str, api_key: str, payload:
 def rejected_without_key(conn: Connection, document_type: str) -> Iterator[str]:
     """Yield the payloads of a type's refused documents that have no key."""
     query = select(inbox.c.payload).where(
-        inbox.c.document_type == document_type, inbox.c.api_key.is_(None), inbox.c.state == REJECTED
+        inbox.c.document_type == document_type, inbox.c.api_key.is_(None), inbox.c.state.in_((REJECTED, SET_ASIDE))
     )
     yield from (payload or "" for payload in conn.execute(query).scalars())
+
+
+def is_set_aside(conn: Connection, row: Received) -> bool:
+    """Tell whether a person has set this very document aside when it came before."""
+    query = select(inbox.c.id).where(
+        inbox.c.document_type == row.document_type,
+        inbox.c.api_key.is_not_distinct_from(row.api_key),
+        inbox.c.payload == row.payload,
+        inbox.c.state == SET_ASIDE,
+    )
+    return conn.execute(query.limit(1)).first() is not None
+
+
+def add_row(conn: Connection, row: dict[str, Any]) -> int:
+    """Insert one decided row; return its id."""
+    key = conn.execute(insert(inbox).values(**row)).inserted_primary_key
+    assert key is not None
+    return int(key[0])
 
 
 def known_digests(conn: Connection, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:

@@ -80,7 +80,7 @@ def read_document(document_type: str | None, api_key: str | None, payload: str |
     Numbers may be texts. Field names are matched without regard to case, and the payload may come in
     an envelope named like its type, as MPW's own calls do.
     """
-    type_ = (document_type or "").strip().lower()
+    type_ = type_in(document_type)
     if type_ not in _SHAPES:
         return Invalid((f"document_type {type_[:60]!r} is none of {', '.join(_SHAPES)}",))
     try:
@@ -105,6 +105,27 @@ def read_document(document_type: str | None, api_key: str | None, payload: str |
     if errors or key is None:
         return Invalid(tuple(errors))
     return ErpDocument(type_, key, fields, _digest(fields), tuple(sorted(given)))
+
+
+def type_in(document_type: str | None) -> str:
+    """Return the type that a row names, known or not."""
+    return (document_type or "").strip().lower()
+
+
+def key_in(api_key: str | None, payload: str | None) -> str | None:
+    """Return the key that a row names, beside or in its payload, as far as that can be read; None where it has none."""
+    key = (api_key or "").strip()
+    if key:
+        return key
+    try:
+        value = _DECODER.decode((payload or "").encode())
+    except (msgspec.DecodeError, UnicodeError, RecursionError, ArithmeticError):
+        return None
+    for one in (value, *value.values()) if isinstance(value, dict) else ():
+        inside = {str(name).strip().lower(): item for name, item in one.items()} if isinstance(one, dict) else {}
+        if str(inside.get("api_key") or "").strip():
+            return str(inside["api_key"]).strip()
+    return None
 
 
 def _object(type_: str, payload: str | None) -> dict[str, object]:

@@ -11,7 +11,19 @@ from sqlalchemy import Connection
 from sync.database.engine import lock_appends
 from sync.database.exceptions import open_exception
 from sync.database.runs import Counts, end_run, start_run
-from sync.inbox.rows import ACCEPTED, REJECTED, Books, Taken, close_row, known_digests, received_rows, record_documents
+from sync.inbox.refusal_rows import Refusals, resolve_accepted
+from sync.inbox.rows import (
+    ACCEPTED,
+    REJECTED,
+    SET_ASIDE,
+    Books,
+    Taken,
+    close_row,
+    is_set_aside,
+    known_digests,
+    received_rows,
+    record_documents,
+)
 from sync.inbox.rules import VOID, ErpDocument, Invalid, read_document
 from sync.ledger.rules import ISSUANCE, RECEIPT
 from sync.values.subjects import Subject
@@ -102,15 +114,22 @@ def _batch(ctx: Context) -> Counts:
         run_id = start_run(conn, "inbox", now=now)
         incoming = [Incoming(row.document_type, row.api_key, row.payload) for row in rows]
         verdicts = take_in(conn, incoming, books=books_of(ctx, run_id))
+        refusals = Refusals()
         for row, verdict in zip(rows, verdicts, strict=True):
+            state = ACCEPTED if verdict.accepted else SET_ASIDE if is_set_aside(conn, row) else REJECTED
+            if verdict.accepted and verdict.document is not None:
+                refusals.forget(verdict.document)
+            elif state == REJECTED and not verdict.conflict:
+                refusals.add(row.id, row.document_type, row.api_key, row.payload, verdict.error or "rejected")
             close_row(
                 conn,
                 row,
-                state=ACCEPTED if verdict.accepted else REJECTED,
+                state=state,
                 error=verdict.error,
                 digest=verdict.document.digest if verdict.document is not None else None,
                 now=now,
             )
+        refusals.tell(conn, now=now)
         counts = counted(verdicts)
         end_run(conn, run_id, now=ctx.clock.now(), counts=counts)
     return counts
@@ -144,6 +163,7 @@ def take_in(
         if verdict.new and verdict.document is not None
     ]
     record_documents(conn, new, books=books)
+    resolve_accepted(conn, (one.document for one in verdicts if one.accepted and one.document), now=books.now)
     for verdict in verdicts:
         if verdict.conflict and verdict.document is not None:
             _report_conflict(conn, verdict.document, books)

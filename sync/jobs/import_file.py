@@ -21,7 +21,8 @@ from sync.database.runs import Counts, end_run, start_run
 from sync.errors import ConfigError, MalformedResponseError
 from sync.inbox.files.columns import Columns, Kind
 from sync.inbox.files.reading import Line, Told, open_file
-from sync.inbox.rows import ACCEPTED, REJECTED, add_rows, rejected_before, rejected_without_key
+from sync.inbox.refusal_rows import Refusals
+from sync.inbox.rows import ACCEPTED, REJECTED, add_row, add_rows, rejected_before, rejected_without_key
 from sync.inbox.rules import columns_of
 from sync.inbox.take_in import Incoming, books_of, counted, take_in
 from sync.ledger.movement_rules import kind_of
@@ -153,6 +154,7 @@ def _take_lines(
     books = books_of(ctx, run_id)
     verdicts = take_in(conn, incoming, books=books, before=before)
     rows = []
+    refusals = Refusals()
     for line, one, verdict in zip(lines, incoming, verdicts, strict=True):
         if verdict.document is not None:
             report.unknown |= set(verdict.document.ignored)
@@ -167,19 +169,25 @@ def _take_lines(
             report.rejected.append((line.number, verdict.error or "rejected"))
             if not _is_new_refusal(conn, one, nameless):
                 continue
-        rows.append(
-            {
-                "document_type": type_,
-                "api_key": one.api_key,
-                "payload": one.payload,
-                "state": ACCEPTED if verdict.accepted else REJECTED,
-                "error": verdict.error,
-                "received_at": books.now,
-                "decided_at": books.now,
-                "digest": verdict.document.digest if verdict.document is not None else None,
-            }
-        )
+        row = {
+            "document_type": type_,
+            "api_key": one.api_key,
+            "payload": one.payload,
+            "state": ACCEPTED if verdict.accepted else REJECTED,
+            "error": verdict.error,
+            "received_at": books.now,
+            "decided_at": books.now,
+            "digest": verdict.document.digest if verdict.document is not None else None,
+        }
+        if verdict.accepted and verdict.document is not None:
+            refusals.forget(verdict.document)
+            rows.append(row)
+        else:
+            row_id = add_row(conn, row)
+            if not verdict.conflict:
+                refusals.add(row_id, type_, one.api_key, one.payload, verdict.error or "rejected")
     add_rows(conn, rows)
+    refusals.tell(conn, now=books.now)
     end_run(conn, run_id, now=ctx.clock.now(), counts=counted(verdicts))
 
 

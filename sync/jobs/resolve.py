@@ -14,6 +14,7 @@ from sqlalchemy.engine import Row
 from sync.database.exceptions import close_by_person, open_exceptions, open_meant, subject_of
 from sync.database.pauses import unpause_system
 from sync.errors import ConfigError
+from sync.inbox.refusal_rows import INBOX_REJECTED, set_aside
 from sync.learned.rows import CONTRADICTED, overrule
 from sync.ledger.coverage import close_gap
 from sync.ledger.item_states import forget_base, forget_bases, save_item_state
@@ -162,6 +163,8 @@ def _act(
         for held in _rows_of_type(conn, facts):
             _act(conn, ctx, held, why=why, by=by, choice=None, now=now)
             _close(conn, held, why=why, by=by, now=now, choice=None)
+    elif row.kind == INBOX_REJECTED:
+        set_aside(conn, [subject_of(row)], (), why=why, by=by, now=now)
     elif row.kind == QUARANTINED_ROW and "digest" in facts:
         settle_rows(conn, facts["digest"], now=now)
 

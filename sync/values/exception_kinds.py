@@ -76,6 +76,7 @@ _ALL = (
     ExceptionKind("setting_missing", ("setting",), resolves_itself=True),
     ExceptionKind("product_incomplete", ("item",), resolves_itself=True),
     ExceptionKind("inbox_conflict", ("row",)),
+    ExceptionKind("inbox_rejected", ("row",), resolves_itself=True),
     # pushes
     ExceptionKind("push_dead", ("push",), resolves_itself=True),
     ExceptionKind("push_conflict", ("push",), resolves_itself=True),

@@ -82,7 +82,7 @@ def test_a_refused_row_names_everything_that_is_wrong(world: World) -> None:
     assert error is not None
     for wrong in ("api_key", "quantity_received", "unit_cost", "warehouse_name", "created_on"):
         assert wrong in error
-    assert (entries(world), world.pushes(), world.told()) == ([], [], [])
+    assert (entries(world), world.pushes(), world.told()) == ([], [], [("inbox_rejected", "receipt erp 1")])
 
 
 @pytest.mark.parametrize(
