@@ -78,6 +78,7 @@ def command(
         "accepted": report.accepted,
         "unchanged": report.unchanged,
         "rejected": [{"line": line, "reason": reason} for line, reason in report.rejected],
+        "not_pushed": report.not_pushed,
         **({"documents": report.shown} if dry_run else {}),
     }
 
@@ -86,6 +87,8 @@ def command(
         accepted = "would be accepted" if dry_run else "accepted"
         counts = {accepted: report.accepted, "known already": report.unchanged, "rejected": len(report.rejected)}
         out.facts(counts)
+        if report.not_pushed:
+            out.line(f"{report.not_pushed} {report.cut}")
         if dry_run and report.shown:
             names = list(dict.fromkeys(name for one in report.shown for name in one))
             out.table(names, [[one.get(name) for name in names] for one in report.shown], empty="")

@@ -85,6 +85,8 @@ class Books:
     today: date
     now: datetime
     run_id: int | None
+    push_from: date
+    """The day of the go-live cut: what is dated before it is recorded, and never pushed."""
 
 
 def received_rows(conn: Connection, limit: int) -> list[Received]:

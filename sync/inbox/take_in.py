@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 
 import structlog
 from sqlalchemy import Connection
@@ -46,13 +47,17 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of it. `document` None: it could not be read. `new`: it is not known yet."""
+    """What becomes of it. `document` None: it could not be read. `new`: it is not known yet.
+
+    `before_cut`: it is dated before the go-live, so that it is recorded and never pushed.
+    """
 
     accepted: bool
     document: ErpDocument | None = None
     new: bool = False
     error: str | None = None
     conflict: bool = False
+    before_cut: bool = False
 
 
 @dataclass(slots=True)
@@ -94,22 +99,30 @@ def inbox_once(ctx: Context) -> Counts:
 
     `quarantined` counts the rejected ones.
     """
-    total = Counts()
+    total, before_cut = Counts(), 0
     while ctx.due().received and not ctx.stopping():
-        counts = _batch(ctx)
+        counts, recorded_only = _batch(ctx)
         total.add(counts)
+        before_cut += recorded_only
         if counts.seen < BATCH:
             break
     if total.seen:
-        log.info("inbox.decided", accepted=total.added, unchanged=total.unchanged, rejected=total.quarantined)
+        log.info(
+            "inbox.decided",
+            accepted=total.added,
+            unchanged=total.unchanged,
+            rejected=total.quarantined,
+            recorded_not_pushed=before_cut,
+        )
     return total
 
 
-def _batch(ctx: Context) -> Counts:
+def _batch(ctx: Context) -> tuple[Counts, int]:
+    """Decide some rows; return the counts, and how many of the new ones are dated before the go-live."""
     with ctx.write() as conn:
         rows = received_rows(conn, BATCH)
         if not rows:
-            return Counts()
+            return Counts(), 0
         now = ctx.clock.now()
         run_id = start_run(conn, "inbox", now=now)
         incoming = [Incoming(row.document_type, row.api_key, row.payload) for row in rows]
@@ -132,13 +145,13 @@ def _batch(ctx: Context) -> Counts:
         refusals.tell(conn, now=now)
         counts = counted(verdicts)
         end_run(conn, run_id, now=ctx.clock.now(), counts=counts)
-    return counts
+    return counts, sum(verdict.before_cut for verdict in verdicts)
 
 
 def books_of(ctx: Context, run_id: int | None) -> Books:
     """Return what recording needs, as of now."""
     now = ctx.clock.now()
-    return Books(ctx.policy.lock_date, ctx.policy.day(now), now, run_id)
+    return Books(ctx.policy.lock_date, ctx.policy.day(now), now, run_id, ctx.policy.day(ctx.policy.push_from))
 
 
 def take_in(
@@ -156,7 +169,7 @@ def take_in(
     documents = [read_document(one.document_type, one.api_key, one.payload) for one in incoming]
     judge = Judge.of(conn, documents)
     judge.known |= before or {}
-    verdicts = [judge.decide(one) for one in documents]
+    verdicts = [_with_cut(judge.decide(one), books.push_from) for one in documents]
     new = [
         Taken(verdict.document, one.payload or "")
         for one, verdict in zip(incoming, verdicts, strict=True)
@@ -168,6 +181,21 @@ def take_in(
         if verdict.conflict and verdict.document is not None:
             _report_conflict(conn, verdict.document, books)
     return verdicts
+
+
+def not_pushed(cut: date) -> str:
+    """Return what is said of a document that is dated before the day of the go-live cut."""
+    return f"recorded, not pushed: before {cut} (SYNC_PUSH_FROM)"
+
+
+def _with_cut(verdict: Verdict, cut: date) -> Verdict:
+    document = verdict.document
+    if not verdict.new or document is None or document.type not in (RECEIPT, ISSUANCE):
+        return verdict
+    if document.created_on is None or document.created_on >= cut:
+        return verdict
+    said = [not_pushed(cut), *([verdict.error] if verdict.error else [])]
+    return replace(verdict, before_cut=True, error="; ".join(said))
 
 
 def counted(verdicts: Sequence[Verdict]) -> Counts:

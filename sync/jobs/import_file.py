@@ -24,7 +24,7 @@ from sync.inbox.files.reading import Line, Told, open_file
 from sync.inbox.refusal_rows import Refusals
 from sync.inbox.rows import ACCEPTED, REJECTED, add_row, add_rows, rejected_before, rejected_without_key
 from sync.inbox.rules import columns_of
-from sync.inbox.take_in import Incoming, books_of, counted, take_in
+from sync.inbox.take_in import Incoming, books_of, counted, not_pushed, take_in
 from sync.ledger.movement_rules import kind_of
 from sync.poll.feed.window import ingest_movements
 from sync.values.keys import canonical_id
@@ -56,7 +56,8 @@ class ImportReport:
     """What became of a file's lines: how many are new, how many were known, and the number and reason of the rest.
 
     `numbered`: what the numbers count. `found`: how the file is written. `unknown`: columns that nothing reads.
-    `shown`: the first of what is new, as it was read.
+    `shown`: the first of what is new, as it was read. `not_pushed`: how many of what is new lie before the go-live,
+    which `cut` names: they are recorded, and never pushed.
     """
 
     accepted: int = 0
@@ -66,6 +67,8 @@ class ImportReport:
     found: dict[str, str] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
     shown: list[dict[str, object]] = field(default_factory=list)
+    not_pushed: int = 0
+    cut: str = ""
 
 
 def import_file(
@@ -81,6 +84,7 @@ def import_file(
         raise ConfigError(f"unknown document type {type}", hint=f"it is one of {', '.join(TYPES)}")
     opened = open_file(path, _MOVEMENT if type == MOVEMENT else columns_of(type), told)
     report = ImportReport(numbered=opened.numbered, found=dict(opened.found), unknown=set(opened.unknown))
+    report.cut = not_pushed(ctx.policy.day(ctx.policy.push_from))
     if type == MOVEMENT:
         _import_movements(ctx, opened.lines(), report, push=push, dry_run=dry_run)
     else:
@@ -163,6 +167,7 @@ def _take_lines(
             continue
         if verdict.new and verdict.document is not None:
             report.accepted += 1
+            report.not_pushed += verdict.before_cut
             before[verdict.document.type, verdict.document.remote_id] = verdict.document.digest
             _show(report, line.number, {"api_key": verdict.document.api_key, **verdict.document.fields})
         else:
@@ -295,6 +300,9 @@ def _take_movements(
         run_id = start_run(conn, "import", now=now)
         done = ingest_movements(conn, movements, source="import", push=push, policy=ctx.policy, now=now, run_id=run_id)
         end_run(conn, run_id, now=ctx.clock.now(), counts=_plain(done.counts, len(done.bad)))
+    if push:
+        early = [one for one in movements if one.created_at < ctx.policy.push_from_there]
+        report.not_pushed += sum(len(one.lines) for one in early if one.id in done.readable)
     report.unchanged += done.counts.unchanged
     report.accepted += done.counts.added + done.counts.changed
     for bad in done.bad:

@@ -33,7 +33,8 @@ from sync.reconcile.corrections import (
     keep_both,
 )
 from sync.reconcile.cost_meaning import COST_RESTATED, apply_restated, tell_unfit
-from sync.reconcile.rows import leave_parked
+from sync.reconcile.date_rules import ODD_DATE
+from sync.reconcile.rows import confirm_date, leave_parked, load_events
 from sync.reconcile.rules import OUR_EXCEPTIONS, waits_for
 from sync.stock.rules import FUSE
 from sync.values.exception_kinds import APPLY, ECHO, KEEP, KINDS, NONE, VOID
@@ -46,7 +47,8 @@ QUARANTINED_ROW = "quarantined_row"
 MUST_CHOOSE = {APPLY, KEEP, ECHO, NONE}
 """Of a kind that takes one of these, a person must say one: what stands behind it does not end with a word alone.
 
-Not of those that something waits for (`OUR_EXCEPTIONS`): without one they are looked at again at once."""
+Not of those that something waits for (`OUR_EXCEPTIONS`, but for an odd date): without one they are looked at again at
+once."""
 
 UNKNOWN_STOCK = (MOVEMENT_CHANGED, MOVEMENT_DELETED, QUARANTINED_ROW, SHORT_WINDOW)
 """Kinds after which the stock of their items in MPservices is not known: the next patch finds it out."""
@@ -106,7 +108,7 @@ def _check(row: Row[Any], choice: Choice | None, *, alone: bool) -> None:
             f"{choice.option} is for {kinds}, exception {row.id} is {row.kind}",
             hint=f"resolve it with {' or '.join(has)}" if has else f"resolve it without {choice.option}",
         )
-    if choice is None and set(has) & MUST_CHOOSE and row.kind not in OUR_EXCEPTIONS:
+    if choice is None and set(has) & MUST_CHOOSE and (row.kind not in OUR_EXCEPTIONS or row.kind == ODD_DATE):
         raise ConfigError(
             f"exception {row.id} ({row.kind}: {row.subject}) has to be told what to do",
             hint=f"resolve it with {' or '.join(has)}: {row.hint}",
@@ -132,6 +134,12 @@ def _act(
     elif row.kind == COST_RESTATED:
         if option == APPLY:
             apply_restated(conn, facts, policy=ctx.policy, now=now)
+    elif row.kind == ODD_DATE and option == APPLY:
+        kind, api_key = row.subject.split(" ", 1)
+        for one in load_events(conn, [(kind, api_key)]).values():
+            if one.origin is not None:
+                confirm_date(conn, kind, api_key, one.origin.occurred_on, now=now)
+        look_at_parked(conn, waits_for(row.kind, subject_of(row)), now=now)
     elif row.kind == MOVEMENT_DELETED and option == APPLY:
         apply_deletion(conn, facts, policy=ctx.policy, now=now)
     elif option == KEEP and row.kind in OUR_EXCEPTIONS:

@@ -472,6 +472,7 @@ _SETTLED = {
     "unmapped_item": "the item has a part now, or nothing waits for it any more",
     "unknown_part": "MPW knows the part now, or nothing waits for it any more",
     "fractional_issuance": "it may be sent now, or is no longer wanted",
+    "odd_date": "its date is near enough now, or is no longer wanted",
     "odd_quantity": "its quantity is right now, or it is no longer wanted",
     "product_incomplete": "its unit is known now, or the product is no longer wanted",
     "setting_missing": "the setting is there now, or nothing waits for it any more",

@@ -14,9 +14,11 @@ from sqlalchemy.engine import Row
 
 from sync.database.chunks import chunks, upsert
 from sync.database.exceptions import open_exceptions, subject_of
+from sync.database.facts import set_fact
 from sync.database.schema import (
     documents,
     exceptions,
+    facts,
     inventories,
     ledger_entries,
     movement_lines,
@@ -109,6 +111,7 @@ def _load(conn: Connection, keys: Sequence[Key]) -> dict[Key, Event]:
         row.api_key: row for row in conn.execute(select(movement_lines).where(movement_lines.c.api_key.in_(names)))
     }
     own = _erp_documents(conn, names)
+    confirmed = _confirmed_dates(conn, [key for key in keys if key in own])
     references = _references(conn, {row.movement_id for row in lines.values()})
     events = {}
     for kind, key in keys:
@@ -132,6 +135,7 @@ def _load(conn: Connection, keys: Sequence[Key]) -> dict[Key, Event]:
                 for sent in (key, *corrected.get((kind, key), ()))
                 for row in pushes.get((kind, sent), [])
             ),
+            date_confirmed=confirmed.get((kind, key)),
             parked=next((row.reason for row in waiting.get((kind, key), [])), None),
             corrections=tuple(corrected.get((kind, key), ())),
         )
@@ -212,6 +216,23 @@ def _erp_documents(conn: Connection, names: Sequence[str]) -> dict[Key, ErpDocum
             if isinstance(one, ErpDocument):
                 found[row.type, row.remote_id] = one
     return found
+
+
+def confirm_date(conn: Connection, kind: str, api_key: str, day: date, *, now: datetime) -> None:
+    """Note a person's word that the odd date of a document is right."""
+    set_fact(conn, _confirmed(kind, api_key), day.isoformat(), now=now)
+
+
+def _confirmed(kind: str, api_key: str) -> str:
+    return f"date_confirmed:{kind} {api_key}"
+
+
+def _confirmed_dates(conn: Connection, keys: Sequence[Key]) -> dict[Key, date]:
+    if not keys:
+        return {}
+    names = {_confirmed(*key): key for key in keys}
+    rows = conn.execute(select(facts.c.name, facts.c.value).where(facts.c.name.in_(list(names))))
+    return {names[row.name]: date.fromisoformat(row.value) for row in rows}
 
 
 def _references(conn: Connection, movement_ids: Iterable[str]) -> dict[str, str | None]:

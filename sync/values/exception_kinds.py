@@ -72,6 +72,7 @@ _ALL = (
     ExceptionKind("unmapped_item", ("item",), resolves_itself=True, choices=(KEEP,)),
     ExceptionKind("unknown_part", ("item",), resolves_itself=True, choices=(KEEP,)),
     ExceptionKind("odd_quantity", ("event",), resolves_itself=True, choices=(KEEP,)),
+    ExceptionKind("odd_date", ("event",), resolves_itself=True, choices=(APPLY, KEEP)),
     ExceptionKind("fractional_issuance", ("event",), resolves_itself=True, choices=(KEEP,)),
     ExceptionKind("setting_missing", ("setting",), resolves_itself=True),
     ExceptionKind("product_incomplete", ("item",), resolves_itself=True),
