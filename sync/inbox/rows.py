@@ -24,8 +24,8 @@ from sqlalchemy import (
     update,
 )
 
-from sync.database.chunks import upsert
-from sync.database.schema import inbox, parked
+from sync.database.chunks import chunks, upsert
+from sync.database.schema import documents, inbox, ledger_entries, outbox, parked
 from sync.database.types import Instant
 from sync.inbox.rules import COMMAND_TYPES, VOID, ErpDocument
 from sync.ledger.documents import document, documents_by_remote_id, insert_documents, update_documents
@@ -34,6 +34,9 @@ from sync.ledger.rules import ISSUANCE, RECEIPT, TRANSFER, NewEntry, new_entry
 from sync.values.money import fixed
 
 ERP = "erp"
+NEAR_LOOKED_AT = 2000
+"""Keys, the newest first, among which the one is looked for that an unknown one may be meant for."""
+
 ACCEPTED, REJECTED, RECEIVED, SET_ASIDE = "accepted", "rejected", "received", "set_aside"
 """What a row may be. Set aside: it was rejected, and a person has said that it is not wanted."""
 
@@ -184,6 +187,34 @@ def known_digests(conn: Connection, wanted: Iterable[tuple[str, str]]) -> dict[t
         for type_, ids in by_type.items()
         for remote_id, row in documents_by_remote_id(conn, ERP, type_, sorted(ids)).items()
     }
+
+
+def known_events(conn: Connection, events: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return which of these (kind, api_key)s any system, or the outbox, knows."""
+    wanted = set(events)
+    found: set[tuple[str, str]] = set()
+    for chunk in chunks(sorted({key for _, key in wanted})):
+        for table in (ledger_entries, outbox):
+            query = select(table.c.kind, table.c.api_key).where(table.c.api_key.in_(chunk)).distinct()
+            found |= {(row.kind, row.api_key) for row in conn.execute(query)}
+    return found & wanted
+
+
+def near_keys(conn: Connection, kind: str, api_key: str) -> list[str]:
+    """Return keys of the ERP's documents of a kind that begin as one that is not known, the newest first."""
+    columns = documents.c
+    alike = or_(
+        columns.api_key.startswith(api_key[:3], autoescape=True), func.lower(columns.api_key) == api_key.lower()
+    )
+    query = select(columns.api_key).where(columns.system == ERP, columns.type == kind, alike)
+    rows = conn.execute(query.order_by(columns.id.desc()).limit(NEAR_LOOKED_AT)).scalars()
+    return [key for key in rows if key is not None]
+
+
+def note_accepted(conn: Connection, document: ErpDocument, note: str) -> None:
+    """Say in an accepted document's row what became of it, where nothing was left to do."""
+    where = inbox.c.document_type == document.type, inbox.c.digest == document.digest, inbox.c.state == ACCEPTED
+    conn.execute(update(inbox).where(*where, inbox.c.error.is_distinct_from(note)).values(error=note))
 
 
 def record_documents(conn: Connection, taken: Sequence[Taken], *, books: Books) -> None:

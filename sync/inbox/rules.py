@@ -14,7 +14,7 @@ import msgspec
 from sync.inbox.files.columns import Columns, Kind
 from sync.ledger.rules import ISSUANCE, RECEIPT, TRANSFER
 from sync.values.keys import is_child_key, is_correction_key, is_key
-from sync.values.money import fixed, plain, times
+from sync.values.money import SCALE, fixed, plain, times
 from sync.values.payloads import PRODUCT_FIELDS
 
 OUR_PREFIXES = ("mpw-r-", "mpw-i-", "mps-", "mpsync-")
@@ -205,6 +205,14 @@ def _number(value: object) -> Decimal:
     return fixed(value)
 
 
+def _as_given(value: object) -> Decimal:
+    """Return a number with as many decimals as were given: it is compared at those."""
+    number = fixed(value)
+    exponent = Decimal(str(value).strip()).as_tuple().exponent
+    decimals = min(SCALE, max(0, -exponent)) if isinstance(exponent, int) else 0
+    return number.quantize(Decimal(1).scaleb(-decimals))
+
+
 def _positive(value: object) -> Decimal:
     number = fixed(value)
     if number <= 0:
@@ -311,7 +319,7 @@ _SHAPES: Mapping[str, Mapping[str, tuple[bool, Reader]]] = {
     PO_APPROVAL: {
         "purchase_order_number": (True, _order_number),
         "approved_by": (True, _name),
-        "expected_total": (False, _number),
+        "expected_total": (False, _as_given),
     },
     STOCK_COST: {
         "external_id": (True, _name),
@@ -357,7 +365,7 @@ def _transfer_rules(fields: Mapping[str, object]) -> list[str]:
     return []
 
 
-_NUMBERS = (_number, _positive, _not_negative, _whole)
+_NUMBERS = (_number, _as_given, _positive, _not_negative, _whole)
 
 
 def columns_of(type_: str) -> Columns:

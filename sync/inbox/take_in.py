@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -22,6 +23,8 @@ from sync.inbox.rows import (
     close_row,
     is_set_aside,
     known_digests,
+    known_events,
+    near_keys,
     received_rows,
     record_documents,
 )
@@ -62,9 +65,14 @@ class Verdict:
 
 @dataclass(slots=True)
 class Judge:
-    """Decides documents in their order; one decided a moment ago counts as known."""
+    """Decides documents in their order; one decided a moment ago counts as known.
+
+    `voidable`: the events that voids name and that anything is known of; `near`: keys that begin as the others.
+    """
 
     known: dict[tuple[str, str], str] = field(default_factory=dict)
+    voidable: set[tuple[str, str]] = field(default_factory=set)
+    near: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, conn: Connection, documents: Sequence[ErpDocument | Invalid]) -> Judge:
@@ -75,7 +83,12 @@ class Judge:
                 wanted.append((one.type, one.remote_id))
                 if one.type in (RECEIPT, ISSUANCE):
                     wanted.append((VOID, f"{one.type}:{one.api_key}"))
-        return cls(known_digests(conn, wanted))
+        voids = {
+            (one.text("kind"), one.api_key) for one in documents if isinstance(one, ErpDocument) and one.type == VOID
+        }
+        voidable = known_events(conn, voids) if voids else set()
+        near = {event: near_keys(conn, *event) for event in voids - voidable}
+        return cls(known_digests(conn, wanted), voidable, near)
 
     def decide(self, one: ErpDocument | Invalid) -> Verdict:
         """Accept a document, or say why not."""
@@ -87,11 +100,27 @@ class Judge:
         if known is not None:
             reason = f"{one.type} {one.api_key} was accepted before with other content; use a new api_key"
             return Verdict(False, one, error=reason, conflict=True)
+        if one.type == VOID:
+            event = one.text("kind"), one.api_key
+            if event not in self.voidable and event not in self.known:
+                known_now = [key for kind, key in self.known if kind == event[0]]
+                return Verdict(False, error=_unknown_key(*event, [*self.near.get(event, []), *known_now]))
         if (VOID, f"{one.type}:{one.api_key}") in self.known:
             return Verdict(False, one, error=f"{one.type} {one.api_key} was voided; use a new api_key")
         self.known[one.type, one.remote_id] = one.digest
         ignored = f"not sent, no such field there: {', '.join(one.ignored)}" if one.ignored else None
         return Verdict(True, one, new=True, error=ignored)
+
+
+def _unknown_key(kind: str, api_key: str, others: Sequence[str]) -> str:
+    folded = {key.lower(): key for key in others}
+    near = [folded[key] for key in difflib.get_close_matches(api_key.lower(), list(folded), n=3, cutoff=0.8)]
+    offered = f" (is {' or '.join(near)} meant?)" if near else ""
+    one = f"{'an' if kind == ISSUANCE else 'a'} {kind} {api_key}"
+    return (
+        f"unknown key: no system knows {one}{offered}, so there is nothing to delete. One that MPW alone "
+        "has is known once its day has been read (mpsync backfill): send the void again then"
+    )
 
 
 def inbox_once(ctx: Context) -> Counts:

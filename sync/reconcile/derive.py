@@ -15,7 +15,7 @@ from sqlalchemy.engine import Row
 from sync.database.exceptions import open_exception, open_exceptions, resolve_exceptions, subject_of
 from sync.database.facts import RECONCILED_SEQ, RULES_FINGERPRINT, fact, set_fact
 from sync.database.runs import Counts, end_run, start_run
-from sync.inbox.rows import park_now
+from sync.inbox.rows import note_accepted, park_now
 from sync.inbox.rules import COMMAND_TYPES, PO_APPROVAL
 from sync.learned.rows import all_learned
 from sync.ledger.parked import Key, due_parked, look_at_everything_parked, park, parked_reason, parked_reasons, unpark
@@ -385,6 +385,8 @@ def _apply_command(conn: Connection, ctx: Context, key: Key, work: _Pass) -> Non
     if document.type == PO_APPROVAL:
         agreed = "the order is as approved now"
         resolve_exceptions(conn, ORDER_CHANGED, Subject.order(number), resolution=agreed, now=now)
+        if isinstance(decision, Leave):
+            note_accepted(conn, document, f"no approval was sent: {decision.why}")
         note_approval(conn, number, "wanted" if isinstance(decision, Derive) else None if settled else "done")
     unpark(conn, key)
 

@@ -73,6 +73,41 @@ def test_an_order_that_is_ordered_already_needs_nothing(world: World) -> None:
     assert (world.pushes(), world.approval(), world.told()) == ([], "done", [])
 
 
+@pytest.mark.parametrize("status", ["Received", "Ordered"])
+def test_an_approval_of_an_order_already_received_is_explained(world: World, status: str) -> None:
+    world.order(status=status)
+    world.erp("po_approval", "erp-1", APPROVAL)
+
+    world.reconcile()
+
+    assert (world.pushes(), world.told()) == ([], [])
+    assert world.rows() == [("accepted", f"no approval was sent: order 1000 is {status} in MPW already")]
+
+
+@pytest.mark.parametrize(
+    ("expected", "approved"),
+    [
+        ("33.33", True),
+        ("33.3333", True),
+        ("33.333", True),
+        (33.33, True),
+        ("33.34", False),
+        ("33.3330", False),
+        (33, False),
+    ],
+)
+def test_expected_total_33_33_is_compared_with_33_3333_at_the_decimals_given(
+    world: World, expected: object, approved: bool
+) -> None:
+    world.order(total_cost=Decimal("33.3333"))
+    world.erp("po_approval", "erp-1", APPROVAL | {"expected_total": expected})
+
+    world.reconcile()
+
+    assert [row.operation for row in world.pushes()] == (["approve"] if approved else [])
+    assert world.told() == ([] if approved else [("order_changed", "1000")])
+
+
 def test_another_total_than_the_approved_one_is_told_and_not_approved(world: World) -> None:
     world.order(total_cost=Decimal(600))
     world.erp("po_approval", "erp-1", APPROVAL)
