@@ -7,17 +7,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.engine import Row
 
 from sync.database.exceptions import close_by_person, open_exception, open_exceptions, resolve_exceptions, subject_of
-from sync.database.schema import inbox
-from sync.inbox.rows import REJECTED, SET_ASIDE
+from sync.database.schema import documents, inbox
+from sync.inbox.rows import ACCEPTED, ERP, REJECTED, SET_ASIDE
 from sync.inbox.rules import ErpDocument, key_in, type_in
 from sync.values.subjects import Subject
 
 INBOX_REJECTED = "inbox_rejected"
 SHOWN_MAX = 500
+MPW_LEADS = "MPW has this part: its stock follows MPW"
+"""Why the ERP may not set an item's stock and cost: MPW's next movement would overwrite it."""
 
 
 @dataclass(slots=True)
@@ -65,6 +67,18 @@ def resolve_accepted(conn: Connection, documents: Iterable[ErpDocument], *, now:
         subject = Subject.row(f"{document.type} {document.api_key}")
         if subject in told:
             resolve_exceptions(conn, INBOX_REJECTED, subject, resolution="its key was accepted", now=now)
+
+
+def take_back_accepted(conn: Connection, document: ErpDocument, *, why: str, now: datetime) -> None:
+    """Reject a command that was accepted, before anything was made of it: it is decided again when it comes again."""
+    where = inbox.c.document_type == document.type, inbox.c.digest == document.digest, inbox.c.state == ACCEPTED
+    refusals = Refusals()
+    for row in conn.execute(select(inbox).where(*where).order_by(inbox.c.id)).all():
+        conn.execute(update(inbox).where(inbox.c.id == row.id).values(state=REJECTED, error=why))
+        refusals.add(row.id, document.type, document.api_key, None, why)
+    refusals.tell(conn, now=now)
+    of_erp = documents.c.system == ERP, documents.c.type == document.type, documents.c.remote_id == document.remote_id
+    conn.execute(delete(documents).where(*of_erp))
 
 
 def rejected_rows(conn: Connection, ids: Sequence[int]) -> dict[int, Row[Any]]:

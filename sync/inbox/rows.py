@@ -90,6 +90,8 @@ class Books:
     run_id: int | None
     push_from: date
     """The day of the go-live cut: what is dated before it is recorded, and never pushed."""
+    warehouse: str | None = None
+    """MPW_WAREHOUSE, where an item that no map names is the part of its own name."""
 
 
 def received_rows(conn: Connection, limit: int) -> list[Received]:

@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 from sync.database.engine import lock_appends
 from sync.database.exceptions import open_exception
 from sync.database.runs import Counts, end_run, start_run
-from sync.inbox.refusal_rows import Refusals, resolve_accepted
+from sync.inbox.part_rows import mpw_has
+from sync.inbox.refusal_rows import MPW_LEADS, Refusals, resolve_accepted
 from sync.inbox.rows import (
     ACCEPTED,
     REJECTED,
@@ -28,7 +29,7 @@ from sync.inbox.rows import (
     received_rows,
     record_documents,
 )
-from sync.inbox.rules import VOID, ErpDocument, Invalid, read_document
+from sync.inbox.rules import STOCK_COST, VOID, ErpDocument, Invalid, read_document
 from sync.ledger.rules import ISSUANCE, RECEIPT
 from sync.values.subjects import Subject
 from sync.work.context import Context
@@ -67,15 +68,17 @@ class Verdict:
 class Judge:
     """Decides documents in their order; one decided a moment ago counts as known.
 
-    `voidable`: the events that voids name and that anything is known of; `near`: keys that begin as the others.
+    `voidable`: the events that voids name and that anything is known of; `near`: keys that begin as the others;
+    `in_mpw`: the items that stock is set of and that are parts of MPW's.
     """
 
     known: dict[tuple[str, str], str] = field(default_factory=dict)
     voidable: set[tuple[str, str]] = field(default_factory=set)
     near: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    in_mpw: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, conn: Connection, documents: Sequence[ErpDocument | Invalid]) -> Judge:
+    def of(cls, conn: Connection, documents: Sequence[ErpDocument | Invalid], warehouse: str | None) -> Judge:
         """Load what is known of the documents in a batch."""
         wanted: list[tuple[str, str]] = []
         for one in documents:
@@ -88,7 +91,9 @@ class Judge:
         }
         voidable = known_events(conn, voids) if voids else set()
         near = {event: near_keys(conn, *event) for event in voids - voidable}
-        return cls(known_digests(conn, wanted), voidable, near)
+        own = {one.text("external_id") for one in documents if isinstance(one, ErpDocument) and one.type == STOCK_COST}
+        in_mpw = mpw_has(conn, own, default_warehouse=warehouse) if own else set()
+        return cls(known_digests(conn, wanted), voidable, near, in_mpw)
 
     def decide(self, one: ErpDocument | Invalid) -> Verdict:
         """Accept a document, or say why not."""
@@ -100,6 +105,8 @@ class Judge:
         if known is not None:
             reason = f"{one.type} {one.api_key} was accepted before with other content; use a new api_key"
             return Verdict(False, one, error=reason, conflict=True)
+        if one.type == STOCK_COST and one.text("external_id") in self.in_mpw:
+            return Verdict(False, error=MPW_LEADS)
         if one.type == VOID:
             event = one.text("kind"), one.api_key
             if event not in self.voidable and event not in self.known:
@@ -180,7 +187,14 @@ def _batch(ctx: Context) -> tuple[Counts, int]:
 def books_of(ctx: Context, run_id: int | None) -> Books:
     """Return what recording needs, as of now."""
     now = ctx.clock.now()
-    return Books(ctx.policy.lock_date, ctx.policy.day(now), now, run_id, ctx.policy.day(ctx.policy.push_from))
+    return Books(
+        ctx.policy.lock_date,
+        ctx.policy.day(now),
+        now,
+        run_id,
+        ctx.policy.day(ctx.policy.push_from),
+        ctx.policy.warehouse,
+    )
 
 
 def take_in(
@@ -196,7 +210,7 @@ def take_in(
     """
     lock_appends(conn)  # an import beside the daemon waits here, and then sees what was decided
     documents = [read_document(one.document_type, one.api_key, one.payload) for one in incoming]
-    judge = Judge.of(conn, documents)
+    judge = Judge.of(conn, documents, books.warehouse)
     judge.known |= before or {}
     verdicts = [_with_cut(judge.decide(one), books.push_from) for one in documents]
     new = [

@@ -15,8 +15,10 @@ from sqlalchemy.engine import Row
 from sync.database.exceptions import open_exception, open_exceptions, resolve_exceptions, subject_of
 from sync.database.facts import RECONCILED_SEQ, RULES_FINGERPRINT, fact, set_fact
 from sync.database.runs import Counts, end_run, start_run
+from sync.inbox.part_rows import mpw_has, places_of
+from sync.inbox.refusal_rows import MPW_LEADS, take_back_accepted
 from sync.inbox.rows import note_accepted, park_now
-from sync.inbox.rules import COMMAND_TYPES, PO_APPROVAL
+from sync.inbox.rules import COMMAND_TYPES, PO_APPROVAL, STOCK_COST
 from sync.learned.rows import all_learned
 from sync.ledger.parked import Key, due_parked, look_at_everything_parked, park, parked_reason, parked_reasons, unpark
 from sync.outbox.asking import KEY_TAKEN, key_taken_hint, key_taken_reason, open_about
@@ -79,6 +81,10 @@ BATCH = 1000
 
 NOT_ASKED_WAIT = timedelta(minutes=1)
 """The map changed between asking MPW and writing: the next pass asks for the right part."""
+
+
+ASK_AGAIN = timedelta(minutes=5)
+"""MPW could not be asked whether it has the part of an item whose stock the ERP sets."""
 
 
 @dataclass(slots=True)
@@ -211,12 +217,13 @@ def _reconcile_parked(ctx: Context, work: _Pass) -> None:
             return
         events = [key for key in keys if key[0] not in COMMAND_TYPES]
         decided = _look(ctx, events)
+        failed = _ask_for_items(ctx, [key for key in keys if key[0] == STOCK_COST])
         with ctx.write() as conn:
             _begin(conn, ctx, work, len(keys))
             _apply(conn, ctx, decided, work)
             for key in keys:
                 if key[0] in COMMAND_TYPES:
-                    _apply_command(conn, ctx, key, work)
+                    _apply_command(conn, ctx, key, work, failed)
 
 
 def _look(ctx: Context, keys: Sequence[Key]) -> tuple[list[Key], dict[Pair, Part]]:
@@ -364,12 +371,41 @@ def _begin(conn: Connection, ctx: Context, work: _Pass, seen: int) -> None:
 # --- commands -----------------------------------------------------------------------------
 
 
-def _apply_command(conn: Connection, ctx: Context, key: Key, work: _Pass) -> None:
+def _ask_for_items(ctx: Context, keys: Sequence[Key]) -> dict[str, str]:
+    """Ask MPW for the parts of the items whose stock the ERP sets; return why it could not be asked, by external id."""
+    if not keys or ctx.mpw is None:
+        return {}
+    with ctx.read() as conn:
+        found = (command(conn, key) for key in keys)
+        wanted = {one.text("external_id") for one in found if one is not None}
+        places = places_of(conn, wanted, default_warehouse=ctx.policy.warehouse)
+        pairs = {pair for own in places.values() for pair in own}
+        known = known_parts(conn, pairs, now=ctx.clock.now())
+    asked = ask_parts(ctx, pairs - known.keys())
+    return {
+        item: asked[pair].detail or "no answer"
+        for item, own in places.items()
+        for pair in own
+        if pair in asked and asked[pair].state == "failed"
+    }
+
+
+def _apply_command(conn: Connection, ctx: Context, key: Key, work: _Pass, failed: Mapping[str, str]) -> None:
     now = ctx.clock.now()
     document = command(conn, key)
     if document is None:
         unpark(conn, key)
         return
+    if document.type == STOCK_COST:
+        item = document.text("external_id")
+        if mpw_has(conn, [item], default_warehouse=ctx.policy.warehouse):
+            take_back_accepted(conn, document, why=MPW_LEADS, now=now)
+            unpark(conn, key)
+            return
+        if item in failed:
+            wait = Park(f"MPW could not be asked for its part: {failed[item]}", now + ASK_AGAIN)
+            _wait(conn, key, wait, work, now=now)
+            return
     number = str(document.fields.get("purchase_order_number", ""))
     order = order_of(conn, number) if document.type == PO_APPROVAL else None
     waited = bool(number) and parked_reason(conn, key) == waits_for(ORDER_CHANGED, Subject.order(number))

@@ -16,6 +16,7 @@ from sync.push.operator import discard_pushes
 from sync.reconcile.item_map import ItemMapping
 from sync.values.subjects import Subject
 from tests.clocks import START, FakeClock
+from tests.standin.server import Reply
 from tests.worlds.reconcile_world import LOOK, MAIN, RECEIPT, World, fields, keys, make_world
 
 APPROVAL = {"purchase_order_number": "1000", "approved_by": "ann", "expected_total": 585}
@@ -399,3 +400,48 @@ def test_an_exception_that_was_opened_by_another_flow_is_not_ours_to_settle(worl
     world.reconcile()
 
     assert world.told() == [("unknown_part", "mps:P-1")]
+
+
+STOCK = {"external_id": "P-1", "new_stock": 10, "new_cost": 2}
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_an_erp_stock_cost_for_a_part_that_mpw_has_is_refused(world: World, mapped: bool) -> None:
+    if mapped:
+        world.map(ItemMapping("E-1", "P-1", (MAIN,)))
+    world.erp("stock_cost", "erp-1", STOCK | ({"external_id": "E-1"} if mapped else {}))
+
+    world.reconcile()
+
+    assert world.rows() == [("rejected", "MPW has this part: its stock follows MPW")]
+    assert world.pushes() == []
+    assert world.told() == [("inbox_rejected", "stock_cost erp-1")]
+
+
+def test_the_refused_stock_cost_sent_again_is_refused_at_the_door(world: World) -> None:
+    world.erp("stock_cost", "erp-1", STOCK)
+    world.reconcile()
+    world.erp("stock_cost", "erp-1", STOCK)
+    world.erp("stock_cost", "erp-2", STOCK | {"external_id": "P-9"})
+
+    world.reconcile()
+
+    assert [state for state, _ in world.rows()] == ["rejected", "rejected", "accepted"]
+    assert world.told() == [("inbox_rejected", "stock_cost erp-1")]
+    assert [row.item for row in world.pushes()] == ["P-9"], "MPW has no part of that name"
+
+
+def test_a_stock_cost_waits_while_mpw_cannot_be_asked(world: World) -> None:
+    world.mpw.goes_wrong(LOOK, effect="never", answer=Reply(503, b""), times=99)
+    world.erp("stock_cost", "erp-1", STOCK)
+
+    world.reconcile()
+
+    assert world.rows() == [("accepted", None)]
+    assert world.pushes() == []
+
+    world.mpw.faults.clear()
+    world.clock.advance(minutes=6)
+    world.reconcile()
+
+    assert world.rows()[0][0] == "rejected"
