@@ -201,6 +201,13 @@ def _name(value: object) -> str:
     return text
 
 
+def _letters(value: object) -> str:
+    """Return the name of a part or an item to the letter: spaces around it may be part of it."""
+    text = value if isinstance(value, str) else _name(value)
+    _name(text)
+    return text
+
+
 def _number(value: object) -> Decimal:
     return fixed(value)
 
@@ -273,7 +280,7 @@ def _void_kind(value: object) -> str:
 
 _SHAPES: Mapping[str, Mapping[str, tuple[bool, Reader]]] = {
     RECEIPT: {
-        "part_number": (True, _name),
+        "part_number": (True, _letters),
         "warehouse_name": (True, _name),
         "quantity_received": (True, _positive),
         "unit_cost": (True, _not_negative),
@@ -286,7 +293,7 @@ _SHAPES: Mapping[str, Mapping[str, tuple[bool, Reader]]] = {
         "inventory_api_key": (False, _name),
     },
     ISSUANCE: {
-        "part_number": (True, _name),
+        "part_number": (True, _letters),
         "warehouse_name": (True, _name),
         "quantity": (True, _positive),
         "created_on": (True, _day),
@@ -296,14 +303,14 @@ _SHAPES: Mapping[str, Mapping[str, tuple[bool, Reader]]] = {
         "task_name": (False, _name),
     },
     TRANSFER: {
-        "part_number": (True, _name),
+        "part_number": (True, _letters),
         "warehouse_name": (True, _name),
         "destination_warehouse_name": (True, _name),
         "quantity": (True, _positive),
         "created_on": (False, _day),
     },
     INVENTORY: {
-        "part_number": (True, _name),
+        "part_number": (True, _letters),
         "warehouse_name": (True, _name),
         "inventory_name": (False, _name),
         "bin": (False, _name),
@@ -322,14 +329,19 @@ _SHAPES: Mapping[str, Mapping[str, tuple[bool, Reader]]] = {
         "expected_total": (False, _as_given),
     },
     STOCK_COST: {
-        "external_id": (True, _name),
+        "external_id": (True, _letters),
         "new_stock": (True, _not_negative),
         "new_cost": (True, _not_negative),
     },
     PRODUCT: {
         name: (
             name in ("bar_code", "product_name", "product_unit", "external_id"),
-            {"weighted_average": _not_negative, "min_stock": _whole, "max_stock": _whole}.get(name, _name),
+            {
+                "external_id": _letters,
+                "weighted_average": _not_negative,
+                "min_stock": _whole,
+                "max_stock": _whole,
+            }.get(name, _name),
         )
         for name in PRODUCT_FIELDS
     },

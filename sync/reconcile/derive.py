@@ -41,6 +41,7 @@ from sync.reconcile.rows import (
     hold_again,
     known_parts,
     load_events,
+    near_parts,
     note_approval,
     opened_at,
     order_of,
@@ -252,9 +253,9 @@ def known_of(conn: Connection, ctx: Context, events: dict[Key, Event]) -> Known:
     pairs |= {(origin.warehouse or "", origin.item) for origin in origins if origin.system == "erp"}
     ages = opened_at(conn, UNKNOWN_PART)
     parts = known_parts(conn, pairs, now=ctx.clock.now())
-    return Known(
-        in_force(conn, ctx.policy), events, mappings, {pair: _aged(pair, part, ages) for pair, part in parts.items()}
-    )
+    near = near_parts(conn, (pair[1] for pair, part in parts.items() if part.state == "absent"))
+    aged = {pair: _aged(pair, part, ages, near) for pair, part in parts.items()}
+    return Known(in_force(conn, ctx.policy), events, mappings, aged)
 
 
 def needed_parts(ctx: Context, known: Known) -> set[Pair]:
@@ -267,11 +268,14 @@ def with_ages(ctx: Context, parts: Mapping[Pair, Part]) -> dict[Pair, Part]:
     """Add to parts that are missing since when we know it: the older, the later they are asked for again."""
     with ctx.read() as conn:
         ages = opened_at(conn, UNKNOWN_PART)
-    return {pair: _aged(pair, part, ages) for pair, part in parts.items()}
+        near = near_parts(conn, (pair[1] for pair, part in parts.items() if part.state == "absent"))
+    return {pair: _aged(pair, part, ages, near) for pair, part in parts.items()}
 
 
-def _aged(pair: Pair, part: Part, ages: Mapping[Subject, Any]) -> Part:
-    return replace(part, since=ages.get(Subject.item(f"{pair[1]} in {pair[0]}"))) if part.state == "absent" else part
+def _aged(pair: Pair, part: Part, ages: Mapping[Subject, Any], near: Mapping[str, str]) -> Part:
+    if part.state != "absent":
+        return part
+    return replace(part, since=ages.get(Subject.item(f"{pair[1]} in {pair[0]}")), near=near.get(pair[1]))
 
 
 def decide_all(ctx: Context, known: Known) -> dict[Key, Decision]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
@@ -38,6 +40,7 @@ from sync.reconcile.commands import Order
 from sync.reconcile.item_map import ItemMapping
 from sync.reconcile.item_rows import load_map
 from sync.reconcile.rules import Event, MpwRow, Origin, Part, PushRow
+from sync.values.names import nearest
 from sync.values.subjects import Subject
 
 KINDS = (RECEIPT, ISSUANCE, TRANSFER)
@@ -48,6 +51,12 @@ MISSING_PRODUCT = "missing_product"
 """`parked.kind` of an item whose product waits; its key is the external id."""
 
 FOUND_IS_TRUSTED = timedelta(days=1)
+NEAR_MAX = 20
+"""Unknown parts in one pass for which a near one is looked for."""
+
+NEAR_LOOKED_AT = 2000
+"""Names of parts that begin alike, among which the nearest is looked for."""
+
 ABSENT_IS_TRUSTED = timedelta(minutes=10)
 """A part that was missing a moment ago is not asked for again by the next event of it."""
 
@@ -263,6 +272,25 @@ def known_parts(conn: Connection, pairs: Iterable[tuple[str, str]], *, now: date
             pair = (row.warehouse, row.part_number)
             if pair in wanted and now - trusted < row.read_at <= now + AHEAD_MAX:
                 found[pair] = Part("found" if row.found else "absent")
+    return found
+
+
+def near_parts(conn: Connection, names: Iterable[str]) -> dict[str, str]:
+    """Return the part of MPW's, as its rows and answers have shown it, that each of these names is nearly."""
+    found: dict[str, str] = {}
+    for name in islice(sorted(set(names)), NEAR_MAX):
+        # composed, a letter is one character; decomposed, its mark is the next one
+        starts = {unicodedata.normalize(form, name.strip())[:2] for form in ("NFC", "NFD")}
+        seen: set[str] = set()
+        for column, shown in (
+            (ledger_entries.c.item, ledger_entries.c.system == "mpw"),
+            (inventories.c.part_number, inventories.c.found),
+        ):
+            alike = or_(*(column.startswith(text, autoescape=True) for text in starts))
+            seen.update(conn.execute(select(column).where(shown, alike).distinct().limit(NEAR_LOOKED_AT)).scalars())
+        near = nearest(name, seen)
+        if near is not None:
+            found[name] = near
     return found
 
 

@@ -28,6 +28,7 @@ from sync.reconcile.date_rules import HINT as DATE_HINT
 from sync.reconcile.date_rules import ODD_DATE, odd_date
 from sync.reconcile.item_map import ItemMapping
 from sync.values.money import fixed, plain
+from sync.values.names import shown
 from sync.values.payloads import delete_payload, issuance_payload, receipt_payload, transfer_payload
 from sync.values.policy import Rules
 from sync.values.subjects import Subject
@@ -164,11 +165,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Whether MPW knows a part in a warehouse. `since`: when its exception was opened."""
+    """Whether MPW knows a part in a warehouse. `since`: when its exception was opened.
+
+    `near`: a part that MPW has shown and whose name is nearly this one's.
+    """
 
     state: PartState
     detail: str = ""
     since: datetime | None = None
+    near: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -632,7 +637,9 @@ def _unknown(event: Event, part: Part, warehouse: str, part_number: str, policy:
     subject = Subject.item(f"{part_number} in {warehouse}")
     age = now - part.since if part.since is not None else timedelta(0)
     wait = min(max(age, policy.poll_recent, WAIT_MIN), UNKNOWN_WAIT_MAX)
-    detail = f"MPW does not know part {part_number} in warehouse {warehouse}"
+    detail = f"MPW does not know part {shown(part_number)} in warehouse {warehouse}"
+    if part.near is not None:
+        detail += f"; it has {shown(part.near)}"
     hint = (
         "create the part in MPW, or correct its name: in the item map, or in the ERP, which sends it under a new key; "
         "a receipt would create it, which MPW_CREATE_PARTS=true allows"

@@ -152,5 +152,5 @@ def test_a_patch_of_the_erps_own_waits_for_its_product(vendor: World) -> None:
     assert vendor.told() == ["unknown_product"], "the patch is what told that there was no product yet"
     vendor.follows("unknown_product", "outbox retry")
     vendor.cycle(3)
-    assert vendor.told() == []
+    assert "unknown_product" not in vendor.told()
     assert vendor.mps.stock(lone) == 4
