@@ -423,9 +423,17 @@ def command(conn: Connection, key: Key) -> ErpDocument | None:
 def products_refused(conn: Connection, *, now: datetime) -> dict[str, ItemMapping]:
     """Return the mapped items whose newest stock patch MPservices refused for want of a product, and that wait for it.
 
-    One whose product was ever given to the outbox is not among them, and none that waits for a later look.
+    One whose product was ever given to the outbox is not among them, and none that waits for a later look. Nor is one
+    that MPservices has had, as a movement or a patch that went through shows: it was renamed or deleted there, and a
+    second product beside it would be wrong. A person is asked, by the exception of the refusal.
     """
     found: set[str] = set()
+    earlier = outbox.alias("earlier")
+    went_through = (
+        earlier.c.entity_key == outbox.c.entity_key,
+        earlier.c.operation == PATCH_STOCK,
+        earlier.c.state == "done",
+    )
     for chunk in chunks(_refused_patches(conn)):
         given = select(outbox.c.item).where(outbox.c.operation == CREATE_PRODUCT)
         later = select(parked.c.api_key).where(
@@ -436,6 +444,8 @@ def products_refused(conn: Connection, *, now: datetime) -> dict[str, ItemMappin
             outbox.c.operation == PATCH_STOCK,
             outbox.c.state == "dead",
             outbox.c.item.not_in(given),
+            ~exists().where(movement_lines.c.external_id == outbox.c.item),
+            ~exists().where(*went_through),
             outbox.c.item.not_in(later),
         )
         found.update(conn.execute(query).scalars())
