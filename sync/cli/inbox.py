@@ -77,11 +77,11 @@ def set_aside(ids: tuple[int, ...], why: str, as_json: bool) -> None:
     from sync.inbox.refusal_rows import rejected_rows, subject_about
     from sync.inbox.refusal_rows import set_aside as set_rows_aside
 
-    with opened() as app, app.store.write() as conn:
-        rows = rejected_rows(conn, ids)
+    with opened() as app, app.context().anyone_writes() as books:
+        rows = rejected_rows(books.conn, ids)
         rejected = [row for row in rows.values() if row.state == "rejected"]
         subjects = {subject_about(row.document_type, row.api_key, row.payload) for row in rejected}
-        count = set_rows_aside(conn, subjects, [row.id for row in rejected], why=why, by=person(), now=app.clock.now())
+        count = set_rows_aside(books, subjects, [row.id for row in rejected], why=why, by=person())
     emit({"set_aside": count}, as_json, lambda out: out.line(f"{count} set aside"))
     attention(
         f"document {one} is {rows[one].state}, not rejected" if one in rows else f"the inbox has no document {one}"

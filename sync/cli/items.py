@@ -48,14 +48,14 @@ def import_(file: Path, remove_all: bool, numbers: str | None, sheet: str | None
     with opened() as app:
         read = read_map(texts, default_warehouse=app.policy.warehouse, word=read_as.numbered)
         errors = sorted([*errors, *read.errors])
-        with app.store.write() as conn:
-            before = load_map(conn)
+        with app.context().anyone_writes() as books:
+            before = load_map(books.conn)
             if not read.mappings and not errors and not remove_all:
                 why = f", and {len(before)} are mapped" if before else ""
                 errors = [(1, f"it names no item{why}; --remove-all says that the map is to be empty")]
             if not errors:
-                point = conn.begin_nested()
-                change = import_items(conn, read.mappings, now=app.clock.now())
+                point = books.conn.begin_nested()
+                change = import_items(books, read.mappings)
                 if dry_run:
                     point.rollback()
                 else:

@@ -124,8 +124,12 @@ def release(dry_run: bool, everything: bool, as_json: bool, **chosen: Any) -> No
     _require_choice(everything, chosen)
     with opened() as app:
         which = _which(app, **chosen)
-        with app.store.write() as conn:
-            count = outbox.release(conn, which, now=app.clock.now(), dry_run=dry_run)
+        if dry_run:
+            with app.store.read() as conn:
+                count = outbox.count_for(conn, which, "release")
+        else:
+            with app.context().anyone_writes() as books:
+                count = outbox.release(books, which)
     _report("released", count, chosen["ids"], dry_run, as_json)
 
 

@@ -324,7 +324,8 @@ inventories = Table(
 
 # --- outbox -------------------------------------------------------------------------------
 
-DELETED = "state = 'done' and operation in ('delete_receipt', 'delete_issuance')"
+# coalesce, or SQLite would rather look through all that is done, by another index
+DELETED = "coalesce(state, '') = 'done' and coalesce(operation, '') in ('delete_receipt', 'delete_issuance')"
 
 outbox = Table(
     "outbox",
@@ -535,7 +536,8 @@ exceptions = Table(
         sqlite_where=text("resolved_at is null"),
         postgresql_where=text("resolved_at is null"),
     ),
-    Index("ix_exceptions_told", "kind", "subject_type", "subject", "id"),  # the last of a subject, open or not
+    # the last of a subject, open or not; led by the kind it would be taken for those that look for what is open
+    Index("ix_exceptions_told", "subject", "subject_type", "kind", "id"),
     Index("ix_exceptions_to_act", "id", sqlite_where=text(TO_ACT), postgresql_where=text(TO_ACT)),
 )
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.engine import Row
 
-from sync.database.exceptions import close_by_person, open_exception, open_exceptions, resolve_exceptions, subject_of
+from sync.database.exceptions import close_by_person, open_exceptions, subject_of
 from sync.database.schema import documents, inbox
 from sync.inbox.rows import ACCEPTED, ERP, REJECTED, SET_ASIDE
 from sync.inbox.rules import ErpDocument, key_in, type_in
+from sync.ledger.books import Books
 from sync.values.subjects import Subject
 
 INBOX_REJECTED = "inbox_rejected"
@@ -38,19 +38,17 @@ class Refusals:
         """Note that its key was accepted after all."""
         self.found.pop(Subject.row(f"{document.type} {document.api_key}"), None)
 
-    def tell(self, conn: Connection, *, now: datetime) -> None:
+    def tell(self, books: Books) -> None:
         """Open an exception about each."""
         for subject, (row_id, why, count) in self.found.items():
             many = f" ({count} such documents; the last is told)" if count > 1 else ""
-            open_exception(
-                conn,
+            books.open_exception(
                 INBOX_REJECTED,
-                subject,
+                about=subject,
                 detail=f"{subject.name} was rejected{many}: {why[:SHOWN_MAX]}; nothing of it is recorded or sent",
                 hint=f"`mpsync inbox show {row_id}` shows it; correct it in the ERP and let it send it again: this "
                 f"ends when its key is accepted. If it is not wanted, or comes under another key, "
                 f"`mpsync inbox set-aside {row_id} --why TEXT`",
-                now=now,
             )
 
 
@@ -60,25 +58,25 @@ def subject_about(document_type: str | None, api_key: str | None, payload: str |
     return Subject.row(f"{type_in(document_type)[:60] or 'a document'} {key[:120] if key else 'without api_key'}")
 
 
-def resolve_accepted(conn: Connection, documents: Iterable[ErpDocument], *, now: datetime) -> None:
+def resolve_accepted(books: Books, documents: Iterable[ErpDocument]) -> None:
     """End what was told about keys that have been accepted."""
-    told = {subject_of(row) for row in open_exceptions(conn, kind=INBOX_REJECTED)}
+    told = {subject_of(row) for row in open_exceptions(books.conn, kind=INBOX_REJECTED)}
     for document in documents if told else ():
         subject = Subject.row(f"{document.type} {document.api_key}")
         if subject in told:
-            resolve_exceptions(conn, INBOX_REJECTED, subject, resolution="its key was accepted", now=now)
+            books.resolve_exceptions(INBOX_REJECTED, about=subject, resolution="its key was accepted")
 
 
-def take_back_accepted(conn: Connection, document: ErpDocument, *, why: str, now: datetime) -> None:
+def take_back_accepted(books: Books, document: ErpDocument, *, why: str) -> None:
     """Reject a command that was accepted, before anything was made of it: it is decided again when it comes again."""
     where = inbox.c.document_type == document.type, inbox.c.digest == document.digest, inbox.c.state == ACCEPTED
     refusals = Refusals()
-    for row in conn.execute(select(inbox).where(*where).order_by(inbox.c.id)).all():
-        conn.execute(update(inbox).where(inbox.c.id == row.id).values(state=REJECTED, error=why))
+    for row in books.conn.execute(select(inbox).where(*where).order_by(inbox.c.id)).all():
+        books.conn.execute(update(inbox).where(inbox.c.id == row.id).values(state=REJECTED, error=why))
         refusals.add(row.id, document.type, document.api_key, None, why)
-    refusals.tell(conn, now=now)
+    refusals.tell(books)
     of_erp = documents.c.system == ERP, documents.c.type == document.type, documents.c.remote_id == document.remote_id
-    conn.execute(delete(documents).where(*of_erp))
+    books.conn.execute(delete(documents).where(*of_erp))
 
 
 def rejected_rows(conn: Connection, ids: Sequence[int]) -> dict[int, Row[Any]]:
@@ -86,15 +84,13 @@ def rejected_rows(conn: Connection, ids: Sequence[int]) -> dict[int, Row[Any]]:
     return {row.id: row for row in conn.execute(select(inbox).where(inbox.c.id.in_(list(ids))))}
 
 
-def set_aside(
-    conn: Connection, subjects: Iterable[Subject], ids: Sequence[int], *, why: str, by: str, now: datetime
-) -> int:
+def set_aside(books: Books, subjects: Iterable[Subject], ids: Sequence[int], *, why: str, by: str) -> int:
     """Set refused documents aside by a person's word: these rows, and every one of the same type and key.
 
     What was told of them ends, where no other one is left that it was told of. Returns how many rows were.
     """
     wanted, count = set(subjects), 0
-    rows = list(conn.execute(select(inbox).where(inbox.c.state == REJECTED)))
+    rows = list(books.conn.execute(select(inbox).where(inbox.c.state == REJECTED)))
     keyless = {subject for subject in wanted if subject.name.endswith(" without api_key")}
     left: set[Subject] = set()
     for row in rows:
@@ -104,9 +100,9 @@ def set_aside(
         if ids and subject in keyless and row.id not in ids:
             left.add(subject)
             continue
-        conn.execute(update(inbox).where(inbox.c.id == row.id).values(state=SET_ASIDE))
+        books.conn.execute(update(inbox).where(inbox.c.id == row.id).values(state=SET_ASIDE))
         count += 1
-    for told in open_exceptions(conn, kind=INBOX_REJECTED):
+    for told in open_exceptions(books.conn, kind=INBOX_REJECTED):
         if subject_of(told) in wanted - left:
-            close_by_person(conn, told.id, why=why, by=by, now=now)
+            close_by_person(books.conn, told.id, why=why, by=by, now=books.now)
     return count

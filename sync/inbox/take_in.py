@@ -11,7 +11,6 @@ import structlog
 from sqlalchemy import Connection
 
 from sync.database.engine import lock_appends
-from sync.database.exceptions import open_exception
 from sync.database.runs import Counts, end_run, start_run
 from sync.inbox.part_rows import mpw_has
 from sync.inbox.refusal_rows import MPW_LEADS, Refusals, resolve_accepted
@@ -19,7 +18,6 @@ from sync.inbox.rows import (
     ACCEPTED,
     REJECTED,
     SET_ASIDE,
-    Books,
     Taken,
     close_row,
     is_set_aside,
@@ -30,6 +28,7 @@ from sync.inbox.rows import (
     record_documents,
 )
 from sync.inbox.rules import STOCK_COST, VOID, ErpDocument, Invalid, read_document
+from sync.ledger.books import Books
 from sync.ledger.rules import ISSUANCE, RECEIPT
 from sync.values.subjects import Subject
 from sync.work.context import Context
@@ -155,74 +154,56 @@ def inbox_once(ctx: Context) -> Counts:
 
 def _batch(ctx: Context) -> tuple[Counts, int]:
     """Decide some rows; return the counts, and how many of the new ones are dated before the go-live."""
-    with ctx.write() as conn:
-        rows = received_rows(conn, BATCH)
+    with ctx.leader_writes() as books:
+        rows = received_rows(books.conn, BATCH)
         if not rows:
             return Counts(), 0
-        now = ctx.clock.now()
-        run_id = start_run(conn, "inbox", now=now)
+        run_id = start_run(books.conn, "inbox", now=books.now)
         incoming = [Incoming(row.document_type, row.api_key, row.payload) for row in rows]
-        verdicts = take_in(conn, incoming, books=books_of(ctx, run_id))
+        verdicts = take_in(books.of_run(run_id), incoming)
         refusals = Refusals()
         for row, verdict in zip(rows, verdicts, strict=True):
-            state = ACCEPTED if verdict.accepted else SET_ASIDE if is_set_aside(conn, row) else REJECTED
+            state = ACCEPTED if verdict.accepted else SET_ASIDE if is_set_aside(books.conn, row) else REJECTED
             if verdict.accepted and verdict.document is not None:
                 refusals.forget(verdict.document)
             elif state == REJECTED and not verdict.conflict:
                 refusals.add(row.id, row.document_type, row.api_key, row.payload, verdict.error or "rejected")
             close_row(
-                conn,
+                books,
                 row,
                 state=state,
                 error=verdict.error,
                 digest=verdict.document.digest if verdict.document is not None else None,
-                now=now,
             )
-        refusals.tell(conn, now=now)
+        refusals.tell(books)
         counts = counted(verdicts)
-        end_run(conn, run_id, now=ctx.clock.now(), counts=counts)
+        end_run(books.conn, run_id, now=books.now, counts=counts)
     return counts, sum(verdict.before_cut for verdict in verdicts)
 
 
-def books_of(ctx: Context, run_id: int | None) -> Books:
-    """Return what recording needs, as of now."""
-    now = ctx.clock.now()
-    return Books(
-        ctx.policy.lock_date,
-        ctx.policy.day(now),
-        now,
-        run_id,
-        ctx.policy.day(ctx.policy.push_from),
-        ctx.policy.warehouse,
-    )
-
-
 def take_in(
-    conn: Connection,
-    incoming: Sequence[Incoming],
-    *,
-    books: Books,
-    before: Mapping[tuple[str, str], str] | None = None,
+    books: Books, incoming: Sequence[Incoming], *, before: Mapping[tuple[str, str], str] | None = None
 ) -> list[Verdict]:
     """Decide documents and record the new ones; verdicts in the order given. Conflicts open an exception.
 
     `before`: digests of what counts as known beside what the database knows.
     """
-    lock_appends(conn)  # an import beside the daemon waits here, and then sees what was decided
+    lock_appends(books.conn)  # an import beside the daemon waits here, and then sees what was decided
     documents = [read_document(one.document_type, one.api_key, one.payload) for one in incoming]
-    judge = Judge.of(conn, documents, books.warehouse)
+    judge = Judge.of(books.conn, documents, books.policy.warehouse)
     judge.known |= before or {}
-    verdicts = [_with_cut(judge.decide(one), books.push_from) for one in documents]
+    cut = books.policy.day(books.policy.push_from)
+    verdicts = [_with_cut(judge.decide(one), cut) for one in documents]
     new = [
         Taken(verdict.document, one.payload or "")
         for one, verdict in zip(incoming, verdicts, strict=True)
         if verdict.new and verdict.document is not None
     ]
-    record_documents(conn, new, books=books)
-    resolve_accepted(conn, (one.document for one in verdicts if one.accepted and one.document), now=books.now)
+    record_documents(books, new)
+    resolve_accepted(books, (one.document for one in verdicts if one.accepted and one.document))
     for verdict in verdicts:
         if verdict.conflict and verdict.document is not None:
-            _report_conflict(conn, verdict.document, books)
+            _report_conflict(books, verdict.document)
     return verdicts
 
 
@@ -251,12 +232,10 @@ def counted(verdicts: Sequence[Verdict]) -> Counts:
     )
 
 
-def _report_conflict(conn: Connection, one: ErpDocument, books: Books) -> None:
-    open_exception(
-        conn,
+def _report_conflict(books: Books, one: ErpDocument) -> None:
+    books.open_exception(
         "inbox_conflict",
-        Subject.row(f"{one.type} {one.api_key}"),
+        about=Subject.row(f"{one.type} {one.api_key}"),
         detail=f"the ERP sent {one.type} {one.api_key} again with other content; the first one stands",
         hint="a correction needs a new api_key and a void of the old one: tell the ERP's people, then resolve this",
-        now=books.now,
     )

@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from sync.clients.mpservices.wire import Movement, read_movements
+from sync.database.engine import lock_appends
 from sync.database.runs import Counts, end_run, start_run
 from sync.errors import ConfigError, MalformedResponseError
 from sync.inbox.files.columns import Columns, Kind
@@ -24,10 +25,10 @@ from sync.inbox.files.reading import Line, Told, open_file
 from sync.inbox.refusal_rows import Refusals
 from sync.inbox.rows import ACCEPTED, REJECTED, add_row, add_rows, rejected_before, rejected_without_key
 from sync.inbox.rules import columns_of
-from sync.inbox.take_in import Incoming, books_of, counted, not_pushed, take_in
+from sync.inbox.take_in import Incoming, counted, not_pushed, take_in
+from sync.ledger.books import Books
 from sync.ledger.movement_rules import kind_of
-from sync.poll.feed.window import ingest_movements
-from sync.values.keys import canonical_id
+from sync.poll.feed.window import as_known, ingest_movements
 from sync.values.money import plain
 from sync.work.context import Context
 
@@ -103,8 +104,8 @@ def _import_documents(ctx: Context, lines: Iterable[Line], type_: str, report: I
     while batch := list(islice(rest, BATCH)):
         readable = [line for line in batch if line.error is None]
         report.rejected += [(line.number, line.error) for line in batch if line.error is not None]
-        with ctx.write() as conn, _kept_unless(conn, dry_run):
-            _take_lines(conn, ctx, readable, nameless, report, before)
+        with ctx.leader_writes() as books, _kept_unless(books.conn, dry_run):
+            _take_lines(books, readable, nameless, report, before)
 
 
 @contextmanager
@@ -144,8 +145,7 @@ def _is_new_refusal(conn: Connection, one: Incoming, nameless: _Nameless) -> boo
 
 
 def _take_lines(
-    conn: Connection,
-    ctx: Context,
+    books: Books,
     lines: list[Line],
     nameless: _Nameless,
     report: ImportReport,
@@ -154,9 +154,8 @@ def _take_lines(
     """Take in a batch; `before`: what the batches before it held, which a dry run has not kept."""
     type_ = nameless.type
     incoming = [_incoming(line, type_) for line in lines]
-    run_id = start_run(conn, "import", now=ctx.clock.now())
-    books = books_of(ctx, run_id)
-    verdicts = take_in(conn, incoming, books=books, before=before)
+    run_id = start_run(books.conn, "import", now=books.now)
+    verdicts = take_in(books.of_run(run_id), incoming, before=before)
     rows = []
     refusals = Refusals()
     for line, one, verdict in zip(lines, incoming, verdicts, strict=True):
@@ -172,7 +171,7 @@ def _take_lines(
             _show(report, line.number, {"api_key": verdict.document.api_key, **verdict.document.fields})
         else:
             report.rejected.append((line.number, verdict.error or "rejected"))
-            if not _is_new_refusal(conn, one, nameless):
+            if not _is_new_refusal(books.conn, one, nameless):
                 continue
         row = {
             "document_type": type_,
@@ -188,12 +187,12 @@ def _take_lines(
             refusals.forget(verdict.document)
             rows.append(row)
         else:
-            row_id = add_row(conn, row)
+            row_id = add_row(books.conn, row)
             if not verdict.conflict:
                 refusals.add(row_id, type_, one.api_key, one.payload, verdict.error or "rejected")
-    add_rows(conn, rows)
-    refusals.tell(conn, now=books.now)
-    end_run(conn, run_id, now=ctx.clock.now(), counts=counted(verdicts))
+    add_rows(books.conn, rows)
+    refusals.tell(books)
+    end_run(books.conn, run_id, now=books.now, counts=counted(verdicts))
 
 
 def _show(report: ImportReport, number: int, fields: Mapping[str, object]) -> None:
@@ -256,7 +255,7 @@ def _spill(scratch: sqlite3.Connection, lines: Iterable[Line], report: ImportRep
         if error is not None:
             report.rejected.append((line.number, error))
             continue
-        name = canonical_id(str(movement_id).strip())
+        name = str(movement_id).strip()
         fields["id"] = name
         text = json.dumps(fields, default=_exact)
         scratch.execute("insert into lines values (?, ?, ?)", (line.number, name, text))
@@ -295,11 +294,13 @@ def _take_movements(
             _show(report, at[0], head | {"item": item, "quantity": line.quantity, "cost": line.cost})
     if not movements:
         return
-    with ctx.write() as conn, _kept_unless(conn, dry_run):
-        now = ctx.clock.now()
-        run_id = start_run(conn, "import", now=now)
-        done = ingest_movements(conn, movements, source="import", push=push, policy=ctx.policy, now=now, run_id=run_id)
-        end_run(conn, run_id, now=ctx.clock.now(), counts=_plain(done.counts, len(done.bad)))
+    with ctx.leader_writes() as books, _kept_unless(books.conn, dry_run):
+        run_id = start_run(books.conn, "import", now=books.now)
+        lock_appends(books.conn)
+        movements = as_known(books.conn, movements, known=())
+        numbers = dict(zip((one.id for one in movements), numbers.values(), strict=True))
+        done = ingest_movements(books.of_run(run_id), movements, source="import", push=push)
+        end_run(books.conn, run_id, now=books.now, counts=_plain(done.counts, len(done.bad)))
     if push:
         early = [one for one in movements if one.created_at < ctx.policy.push_from_there]
         report.not_pushed += sum(len(one.lines) for one in early if one.id in done.readable)

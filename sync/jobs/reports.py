@@ -20,6 +20,12 @@ Record = dict[str, Any]
 INSTANTS = frozenset({"gap_from", "gap_to", "oldest", "since"})
 DAYS = frozenset({"day", "first_day", "last_day"})
 
+UNASKED = "MPW could not be asked"
+"""How the reason begins of an event that waits for an answer of MPW's (`sync/reconcile/rules.py`)."""
+
+READ_REFUSED = "waiting: MPW refuses the read"
+"""The same, of a push that a read must come before (`sync/push/calls.py`)."""
+
 TRIED_AGAIN = "(it is tried again by itself; if it lasts: mpsync doctor)"
 
 
@@ -200,7 +206,7 @@ def _exceptions_of(conn: Connection, api_key: str, pushes: Sequence[Record]) -> 
 
 
 def needs_a_person(conn: Connection) -> list[str]:
-    """Return what needs a person, a line each: sources that fail, gaps, dead and unknown pushes, exceptions."""
+    """Return what needs a person, a line each: sources and questions that fail, dead and unknown pushes, exceptions."""
     lines: list[str] = []
     paused = {row["system"] for row in rows(conn, "select system from pauses")}
     for row in rows(
@@ -222,6 +228,8 @@ def needs_a_person(conn: Connection) -> list[str]:
         " group by state order by state",
     ):
         lines.append(f"outbox: {row['pushes']} {row['state']} (mpsync outbox list --state {row['state']})")
+    if "mpw" not in paused:
+        lines += _unasked(conn)
     for row in rows(
         conn,
         "select kind, count(*) as n, min(subject) as subject from v_exceptions where resolved_at is null"
@@ -230,3 +238,19 @@ def needs_a_person(conn: Connection) -> list[str]:
         more = f" and {row['n'] - 1} more" if row["n"] > 1 else ""
         lines.append(f"exception {row['kind']}: {row['subject']}{more} (mpsync exceptions list)")
     return lines
+
+
+def _unasked(conn: Connection) -> list[str]:
+    """Return what waits since MPW gives no answer, or none as documented, to a question that must come before it.
+
+    No exception is opened of it, as of no read that fails; it waits as long as MPW answers so.
+    """
+    found = rows(
+        conn,
+        "select 'events' as what, count(*) as n, min(reason) as reason from parked where reason like :unasked"
+        " union all select 'pushes', count(*), min(last_error) from outbox"
+        " where state = 'ready' and last_error like :refused",
+        unasked=f"{UNASKED}%",
+        refused=f"{READ_REFUSED}%",
+    )
+    return [f"{row['n']} {row['what']} wait: {row['reason']} {TRIED_AGAIN}" for row in found if row["n"]]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import Connection, delete, insert, select
 
 from sync.database.chunks import chunks
-from sync.database.facts import fact, set_fact
+from sync.database.facts import fact
 from sync.database.schema import documents, item_warehouses, items, movement_lines
+from sync.ledger.books import Books
 from sync.ledger.item_states import leave_alone, mark_dirty
 from sync.reconcile.item_map import ItemMapping
 from sync.values.systems import MPW
@@ -108,12 +108,12 @@ def unmapped_items(conn: Connection, *, default_warehouse: str | None) -> list[I
     ]
 
 
-def import_items(conn: Connection, mappings: Sequence[ItemMapping], *, now: datetime) -> MapChange:
+def import_items(books: Books, mappings: Sequence[ItemMapping]) -> MapChange:
     """Replace the whole map; what differs is to be compared again. An equal map changes nothing.
 
     The mappings must have been checked (`sync.reconcile.item_map.read_map`).
     """
-    before = _load(conn, None)
+    before = _load(books.conn, None)
     after = {mapping.external_id: mapping for mapping in mappings}
     change = MapChange(
         added=frozenset(after.keys() - before.keys()),
@@ -126,13 +126,13 @@ def import_items(conn: Connection, mappings: Sequence[ItemMapping], *, now: date
     if not fresh and not stale:
         return change
     for chunk in chunks(stale):
-        conn.execute(delete(item_warehouses).where(item_warehouses.c.external_id.in_(chunk)))
-        conn.execute(delete(items).where(items.c.external_id.in_(chunk)))
-    _insert(conn, [after[item] for item in fresh])
-    mark_dirty(conn, fresh, now=now, managed=True)
-    mark_dirty(conn, change.removed, now=now)
-    leave_alone(conn, change.removed, now=now)
-    set_fact(conn, ITEMS_VERSION, str(int(fact(conn, ITEMS_VERSION) or 0) + 1), now=now)
+        books.conn.execute(delete(item_warehouses).where(item_warehouses.c.external_id.in_(chunk)))
+        books.conn.execute(delete(items).where(items.c.external_id.in_(chunk)))
+    _insert(books.conn, [after[item] for item in fresh])
+    mark_dirty(books, fresh, managed=True)
+    mark_dirty(books, change.removed)
+    leave_alone(books, change.removed)
+    books.note_fact(ITEMS_VERSION, str(int(fact(books.conn, ITEMS_VERSION) or 0) + 1))
     return change
 
 

@@ -16,7 +16,6 @@ from sqlalchemy.engine import Row
 
 from sync.database.chunks import chunks, upsert
 from sync.database.exceptions import open_exceptions, subject_of
-from sync.database.facts import set_fact
 from sync.database.schema import (
     documents,
     exceptions,
@@ -30,8 +29,9 @@ from sync.database.schema import (
     unpushed,
 )
 from sync.inbox.rules import VOID, ErpDocument, read_document
+from sync.ledger.books import Books
 from sync.ledger.coverage import AHEAD_MAX
-from sync.ledger.parked import Key, look_at_parked
+from sync.ledger.parked import Key
 from sync.ledger.rules import ISSUANCE, RECEIPT, TRANSFER
 from sync.outbox.corrections import events_of_corrections, keys_of_events
 from sync.outbox.machine import APPROVE, CREATE_PRODUCT, PATCH_STOCK, NewPush
@@ -227,9 +227,9 @@ def _erp_documents(conn: Connection, names: Sequence[str]) -> dict[Key, ErpDocum
     return found
 
 
-def confirm_date(conn: Connection, kind: str, api_key: str, day: date, *, now: datetime) -> None:
+def confirm_date(books: Books, kind: str, api_key: str, day: date) -> None:
     """Note a person's word that the odd date of a document is right."""
-    set_fact(conn, _confirmed(kind, api_key), day.isoformat(), now=now)
+    books.note_fact(_confirmed(kind, api_key), day.isoformat())
 
 
 def _confirmed(kind: str, api_key: str) -> str:
@@ -294,7 +294,7 @@ def near_parts(conn: Connection, names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def save_absent(conn: Connection, pairs: Iterable[tuple[str, str]], *, now: datetime) -> None:
+def save_absent(books: Books, pairs: Iterable[tuple[str, str]]) -> None:
     """Remember that MPW refused to show these."""
     rows = [
         {
@@ -303,12 +303,12 @@ def save_absent(conn: Connection, pairs: Iterable[tuple[str, str]], *, now: date
             "found": False,
             "quantity": None,
             "unit_cost": None,
-            "read_at": now,
+            "read_at": books.now,
         }
         for warehouse, part in pairs
     ]
     columns = ("found", "quantity", "unit_cost", "read_at")
-    upsert(conn, inventories, rows, key=("warehouse", "part_number"), update=columns)
+    upsert(books.conn, inventories, rows, key=("warehouse", "part_number"), update=columns)
 
 
 def opened_at(conn: Connection, kind: str) -> dict[Subject, datetime]:
@@ -319,16 +319,16 @@ def opened_at(conn: Connection, kind: str) -> dict[Subject, datetime]:
 # --- what waits ---------------------------------------------------------------------------
 
 
-def leave_parked(conn: Connection, reason: str, *, why: str, now: datetime) -> list[str]:
+def leave_parked(books: Books, reason: str, *, why: str) -> list[str]:
     """Let the events that wait for one reason go nowhere, for good; return the MPservices items that they are about."""
-    events = conn.execute(select(parked.c.kind, parked.c.api_key).where(parked.c.reason == reason)).all()
+    events = books.conn.execute(select(parked.c.kind, parked.c.api_key).where(parked.c.reason == reason)).all()
     rows = [{"kind": event.kind, "api_key": event.api_key, "why": why} for event in events]
-    upsert(conn, unpushed, rows, key=("kind", "api_key"), update=("why",))
-    look_at_parked(conn, reason, now=now)
+    upsert(books.conn, unpushed, rows, key=("kind", "api_key"), update=("why",))
+    books.look_again_for(reason)
     found: set[str] = set()
     for chunk in chunks(event.api_key for event in events):
         query = select(movement_lines.c.external_id).where(movement_lines.c.api_key.in_(chunk))
-        found.update(conn.execute(query).scalars())
+        found.update(books.conn.execute(query).scalars())
     return sorted(found)
 
 
@@ -362,7 +362,7 @@ def hold_again(conn: Connection, routes: Sequence[str]) -> int:
     return done.rowcount
 
 
-def replace_unsent(conn: Connection, row: PushRow, push: NewPush, *, now: datetime) -> bool:
+def replace_unsent(books: Books, row: PushRow, push: NewPush) -> bool:
     """Put new content into a row that was never sent; False where a pusher has taken it meanwhile.
 
     A held or ready row keeps its state. A superseded one is wanted again, which happens to what the ERP sent only:
@@ -374,33 +374,25 @@ def replace_unsent(conn: Connection, row: PushRow, push: NewPush, *, now: dateti
         "payload": push.payload,
         "facts": json.dumps(dict(push.facts), sort_keys=True),
         "reason": push.reason,
-        "due_at": now,
+        "due_at": books.now,
         "last_error": None,
     }
     if row.state == "superseded":
         values |= {"state": push.state, "finalized_at": None}
-    done = conn.execute(update(outbox).where(*_untouched(row)).values(**values))
+    done = books.conn.execute(update(outbox).where(*_untouched(row)).values(**values))
     return done.rowcount == 1
 
 
-def give_up_unsent(
-    conn: Connection, push: NewPush, instead: PushRow | None, *, reason: str, now: datetime
-) -> int | None:
+def give_up_unsent(books: Books, push: NewPush, instead: PushRow | None, *, reason: str) -> int | None:
     """Put a push into the outbox as dead, before anything was sent; return its id, None where a pusher has taken it."""
-    values = {"state": "dead", "finalized_at": now, "last_error": reason}
+    values = {"state": "dead", "finalized_at": books.now, "last_error": reason}
     if instead is None:
-        outbox_id = add_push(conn, push, now=now)
+        outbox_id = add_push(books, push)
         if outbox_id is not None:
-            conn.execute(update(outbox).where(outbox.c.id == outbox_id).values(**values))
+            books.conn.execute(update(outbox).where(outbox.c.id == outbox_id).values(**values))
         return outbox_id
-    done = conn.execute(update(outbox).where(*_untouched(instead)).values(**values))
+    done = books.conn.execute(update(outbox).where(*_untouched(instead)).values(**values))
     return instead.id if done.rowcount == 1 else None
-
-
-def supersede(conn: Connection, row: PushRow, *, why: str, now: datetime) -> bool:
-    """Take back a row that was never sent; False where a pusher has taken it meanwhile."""
-    values = {"state": "superseded", "finalized_at": now, "last_error": why}
-    return conn.execute(update(outbox).where(*_untouched(row)).values(**values)).rowcount == 1
 
 
 def _untouched(row: PushRow) -> tuple[Any, ...]:

@@ -14,7 +14,6 @@ _KEY = re.compile(rf"[A-Za-z0-9_-]{{1,{KEY_CHARACTERS_MAX}}}", re.ASCII)
 _MARKER = re.compile(rf"\[([A-Za-z0-9_-]{{1,{KEY_CHARACTERS_MAX}}})\]", re.ASCII)
 _CHILD = re.compile(r"(.+)_s([1-9][0-9]*)", re.ASCII)
 _CORRECTION = re.compile(r".+_c[1-9][0-9]*", re.ASCII)
-_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|[0-9A-Fa-f]{32}", re.ASCII)
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _PLAIN_ID_CHARACTERS_MAX = 34
 """With `mps-` and a one-digit line number: the 40 characters that ours keep to (edge case M21)."""
@@ -37,11 +36,6 @@ def movement_key(movement_id: str, n: int, *, hashed: bool = False) -> str:
     a key. Two that differ only in their dashes would: the later one is asked for `hashed`.
     """
     return f"mps-{_safe(movement_id, hashed=hashed)}-{n}"
-
-
-def canonical_id(remote_id: str) -> str:
-    """Return a system's id in the one form that we know it by: a UUID is the same in capitals (RFC 9562, section 4)."""
-    return remote_id.lower() if _UUID.fullmatch(remote_id) else remote_id
 
 
 def is_key(text: str | None) -> bool:

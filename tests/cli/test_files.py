@@ -19,6 +19,7 @@ from sqlalchemy import func, insert, select
 from sync.__main__ import main
 from sync.database import schema
 from sync.database.engine import Store
+from sync.ledger.books import Books
 from sync.reconcile.item_map import FILE_COLUMNS, ItemMapping
 from sync.reconcile.item_rows import import_items, load_map
 from sync.values.cells import as_written, neutralised, number_cell
@@ -133,7 +134,7 @@ def test_a_dry_run_of_many_lines_counts_a_key_that_comes_again_once(
 
 def mapped(store: Store, *mappings: ItemMapping) -> None:
     with store.write() as conn:
-        import_items(conn, mappings, now=NOW)
+        import_items(Books(conn, now=NOW), mappings)
 
 
 def stored(store: Store) -> dict[str, ItemMapping]:

@@ -193,6 +193,16 @@ def test_a_movement_file_twice_changes_nothing(world: World, tmp_path: Path) -> 
     assert counted(world) == before
 
 
+def test_an_export_that_writes_ids_in_other_letters_posts_nothing_again(world: World, tmp_path: Path) -> None:
+    import_file(world.ctx, write(tmp_path, MOVEMENTS), "movement", push=True)
+    before = counted(world)
+
+    report = import_file(world.ctx, write(tmp_path, MOVEMENTS.replace("m-", "M-")), "movement", push=True)
+
+    assert outcome(report) == (0, 3, [])
+    assert counted(world) == before
+
+
 def test_a_movement_that_the_feed_has_shown_is_left_alone(world: World, tmp_path: Path) -> None:
     at = datetime(2024, 3, 15, 9, tzinfo=UTC)
     world.move("Inbound", ("P-1", "2", "25"), ("P-2", "3", "1"), at=at, reference="Folio-1")

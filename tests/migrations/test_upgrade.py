@@ -23,7 +23,7 @@ from sync.database.migrate import SchemaState, check, migrations_folder, upgrade
 from sync.errors import SchemaOutdatedError, StoreError
 
 ROOT = Path(__file__).parents[2]
-HEAD = "0014"
+HEAD = "0015"
 
 
 def _execute(url: str, *statements: str) -> None:

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import update
 
 from sync.database.engine import Store
-from sync.database.exceptions import open_exception, open_exceptions, resolve_exceptions, subject_of
+from sync.database.exceptions import open_exceptions, subject_of
 from sync.database.schema import exceptions, outbox
+from sync.ledger.books import Books
 from sync.outbox.rows import Which, close_exceptions, discard, resolve, retry
 from sync.push.operator import discard_pushes
 from sync.reconcile.item_map import ItemMapping
@@ -136,8 +137,8 @@ def test_a_person_who_settles_a_changed_order_has_the_last_word(world: World) ->
     world.erp("po_approval", "erp-1", APPROVAL)
     world.reconcile()
     with world.store.write() as conn:
-        resolve_exceptions(
-            conn, "order_changed", Subject.order("1000"), resolution="never mind", now=world.clock.now(), by="ann"
+        Books(conn, now=world.clock.now()).resolve_exceptions(
+            "order_changed", about=Subject.order("1000"), resolution="never mind", by="ann"
         )
     world.clock.advance(minutes=16)
 
@@ -164,17 +165,17 @@ def test_whatever_becomes_of_a_push_the_exception_of_the_order_of_its_number_sta
 
     with world.store.write() as conn:
         if end == "discarded":
-            assert discard(conn, Which(ids=[push]), now=now, by="ann") == 1
+            assert discard(Books(conn, now=now), Which(ids=[push]), by="ann") == 1
         else:
             conn.execute(
                 update(outbox).where(outbox.c.id == push).values(state="dead", tries=1, attempts=1, finalized_at=now)
             )
             if end == "retried":
-                assert retry(conn, Which(ids=[push]), now=now, by="ann") == 1
+                assert retry(Books(conn, now=now), Which(ids=[push]), by="ann") == 1
             elif end == "resolved":
-                assert resolve(conn, push, done=True, why="it is there", now=now, by="ann")
+                assert resolve(Books(conn, now=now), push, done=True, why="it is there", by="ann")
             else:
-                close_exceptions(conn, push, resolution="answered 201", now=now)
+                close_exceptions(Books(conn, now=now), push, resolution="answered 201")
     world.clock.advance(minutes=16)
     world.reconcile()
 
@@ -187,8 +188,10 @@ def test_an_exception_of_a_push_does_not_keep_the_order_of_its_number_from_being
     push = _numbered_alike(world)
     with world.store.write() as conn:
         now = world.clock.now()
-        open_exception(conn, "order_changed", Subject.push(push), detail="d", hint="h", now=now)
-        resolve_exceptions(conn, "order_changed", Subject.order(str(push)), resolution="r", now=now, by="ann")
+        Books(conn, now=now).open_exception("order_changed", about=Subject.push(push), detail="d", hint="h")
+        Books(conn, now=now).resolve_exceptions(
+            "order_changed", about=Subject.order(str(push)), resolution="r", by="ann"
+        )
     world.clock.advance(minutes=16)
 
     world.reconcile()

@@ -170,6 +170,22 @@ def test_a_movement_of_an_unknown_type_blocks_its_item_until_a_person_has_settle
     assert world.told() == []
 
 
+def test_an_item_that_only_a_movement_of_an_unknown_type_names_is_set_to_mpws_stock_once_that_is_settled(
+    world: World,
+) -> None:
+    world.mps.add("P-9", 50, 3)
+    world.mpw.adds("P-9", MAIN, 12, 3)
+    world.mps.moves("P-9", -4, type="Merma")
+    world.cycle()
+    assert world.stocks("P-9") == (12, 46)
+
+    for kind in world.told():
+        world.resolve(kind)
+    world.rests()
+    assert world.stocks("P-9") == (12, 12)
+    assert world.told() == []
+
+
 @pytest.mark.parametrize("garbled", [{"quantity": "two"}, {"quantity": None}, {"cost": "x"}], ids=str)
 def test_a_line_that_cannot_be_read_blocks_its_item(world: World, garbled: dict[str, Any]) -> None:
     world.mps.moves(PART, 4, garbled=garbled)

@@ -24,6 +24,7 @@ from sync.app import App, open_app
 from sync.jobs.cycle import CycleReport, cycle_once
 from sync.jobs.prune import prune_if_due_once
 from sync.jobs.reports import Record, needs_a_person, rows, view
+from sync.ledger.books import Books
 from sync.reconcile.item_map import ItemMapping
 from sync.reconcile.item_rows import import_items
 from sync.settings import load_settings
@@ -155,7 +156,7 @@ class World:
         """Replace the item map: external id, part, warehouses, factor."""
         found = [ItemMapping(ext, part, warehouses, Decimal(factor)) for ext, part, warehouses, factor in items]
         with self.app().store.write() as conn:
-            import_items(conn, found, now=self.clock.now())
+            import_items(Books(conn, now=self.clock.now()), found)
 
     def erp(self, document_type: str, api_key: str, **payload: Any) -> None:
         """Insert a document as the ERP does."""

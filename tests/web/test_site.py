@@ -14,8 +14,8 @@ from sqlalchemy.exc import OperationalError
 
 from sync.app import App
 from sync.database import schema
-from sync.database.exceptions import open_exception
-from sync.database.facts import HEARTBEAT_AT, set_fact
+from sync.database.facts import HEARTBEAT_AT
+from sync.ledger.books import Books
 from sync.values.subjects import Subject
 from sync.web.html import element, join
 from sync.web.site import Response, Site
@@ -90,7 +90,7 @@ def test_an_exception_of_an_order_does_not_lead_to_the_push_of_its_number(sqlite
     with sqlite_app.store.write() as conn:
         tell(conn)
         [push] = conn.execute(select(schema.outbox.c.id).where(schema.outbox.c.api_key == "mps-abc-1")).scalars()
-        open_exception(conn, "order_changed", Subject.order(str(push)), detail="d", hint="h", now=NOW)
+        Books(conn, now=NOW).open_exception("order_changed", about=Subject.order(str(push)), detail="d", hint="h")
 
     page = got(sqlite_app, "/").body.decode()
 
@@ -260,7 +260,7 @@ def test_a_page_that_fails_is_an_answer_and_no_end(sqlite_app: App, monkeypatch:
 def test_an_old_heartbeat_is_said_first(sqlite_url: str, clock: FakeClock) -> None:
     with opened(sqlite_url, clock) as app:
         with app.store.write() as conn:
-            set_fact(conn, HEARTBEAT_AT, NOON.isoformat(), now=NOON)
+            Books(conn, now=NOON).note_fact(HEARTBEAT_AT, NOON.isoformat())
         assert "no daemon is at work" not in said(got(app, "/"))
         clock.advance(minutes=5)
 

@@ -6,7 +6,7 @@ object round one list are all read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -34,7 +34,6 @@ from sync.clients.rows import (
     read_list,
     text_of,
 )
-from sync.values.keys import canonical_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +87,7 @@ def read_movements(body: bytes) -> Parsed[Movement]:
     A line that cannot be read makes the whole movement a bad row: half of it would never be completed.
     A quantity below zero is kept as it is. Raises MalformedResponseError when it holds no movements.
     """
-    parsed = read_list(_elements(body, "inventory movements"), _MOVEMENTS)
-    parsed.bad[:] = [replace(row, remote_id=row.remote_id and canonical_id(row.remote_id)) for row in parsed.bad]
-    return parsed
+    return read_list(_elements(body, "inventory movements"), _MOVEMENTS)
 
 
 def read_work_orders(body: bytes) -> Parsed[WorkOrder]:
@@ -116,7 +113,7 @@ def _elements(body: bytes, what: str, depth: int = 2) -> list[bytes]:
 
 
 def _movement(f: Fields, raw: str) -> Movement:
-    head = (canonical_id(need_id(f, "id")), need_text(f, "type"), need_instant(f, "createdat"), text_of(f, "reference"))
+    head = (need_id(f, "id"), need_text(f, "type"), need_instant(f, "createdat"), text_of(f, "reference"))
     lines = _lines(raw)
     return Movement(*head, lines, raw, digest_of(*head, [line.digest for line in lines]))
 
