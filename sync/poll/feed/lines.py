@@ -375,18 +375,17 @@ def _content_of_line(line: Line) -> tuple[object, ...]:
 
 def _differs(old: Row[Any], new: Line) -> bool:
     """Tell whether a movement says something else now. What our own patch cost, we know better than its movement."""
+    if not _is_same_moment(old.created_at, new.created_at):
+        return True
     if old.role == ECHO:
-        was, now = (old.external_id, old.quantity, old.created_at), (new.external_id, new.quantity, new.created_at)
-        return was != now
-    return _material(old) != _material_line(new)
+        return bool((old.external_id, old.quantity) != (new.external_id, new.quantity))
+    return _content_of_row(old) != _content_of_line(new)
 
 
-def _material(row: Row[Any]) -> tuple[object, ...]:
-    return (row.external_id, row.quantity, row.unit_cost, row.created_at)
-
-
-def _material_line(line: Line) -> tuple[object, ...]:
-    return (line.external_id, line.quantity, line.unit_cost, line.created_at)
+def _is_same_moment(was: datetime, now: datetime) -> bool:
+    """Tell whether two times are one that is, or was, shown without its fraction of a second."""
+    whole = was.replace(microsecond=0) == now.replace(microsecond=0)
+    return was == now or (whole and 0 in (was.microsecond, now.microsecond))
 
 
 def _save_document(item: _Filed, document: Row[Any] | None, source: str, work: _Work) -> None:
