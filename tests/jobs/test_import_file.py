@@ -289,15 +289,6 @@ def test_a_movements_uuid_in_capitals_alone_changes_nothing(world: World, tmp_pa
     assert len(world.pushes()) == 1
 
 
-def test_the_feed_in_capitals_is_the_movement_that_was_imported(world: World, tmp_path: Path) -> None:
-    import_file(world.ctx, write(tmp_path, exported(UUID)), "movement")
-    before = counted(world)
-
-    world.move("Outbound", ("P-1", "2", "1"), id_=UUID.upper(), at=datetime(2024, 3, 15, 9, tzinfo=UTC), reference=None)
-
-    assert counted(world) == before
-
-
 @pytest.mark.parametrize("type_", ["Outbound", "Inbound"])
 def test_outbound_minus_2_in_an_export_contradicts_its_type(world: World, tmp_path: Path, type_: str) -> None:
     report = import_file(world.ctx, write(tmp_path, exported(UUID, type_, "-2")), "movement", push=True)
