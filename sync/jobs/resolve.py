@@ -13,6 +13,7 @@ from sqlalchemy.engine import Row
 from sync.database.exceptions import close_by_person, open_exceptions, open_meant, subject_of
 from sync.database.pauses import unpause_system
 from sync.errors import ConfigError
+from sync.inbox.refusal_rows import INBOX_REJECTED, set_aside
 from sync.learned.rows import CONTRADICTED, overrule
 from sync.ledger.books import Books
 from sync.ledger.coverage import close_gap
@@ -31,7 +32,8 @@ from sync.reconcile.corrections import (
     keep_both,
 )
 from sync.reconcile.cost_meaning import COST_RESTATED, apply_restated, tell_unfit
-from sync.reconcile.rows import leave_parked
+from sync.reconcile.date_rules import ODD_DATE
+from sync.reconcile.rows import confirm_date, leave_parked, load_events
 from sync.reconcile.rules import OUR_EXCEPTIONS, waits_for
 from sync.stock.rules import FUSE
 from sync.values.exception_kinds import APPLY, ECHO, KEEP, KINDS, NONE, VOID
@@ -44,7 +46,8 @@ QUARANTINED_ROW = "quarantined_row"
 MUST_CHOOSE = {APPLY, KEEP, ECHO, NONE}
 """Of a kind that takes one of these, a person must say one: what stands behind it does not end with a word alone.
 
-Not of those that something waits for (`OUR_EXCEPTIONS`): without one they are looked at again at once."""
+Not of those that something waits for (`OUR_EXCEPTIONS`, but for an odd date): without one they are looked at again at
+once."""
 
 UNKNOWN_STOCK = (MOVEMENT_CHANGED, MOVEMENT_DELETED, QUARANTINED_ROW, SHORT_WINDOW)
 """Kinds after which the stock of their items in MPservices is not known: the next patch finds it out."""
@@ -103,7 +106,7 @@ def _check(row: Row[Any], choice: Choice | None, *, alone: bool) -> None:
             f"{choice.option} is for {kinds}, exception {row.id} is {row.kind}",
             hint=f"resolve it with {' or '.join(has)}" if has else f"resolve it without {choice.option}",
         )
-    if choice is None and set(has) & MUST_CHOOSE and row.kind not in OUR_EXCEPTIONS:
+    if choice is None and set(has) & MUST_CHOOSE and (row.kind not in OUR_EXCEPTIONS or row.kind == ODD_DATE):
         raise ConfigError(
             f"exception {row.id} ({row.kind}: {row.subject}) has to be told what to do",
             hint=f"resolve it with {' or '.join(has)}: {row.hint}",
@@ -127,6 +130,12 @@ def _act(books: Books, ctx: Context, row: Row[Any], *, why: str, by: str, choice
     elif row.kind == COST_RESTATED:
         if option == APPLY:
             apply_restated(books, facts)
+    elif row.kind == ODD_DATE and option == APPLY:
+        kind, api_key = row.subject.split(" ", 1)
+        for one in load_events(books.conn, [(kind, api_key)]).values():
+            if one.origin is not None:
+                confirm_date(books, kind, api_key, one.origin.occurred_on)
+        books.look_again_for(waits_for(row.kind, subject_of(row)))
     elif row.kind == MOVEMENT_DELETED and option == APPLY:
         apply_deletion(books, facts)
     elif option == KEEP and row.kind in OUR_EXCEPTIONS:
@@ -158,6 +167,8 @@ def _act(books: Books, ctx: Context, row: Row[Any], *, why: str, by: str, choice
         for held in _rows_of_type(books.conn, facts):
             _act(books, ctx, held, why=why, by=by, choice=None)
             _close(books, held, why=why, by=by, choice=None)
+    elif row.kind == INBOX_REJECTED:
+        set_aside(books, [subject_of(row)], (), why=why, by=by)
     elif row.kind == QUARANTINED_ROW and "digest" in facts:
         settle_rows(books, facts["digest"])
 

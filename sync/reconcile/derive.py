@@ -15,7 +15,10 @@ from sqlalchemy.engine import Row
 from sync.database.exceptions import open_exceptions, subject_of
 from sync.database.facts import RECONCILED_SEQ, RULES_FINGERPRINT, fact
 from sync.database.runs import Counts, end_run, start_run
-from sync.inbox.rules import COMMAND_TYPES, PO_APPROVAL
+from sync.inbox.part_rows import mpw_has, places_of
+from sync.inbox.refusal_rows import MPW_LEADS, take_back_accepted
+from sync.inbox.rows import note_accepted
+from sync.inbox.rules import COMMAND_TYPES, PO_APPROVAL, STOCK_COST
 from sync.learned.rows import all_learned
 from sync.ledger.books import Books
 from sync.ledger.parked import Key, due_parked, park, parked_reason, parked_reasons, unpark
@@ -39,6 +42,7 @@ from sync.reconcile.rows import (
     hold_again,
     known_parts,
     load_events,
+    near_parts,
     note_approval,
     opened_at,
     order_of,
@@ -78,6 +82,10 @@ BATCH = 1000
 
 NOT_ASKED_WAIT = timedelta(minutes=1)
 """The map changed between asking MPW and writing: the next pass asks for the right part."""
+
+
+ASK_AGAIN = timedelta(minutes=5)
+"""MPW could not be asked whether it has the part of an item whose stock the ERP sets."""
 
 
 @dataclass(slots=True)
@@ -209,12 +217,13 @@ def _reconcile_parked(ctx: Context, work: _Pass) -> None:
             return
         events = [key for key in keys if key[0] not in COMMAND_TYPES]
         decided = _look(ctx, events)
+        failed = _ask_for_items(ctx, [key for key in keys if key[0] == STOCK_COST])
         with ctx.leader_writes() as books:
             _begin(books, work, len(keys))
             _apply(books, ctx, decided, work)
             for key in keys:
                 if key[0] in COMMAND_TYPES:
-                    _apply_command(books, key, work)
+                    _apply_command(books, key, work, failed)
 
 
 def _look(ctx: Context, keys: Sequence[Key]) -> tuple[list[Key], dict[Pair, Part]]:
@@ -243,9 +252,9 @@ def known_of(conn: Connection, ctx: Context, events: dict[Key, Event]) -> Known:
     pairs |= {(origin.warehouse or "", origin.item) for origin in origins if origin.system == "erp"}
     ages = opened_at(conn, UNKNOWN_PART)
     parts = known_parts(conn, pairs, now=ctx.clock.now())
-    return Known(
-        in_force(conn, ctx.policy), events, mappings, {pair: _aged(pair, part, ages) for pair, part in parts.items()}
-    )
+    near = near_parts(conn, (pair[1] for pair, part in parts.items() if part.state == "absent"))
+    aged = {pair: _aged(pair, part, ages, near) for pair, part in parts.items()}
+    return Known(in_force(conn, ctx.policy), events, mappings, aged)
 
 
 def needed_parts(ctx: Context, known: Known) -> set[Pair]:
@@ -258,11 +267,14 @@ def with_ages(ctx: Context, parts: Mapping[Pair, Part]) -> dict[Pair, Part]:
     """Add to parts that are missing since when we know it: the older, the later they are asked for again."""
     with ctx.read() as conn:
         ages = opened_at(conn, UNKNOWN_PART)
-    return {pair: _aged(pair, part, ages) for pair, part in parts.items()}
+        near = near_parts(conn, (pair[1] for pair, part in parts.items() if part.state == "absent"))
+    return {pair: _aged(pair, part, ages, near) for pair, part in parts.items()}
 
 
-def _aged(pair: Pair, part: Part, ages: Mapping[Subject, Any]) -> Part:
-    return replace(part, since=ages.get(Subject.item(f"{pair[1]} in {pair[0]}"))) if part.state == "absent" else part
+def _aged(pair: Pair, part: Part, ages: Mapping[Subject, Any], near: Mapping[str, str]) -> Part:
+    if part.state != "absent":
+        return part
+    return replace(part, since=ages.get(Subject.item(f"{pair[1]} in {pair[0]}")), near=near.get(pair[1]))
 
 
 def decide_all(ctx: Context, known: Known) -> dict[Key, Decision]:
@@ -363,11 +375,40 @@ def _begin(books: Books, work: _Pass, seen: int) -> None:
 # --- commands -----------------------------------------------------------------------------
 
 
-def _apply_command(books: Books, key: Key, work: _Pass) -> None:
+def _ask_for_items(ctx: Context, keys: Sequence[Key]) -> dict[str, str]:
+    """Ask MPW for the parts of the items whose stock the ERP sets; return why it could not be asked, by external id."""
+    if not keys or ctx.mpw is None:
+        return {}
+    with ctx.read() as conn:
+        found = (command(conn, key) for key in keys)
+        wanted = {one.text("external_id") for one in found if one is not None}
+        places = places_of(conn, wanted, default_warehouse=ctx.policy.warehouse)
+        pairs = {pair for own in places.values() for pair in own}
+        known = known_parts(conn, pairs, now=ctx.clock.now())
+    asked = ask_parts(ctx, pairs - known.keys())
+    return {
+        item: asked[pair].detail or "no answer"
+        for item, own in places.items()
+        for pair in own
+        if pair in asked and asked[pair].state == "failed"
+    }
+
+
+def _apply_command(books: Books, key: Key, work: _Pass, failed: Mapping[str, str]) -> None:
     document = command(books.conn, key)
     if document is None:
         unpark(books.conn, key)
         return
+    if document.type == STOCK_COST:
+        item = document.text("external_id")
+        if mpw_has(books.conn, [item], default_warehouse=books.policy.warehouse):
+            take_back_accepted(books, document, why=MPW_LEADS)
+            unpark(books.conn, key)
+            return
+        if item in failed:
+            wait = Park(f"MPW could not be asked for its part: {failed[item]}", books.now + ASK_AGAIN)
+            _wait(books, key, wait, work)
+            return
     number = str(document.fields.get("purchase_order_number", ""))
     order = order_of(books.conn, number) if document.type == PO_APPROVAL else None
     waited = bool(number) and parked_reason(books.conn, key) == waits_for(ORDER_CHANGED, Subject.order(number))
@@ -383,6 +424,8 @@ def _apply_command(books: Books, key: Key, work: _Pass) -> None:
     if document.type == PO_APPROVAL:
         agreed = "the order is as approved now"
         books.resolve_exceptions(ORDER_CHANGED, about=Subject.order(number), resolution=agreed)
+        if isinstance(decision, Leave):
+            note_accepted(books.conn, document, f"no approval was sent: {decision.why}")
         note_approval(books.conn, number, "wanted" if isinstance(decision, Derive) else None if settled else "done")
     unpark(books.conn, key)
 
@@ -469,6 +512,7 @@ _SETTLED = {
     "unmapped_item": "the item has a part now, or nothing waits for it any more",
     "unknown_part": "MPW knows the part now, or nothing waits for it any more",
     "fractional_issuance": "it may be sent now, or is no longer wanted",
+    "odd_date": "its date is near enough now, or is no longer wanted",
     "odd_quantity": "its quantity is right now, or it is no longer wanted",
     "product_incomplete": "its unit is known now, or the product is no longer wanted",
     "setting_missing": "the setting is there now, or nothing waits for it any more",

@@ -9,10 +9,11 @@ from sqlalchemy import Connection, delete, insert, select
 
 from sync.database.chunks import chunks
 from sync.database.facts import fact
-from sync.database.schema import item_warehouses, items
+from sync.database.schema import documents, item_warehouses, items, movement_lines
 from sync.ledger.books import Books
 from sync.ledger.item_states import leave_alone, mark_dirty
 from sync.reconcile.item_map import ItemMapping
+from sync.values.systems import MPW
 
 ITEMS_VERSION = "items_version"
 
@@ -78,6 +79,33 @@ def external_id_for(conn: Connection, part_number: str, warehouse: str, *, defau
         return None
     mapped = conn.execute(select(items.c.external_id).where(items.c.external_id == part_number)).first()
     return None if mapped is not None else part_number
+
+
+def unmapped_items(conn: Connection, *, default_warehouse: str | None) -> list[ItemMapping]:
+    """Return the items that movements named and the map does not, with what MPW shows under the same name.
+
+    The part number is empty where MPW has shown no such part; the warehouses are those that it was shown in, the
+    default one first.
+    """
+    named = select(movement_lines.c.external_id).where(movement_lines.c.named, movement_lines.c.role == "event")
+    mapped = _load(conn, None)
+    rest = sorted(set(conn.execute(named.distinct()).scalars()) - mapped.keys())
+    taken = {(one.part_number, warehouse) for one in mapped.values() for warehouse in one.warehouses}
+    seen: dict[str, set[str]] = {}
+    for chunk in chunks(rest):
+        query = select(documents.c.item, documents.c.warehouse).distinct()
+        of_mpw = documents.c.system == MPW, documents.c.voided_at.is_(None), documents.c.item.in_(chunk)
+        for item, warehouse in conn.execute(query.where(*of_mpw, documents.c.warehouse.is_not(None))):
+            if (item, warehouse) not in taken:
+                seen.setdefault(item, set()).add(warehouse)
+    return [
+        ItemMapping(
+            item,
+            item if item in seen else "",
+            tuple(sorted(seen.get(item, ()), key=lambda name: (name != default_warehouse, name))),
+        )
+        for item in rest
+    ]
 
 
 def import_items(books: Books, mappings: Sequence[ItemMapping]) -> MapChange:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
@@ -17,6 +19,7 @@ from sync.database.exceptions import open_exceptions, subject_of
 from sync.database.schema import (
     documents,
     exceptions,
+    facts,
     inventories,
     ledger_entries,
     movement_lines,
@@ -37,6 +40,7 @@ from sync.reconcile.commands import Order
 from sync.reconcile.item_map import ItemMapping
 from sync.reconcile.item_rows import load_map
 from sync.reconcile.rules import Event, MpwRow, Origin, Part, PushRow
+from sync.values.names import nearest
 from sync.values.subjects import Subject
 
 KINDS = (RECEIPT, ISSUANCE, TRANSFER)
@@ -47,6 +51,12 @@ MISSING_PRODUCT = "missing_product"
 """`parked.kind` of an item whose product waits; its key is the external id."""
 
 FOUND_IS_TRUSTED = timedelta(days=1)
+NEAR_MAX = 20
+"""Unknown parts in one pass for which a near one is looked for."""
+
+NEAR_LOOKED_AT = 2000
+"""Names of parts that begin alike, among which the nearest is looked for."""
+
 ABSENT_IS_TRUSTED = timedelta(minutes=10)
 """A part that was missing a moment ago is not asked for again by the next event of it."""
 
@@ -110,6 +120,7 @@ def _load(conn: Connection, keys: Sequence[Key]) -> dict[Key, Event]:
         row.api_key: row for row in conn.execute(select(movement_lines).where(movement_lines.c.api_key.in_(names)))
     }
     own = _erp_documents(conn, names)
+    confirmed = _confirmed_dates(conn, [key for key in keys if key in own])
     references = _references(conn, {row.movement_id for row in lines.values()})
     events = {}
     for kind, key in keys:
@@ -133,6 +144,7 @@ def _load(conn: Connection, keys: Sequence[Key]) -> dict[Key, Event]:
                 for sent in (key, *corrected.get((kind, key), ()))
                 for row in pushes.get((kind, sent), [])
             ),
+            date_confirmed=confirmed.get((kind, key)),
             parked=next((row.reason for row in waiting.get((kind, key), [])), None),
             corrections=tuple(corrected.get((kind, key), ())),
         )
@@ -215,6 +227,23 @@ def _erp_documents(conn: Connection, names: Sequence[str]) -> dict[Key, ErpDocum
     return found
 
 
+def confirm_date(books: Books, kind: str, api_key: str, day: date) -> None:
+    """Note a person's word that the odd date of a document is right."""
+    books.note_fact(_confirmed(kind, api_key), day.isoformat())
+
+
+def _confirmed(kind: str, api_key: str) -> str:
+    return f"date_confirmed:{kind} {api_key}"
+
+
+def _confirmed_dates(conn: Connection, keys: Sequence[Key]) -> dict[Key, date]:
+    if not keys:
+        return {}
+    names = {_confirmed(*key): key for key in keys}
+    rows = conn.execute(select(facts.c.name, facts.c.value).where(facts.c.name.in_(list(names))))
+    return {names[row.name]: date.fromisoformat(row.value) for row in rows}
+
+
 def _references(conn: Connection, movement_ids: Iterable[str]) -> dict[str, str | None]:
     """Return what movements refer to ("Folio-198"), by their id."""
     found: dict[str, str | None] = {}
@@ -243,6 +272,25 @@ def known_parts(conn: Connection, pairs: Iterable[tuple[str, str]], *, now: date
             pair = (row.warehouse, row.part_number)
             if pair in wanted and now - trusted < row.read_at <= now + AHEAD_MAX:
                 found[pair] = Part("found" if row.found else "absent")
+    return found
+
+
+def near_parts(conn: Connection, names: Iterable[str]) -> dict[str, str]:
+    """Return the part of MPW's, as its rows and answers have shown it, that each of these names is nearly."""
+    found: dict[str, str] = {}
+    for name in islice(sorted(set(names)), NEAR_MAX):
+        # composed, a letter is one character; decomposed, its mark is the next one
+        starts = {unicodedata.normalize(form, name.strip())[:2] for form in ("NFC", "NFD")}
+        seen: set[str] = set()
+        for column, shown in (
+            (ledger_entries.c.item, ledger_entries.c.system == "mpw"),
+            (inventories.c.part_number, inventories.c.found),
+        ):
+            alike = or_(*(column.startswith(text, autoescape=True) for text in starts))
+            seen.update(conn.execute(select(column).where(shown, alike).distinct().limit(NEAR_LOOKED_AT)).scalars())
+        near = nearest(name, seen)
+        if near is not None:
+            found[name] = near
     return found
 
 
@@ -367,9 +415,17 @@ def command(conn: Connection, key: Key) -> ErpDocument | None:
 def products_refused(conn: Connection, *, now: datetime) -> dict[str, ItemMapping]:
     """Return the mapped items whose newest stock patch MPservices refused for want of a product, and that wait for it.
 
-    One whose product was ever given to the outbox is not among them, and none that waits for a later look.
+    One whose product was ever given to the outbox is not among them, and none that waits for a later look. Nor is one
+    that MPservices has had, as a movement or a patch that went through shows: it was renamed or deleted there, and a
+    second product beside it would be wrong. A person is asked, by the exception of the refusal.
     """
     found: set[str] = set()
+    earlier = outbox.alias("earlier")
+    went_through = (
+        earlier.c.entity_key == outbox.c.entity_key,
+        earlier.c.operation == PATCH_STOCK,
+        earlier.c.state == "done",
+    )
     for chunk in chunks(_refused_patches(conn)):
         given = select(outbox.c.item).where(outbox.c.operation == CREATE_PRODUCT)
         later = select(parked.c.api_key).where(
@@ -380,6 +436,8 @@ def products_refused(conn: Connection, *, now: datetime) -> dict[str, ItemMappin
             outbox.c.operation == PATCH_STOCK,
             outbox.c.state == "dead",
             outbox.c.item.not_in(given),
+            ~exists().where(movement_lines.c.external_id == outbox.c.item),
+            ~exists().where(*went_through),
             outbox.c.item.not_in(later),
         )
         found.update(conn.execute(query).scalars())

@@ -103,6 +103,12 @@ _OPTIONS: Mapping[str, str] = {
     NONE: "none of the movements is our patch's",
 }
 
+_OPTIONS_OF: Mapping[tuple[str, str], str] = {
+    ("odd_date", APPLY): "the date is right: post it",
+    ("odd_date", KEEP): "do not post it",
+}
+"""What an option does where it is about something else than MPW's rows."""
+
 _SHOW = Choice("look at it", "mpsync outbox show {subject}")
 _RETRY = Choice("try it again", "mpsync outbox retry {subject}")
 _DONE = Choice("it took effect", "mpsync outbox resolve {subject} --done --why TEXT")
@@ -189,6 +195,8 @@ def _choices(name: str) -> Iterable[Choice]:
     known = KINDS.get(name)
     for option in known.choices if known is not None else ():
         given = f"{option} MOVEMENT_ID" if option == ECHO else option
-        yield Choice(_OPTIONS[option], f"mpsync exceptions resolve {{id}} {given} --why TEXT")
+        yield Choice(
+            _OPTIONS_OF.get((name, option), _OPTIONS[option]), f"mpsync exceptions resolve {{id}} {given} --why TEXT"
+        )
     if known is None or not ({ECHO, APPLY} & set(known.choices)):
         yield _SETTLE

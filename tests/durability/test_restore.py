@@ -26,7 +26,6 @@ PARTS = ("P-1", "P-2", "P-3", "SPLIT")
 OF_MPW = ("receipts", "issuances", "stock", "orders")
 LOOKED_UP = {
     Which(state="held", route="transfers"): "MPW has them",
-    Which(state="held", api_key="SC-1"): "it was the stock of then",
     Which(state="held", api_key="GR-2"): "it was sent, and a person deleted it in MPW",
 }
 """What step 5 of the procedure has a person find out."""
@@ -154,7 +153,6 @@ def after_the_backup(world: World) -> list[Document]:
         issuance("GI-split", "P-1", 115, today),
         transfer("T-1", "P-3", 4),
         approval("A-1", 1001),
-        ("stock_cost", "SC-1", {"external_id": "P-3", "new_stock": "60", "new_cost": "9"}),
         ("void", "GR-0", {"kind": "receipt"}),
     ]
     mpservices.person_moves("Inbound", "P-2", 9, "10")

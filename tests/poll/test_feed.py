@@ -224,6 +224,16 @@ def test_a_movement_whose_id_is_shown_in_other_letters_is_the_same_and_not_misse
     assert world.exceptions() == []
 
 
+def test_the_feed_in_capitals_is_the_movement_that_was_imported(world: PollWorld) -> None:
+    _import(world, movement(ID))
+
+    counts = _feed(world, movement(ID.upper()))
+
+    assert (counts.added, counts.changed, counts.unchanged) == (0, 0, 1)
+    assert [row.api_key for row in world.entries()] == [f"{KEY}-1"]
+    assert world.exceptions() == []
+
+
 def test_two_movements_whose_ids_differ_in_their_letters_are_two(world: PollWorld) -> None:
     _feed(world, movement("abC"))
 

@@ -17,6 +17,7 @@ from sync.push.operator import discard_pushes
 from sync.reconcile.item_map import ItemMapping
 from sync.values.subjects import Subject
 from tests.clocks import START, FakeClock
+from tests.standin.server import Reply
 from tests.worlds.reconcile_world import LOOK, MAIN, RECEIPT, World, fields, keys, make_world
 
 APPROVAL = {"purchase_order_number": "1000", "approved_by": "ann", "expected_total": 585}
@@ -72,6 +73,41 @@ def test_an_order_that_is_ordered_already_needs_nothing(world: World) -> None:
     world.reconcile()
 
     assert (world.pushes(), world.approval(), world.told()) == ([], "done", [])
+
+
+@pytest.mark.parametrize("status", ["Received", "Ordered"])
+def test_an_approval_of_an_order_already_received_is_explained(world: World, status: str) -> None:
+    world.order(status=status)
+    world.erp("po_approval", "erp-1", APPROVAL)
+
+    world.reconcile()
+
+    assert (world.pushes(), world.told()) == ([], [])
+    assert world.rows() == [("accepted", f"no approval was sent: order 1000 is {status} in MPW already")]
+
+
+@pytest.mark.parametrize(
+    ("expected", "approved"),
+    [
+        ("33.33", True),
+        ("33.3333", True),
+        ("33.333", True),
+        (33.33, True),
+        ("33.34", False),
+        ("33.3330", False),
+        (33, False),
+    ],
+)
+def test_expected_total_33_33_is_compared_with_33_3333_at_the_decimals_given(
+    world: World, expected: object, approved: bool
+) -> None:
+    world.order(total_cost=Decimal("33.3333"))
+    world.erp("po_approval", "erp-1", APPROVAL | {"expected_total": expected})
+
+    world.reconcile()
+
+    assert [row.operation for row in world.pushes()] == (["approve"] if approved else [])
+    assert world.told() == ([] if approved else [("order_changed", "1000")])
 
 
 def test_another_total_than_the_approved_one_is_told_and_not_approved(world: World) -> None:
@@ -367,3 +403,48 @@ def test_an_exception_that_was_opened_by_another_flow_is_not_ours_to_settle(worl
     world.reconcile()
 
     assert world.told() == [("unknown_part", "mps:P-1")]
+
+
+STOCK = {"external_id": "P-1", "new_stock": 10, "new_cost": 2}
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_an_erp_stock_cost_for_a_part_that_mpw_has_is_refused(world: World, mapped: bool) -> None:
+    if mapped:
+        world.map(ItemMapping("E-1", "P-1", (MAIN,)))
+    world.erp("stock_cost", "erp-1", STOCK | ({"external_id": "E-1"} if mapped else {}))
+
+    world.reconcile()
+
+    assert world.rows() == [("rejected", "MPW has this part: its stock follows MPW")]
+    assert world.pushes() == []
+    assert world.told() == [("inbox_rejected", "stock_cost erp-1")]
+
+
+def test_the_refused_stock_cost_sent_again_is_refused_at_the_door(world: World) -> None:
+    world.erp("stock_cost", "erp-1", STOCK)
+    world.reconcile()
+    world.erp("stock_cost", "erp-1", STOCK)
+    world.erp("stock_cost", "erp-2", STOCK | {"external_id": "P-9"})
+
+    world.reconcile()
+
+    assert [state for state, _ in world.rows()] == ["rejected", "rejected", "accepted"]
+    assert world.told() == [("inbox_rejected", "stock_cost erp-1")]
+    assert [row.item for row in world.pushes()] == ["P-9"], "MPW has no part of that name"
+
+
+def test_a_stock_cost_waits_while_mpw_cannot_be_asked(world: World) -> None:
+    world.mpw.goes_wrong(LOOK, effect="never", answer=Reply(503, b""), times=99)
+    world.erp("stock_cost", "erp-1", STOCK)
+
+    world.reconcile()
+
+    assert world.rows() == [("accepted", None)]
+    assert world.pushes() == []
+
+    world.mpw.faults.clear()
+    world.clock.advance(minutes=6)
+    world.reconcile()
+
+    assert world.rows()[0][0] == "rejected"

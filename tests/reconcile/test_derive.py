@@ -669,6 +669,7 @@ def test_with_the_route_off_nothing_is_deleted_until_it_is_on(world: World) -> N
 
 def test_a_void_of_a_row_that_only_mpw_has_waits_for_its_route(world: World) -> None:
     world.routes(voids="off")
+    world.mpw_entry("receipt", "foreign-1")
     world.erp("void", "foreign-1", {"kind": "receipt"})
     world.reconcile()
     before = world.pushes()

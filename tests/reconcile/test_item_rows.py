@@ -96,7 +96,7 @@ def test_a_part_in_a_warehouse_is_resolved_back_to_one_item(store: Store, clock:
     ("row", "why"),
     [
         ({"external_id": " ", "part_number": "P"}, "external_id is empty"),
-        ({"external_id": "x", "part_number": None}, "part_number is empty"),
+        ({"external_id": "x", "part_number": None, "warehouses": "A"}, "part_number is empty"),
         ({"external_id": "x", "part_number": "P", "warehouses": ";"}, "MPW_WAREHOUSE is not set"),
         ({"external_id": "x", "part_number": "P", "warehouses": "A;A"}, "twice"),
         ({"external_id": "x", "part_number": "P", "warehouses": "A", "factor": "0"}, "above 0"),

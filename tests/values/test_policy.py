@@ -33,6 +33,7 @@ OTHER: Mapping[str, Any] = {
     "create_product_path": "/products",
     "description_max": 100,
     "fractions_refused": True,
+    "start_date": date(2024, 1, 1),
     "mpservices_ahead": timedelta(hours=1),
 }
 OF_FIELDS = {"day", "route", "push_from_there"}

@@ -104,6 +104,10 @@ DECIDED: dict[tuple[str, str], tuple[Wrote | None, str | None]] = {
         _put(schema.inbox, document_type="receipt", api_key="K", state="rejected", error="no", decided_at=NOW),
         "person",
     ),
+    ("inbox", "set_aside"): (
+        _put(schema.inbox, document_type="receipt", api_key="K", state="set_aside", error="no", decided_at=NOW),
+        ORDINARY,
+    ),
     ("feeds", "read"): (_put(schema.feeds, source="mpw.receipts", last_read_at=NOW), ORDINARY),
     ("feeds", "failing"): (
         _put(schema.feeds, **FAILING, failing_since=ago(hours=1)),

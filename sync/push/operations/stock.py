@@ -343,7 +343,8 @@ def _refused(row: Push, error: RejectedError) -> Refused:
     if not says_no_product(error.message, error.status):
         return Refused(error.message, hint=error.hint, status=error.status, answered_at=error.answered_at)
     hint = (
-        f"MPservices has no product {row.item}: create it there or with an ERP document of type product, "
-        f"or take it out of the item map; then `mpsync outbox retry {row.id}`"
+        f"MPservices has no product {row.item}. If it was renamed there, give the item map its new external id and "
+        f"`mpsync outbox discard {row.id} --why TEXT`; if it is to be there, create it or send an ERP document of type "
+        f"product, then `mpsync outbox retry {row.id}`"
     )
     return Refused(error.message, "unknown_product", hint, status=error.status, answered_at=error.answered_at)
