@@ -10,7 +10,7 @@ import click
 
 from sync.cli.import_ import DRY_RUN, NUMBERS, SHEET, as_found, say_unknown
 from sync.cli.opened import looked_at, opened
-from sync.cli.output import Output, attention, emit, json_option
+from sync.cli.output import Output, attention, emit, json_option, said
 
 
 @click.group()
@@ -33,6 +33,7 @@ def import_(file: Path, remove_all: bool, numbers: str | None, sheet: str | None
     FILE names no item and --remove-all does not say that this is meant.
     """
     from sync.inbox.files.reading import Told, open_file
+    from sync.jobs.reports import warehouses_not_shown
     from sync.reconcile.item_map import FILE_COLUMNS, read_map
     from sync.reconcile.item_rows import import_items, load_map
 
@@ -56,6 +57,7 @@ def import_(file: Path, remove_all: bool, numbers: str | None, sheet: str | None
             if not errors:
                 point = books.conn.begin_nested()
                 change = import_items(books, read.mappings)
+                strange = warehouses_not_shown(books.conn, app.policy.warehouse)
                 if dry_run:
                     point.rollback()
                 else:
@@ -92,6 +94,8 @@ def import_(file: Path, remove_all: bool, numbers: str | None, sheet: str | None
             out.line("nothing was changed: without --dry-run it is")
 
     emit(data, as_json, render)
+    for one in strange:
+        said("note", f"{one}; items of a warehouse that MPW does not have are never patched")
 
 
 @command.command()

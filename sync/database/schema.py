@@ -57,6 +57,7 @@ documents = Table(
     Column("last_seen_at", Instant, nullable=False),  # when its content was last stored
     Column("missing_since", Instant),  # fetch start of the first complete read that lacked it
     Column("voided_at", Instant),
+    Column("provider", Text),  # equipment: the GPS provider that reported it
     UniqueConstraint("system", "type", "remote_id", name="uq_documents_remote"),
     CheckConstraint(
         "system = 'mpw' or system = 'mpservices' or system = 'erp'", name="system"
@@ -296,6 +297,7 @@ item_states = Table(
     Column("base_seq", Id, nullable=False, server_default="0"),  # what the ledger knew then
     Column("base_cost", Fixed),  # what the patch that it rests on sent
     Column("unfit_patches", Integer, nullable=False, server_default="0"),  # in a row, whose own movement surprised us
+    Column("mpw_cost", Fixed),  # of one in MPW, by its ledger where its inventory shows none
     Index(
         "ix_item_states_dirty",
         "dirty_at",
@@ -638,6 +640,17 @@ learned = Table(
     PrimaryKeyConstraint("system", "fact", name="pk_learned"),
 )
 
+todo_kinds = Table(
+    "todo_kinds",
+    metadata,
+    # what v_todo says of a kind: the program's own texts, written by `database/todo.py`
+    Column("kind", Text, primary_key=True),
+    Column("level", Text, nullable=False),
+    Column("meaning", Text, nullable=False),
+    Column("choices", Text, nullable=False),  # JSON: [{"name": …, "command": …}]
+    CheckConstraint("level in ('person', 'waiting')", name="level"),
+)
+
 pauses = Table(
     "pauses",
     metadata,
@@ -678,6 +691,7 @@ __all__ = [
     "pushed_rows",
     "quarantine",
     "runs",
+    "todo_kinds",
     "unpushed",
     "work_orders",
 ]

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import structlog
@@ -45,6 +46,7 @@ from sync.stock.rules import (
     MpwStock,
     Patch,
     Wait,
+    cost_of,
     decide,
     follow_up,
     readiness,
@@ -107,6 +109,7 @@ class Looked:
     decision: Decision
     reads: tuple[StockRead, ...] = ()
     stock: MpwStock | None = None
+    cost: Decimal | None = None  # of one in MPW; None: nothing says
 
 
 @dataclass(slots=True)
@@ -297,7 +300,7 @@ def _look(ctx: Context, client: MpwClient, item: ItemFacts, work: _Pass, *, read
         return Looked(item, Wait(f"MPW could not be read: {error.message}", ctx.clock.now() + TRY_AGAIN))
     ledger = _ledger(ctx, item, work, read_back=read_back)
     stock = summed(reads)
-    return Looked(item, decide(item, stock, ledger), tuple(reads), stock)
+    return Looked(item, decide(item, stock, ledger), tuple(reads), stock, cost_of(item, stock, ledger))
 
 
 def _ledger(ctx: Context, item: ItemFacts, work: _Pass, *, read_back: bool) -> Ledger:
@@ -337,6 +340,7 @@ def _write_one(books: Books, found: Looked) -> int:
         values |= {
             "mpw_quantity": found.stock.quantity,
             "mpw_unit_cost": found.stock.unit_cost,
+            "mpw_cost": found.cost,
             "mpw_read_at": books.now,
         }
     if isinstance(decision, (Wait, Blocked)):

@@ -192,6 +192,7 @@ class Which:
     state: str | None = None
     api_key: str | None = None
     created_before: datetime | None = None
+    routes: Sequence[str] = ()
 
     def condition(self) -> ColumnElement[bool]:
         """Return it as SQL."""
@@ -199,6 +200,8 @@ class Which:
         parts = [outbox.c[name] == value for name, value in equal.items() if value is not None]
         if self.ids is not None:
             parts.append(outbox.c.id.in_(list(self.ids)))
+        if self.routes:
+            parts.append(outbox.c.route.in_(list(self.routes)))
         if self.api_key is not None:
             parts.append(outbox.c.api_key == self.api_key)
         if self.created_before is not None:

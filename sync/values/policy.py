@@ -9,6 +9,8 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 ROUTES = ("receipts", "issuances", "stock_cost", "approvals", "products", "voids", "transfers", "inventories")
+OPEN_STATES = ("held", "ready", "sending", "unknown", "dead")
+"""The states of pushes that are not over."""
 
 
 @dataclass(frozen=True, slots=True)

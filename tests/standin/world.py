@@ -34,6 +34,7 @@ from tests.standin.mpservices import Mpservices
 from tests.standin.mpw import Mpw
 from tests.standin.server import serving
 from tests.standin.times import OurClock, TrueTime
+from tests.views.pinned import pin
 
 MAIN, OTHER, PART = "Warehouse #1", "WH2", "P-1"
 WRITES_MAX = 100
@@ -211,8 +212,9 @@ class World:
         """Return the kinds of all exceptions there have been, each once."""
         return sorted({row["kind"] for row in self.view("v_exceptions")})
 
-    def status(self) -> list[str]:
-        """Return why `mpsync status` ends with 1; empty: it ends with 0."""
+    def status(self, later: timedelta = timedelta()) -> list[str]:
+        """Return why `mpsync status` ends with 1, or will so much later; empty: it ends with 0."""
+        pin(self.app().store, self.clock.now() + later)
         with self.app().store.read() as conn:
             return needs_a_person(conn)
 

@@ -273,7 +273,8 @@ def _report_short_window(books: Books, short: Sequence[str], reach: timedelta) -
         f"{reach / timedelta(hours=1):g} hours, {short[0]} among them, nor older ones: it reaches less far than is "
         "believed. Their items get no stock patch until a person has looked",
         hint="say how far it really reaches: `mpsync learned set window_hours HOURS --why TEXT`, or set "
-        "MPSERVICES_WINDOW_HOURS and restart, since a shorter outage than is believed may lose movements; then resolve "
+        "MPSERVICES_WINDOW_HOURS and restart, since a shorter outage than is believed may lose movements; where people "
+        "deleted the movements instead, delete in MPW too what was posted for them (`mpsync explain ID`); then resolve "
         "this",
         facts={
             "movement_ids": sorted({*short, *known.get("movement_ids", ())}),

@@ -32,10 +32,12 @@ def poll_equipment_once(ctx: Context) -> Counts:
 def _poll(ctx: Context, client: MpwClient, run_id: int) -> Outcome:
     began_at = ctx.clock.now()
     rows: dict[str, Equipment] = {}
+    providers: dict[str, str] = {}
     bad = []
     for provider in ctx.policy.gps_providers:
         parsed = read_equipment(client.gps_meter_updates(provider).body)
         rows.update((row.id, row) for row in parsed.rows)
+        providers.update((row.id, provider) for row in parsed.rows)
         bad.extend(parsed.bad)
     counts = Counts(seen=len(rows) + len(bad))
     with ctx.leader_writes() as books:
@@ -44,7 +46,7 @@ def _poll(ctx: Context, client: MpwClient, run_id: int) -> Outcome:
             return Outcome(dropped=True)
         read_no = max(run_id, newest_run(books.conn))
         note_feed_read(books.conn, EQUIPMENT, run_id=run_id, began_at=began_at, read_no=read_no)
-        _take(books, rows, counts)
+        _take(books, rows, providers, counts)
         counts.quarantined = quarantine_rows(books, EQUIPMENT, None, bad)
         release_remote_ids(books, EQUIPMENT, rows, bad=bad)
         day = books.policy.day(began_at)
@@ -54,15 +56,22 @@ def _poll(ctx: Context, client: MpwClient, run_id: int) -> Outcome:
     return Outcome(counts)
 
 
-def _take(books: Books, rows: dict[str, Equipment], counts: Counts) -> None:
+def _take(books: Books, rows: dict[str, Equipment], providers: dict[str, str], counts: Counts) -> None:
     known = documents_by_remote_id(books.conn, MPW, "equipment", rows)
     new, changed = [], []
     for row in rows.values():
         before = known.get(row.id)
-        if before is not None and before.digest == row.digest:
+        provider = providers[row.id]
+        if before is not None and (before.digest, before.provider) == (row.digest, provider):
             counts.unchanged += 1
             continue
-        values = {"raw": row.raw, "digest": row.digest, "item": row.name, "last_seen_at": books.now}
+        values = {
+            "raw": row.raw,
+            "digest": row.digest,
+            "item": row.name,
+            "provider": provider,
+            "last_seen_at": books.now,
+        }
         if before is None:
             key = {"system": MPW, "type": "equipment", "remote_id": row.id, "source": EQUIPMENT}
             new.append({**key, "first_seen_at": books.now, **values})
