@@ -26,6 +26,7 @@ from sync.jobs.due import an_agenda
 from sync.journal.account_rows import save_rules
 from sync.journal.accounts import numbered, read_rules, sample
 from sync.journal.derive import BATCH, journal_once
+from sync.ledger.books import Books
 from sync.values.books import JournalTerms
 from sync.values.policy import Policy
 from sync.work.context import Context
@@ -47,7 +48,7 @@ def prepared(url: str, rows: int) -> Store:
     store = ledger(url, rows)
     with store.write() as conn:
         conn.execute(text(DOCUMENTS.replace("{{", "{").replace("}}", "}")), {"rows": 0})
-        save_rules(conn, read_rules(numbered(sample())).rules, by="bench", now=SystemClock().now())
+        save_rules(Books(conn, now=SystemClock().now()), read_rules(numbered(sample())).rules, by="bench")
     if not store.is_sqlite:
         with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
             conn.execute(text("analyze"))

@@ -41,8 +41,8 @@ def import_(file: Path, as_json: bool) -> None:
         read = read_file(file)
         version = None
         if not read.errors:
-            with app.store.write() as conn:
-                version = save_rules(conn, read.rules, by=person(), now=app.clock.now())
+            with app.context().anyone_writes() as books:
+                version = save_rules(books, read.rules, by=person())
     data = {"file": str(file), "version": version, "rules": len(read.rules), "errors": _errors(read)}
     emit(data, as_json, lambda out: _render_import(out, data))
     attention(f"{file}, line {line}: {why}" for line, why in read.errors)

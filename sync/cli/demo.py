@@ -104,8 +104,8 @@ def _keep_books(app: App) -> None:
     from sync.journal.account_rows import save_rules
     from sync.journal.accounts import numbered, read_rules, sample
 
-    with app.store.write() as conn:
-        save_rules(conn, read_rules(numbered(sample())).rules, by="demo", now=app.clock.now())
+    with app.context().anyone_writes() as books:
+        save_rules(books, read_rules(numbered(sample())).rules, by="demo")
 
 
 def _show_journal(out: Output, app: App) -> None:

@@ -16,11 +16,22 @@ from sqlalchemy import Connection, Date, Text, bindparam, exists, func, or_, sel
 from sqlalchemy.sql.elements import ColumnElement
 
 from sync.database.pauses import all_pauses
-from sync.database.schema import TO_ACT, echoes, exceptions, facts, item_states, ledger_entries, outbox, parked
+from sync.database.schema import (
+    TO_ACT,
+    echoes,
+    exceptions,
+    facts,
+    item_states,
+    journal_entries,
+    ledger_entries,
+    outbox,
+    parked,
+)
 from sync.database.schema import learned as learned_
 from sync.database.schema import purchase_orders as orders
 from sync.database.types import Fixed, Instant
 from sync.inbox.rows import undecided
+from sync.journal.rows import TRANSFERS_DONE
 from sync.ledger.item_states import to_audit, to_compare
 from sync.outbox.machine import APPROVE, TELL_AFTER
 from sync.outbox.queue import READY
@@ -100,6 +111,8 @@ _ANY: Mapping[str, ColumnElement[bool]] = {
     "unknown": _any(outbox.c.state == "unknown", outbox.c.due_at <= _NOW),
     "shown": exists(select(outbox.c.id).where(is_unclear_and_perhaps_shown())),
     "unseen": exists(select(outbox.c.id).where(is_unseen())),
+    "transfers": TRANSFERS_DONE.exists(),
+    "journal": _any(journal_entries.c.id > 0),
     "undone": or_(exists(select(outbox.c.id).where(is_undone(_DELETED))), _open("push_not_there")),
 }
 

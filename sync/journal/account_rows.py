@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date
 
 from sqlalchemy import Connection, func, insert, select
 
-from sync.database.facts import set_fact
 from sync.database.schema import account_rules, account_versions
 from sync.journal.accounts import CELLS, Rule, begins_of, is_always
+from sync.ledger.books import Books
 
 ACCOUNTS_VERSION = "accounts_version"
 """The fact that says which rules are in force, for those who ask in every round."""
@@ -38,13 +38,14 @@ def load_rules(conn: Connection, version: int | None = None) -> tuple[int, list[
     return wanted, rules
 
 
-def save_rules(conn: Connection, rules: Sequence[Rule], *, by: str, now: datetime) -> int:
+def save_rules(books: Books, rules: Sequence[Rule], *, by: str) -> int:
     """Put rules in force as a new version; return it. Rules equal to those in force make no version."""
-    version, known = load_rules(conn)
+    version, known = load_rules(books.conn)
     if version and known == list(rules):
         return version
     version += 1
-    conn.execute(insert(account_versions).values(version=version, imported_at=now, imported_by=by, rules=len(rules)))
+    made = {"version": version, "imported_at": books.now, "imported_by": by, "rules": len(rules)}
+    books.conn.execute(insert(account_versions).values(**made))
     values = [
         {
             "version": version,
@@ -58,6 +59,6 @@ def save_rules(conn: Connection, rules: Sequence[Rule], *, by: str, now: datetim
         }
         for n, rule in enumerate(rules, 1)
     ]
-    conn.execute(insert(account_rules), values)
-    set_fact(conn, ACCOUNTS_VERSION, str(version), now=now)
+    books.conn.execute(insert(account_rules), values)
+    books.note_fact(ACCOUNTS_VERSION, str(version))
     return version

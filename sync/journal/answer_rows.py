@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection, select, update
 
 from sync.database.chunks import upsert
 from sync.database.schema import documents, journal_bills, journal_documents
+from sync.ledger.books import Books
 
 
 def answers_after(conn: Connection, id_: int, types: Sequence[str], limit: int) -> list[tuple[int, str, str, str]]:
@@ -40,6 +41,7 @@ def acknowledge(
     return sorted(conn.execute(done).scalars())
 
 
-def bill(conn: Connection, *, api_key: str, now: datetime, **values: Any) -> None:
+def bill(books: Books, *, api_key: str, **values: Any) -> None:
     """Write down a vendor's bill; the same one again changes nothing."""
-    upsert(conn, journal_bills, [{"api_key": api_key, "told_at": now, **values}], key=("api_key",), update=())
+    row = {"api_key": api_key, "told_at": books.now, **values}
+    upsert(books.conn, journal_bills, [row], key=("api_key",), update=())

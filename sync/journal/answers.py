@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from sync.database.exceptions import open_exception, resolve_exceptions
-from sync.database.facts import fact, set_fact
+from sync.database.facts import fact
 from sync.inbox.rows import BOOKS_TOLD
 from sync.inbox.rules import BOOK_TYPES, JOURNAL_ACK, VENDOR_BILL, ErpDocument, read_document
 from sync.journal import answer_rows
+from sync.ledger.books import Books
 from sync.values.subjects import Subject
 from sync.work.context import Context
 
@@ -33,8 +33,8 @@ def answers_once(ctx: Context) -> int:
         told, (answered, _) = known.get(BOOKS_TOLD), _answered(known.get(ANSWERED))
         if told is None or told == answered:
             break
-        with ctx.write() as conn:
-            total += _next(conn, ctx)
+        with ctx.leader_writes() as books:
+            total += _next(books)
     return total
 
 
@@ -43,41 +43,40 @@ def _answered(text: str | None) -> tuple[str, int]:
     return told, int(id_)
 
 
-def _next(conn: Connection, ctx: Context) -> int:
-    told, (_, last) = fact(conn, BOOKS_TOLD) or "0", _answered(fact(conn, ANSWERED))
-    rows = answer_rows.answers_after(conn, last, BOOK_TYPES, BATCH)
+def _next(books: Books) -> int:
+    told, (_, last) = fact(books.conn, BOOKS_TOLD) or "0", _answered(fact(books.conn, ANSWERED))
+    rows = answer_rows.answers_after(books.conn, last, BOOK_TYPES, BATCH)
     for last, type_, api_key, raw in rows:  # noqa: B007 - the last one is where the next pass begins
         document = read_document(type_, api_key, raw)
         if isinstance(document, ErpDocument):
-            _act(conn, ctx, document)
+            _act(books, document)
     done = told if len(rows) < BATCH else "more"
-    set_fact(conn, ANSWERED, f"{done} {last}", now=ctx.clock.now())
+    books.note_fact(ANSWERED, f"{done} {last}")
     return len(rows)
 
 
-def _act(conn: Connection, ctx: Context, one: ErpDocument) -> None:
+def _act(books: Books, one: ErpDocument) -> None:
     fields: Any = one.fields
     if one.type == JOURNAL_ACK:
-        _acknowledge(conn, ctx, fields)
+        _acknowledge(books, fields)
     elif one.type == VENDOR_BILL:
         answer_rows.bill(
-            conn,
+            books,
             api_key=one.api_key,
-            now=ctx.clock.now(),
             purchase_order=fields["purchase_order_number"],
             invoice=fields["invoice_number"],
             amount=fields["amount"],
             billed_on=fields["billed_on"],
         )
     else:
-        set_fact(conn, LOCKED_THROUGH, fields["locked_through"].isoformat(), now=ctx.clock.now())
+        books.note_fact(LOCKED_THROUGH, fields["locked_through"].isoformat())
 
 
-def _acknowledge(conn: Connection, ctx: Context, fields: Any) -> None:
+def _acknowledge(books: Books, fields: Any) -> None:
     """Write down the answer; a refusal needs a person, and a later acceptance ends that."""
-    now, state = ctx.clock.now(), fields["state"]
+    state = fields["state"]
     numbers = answer_rows.acknowledge(
-        conn,
+        books.conn,
         number=fields.get("document"),
         batch=int(fields["batch"]) if "batch" in fields else None,
         state=state,
@@ -88,16 +87,14 @@ def _acknowledge(conn: Connection, ctx: Context, fields: Any) -> None:
     for number in numbers:
         subject = Subject.row(f"journal {number}")
         if state == "accepted":
-            resolve_exceptions(conn, JOURNAL_REJECTED, subject, resolution="the ERP has taken it", now=now)
+            books.resolve_exceptions(JOURNAL_REJECTED, subject, resolution="the ERP has taken it")
             continue
-        open_exception(
-            conn,
-            kind=JOURNAL_REJECTED,
-            subject=subject,
+        books.open_exception(
+            JOURNAL_REJECTED,
+            about=subject,
             detail=f"the ERP refused {number}, and its books lack it: {fields.get('reason') or 'no reason was given'}",
             hint="end the cause in the ERP, give it again (`mpsync export journal FILE --again BATCH`), and let the ERP"
             " answer with journal_ack accepted; it is in v_journal_documents",
-            now=now,
         )
 
 

@@ -24,6 +24,7 @@ from sync.database.schema import (
 from sync.journal.accounts import ALLOWED
 from sync.journal.formats.model import Document, Line, Options
 from sync.journal.rows import day_of
+from sync.ledger.books import Books
 from sync.values.money import from_micros, to_micros
 
 PAGE = {"summary": 40, "detail": 2_000}
@@ -62,7 +63,7 @@ class Batch:
 
 
 def cut(
-    conn: Connection,
+    books: Books,
     *,
     format_: str,
     mode: str,
@@ -70,13 +71,13 @@ def cut(
     last: date,
     lock: date | None,
     by: str,
-    now: datetime,
 ) -> Batch | None:
     """Take all that may be given up to a posting date into a new batch; None: there is nothing. Call under
     `lock_appends`.
 
     `lock` is the last closed day: a document is booked on the first open one that is not before its posting date.
     """
+    conn = books.conn
     words = _words(conn)
     values: dict[str, Any] = {"last": _bound(conn, last), "open": _bound(conn, _day_after(lock))}
     first = conn.execute(
@@ -85,7 +86,7 @@ def cut(
     if first is None:
         return None
     batch = int(conn.execute(select(func.coalesce(func.max(journal_batches.c.id), 0))).scalar_one()) + 1
-    row = {"id": batch, "channel": "file", "format": format_, "mode": mode, "cut_at": now, "cut_by": by}
+    row = {"id": batch, "channel": "file", "format": format_, "mode": mode, "cut_at": books.now, "cut_by": by}
     sums = {"entries": 0, "documents": 0, "lines": 0, "debit": from_micros(0)}
     conn.execute(insert(journal_batches).values(**row, options="{}", **sums))
     next_id = int(conn.execute(select(func.coalesce(func.max(journal_documents.c.id), 0))).scalar_one()) + 1
@@ -353,14 +354,14 @@ def _detail_page(conn: Connection, batch: int, first: int, last: int) -> dict[in
     return found
 
 
-def mark_written(conn: Connection, batch: int, *, digest: str, files: Sequence[str], now: datetime) -> None:
+def mark_written(books: Books, batch: int, *, digest: str, files: Sequence[str]) -> None:
     """Write down that a batch's files are there; from now on they may only be written again as they are."""
-    conn.execute(
+    books.conn.execute(
         update(journal_batches)
         .where(journal_batches.c.id == batch)
-        .values(written_at=now, digest=digest, files=json.dumps(list(files)))
+        .values(written_at=books.now, digest=digest, files=json.dumps(list(files)))
     )
     documents = journal_documents.c
-    conn.execute(
+    books.conn.execute(
         update(journal_documents).where(documents.batch_id == batch, documents.state == "cut").values(state="written")
     )

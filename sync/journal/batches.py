@@ -22,6 +22,7 @@ from sync.journal.derive import terms_in_force, wanted_terms
 from sync.journal.files import Parts, write_whole
 from sync.journal.formats.model import Document, Format, Options, amount_text
 from sync.journal.formats.registry import FORMATS
+from sync.ledger.books import Books
 from sync.work.context import Context
 
 MODES = ("summary", "detail")
@@ -63,21 +64,21 @@ def export_journal(
     for name in made.needs:
         if not getattr(wanted, name):
             raise ConfigError(f"{format_} needs --{name.replace('_', '-')}", hint="mpsync export journal --help")
-    with _cutting(ctx, keep=not look) as conn:
+    with _cutting(ctx, keep=not look) as books:
+        conn = books.conn
         if left := batch_rows.unwritten(conn):
             raise ConfigError(
                 f"batch {left[0]} was cut and its files were never written: nothing new is given before that",
                 hint=f"write them: mpsync export journal FILE --again {left[0]}",
             )
         batch = batch_rows.cut(
-            conn,
+            books,
             format_=format_,
             mode=mode,
             options=wanted,
             last=last or date(9999, 12, 31),
-            lock=lock_of(conn, ctx.policy.lock_date),
+            lock=lock_of(conn, books.lock_date),
             by=by,
-            now=ctx.clock.now(),
         )
         if batch is None:
             return Given(None, looked=look)
@@ -116,13 +117,13 @@ def _options(ctx: Context, options: Options) -> Options:
 
 
 @contextmanager
-def _cutting(ctx: Context, *, keep: bool) -> Iterator[Connection]:
+def _cutting(ctx: Context, *, keep: bool) -> Iterator[Books]:
     """Open a transaction in which nobody else appends; without `keep` all that was done in it is undone."""
     with ctx.store.engine.connect().execution_options(mpsync_write=True) as conn:
         transaction = conn.begin()
         try:
             lock_appends(conn)
-            yield conn
+            yield Books(conn, now=ctx.clock.now(), policy=ctx.policy)
         except BaseException:
             transaction.rollback()
             raise
@@ -133,8 +134,8 @@ def _cutting(ctx: Context, *, keep: bool) -> Iterator[Connection]:
 
 
 def _mark(ctx: Context, batch: Batch, given: Given) -> None:
-    with ctx.store.write() as conn:
-        batch_rows.mark_written(conn, batch.id, digest=given.control, files=given.files, now=ctx.clock.now())
+    with ctx.anyone_writes() as books:
+        batch_rows.mark_written(books, batch.id, digest=given.control, files=given.files)
 
 
 def _refuse_too_long(conn: Connection, batch: Batch, made: Format) -> None:

@@ -12,13 +12,13 @@ from datetime import date
 from sqlalchemy import Connection
 
 from sync.database.engine import lock_appends
-from sync.database.facts import set_fact
 from sync.errors import ConfigError
 from sync.journal import rows as stored
 from sync.journal.account_rows import load_rules
 from sync.journal.accounts import Accounts
 from sync.journal.derive import JOURNAL_TERMS, OPENING_SEQ, Fixed, terms_in_force, wanted_terms
 from sync.journal.rules import ADJUST, ADJUSTMENT, EXPENSED, MPSYNC, OPENING, RECLASS, Entry, Facts, Place, Position
+from sync.ledger.books import Books
 from sync.ledger.entries import last_seq
 from sync.values.money import fixed, to_micros
 from sync.work.context import Context
@@ -54,7 +54,8 @@ def adjust(ctx: Context, lines: Lines, *, use: str, on: date, why: str, by: str,
     reversal of something older than it is then booked.
     """
     terms = _terms(ctx)
-    with ctx.store.write() as conn:
+    with ctx.anyone_writes() as books:
+        conn = books.conn
         lock_appends(conn)
         terms = terms_in_force(conn, terms)
         version, rules = load_rules(conn)
@@ -97,10 +98,10 @@ def adjust(ctx: Context, lines: Lines, *, use: str, on: date, why: str, by: str,
             )
         if errors:
             return Corrected(0, tuple(sorted(errors)))
-        _append(conn, ctx, made, positions, {place for _, place, _, _ in read})
-        set_fact(conn, JOURNAL_TERMS, terms.text(), now=ctx.clock.now())
+        _append(books, made, positions, {place for _, place, _, _ in read})
+        books.note_fact(JOURNAL_TERMS, terms.text())
         if use == "opening":
-            set_fact(conn, OPENING_SEQ, str(last_seq(conn)), now=ctx.clock.now())
+            books.note_fact(OPENING_SEQ, str(last_seq(conn)))
     return Corrected(len(made))
 
 
@@ -129,7 +130,8 @@ def reclass(ctx: Context, lines: Lines, *, on: date, why: str, by: str) -> Corre
     """
     _terms(ctx)
     words = _Words(on, why, by)
-    with ctx.store.write() as conn:
+    with ctx.anyone_writes() as books:
+        conn = books.conn
         lock_appends(conn)
         version, _ = load_rules(conn)
         of_entries = [(line, row) for line, row in lines if row.get("entry_id")]
@@ -142,7 +144,7 @@ def reclass(ctx: Context, lines: Lines, *, on: date, why: str, by: str) -> Corre
         touched = _move_positions(of_positions, positions, made, errors, next_id, words, version)
         if errors:
             return Corrected(0, tuple(sorted(set(errors))))
-        _append(conn, ctx, made, positions, touched)
+        _append(books, made, positions, touched)
     return Corrected(len(made))
 
 
@@ -227,7 +229,8 @@ def _move_positions(
 
 def set_held(ctx: Context, entry_ids: Sequence[int], *, held: bool, why: str, by: str) -> int:
     """Keep entries out of batches, or let them go; raises ConfigError, and does nothing, for one that was given."""
-    with ctx.store.write() as conn:
+    with ctx.anyone_writes() as books:
+        conn = books.conn
         lock_appends(conn)
         known = stored.entries_by_id(conn, entry_ids)
         given = stored.in_batches(conn, entry_ids)
@@ -235,7 +238,7 @@ def set_held(ctx: Context, entry_ids: Sequence[int], *, held: bool, why: str, by
         wrong += [f"{one}: the ERP was given it already, in {given[one]}" for one in entry_ids if one in given]
         if wrong:
             raise ConfigError(f"nothing was changed; {'; '.join(wrong)}", hint="`mpsync journal show KEY` has the ids")
-        stored.note_holds(conn, entry_ids, held=held, why=why, by=by, now=ctx.clock.now())
+        stored.note_holds(books, entry_ids, held=held, why=why, by=by)
     return len(known)
 
 
@@ -246,11 +249,9 @@ def _terms(ctx: Context) -> Fixed:
     return wanted
 
 
-def _append(
-    conn: Connection, ctx: Context, made: list[Entry], positions: Mapping[Place, Position], touched: set[Place]
-) -> None:
-    stored.append(conn, made, now=ctx.clock.now(), run_id=None)
-    stored.save_positions(conn, positions, touched)
+def _append(books: Books, made: list[Entry], positions: Mapping[Place, Position], touched: set[Place]) -> None:
+    stored.append(books, made)
+    stored.save_positions(books.conn, positions, touched)
 
 
 def _entry(

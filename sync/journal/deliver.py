@@ -8,8 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from sync.database.exceptions import open_exception, resolve_exceptions
-from sync.database.facts import fact, set_fact
+from sync.database.facts import fact
 from sync.errors import SyncError
 from sync.journal import batch_rows
 from sync.journal.batches import export_again, export_journal
@@ -47,10 +46,9 @@ def deliver_if_due_once(ctx: Context) -> int:
     except (SyncError, OSError) as error:
         _say(ctx, error)
         return 0
-    with ctx.write() as conn:
-        at = ctx.clock.now()
-        set_fact(conn, DELIVERED_ON, today.isoformat(), now=at)
-        resolve_exceptions(conn, JOURNAL_DELIVERY, _SUBJECT, resolution="the files were written", now=at)
+    with ctx.leader_writes() as books:
+        books.note_fact(DELIVERED_ON, today.isoformat())
+        books.resolve_exceptions(JOURNAL_DELIVERY, _SUBJECT, resolution="the files were written")
     if files:
         log.info("journal.delivered", files=files)
     return len(files)
@@ -101,12 +99,10 @@ def _say(ctx: Context, error: SyncError | OSError) -> None:
     hint = (
         error.hint if isinstance(error, SyncError) else None
     ) or "give SYNC_JOURNAL_DIR to mpsync's user, or make room"
-    with ctx.write() as conn:
-        open_exception(
-            conn,
-            kind=JOURNAL_DELIVERY,
-            subject=_SUBJECT,
+    with ctx.leader_writes() as books:
+        books.open_exception(
+            JOURNAL_DELIVERY,
+            about=_SUBJECT,
             detail=f"the ERP was not given the journal: {what}",
             hint=f"{hint}; it is tried again every minute, and nothing is lost",
-            now=ctx.clock.now(),
         )

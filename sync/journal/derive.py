@@ -12,8 +12,7 @@ import structlog
 from sqlalchemy import Connection
 
 from sync.database.engine import lock_appends
-from sync.database.exceptions import open_exception, resolve_exceptions
-from sync.database.facts import fact, set_fact
+from sync.database.facts import fact
 from sync.database.runs import Counts, end_run, start_run
 from sync.journal import rows as stored
 from sync.journal.account_rows import ACCOUNTS_VERSION, load_rules
@@ -32,6 +31,7 @@ from sync.journal.rules import (
     LedgerRow,
     arrivals,
 )
+from sync.ledger.books import Books
 from sync.values.books import unit_of
 from sync.values.money import from_micros, plain
 from sync.values.subjects import Subject
@@ -105,14 +105,14 @@ def journal_once(ctx: Context) -> Counts:
         if ACCOUNTS_VERSION not in known:
             break
         if known.get(JOURNAL_TERMS) is None or ctx.due().behind(JOURNAL_SEQ) or _other_terms(ctx, wanted, known):
-            work: Callable[[Connection, Context, Fixed], Counts] = _next
+            work: Callable[[Books, Fixed], Counts] = _next
         elif known.get(JOURNAL_ACCOUNTS) != known[ACCOUNTS_VERSION]:
             work = _mapped_since
         else:
             break
-        with ctx.write() as conn:
-            total.add(work(conn, ctx, wanted))
-    if JOURNAL_TRANSFERS in ctx.due().facts:
+        with ctx.leader_writes() as books:
+            total.add(work(books, wanted))
+    if ctx.due().transfers:
         total.add(_done_since(ctx, wanted))
     if total.added or total.quarantined:
         log.info("journal.derived", entries=total.added, held=total.quarantined)
@@ -121,10 +121,7 @@ def journal_once(ctx: Context) -> Counts:
 
 def _other_terms(ctx: Context, wanted: Fixed, known: Any) -> bool:
     """Tell whether the settings were changed while there is no entry yet; once there is one, its terms stand."""
-    if known[JOURNAL_TERMS] == wanted.text():
-        return False
-    with ctx.read() as conn:
-        return not stored.has_entries(conn)
+    return known[JOURNAL_TERMS] != wanted.text() and not ctx.due().journal
 
 
 def terms_in_force(conn: Connection, wanted: Fixed) -> Fixed:
@@ -133,58 +130,56 @@ def terms_in_force(conn: Connection, wanted: Fixed) -> Fixed:
     return fixed_of(known) if known is not None and stored.has_entries(conn) else wanted
 
 
-def _next(conn: Connection, ctx: Context, wanted: Fixed) -> Counts:
+def _next(books: Books, wanted: Fixed) -> Counts:
     """Look at the next ledger entries."""
+    conn = books.conn
     lock_appends(conn)
     terms = terms_in_force(conn, wanted)
     same = fact(conn, JOURNAL_TERMS) == terms.text()
     seq = int(fact(conn, JOURNAL_SEQ) or 0) if same else 0
     ledger = stored.ledger_after(conn, seq, BATCH)
-    desk = open_desk(conn, ctx, ledger, terms)
+    desk = open_desk(books, ledger, terms)
     before = set(desk.held)
     for row in ledger:
         desk.take(row)
-    counts = keep(conn, ctx, desk, before)
-    now = ctx.clock.now()
+    counts = keep(books, desk, before)
     if not same:
-        set_fact(conn, JOURNAL_TERMS, terms.text(), now=now)
-    set_fact(conn, JOURNAL_SEQ, str(ledger[-1].id if ledger else seq), now=now)
+        books.note_fact(JOURNAL_TERMS, terms.text())
+    books.note_fact(JOURNAL_SEQ, str(ledger[-1].id if ledger else seq))
     if any(reason == TRANSFER_PENDING for reason, _ in desk.held.values()):
-        set_fact(conn, JOURNAL_TRANSFERS, "1", now=now)
+        books.note_fact(JOURNAL_TRANSFERS, "1")
     return counts
 
 
-def _mapped_since(conn: Connection, ctx: Context, wanted: Fixed) -> Counts:
+def _mapped_since(books: Books, wanted: Fixed) -> Counts:
     """Let go what no rule of accounts covered and one may cover now."""
-    lock_appends(conn)
-    version, _ = load_rules(conn)
+    lock_appends(books.conn)
+    version, _ = load_rules(books.conn)
     total, after = Counts(), 0
-    while ids := stored.held_for(conn, UNMAPPED, after=after, limit=BATCH):
-        total.add(release(conn, ctx, wanted, ids))
+    while ids := stored.held_for(books.conn, UNMAPPED, after=after, limit=BATCH):
+        total.add(release(books, wanted, ids))
         after = ids[-1]
-    set_fact(conn, JOURNAL_ACCOUNTS, str(version), now=ctx.clock.now())
+    books.note_fact(JOURNAL_ACCOUNTS, str(version))
     return total
 
 
 def _done_since(ctx: Context, wanted: Fixed) -> Counts:
     """Book transfers whose push is done by now."""
-    with ctx.read() as conn:
-        if not stored.held_transfers_done(conn, 1):
-            return Counts()
-    with ctx.write() as conn:
-        lock_appends(conn)
-        return release(conn, ctx, wanted, stored.held_transfers_done(conn, BATCH))
+    with ctx.leader_writes() as books:
+        lock_appends(books.conn)
+        return release(books, wanted, stored.held_transfers_done(books.conn, BATCH))
 
 
 def release(
-    conn: Connection, ctx: Context, wanted: Fixed, ids: Sequence[int], *, why: str | None = None, by: str | None = None
+    books: Books, wanted: Fixed, ids: Sequence[int], *, why: str | None = None, by: str | None = None
 ) -> Counts:
     """Book what was held, with the reversals that wait for it; what still cannot go stays.
 
     Call it under `lock_appends`. `why` and `by`: a person's words, where a person lets it go.
     """
+    conn = books.conn
     ledger = stored.ledger_rows(conn, {*ids, *stored.held_with(conn, ids)})
-    desk = open_desk(conn, ctx, ledger, terms_in_force(conn, wanted))
+    desk = open_desk(books, ledger, terms_in_force(conn, wanted))
     going = {row.id for row in ledger}
     desk.held = {id_: why for id_, why in desk.held.items() if id_ not in going}
     before = set(desk.held)
@@ -197,12 +192,12 @@ def release(
             desk.take(row, released=True)
     desk.entries = [one._replace(why=why, made_by=by) for one in desk.entries]
     stored.let_go(conn, going - set(desk.held))
-    return keep(conn, ctx, desk, before, released=going)
+    return keep(books, desk, before, released=going)
 
 
-def open_desk(conn: Connection, ctx: Context, ledger: Sequence[LedgerRow], terms: Fixed) -> Desk:
+def open_desk(books: Books, ledger: Sequence[LedgerRow], terms: Fixed) -> Desk:
     """Load all that these ledger entries touch."""
-    policy = ctx.policy.journal
+    conn, policy = books.conn, books.policy.journal
     version, rules = load_rules(conn)
     ours = [row for row in ledger if row.system == MPW and row.kind in (RECEIPT, ISSUANCE)]
     the_erps = [row for row in ledger if row.system == ERP and row.entry_type == "original"]
@@ -239,38 +234,37 @@ def _twins(conn: Connection, originals: Iterable[LedgerRow]) -> frozenset[int]:
     return arrivals(keyless, stored.transfers_done(conn, {row.item for row in keyless}))
 
 
-def keep(conn: Connection, ctx: Context, desk: Desk, before: set[int], *, released: Collection[int] = ()) -> Counts:
+def keep(books: Books, desk: Desk, before: set[int], *, released: Collection[int] = ()) -> Counts:
     """Write down what a desk made, in a run of its own where it made anything; `before`: what was held already."""
     held = {id_: why for id_, why in desk.held.items() if id_ not in before}
     counts = Counts(added=len(desk.entries), quarantined=sum(id_ not in released for id_ in held))
-    now = ctx.clock.now()
     if desk.entries:
-        run_id = start_run(conn, "journal", now=now)
-        stored.append(conn, desk.entries, now=now, run_id=run_id)
-        stored.save_positions(conn, desk.positions, desk.touched)
-        end_run(conn, run_id, now=ctx.clock.now(), counts=counts)
+        run_id = start_run(books.conn, "journal", now=books.now)
+        stored.append(books.of_run(run_id), desk.entries)
+        stored.save_positions(books.conn, desk.positions, desk.touched)
+        end_run(books.conn, run_id, now=books.now, counts=counts)
     if held:
-        stored.hold(conn, held, now=now)
+        stored.hold(books, held)
     if held or released:
-        tell(conn, ctx)
+        tell(books)
     return counts
 
 
 # --- what needs a person ------------------------------------------------------------------
 
 
-def tell(conn: Connection, ctx: Context) -> None:
+def tell(books: Books) -> None:
     """Open, refresh or resolve an exception for each reason that a person can end."""
-    waiting, now = stored.waiting(conn), ctx.clock.now()
+    waiting = stored.waiting(books.conn)
     for reason, say in _SAID.items():
         kind, hint = say
         one = waiting.get(reason)
         if one is None:
-            resolve_exceptions(conn, kind, _SUBJECT, resolution="nothing waits for it any more", now=now)
+            books.resolve_exceptions(kind, _SUBJECT, resolution="nothing waits for it any more")
             continue
         many = "1 ledger entry is" if one.entries == 1 else f"{one.entries} ledger entries are"
         detail = f"{many} in no account, {plain(from_micros(one.amount))} in all: {one.detail}; as {one.example} is"
-        open_exception(conn, kind=kind, subject=_SUBJECT, detail=detail, hint=hint, now=now)
+        books.open_exception(kind, about=_SUBJECT, detail=detail, hint=hint)
 
 
 JOURNAL_UNMAPPED, JOURNAL_LATE, JOURNAL_TWIN = "journal_unmapped", "journal_late", "journal_twin"

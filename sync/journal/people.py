@@ -24,21 +24,21 @@ def post(ctx: Context, seqs: Sequence[int], *, why: str, by: str) -> int:
     wanted = wanted_terms(ctx)
     if wanted is None:
         raise ConfigError("there is no journal", hint="set SYNC_JOURNAL_FROM, then see what `mpsync doctor` says")
-    with ctx.store.write() as conn:
-        lock_appends(conn)
-        _refuse_strangers(conn, seqs)
-        return release(conn, ctx, wanted, seqs, why=why, by=by).added
+    with ctx.anyone_writes() as books:
+        lock_appends(books.conn)
+        _refuse_strangers(books.conn, seqs)
+        return release(books, wanted, seqs, why=why, by=by).added
 
 
 def drop(ctx: Context, seqs: Sequence[int], *, why: str, by: str) -> int:
     """Say of held ledger entries that they are none for the books; return how many. The list keeps them, with why."""
-    with ctx.store.write() as conn:
-        lock_appends(conn)
-        held = stored.held_among(conn, seqs)
+    with ctx.anyone_writes() as books:
+        lock_appends(books.conn)
+        held = stored.held_among(books.conn, seqs)
         if unknown := sorted(set(seqs) - set(held)):
             raise ConfigError(f"not held: {_named(unknown)}", hint="`mpsync journal held` lists what is")
-        stored.hold(conn, dict.fromkeys(held, (DROPPED, f"{by}: {why}")), now=ctx.clock.now())
-        tell(conn, ctx)
+        stored.hold(books, dict.fromkeys(held, (DROPPED, f"{by}: {why}")))
+        tell(books)
     return len(held)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -30,6 +30,7 @@ from sync.database.schema import (
 )
 from sync.database.types import Fixed, instant_text
 from sync.journal.rules import Entry, Facts, Key, LedgerRow, Place, Position, told_in
+from sync.ledger.books import Books
 
 L, J = ledger_entries, journal_entries
 STORED = (*Entry._fields, "run_id", "derived_at")
@@ -275,11 +276,11 @@ def in_batches(conn: Connection, entry_ids: Iterable[int]) -> dict[int, str]:
     return found
 
 
-def note_holds(conn: Connection, entry_ids: Iterable[int], *, held: bool, why: str, by: str, now: datetime) -> None:
+def note_holds(books: Books, entry_ids: Iterable[int], *, held: bool, why: str, by: str) -> None:
     """Write down that entries are kept out of batches from now on, or let go; the last word counts."""
-    rows = [{"entry_id": id_, "held": held, "why": why, "made_by": by, "made_at": now} for id_ in entry_ids]
+    rows = [{"entry_id": id_, "held": held, "why": why, "made_by": by, "made_at": books.now} for id_ in entry_ids]
     if rows:
-        conn.execute(insert(journal_holds), rows)
+        books.conn.execute(insert(journal_holds), rows)
 
 
 def transfers_done(conn: Connection, items: Iterable[str]) -> list[LedgerRow]:
@@ -329,13 +330,13 @@ def has_entries(conn: Connection) -> bool:
 # --- writing ------------------------------------------------------------------------------
 
 
-def append(conn: Connection, entries: Sequence[Entry], *, now: datetime, run_id: int | None) -> None:
+def append(books: Books, entries: Sequence[Entry]) -> None:
     """Append entries whose ids are taken already."""
     if not entries:
         return
-    at: Any = instant_text(now) if conn.dialect.name == "sqlite" else now
-    end = (run_id, at)
-    insert_stored(conn, J, STORED, [(*entry, *end) for entry in entries])
+    at: Any = instant_text(books.now) if books.conn.dialect.name == "sqlite" else books.now
+    end = (books.run_id, at)
+    insert_stored(books.conn, J, STORED, [(*entry, *end) for entry in entries])
 
 
 def save_positions(conn: Connection, positions: Mapping[Place, Position], touched: Iterable[Place]) -> None:
@@ -365,13 +366,13 @@ def save_positions(conn: Connection, positions: Mapping[Place, Position], touche
 POSITIONS_AT_ONCE = 500
 
 
-def hold(conn: Connection, held: Mapping[int, tuple[str, str]], *, now: datetime) -> None:
+def hold(books: Books, held: Mapping[int, tuple[str, str]]) -> None:
     """Write down what waits, and for what."""
     rows = [
-        {"ledger_id": id_, "reason": reason, "detail": detail, "held_at": now}
+        {"ledger_id": id_, "reason": reason, "detail": detail, "held_at": books.now}
         for id_, (reason, detail) in sorted(held.items())
     ]
-    upsert(conn, journal_held, rows, key=("ledger_id",), update=("reason", "detail"))
+    upsert(books.conn, journal_held, rows, key=("ledger_id",), update=("reason", "detail"))
 
 
 def held_among(conn: Connection, ids: Iterable[int]) -> dict[int, tuple[str, str]]:
@@ -409,17 +410,18 @@ def held_with(conn: Connection, originals: Sequence[int]) -> list[int]:
     return found
 
 
+TRANSFERS_DONE = (
+    select(journal_held.c.ledger_id)
+    .join(L, L.c.id == journal_held.c.ledger_id)
+    .join(outbox, and_(outbox.c.api_key == L.c.api_key, outbox.c.kind == "transfer", outbox.c.state == "done"))
+    .where(journal_held.c.reason == "transfer")
+)
+"""Held transfers whose push is done."""
+
+
 def held_transfers_done(conn: Connection, limit: int) -> list[int]:
-    """Return held transfers whose push is done."""
-    query = (
-        select(journal_held.c.ledger_id)
-        .join(L, L.c.id == journal_held.c.ledger_id)
-        .join(outbox, and_(outbox.c.api_key == L.c.api_key, outbox.c.kind == "transfer", outbox.c.state == "done"))
-        .where(journal_held.c.reason == "transfer")
-        .order_by(journal_held.c.ledger_id)
-        .limit(limit)
-    )
-    return list(conn.execute(query).scalars())
+    """Return held transfers whose push is done, oldest first."""
+    return list(conn.execute(TRANSFERS_DONE.order_by(journal_held.c.ledger_id).limit(limit)).scalars())
 
 
 def let_go(conn: Connection, ids: Iterable[int]) -> None:

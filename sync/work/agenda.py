@@ -31,6 +31,7 @@ class Due:
     to send, to check. `shown`: unclear pushes that a poll may have seen; failed ones are looked at where the ledger has
     grown (`proofs.SHOWN_SEQ`). `unseen`: done pushes to look for. `undone`: deletes that are done and whose row is
     shown, or was and may be gone.
+    `transfers`: they wait in the journal, and their push is done. `journal`: it has any entry.
     `last_seq` is the ledger's newest entry. `facts`, `pauses` and `learned` are these small tables, whole.
     """
 
@@ -53,6 +54,8 @@ class Due:
     shown: bool
     unseen: bool
     undone: bool
+    transfers: bool
+    journal: bool
     facts: Mapping[str, str]
     pauses: Mapping[str, Pause]
     learned: Mapping[tuple[str, str], str]

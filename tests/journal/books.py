@@ -20,7 +20,6 @@ from sync.journal.accounts import numbered, read_rules, sample
 from sync.journal.check import Checked, check_journal
 from sync.journal.derive import journal_once
 from sync.ledger.documents import insert_documents
-from sync.ledger.entries import append_entries, reverse_entries
 from sync.ledger.rules import new_entry
 from sync.values.books import JournalTerms
 from sync.values.policy import Policy
@@ -49,8 +48,8 @@ class Books:
         """Put rules of accounts in force."""
         read = read_rules(numbered(sample() if csv_text is None else csv_text))
         assert read.errors == ()
-        with self.store.write() as conn:
-            save_rules(conn, read.rules, by="test", now=self.clock.now())
+        with self.context().anyone_writes() as books:
+            save_rules(books, read.rules, by="test")
 
     def append(self, system: str, kind: str, key: str, quantity: str, cost: str = "0", **more: Any) -> int:
         """Append one original; return its id. With `raw` MPW's row is kept as its document."""
@@ -58,10 +57,10 @@ class Books:
         remote_id = more.pop("remote_id", key)
         values: dict[str, Any] = {"item": "P-1", "warehouse": "Main", "occurred_on": DAY} | more
         new = new_entry(system, kind, key, remote_id, quantity=Decimal(quantity), unit_cost=Decimal(cost), **values)
-        with self.store.write() as conn:
-            [id_] = append_entries(conn, [new], lock_date=self.lock_date, now=self.clock.now(), run_id=None)
+        with self.context().anyone_writes() as books:
+            [id_] = books.append([new])
             if raw is not None:
-                self._document(conn, new, id_, raw)
+                self._document(books.conn, new, id_, raw)
         return id_
 
     def _document(self, conn: Connection, new: Any, id_: int, raw: dict[str, Any]) -> None:
@@ -97,8 +96,8 @@ class Books:
 
     def reverse(self, *ids: int) -> list[int]:
         """Take originals back."""
-        with self.store.write() as conn:
-            return reverse_entries(conn, ids, lock_date=self.lock_date, now=self.clock.now(), run_id=None)
+        with self.context().anyone_writes() as books:
+            return books.reverse(ids)
 
     def book(self) -> int:
         """Derive the journal; return how many entries were added."""

@@ -8,9 +8,10 @@ from decimal import Decimal
 from typing import Any
 
 from sync.database.engine import Store
-from sync.ledger.entries import append_entries, reverse_entries
+from sync.ledger.books import Books
 from sync.ledger.rules import NewEntry, new_entry
 from sync.values.money import fixed
+from sync.values.policy import Policy
 from tests.clocks import FakeClock
 
 FIRST = date(2024, 1, 1)
@@ -40,9 +41,9 @@ def fill(store: Store, clock: FakeClock, events: int, seed: int, lock: date | No
                 if roll > 0.97:
                     new.append(new[-1]._replace(system="erp", unit_cost=Decimal(0), amount=Decimal(0)))
         with store.write() as conn:
-            more: dict[str, Any] = {"lock_date": lock, "now": clock.now(), "run_id": None}
-            reverse_entries(conn, [id_ for id_, _ in taken], **more)
-            ids = append_entries(conn, new, **more)
+            books = Books(conn, now=clock.now(), policy=Policy(lock_date=lock))
+            books.reverse([id_ for id_, _ in taken])
+            ids = books.append(new)
         live += [(id_, one) for id_, one in zip(ids, new, strict=True) if one.system == "mpw"]
 
 

@@ -20,7 +20,8 @@ from tests.journal.books import Books
 from tests.journal.golden import CHART
 from tests.journal.random_events import fill
 
-EVENTS = 5_000
+SOME, MANY = 300, 5_000
+"""Events: in the usual loop, and in the slow one."""
 
 
 def program(name: str) -> str:
@@ -93,12 +94,13 @@ def read_balances(text: str) -> dict[str, Decimal]:
 
 @pytest.mark.parametrize("mode", ["summary", "detail"])
 @pytest.mark.parametrize("judge", JUDGES)
+@pytest.mark.parametrize("events", [SOME, pytest.param(MANY, marks=pytest.mark.slow)])
 def test_a_judge_accepts_random_events_and_refuses_one_changed_cent(
-    sqlite_books: Books, tmp_path: Path, judge: str, mode: str
+    sqlite_books: Books, tmp_path: Path, judge: str, mode: str, events: int
 ) -> None:
     judged = JUDGES[judge]
     program("bean-check" if judge == "beancount" else judge)
-    path, ours = exported(sqlite_books, tmp_path, judge, mode, EVENTS)
+    path, ours = exported(sqlite_books, tmp_path, judge, mode, events)
 
     code, said = judged(path)
     assert code == 0, said

@@ -34,8 +34,8 @@ def world(database_url: str) -> Iterator[World]:
 def test_a_real_purchasing_history_ties_out_to_the_cent(world: World) -> None:
     with world.app() as app:
         backfill_once(app.context(), FIRST, LAST, sources=["mpw.receipts"], again=False)
-        with app.store.write() as conn:
-            save_rules(conn, read_rules(numbered(sample())).rules, by="controller", now=app.clock.now())
+        with app.context().anyone_writes() as books:
+            save_rules(books, read_rules(numbered(sample())).rules, by="controller")
         with app.leading() as leadership:
             booked = journal_once(app.context(leadership)).added
         with app.store.read() as conn:
