@@ -28,6 +28,9 @@ ONE_RUN_ON_BOTH = {
 }
 """Of `e2e`, `crash` and `durability`, where a run takes seconds: what runs on PostgreSQL in the usual loop too."""
 
+FIRST_ON_BOTH = {"journal"}
+"""Folders of which each test of rows and views runs on PostgreSQL once in the usual loop; its other cases are slow."""
+
 STANDIN_EACH = 2
 """How many tests of each file of the stand-in are in the usual loop, over a second each; the rest is slow."""
 
@@ -44,6 +47,9 @@ def sort_into_loops(items: list[pytest.Item]) -> None:
         given = getattr(getattr(item, "callspec", None), "params", {})
         if "postgresql" in (given.get("database_url"), given.get("empty_database_url")):
             both = folder in ON_BOTH or module.endswith("_rows") or item.name.split("[")[0] in ONE_RUN_ON_BOTH
+            test = item.nodeid.split("[")[0]
+            both = both or (folder in FIRST_ON_BOTH and "books" in fixtures and test not in first)
+            first.add(test)
             if not both:
                 item.add_marker(pytest.mark.slow)
         elif folder == "standin":

@@ -6,17 +6,23 @@ import itertools
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from datetime import date
 from typing import Any
 
 import pytest
 from sqlalchemy import event
 
 from sync.database.engine import Store
+from sync.database.facts import fact
 from sync.errors import AuthError
 from sync.jobs.cycle import CycleReport, work_once
 from sync.jobs.resolve import resolve_by_person
+from sync.journal.account_rows import save_rules
+from sync.journal.accounts import numbered, read_rules, sample
+from sync.journal.derive import JOURNAL_SEQ
 from sync.ledger.books import Books
+from sync.values.books import JournalTerms
+from tests.statements import counted
 from tests.worlds.stock_world import StockWorld, stock_world
 
 AN_IDLE_ROUND = 10
@@ -33,25 +39,25 @@ def world(store: Store) -> Iterator[StockWorld]:
         yield made
 
 
-@contextmanager
-def counted(store: Store) -> Iterator[list[str]]:
-    """Give the statements that the block sends."""
-    sent: list[str] = []
-
-    def note(conn: Any, cursor: Any, statement: str, *rest: Any) -> None:
-        sent.append(statement)
-
-    event.listen(store.engine, "before_cursor_execute", note)
-    try:
-        yield sent
-    finally:
-        event.remove(store.engine, "before_cursor_execute", note)
-
-
 def test_an_idle_round_costs_a_handful_of_statements(world: StockWorld) -> None:
     with counted(world.store) as sent:
         assert not work_once(world.ctx, CycleReport())
     assert 0 < len(sent) <= AN_IDLE_ROUND, sent
+
+
+def test_an_idle_round_with_a_journal_costs_no_more(world: StockWorld) -> None:
+    with counted(world.store) as without:
+        work_once(world.ctx, CycleReport())
+    world.policy(journal=JournalTerms(starts_on=date(2020, 1, 1)))
+    with world.ctx.anyone_writes() as books:
+        save_rules(books, read_rules(numbered(sample())).rules, by="ann")
+    while work_once(world.ctx, CycleReport()):
+        pass
+    with world.store.read() as conn:
+        assert int(fact(conn, JOURNAL_SEQ) or 0) > 0
+    with counted(world.store) as sent:
+        assert not work_once(world.ctx, CycleReport())
+    assert sent == without
 
 
 def test_a_round_sees_what_its_own_passes_have_made_due(world: StockWorld) -> None:

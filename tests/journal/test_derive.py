@@ -10,7 +10,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from sync.database.schema import journal_entries
+from sync.journal.answers import answers_once
+from sync.journal.derive import journal_once
 from tests.journal.books import DAY, Books
+from tests.statements import counted
 
 
 def test_a_receipt_debits_inventory_and_credits_what_is_not_invoiced(books: Books) -> None:
@@ -287,6 +290,21 @@ def test_a_transfer_moves_value_between_accounts_once_its_push_is_done(books: Bo
     assert books.lines("kind = 'transfer'") == [("1420", "0.33"), ("1410", "-0.33")]
     assert books.query("select * from v_journal_held") == []
     books.check()
+
+
+def test_with_nothing_new_a_round_is_asked_nothing_more(books: Books) -> None:
+    books.receive("mpw-r-1", "3", "0.333333")
+    transfer(books, "T-1", "1")  # which waits for its push
+    books.book()
+    books.terms = replace(books.terms, decimals=0)  # which stay as they are: there is an entry
+    ctx = books.context()
+
+    with ctx.agenda.round():
+        ctx.due()
+        with counted(books.store) as sent:
+            assert journal_once(ctx).added == answers_once(ctx) == 0
+
+    assert sent == []
 
 
 def test_a_receipt_that_may_be_the_arrival_of_a_transfer_waits(books: Books) -> None:
