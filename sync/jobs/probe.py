@@ -3,7 +3,7 @@
 | step | what is written | what it may show |
 |---|---|---|
 | count, same | the item's stock in MPservices, twice as MPW has it | its movement, the mark, a patch of no change |
-| uneven, back | the stock and `UNEVEN` more, and back | decimals that are kept, whether a cost is a unit's or a total |
+| uneven, back | `UNEVEN` more at `UNEVEN_COST`, and back | decimals that are kept, whether a cost is a total |
 | receipt | a receipt of 1 | – |
 | issuance, again | an issuance of 1, and one under the same key | the marker, the wording of "exists" |
 | description | an issuance of 1 with `LONG` characters | how long a description may be |
@@ -18,9 +18,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from uuid import uuid4
 
 from sqlalchemy import Connection
@@ -32,11 +33,11 @@ from sync.outbox.machine import PATCH_STOCK, PROBE_DELETE, PROBE_POST, NewPush
 from sync.outbox.probes import KEY, OPEN, OWNER, PROBE, UNDOES, open_steps
 from sync.outbox.rows import Push, Which, add_push, discard, find_pushes, push_by_id, unsettled_for_entity
 from sync.poll.feed.window import drain_movements
-from sync.push.operations.probe import NO_TRACE, look
+from sync.push.operations.probe import MISSING, NO_TRACE, look
 from sync.push.round import push_once
 from sync.push.verify import verify_once
 from sync.reconcile.item_rows import external_id_for, load_map
-from sync.stock.echo.rows import expectation, last_attempts, raw_movement
+from sync.stock.echo.rows import expectation, last_attempts
 from sync.stock.echo.tell import settle_all
 from sync.stock.facts import item_facts, ledger_of
 from sync.stock.mpw_stock import read_stock, summed
@@ -51,6 +52,9 @@ from sync.work.context import Context
 UNEVEN = Decimal("1.666667")
 """More than one, so that it moves stock at a vendor who keeps no decimals; cut and rounded it differs at each place."""
 
+UNEVEN_COST = Decimal("1.66666")
+"""And a cost that no movement of the item has shown, else it might be the one from before the patch."""
+
 FRACTION = Decimal("0.5")
 LONG = 300
 NEEDED = Decimal(2)
@@ -58,6 +62,9 @@ NEEDED = Decimal(2)
 
 LOOKS = (5.0, 60.0)
 """Seconds until the feed is read again: it may show a movement late, and after three reads there is none."""
+
+LATE_SECONDS = 20.0
+"""A movement that the feed shows so long after the answer is said to be late."""
 
 PATIENCE_SECONDS = 600.0
 """How long the steps that are under way together are waited for."""
@@ -78,15 +85,25 @@ class Plan:
     day: date
     left: int = 0
 
+    @property
+    def uneven_stock(self) -> Decimal:
+        """The stock that shows how many decimals are kept."""
+        return self.stock + UNEVEN
+
+    @property
+    def uneven_cost(self) -> Decimal:
+        """The cost that shows how many decimals are kept."""
+        return self.cost.to_integral_value(ROUND_FLOOR) + UNEVEN_COST
+
     def writes(self) -> list[str]:
         """Return what it will write, a sentence each."""
         stock, cost = plain(self.stock), plain(self.cost)
-        uneven = plain(self.stock + UNEVEN)
+        uneven = f"stock {plain(self.uneven_stock)} and cost {plain(self.uneven_cost)}"
         return [
             *([f"take back {self.left} steps that an earlier probe left"] if self.left else []),
             f"MPservices: set {self.external_id} to stock {stock} and cost {cost}, twice; what stock and cost it has "
             "there now are overwritten",
-            f"MPservices: set its stock to {uneven}, and back to {stock}",
+            f"MPservices: set it to {uneven}, and back to {stock} and {cost}",
             f"MPW: a receipt of 1 {self.part_number} at {plain(self.unit_cost)} in {self.warehouse}, and delete it",
             "MPW: an issuance of 1, another of 1 under the same key, and delete both",
             f"MPW: an issuance of 1 with a description of {LONG} characters, and delete it",
@@ -256,7 +273,8 @@ class _Probe:
         self._note(
             "earlier", f"take back {len(left)} steps that an earlier probe left", "done" if done else "not yet", done
         )
-        self._plan = self._read_again()
+        if done:
+            self._plan = self._read_again()
         return done
 
     def _read_again(self) -> Plan:
@@ -266,7 +284,7 @@ class _Probe:
 
     def _patches(self) -> bool:
         """Patch the item; False where a patch is under way still: MPW is left alone then."""
-        plan, stock, uneven = self._plan, plain(self._plan.stock), plain(self._plan.stock + UNEVEN)
+        plan, stock, uneven = self._plan, plain(self._plan.stock), plain(self._plan.uneven_stock)
         whole = True
         for name, what in (("count", f"set {plan.external_id} to {stock}"), ("same", f"set it to {stock} again")):
             (row,) = self._add(self._patch(name, plan.stock))
@@ -274,7 +292,7 @@ class _Probe:
             if not self._told_of_patch(name, what, row) or not whole:
                 return whole
         first, second = self._add(
-            self._patch("uneven", plan.stock + UNEVEN),
+            self._patch("uneven", plan.uneven_stock, cost=plan.uneven_cost),
             self._patch("back", plan.stock, undoes=[f"{self._name}-uneven"]),
         )
         whole = self._settle([first, second])
@@ -282,9 +300,18 @@ class _Probe:
         self._told_of_patch("back", f"set it back to {stock}", second)
         return whole
 
-    def _patch(self, name: str, stock: Decimal, *, undoes: Sequence[str] = (), follows: int | None = None) -> NewPush:
+    def _patch(
+        self,
+        name: str,
+        stock: Decimal,
+        *,
+        cost: Decimal | None = None,
+        undoes: Sequence[str] = (),
+        follows: int | None = None,
+    ) -> NewPush:
         item = self._plan.external_id
-        fields = {"external_id": item, "new_stock": plain(stock), "new_cost": plain(self._plan.cost)}
+        new_cost = self._plan.cost if cost is None else cost
+        fields = {"external_id": item, "new_stock": plain(stock), "new_cost": plain(new_cost)}
         facts: dict[str, object] = {OWNER: self._ctx.owner}
         if undoes:
             facts = {UNDOES: list(undoes)}
@@ -314,20 +341,27 @@ class _Probe:
             self._note(name, what, f"{row.state}: {row.last_error or row.evidence}{sent_twice}", False)
             return False
         if expected is not None and expected.movement_id is not None:
-            answer = self._movement_told(row.api_key)
+            moved, answer = self._movement_told(row.api_key)
+            if name == "same" and moved:
+                told = f"{answer}, though nothing was to change: the patch before it did nothing, or people moved stock"
+                self._note(name, what, told, False)
+                return True
+            if expected.closed_at is not None and expected.ended_at is not None:
+                late = (expected.closed_at - expected.ended_at).total_seconds()
+                answer += f"; the feed showed it {late:.0f} s after the answer" if late > LATE_SECONDS else ""
         else:
             answer = "taken; it made no movement"
         self._note(name, what, answer + sent_twice, True)
         return True
 
-    def _movement_told(self, api_key: str) -> str:
+    def _movement_told(self, api_key: str) -> tuple[Decimal, str]:
+        """Return what a patch's movement moved, and a text that says so."""
         with self._ctx.read() as conn:
             made = [one for one in last_attempts(conn, self._plan.external_id, limit=20) if one.api_key == api_key]
-            raw = raw_movement(conn, made[-1].movement_id) if made and made[-1].movement_id else None
         if not made or made[-1].quantity is None:
-            return "its movement is known"
-        shown = f", shown as {raw}" if raw is not None and len(raw) < 80 else ""
-        return f"its movement {made[-1].movement_id} moved {plain(made[-1].quantity)}{shown}"
+            return Decimal(0), "its movement is known"
+        moved: Decimal = made[-1].quantity
+        return moved, f"its movement {made[-1].movement_id} moved {plain(moved)}"
 
     def _ask(self) -> list[int]:
         """Send the follow-up of a patch in question, if one is: the same stock again, at a cost of its own."""
@@ -337,7 +371,8 @@ class _Probe:
         waits = facts.patch is not None and facts.patch.state == "ready" and facts.patch.follows is not None
         if asked is None or facts.question is None or waits:
             return []
-        push = self._patch(f"asks-{uuid4().hex[:6]}", asked.new_stock, follows=facts.question.echo_id)
+        name, follows = f"asks-{uuid4().hex[:6]}", facts.question.echo_id
+        push = self._patch(name, asked.new_stock, cost=asked.new_cost, follows=follows)
         return self._add(replace(push, reason="mpsync probe: which movement did the last patch make?"))
 
     # ------------------------------------------------------------------ MPW
@@ -351,8 +386,10 @@ class _Probe:
         self._try(ISSUANCE, {"fraction": (FRACTION, f"an issuance of {plain(FRACTION)}")})
         known = self._ctx.mpw_client()
         if known is not None and not self._open():
-            reads = read_stock(known, self._plan.target, now=self._ctx.clock.now())
-            self._report.stock_after = next(read.quantity for read in reads if read.warehouse == self._plan.warehouse)
+            with suppress(RemoteError):  # what was deleted is known to be gone: this only says so once more
+                reads = read_stock(known, self._plan.target, now=self._ctx.clock.now())
+                here = [read.quantity for read in reads if read.warehouse == self._plan.warehouse]
+                self._report.stock_after = here[0]
 
     def _try(self, kind: str, steps: Mapping[str, tuple[Decimal, str]]) -> None:
         """Post under one key, read it back, delete it; nothing is begun while an earlier step is under way."""
@@ -427,7 +464,7 @@ class _Probe:
             posted = self._posted.get(name, Posted(post))
             self._posted[name] = replace(posted, row=post)
             made = made or posted.made
-            done = post.state == "done" and not (post.evidence or "").startswith(NO_TRACE)
+            done = post.state == "done" and not (post.evidence or "").startswith((MISSING, NO_TRACE))
             self._note(name, what, (post.evidence if post.state == "done" else post.last_error) or post.state, done)
         if delete.state == "superseded":
             return  # there was nothing to delete

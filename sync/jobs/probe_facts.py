@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -12,7 +12,7 @@ from sync.database.engine import Store
 from sync.errors import RemoteError
 from sync.jobs.reports import view
 from sync.learned.rows import learn
-from sync.learned.rules import FACTS
+from sync.learned.rules import FACTS, Fact
 from sync.outbox.rows import Push
 from sync.push.operations.payload_fields import fields_of, text
 from sync.push.operations.probe import MADE, REFUSED, Shown
@@ -162,15 +162,19 @@ class FactRow:
     note: str | None
 
 
-def facts_beside(store: Store, *, since: datetime) -> Sequence[FactRow]:
-    """Return every fact: what is known of it, and what docs/assumptions.md assumes while nothing is."""
+def facts_beside(store: Store, *, since: datetime, assumed: Callable[[Fact], str | None]) -> Sequence[FactRow]:
+    """Return every fact: what is known of it, and what docs/assumptions.md assumes while nothing is.
+
+    `assumed` tells the assumption as a value, where it or a setting is one.
+    """
     with store.read() as conn:
         known = {(row["system"], row["fact"]): row for row in view(conn, "v_learned", order="system, fact")}
     found = []
     for key, fact in FACTS.items():
         row = known.get(key)
         value = None if row is None else str(row["value"])
-        differs = value is not None and fact.assumed_value is not None and not fact.same(value, fact.assumed_value)
+        before = assumed(fact)
+        differs = value is not None and before is not None and (before == "all" or not fact.same(value, before))
         note = NOT_TOLD.get(fact.name, "nothing showed it") if value is None else None
         if row is not None and row["seen_at"] < since:
             note = "known from before"

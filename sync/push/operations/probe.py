@@ -25,10 +25,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from sync.clients.mpw.wire import read_issuances, read_receipts
-from sync.errors import MalformedResponseError, RejectedError, RemoteError
+from sync.errors import MalformedResponseError, OutcomeUnknownError, RejectedError, RemoteError
 from sync.ledger.rules import RECEIPT
 from sync.outbox.evidence import same_name
 from sync.outbox.machine import (
+    POST_ISSUANCE,
+    POST_RECEIPT,
     PROBE_DELETE,
     PROBE_POST,
     Absent,
@@ -46,7 +48,7 @@ from sync.outbox.machine import (
 from sync.outbox.probes import KEY, UNDOES, abandoned
 from sync.outbox.rows import Push, attempts_of, push_of_key
 from sync.push.operations.base import GiveUp, Go, NotNow, Operation, Preparation, Withdraw
-from sync.push.operations.own_rows import claim_rows_of, mpw, under_key
+from sync.push.operations.own_rows import claim_rows_of, judged_answer, mpw, under_key
 from sync.push.operations.payload_fields import fields_of, text
 from sync.push.refusals import says_absent
 from sync.values.keys import markers
@@ -100,9 +102,14 @@ class ProbePost(Operation):
         client = mpw(ctx)
         try:
             post = client.post_receipt if row.kind == RECEIPT else client.post_issuance
-            answer = post(row.payload).answer
-        except RejectedError as error:
+            written = post(row.payload)
+        except OutcomeUnknownError as error:
+            if error.status is None or not 200 <= error.status < 300:
+                raise
             told: Any = {"status": error.status, "answered_at": error.answered_at, "sent_key": _key(row)}
+            return {row.id: Landed(error.message, **told)}
+        except RejectedError as error:
+            told = {"status": error.status, "answered_at": error.answered_at, "sent_key": _key(row)}
             try:
                 made = look(ctx, row)
             except RemoteError as read_error:
@@ -110,19 +117,22 @@ class ProbePost(Operation):
             if made:
                 return {row.id: Unclear(f"refused ({error.message}), and yet it is there", **told)}
             return {row.id: Delivered(REFUSED + error.message, **told)}
-        told = {"status": answer.status, "answered_at": answer.answered_at, "sent_key": _key(row)}
-        return {row.id: Landed(f"answered {answer.status}; what it made is read", **told)}
+        told = {"status": written.answer.status, "answered_at": written.answer.answered_at, "sent_key": _key(row)}
+        operation = POST_RECEIPT if row.kind == RECEIPT else POST_ISSUANCE
+        judged = judged_answer(operation, fields_of(row.payload), _key(row), written)
+        reason = judged.evidence if isinstance(judged, Delivered) else judged.reason
+        return {row.id: Landed(reason, **told)}
 
     def verify(self, ctx: Context, row: Push) -> Verdict:
         """Read what it made; a lost call is waited for until it cannot land any more, since its delete must be last."""
         made = look(ctx, row)
-        if made:
-            told = ", ".join(f"id {one.id}, quantity {plain(one.quantity)}" for one in made)
-            return Delivered(MADE + told, tuple(one.id for one in made))
         with ctx.read() as conn:
             last = attempts_of(conn, row.id)[-1]
+        if made:
+            shown = ", ".join(f"id {one.id}, quantity {plain(one.quantity)}" for one in made)
+            return Delivered(f"{MADE}{shown} ({last.error})", tuple(one.id for one in made))
         if last.outcome == LANDED:
-            return Delivered(f"{MISSING}answered {last.http_status}, and MPW does not show it")
+            return Delivered(f"{MISSING}MPW does not show it ({last.error})")
         sure_at = absence_counts_at(row.last_sent_at or row.created_at, ctx.policy.late_arrival)
         if ctx.clock.now() < sure_at:
             return Later(sure_at, "not there yet; a call whose answer was lost may still land")
@@ -236,5 +246,5 @@ def _key(row: Push) -> str:
 def _by_hand(row: Push) -> str:
     return (
         f"delete the {row.kind} {_key(row)} of {row.item} in MPW by hand; then "
-        f'`mpsync outbox resolve {row.id} --done --why "deleted by hand"`'
+        f"`mpsync outbox resolve {row.id} --done --why TEXT`"
     )

@@ -37,7 +37,7 @@ from sync.outbox.machine import (
     absence_counts_at,
     product_entity,
 )
-from sync.outbox.probes import abandoned, is_of_probe
+from sync.outbox.probes import UNDOES, abandoned, is_of_probe
 from sync.outbox.rows import RETRIED_AT, Push, unsettled_for_entity
 from sync.outbox.watch import check_now
 from sync.poll.feed.window import drain_movements
@@ -283,9 +283,9 @@ def _judge(conn: Connection, row: Push, *, policy: Policy, now: datetime, ahead:
     go = Go({"seen": item.seen} if ahead is None else {"seen": item.seen, CLOCK_AHEAD: ahead.total_seconds()})
     if item.doubtful:
         return NotNow(now + DOUBT_WAIT, "a person must say which movement the item's previous patch made")
-    if item.cost_contradicted:
+    if item.cost_contradicted and not is_of_probe(row):  # what a cost means is what a probe finds out
         return NotNow(now + DOUBT_WAIT, "MPSERVICES_COST_IS is not what MPservices' movements show")
-    if item.blocker is not None and FOLLOWS not in row.facts:
+    if item.blocker is not None and not row.facts.keys() & {FOLLOWS, UNDOES}:
         return NotNow(now + DOUBT_WAIT, item.blocker)
     if item.echo_open:
         return NotNow(now + ECHO_WAIT, "the movement of the item's previous patch is not known yet")
