@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import textwrap
 from decimal import Decimal, InvalidOperation
@@ -62,6 +63,7 @@ def command(
     from sync.values.systems import name_of
 
     with opened() as app:
+        _log_less()
         with app.leading() as leadership:
             context = app.context(leadership, begins=False)
             began = app.clock.now()
@@ -83,6 +85,13 @@ def command(
     attention(_reasons(report))
 
 
+def _log_less() -> None:
+    """Let the steps be read on a terminal: the log says what is amiss, unless more was asked for."""
+    root = logging.getLogger()
+    if root.level == logging.INFO and sys.stderr.isatty():
+        root.setLevel(logging.WARNING)
+
+
 def _reasons(report: Report) -> list[str]:
     failed = [f"{step.what}: {step.answer}" for step in report.steps if not step.ok]
     left = [f"{one}; the next `mpsync probe`, `mpsync once` or the daemon takes it back" for one in report.open]
@@ -91,8 +100,12 @@ def _reasons(report: Report) -> list[str]:
 
 def _agreed(plan: Plan, *, yes: bool, quiet: bool) -> bool:
     """Say what will be written, and ask; raises ConfigError where nobody can be asked."""
+    from sync.values.money import plain
+
     if not quiet:
-        click.echo(_folded(f"{plan.part_number} in {plan.warehouse} is {plan.there:f} in MPW. mpsync probe will:"))
+        click.echo(
+            _folded(f"MPW has {plain(plan.there)} of {plan.part_number} in {plan.warehouse}. mpsync probe will:")
+        )
         for line in plan.writes():
             click.echo(_folded(line, first="  - ", rest="    "))
     if yes:
@@ -109,8 +122,10 @@ def _show_step(step: StepTold) -> None:
 
 
 def _show_facts(out: Output, facts: Sequence[FactRow], report: Report, name_of: Any) -> None:
+    from sync.values.money import plain
+
     if report.stock_after is not None:
-        click.echo(_folded(f"MPW has {report.stock_after.normalize():f} of the part afterwards"))
+        click.echo(_folded(f"MPW has {plain(report.stock_after)} of the part afterwards"))
     system = None
     for row in facts:
         if row.system != system:

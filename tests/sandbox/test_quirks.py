@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -230,3 +231,9 @@ def test_a_quirk_that_there_is_not_is_refused() -> None:
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "--quirks list" in done.stderr
+
+
+def test_the_document_lists_every_quirk() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text(encoding="utf-8")
+
+    assert [f"| `{name}` | {told} |" for name, told in QUIRKS.items() if f"| `{name}` | {told} |" not in page] == []
