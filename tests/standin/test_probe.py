@@ -273,3 +273,17 @@ def test_a_step_of_a_killed_probe_that_never_went_is_never_sent(fresh: World, n:
 
     assert tries_of_steps(fresh) == before
     nothing_is_left(fresh)
+
+
+@pytest.mark.parametrize(("n", "effect"), [(3, True), (4, False)])
+def test_a_stock_that_a_killed_probe_has_changed_is_set_back_whatever_the_routes_say(
+    fresh: World, n: int, effect: bool
+) -> None:
+    fresh.restart(**{f"SYNC_ROUTE_{route.upper()}": "hold" for route in ROUTES})
+    killed_at(fresh, n, effect=effect)
+    assert fresh.mps.stock(PART) > 101
+
+    fresh.rests(minutes=20)
+
+    assert fresh.stocks() == (100, 100)
+    assert fresh.view("v_outbox", route="probe", state=["held", "ready", "sending", "unknown", "dead"]) == []
