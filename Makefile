@@ -1,7 +1,7 @@
 # The commands of CONTRIBUTING.md.
 BIN := .venv/bin
 
-.PHONY: setup quick test all lint types seeds bugs
+.PHONY: setup quick test all lint types seeds bugs notice
 
 setup:
 	python3 -m venv .venv
@@ -29,3 +29,6 @@ seeds:
 
 bugs:
 	$(BIN)/python -m tests.simulation.mutants
+
+notice:
+	$(BIN)/python -m tests.mutation --count 300 --seed 1

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.frame import RESULTS
 
-SCRIPTS = ("backfill", "latency", "poll", "memory", "reconcile", "push", "claim", "views", "help")
+SCRIPTS = ("backfill", "latency", "poll", "memory", "reconcile", "push", "claim", "views", "help", "idle")
 
 
 def main(names: list[str]) -> int:

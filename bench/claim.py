@@ -17,6 +17,7 @@ from bench.databases import DATABASES, databases
 from bench.frame import Row, Spent, Table, median_of
 from sync.database.engine import Store
 from sync.database.migrate import upgrade
+from sync.ledger.books import Books
 from sync.outbox.claims import claim
 from sync.outbox.machine import POST_RECEIPT
 from sync.outbox.queue import candidates
@@ -75,7 +76,7 @@ def one_round(store: Store, after: str = "") -> list[str]:
         found = [one.push for one in candidates(conn, [POST_RECEIPT], now=NOW, limit=LIMIT, after=after)]
     with store.engine.connect().execution_options(mpsync_write=True) as conn, conn.begin() as transaction:
         lease = NOW + timedelta(minutes=2)
-        claimed = claim(conn, found, {}, owner="bench", now=NOW, lease_until=lease, batch_id=None)
+        claimed = claim(Books(conn, now=NOW), found, {}, owner="bench", lease_until=lease, batch_id=None)
         transaction.rollback()
     assert len(claimed) == len(found)
     return [one.entity_key for one in found]

@@ -30,6 +30,7 @@ from sqlalchemy import text
 from bench.databases import DATABASES, databases
 from bench.frame import Row, Spent, Table, timed
 from sync.app import open_app
+from sync.ledger.books import Books
 from sync.log import configure_logging
 from sync.outbox.machine import POST_RECEIPT, NewPush, rank_of
 from sync.outbox.rows import add_push
@@ -140,7 +141,7 @@ def ours(seller: Shop, bodies: Sequence[str], database_url: str, profile: bool =
         ctx = app.context()
         with app.store.write() as conn:
             for n, body in enumerate(bodies):
-                add_push(conn, _push(n, body), now=app.clock.now())
+                add_push(Books(conn, now=app.clock.now()), _push(n, body))
         profiler = cProfile.Profile(time.thread_time) if profile else None
         with timed() as spent:
             if profiler:

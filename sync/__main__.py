@@ -124,7 +124,19 @@ def _say(text: str) -> None:
     from sync.redaction import Redactor
 
     log = sys.modules.get("sync.log")
-    print(log.redact(text) if log is not None else Redactor().text(text), file=sys.stderr)  # noqa: T201 - the last word
+    shown = log.redact(text) if log is not None else Redactor().text(text)
+    print(_folded(shown), file=sys.stderr)  # noqa: T201 - the last word
+
+
+def _folded(text: str) -> str:
+    """Fold lines that begin with a word such as `hint:` on a terminal; a traceback stays as it is."""
+    name, found, rest = text.partition(": ")
+    if not found or name not in ("error", "hint") or not sys.stderr.isatty():
+        return text
+    from sync.cli.output import folded
+
+    first, *more = rest.splitlines() or [""]
+    return "\n".join([*folded(f"{name}: ", first, terminal=True), *more])
 
 
 def _close_stdout() -> None:

@@ -87,9 +87,22 @@ class App:
             alone=leadership is not None and self.store.is_sqlite,
             agenda=an_agenda(),
         )
+        if leadership is not None:
+            self._note_in_force(context)
         if leadership is not None and leadership.held:
             context.forget_old_pauses()
         return context
+
+    def _note_in_force(self, context: Context) -> None:
+        """Note the rules in force for `v_todo`."""
+        from sync.ledger.in_force import PROOF_SECONDS, WINDOW_SECONDS, note_in_force
+
+        values = {
+            WINDOW_SECONDS: self.policy.window.total_seconds() if self.settings.mpservices_on else 0.0,
+            PROOF_SECONDS: proof_seconds(self.policy),
+        }
+        with context.anyone_writes() as books:
+            note_in_force(books, values)
 
     def _begin(self) -> None:
         """Fix the instant of the first run, where this is it: preparing the database or the item map is none."""
@@ -154,6 +167,16 @@ def open_app(
         yield app
     finally:
         app.close()
+
+
+def proof_seconds(policy: Policy) -> float:
+    """Return how long after a call its proof normally takes at the most.
+
+    A call may land as late as SYNC_LATE_ARRIVAL_SECONDS, is then shown by the next poll, and a follow-up patch that
+    asks whose a movement is takes one more.
+    """
+    polls = 2 * max(policy.poll_movements, policy.poll_recent)
+    return (policy.late_arrival + polls + policy.request_timeout).total_seconds()
 
 
 def policy_of(settings: Settings, *, first_run_at: datetime) -> Policy:

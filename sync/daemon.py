@@ -23,11 +23,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from sync.app import App
 from sync.database import engine
 from sync.database.diagnosis import trouble_of
-from sync.database.facts import beat
+from sync.database.facts import beat, note_stop
 from sync.database.frozen_sessions import end_stuck_sessions
 from sync.errors import InvariantError, LeaseHeldError, LeaseLostError, SyncError
 from sync.jobs.cycle import CycleReport, work_once
 from sync.jobs.prune import prune_if_due_once
+from sync.jobs.reports import overtaken
 from sync.ledger.coverage import ISSUANCES, RECEIPTS
 from sync.notify import Notifier
 from sync.outbox.claims import call_time_max
@@ -128,6 +129,7 @@ class Daemon:
             scheduler.start()
             self._notifier.say("READY=1", f"MAINPID={os.getpid()}", "STATUS=running")
             log.info("daemon.started", owner=self._app.owner, leads=self._leadership.held)
+            self._say_what_is_overtaken()
             try:
                 with ThreadPoolExecutor(1, thread_name_prefix="supervisor") as beside:  # not here: see _signals
                     beside.submit(self._supervise).result()
@@ -136,10 +138,34 @@ class Daemon:
                 scheduler.shutdown()
                 self._threads.pool.shutdown(wait=True)
                 self._leadership.release()
+                self._say_stopped()
                 log.info("daemon.stopped")
         if self._failed is not None:
             raise self._failed
         return 0
+
+    def _say_what_is_overtaken(self) -> None:
+        """Log the held pushes of routes that push: new ones go before them, and who set the route may not know."""
+        with suppress(SQLAlchemyError), self._app.store.read() as conn:
+            for row in overtaken(conn, self._app.policy):
+                do = f"mpsync outbox release --route {row['route']}"
+                log.warning("route.pushes_past_held_ones", route=row["route"], held=row["n"], do=do)
+
+    def _say_that_it_ends_at_once(self) -> None:
+        """Log it from a thread: the main one, which was interrupted, may hold the log's lock; then nothing is said."""
+        told = "what is under way is verified at the next start"
+        thread = threading.Thread(
+            target=lambda: log.warning("daemon.ended_at_once", why="asked to stop twice", means=told), daemon=True
+        )
+        thread.start()
+        thread.join(1.0)
+
+    def _say_stopped(self) -> None:
+        """Write down that this was an orderly end, unless the work failed."""
+        if self._failed is not None:
+            return
+        with suppress(SQLAlchemyError), self._app.store.write() as conn:
+            note_stop(conn, now=self._clock.now())
 
     def stop(self) -> None:
         """Ask for an orderly end: no new calls, those under way get their whole time."""
@@ -296,7 +322,8 @@ class Daemon:
         def handle(number: int, _frame: FrameType | None) -> None:
             asked.append(number)
             if len(asked) > 1 or self._stop.is_set():
-                os._exit(128 + number)  # asked twice: now
+                self._say_that_it_ends_at_once()
+                os._exit(128 + number)
             self._stop.set()
 
         before: dict[int, Any] = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}

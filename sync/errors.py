@@ -2,6 +2,7 @@
 
 SyncError
 ├─ ConfigError                stop before starting, exit 2
+├─ FileNotTakenError          a file is not what it has to be → nothing of it is taken, exit 1
 ├─ RemoteError
 │  ├─ RetryableError          a failed read, a write that never left, 408/425/429 → back off, obey Retry-After
 │  ├─ OutcomeUnknownError     a write whose answer was lost → verify, never a fresh key
@@ -31,6 +32,10 @@ class SyncError(Exception):
 
 class ConfigError(SyncError):
     """A setting, file or argument is wrong; nothing has started."""
+
+
+class FileNotTakenError(SyncError):
+    """A file that a person handed in is something else, or cannot be read in one way only; nothing of it is taken."""
 
 
 class RemoteError(SyncError):

@@ -118,6 +118,22 @@ def _in_utc(read: datetime, text: str) -> datetime:
         raise ValueError(f"{quoted(text)} is outside the calendar; write a day of this century") from None
 
 
+ABBREVIATION_MAX = 5
+ABBREVIATIONS = {
+    "CST": "America/Chicago",
+    "CDT": "America/Chicago",
+    "EDT": "America/New_York",
+    "MDT": "America/Denver",
+    "PST": "America/Los_Angeles",
+    "PDT": "America/Los_Angeles",
+    "AKST": "America/Anchorage",
+    "CEST": "Europe/Berlin",
+    "BST": "Europe/London",
+    "AEST": "Australia/Sydney",
+}
+"""What people write for a zone: a name that merely looks alike may be of another offset."""
+
+
 def zone(text: str) -> ZoneInfo:
     """Read a time zone of the IANA database, whatever its case."""
     try:
@@ -126,6 +142,10 @@ def zone(text: str) -> ZoneInfo:
         known = {name.lower(): name for name in available_timezones()}
     if found := known.get(text.lower()):
         return ZoneInfo(found)
+    if text.isalpha() and len(text) <= ABBREVIATION_MAX:
+        example = ABBREVIATIONS.get(text.upper())
+        such = f"such as {example}, if that is what it stands for" if example else "such as America/Chicago or UTC"
+        raise ValueError(f"{quoted(text)} is an abbreviation, which says no zone for sure; write a zone's name, {such}")
     close = difflib.get_close_matches(text.lower(), known, n=1)
     suggestion = f"did you mean {known[close[0]]}?" if close else "write a name like America/Chicago or UTC"
     raise ValueError(f"{quoted(text)} is not a time zone; {suggestion}")

@@ -21,9 +21,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from sqlalchemy import URL, Connection, create_engine, make_url, text
+from sqlalchemy.util import LRUCache
 
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES_MIN = 3 << 30
@@ -31,6 +33,9 @@ MEMORY_BYTES_MIN = 3 << 30
 
 START_SECONDS_MAX = 30
 """A loaded machine takes a few seconds; a server that is not there after this never will be."""
+
+STATEMENTS_MAX = 20_000
+"""More than there are in the program and its tests."""
 
 Upgrade = Callable[[str], None]
 
@@ -208,6 +213,30 @@ class PostgresDatabases:
         connection: Connection
         with self._admin.connect() as connection:
             connection.execute(text(statement))
+
+
+class SharedStatements(LRUCache[Any, Any]):
+    """Compiled statements of all engines of one kind of database: a test's own engine would compile each again.
+
+    SQLAlchemy keeps them by the engine's dialect, which is another object for each engine and says the same here.
+    """
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Return what was compiled, for whichever engine."""
+        return super().get(_by_kind(key), default)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return what was compiled, for whichever engine."""
+        return super().__getitem__(_by_kind(key))
+
+    def __setitem__(self, key: Any, compiled: Any) -> None:
+        """Keep it for every engine of the kind."""
+        super().__setitem__(_by_kind(key), compiled)
+
+
+def _by_kind(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    dialect, *rest = key
+    return (dialect.name, *rest)
 
 
 def migrated_sqlite(path: Path, upgrade: Upgrade) -> Path:

@@ -27,6 +27,7 @@ COMMANDS: dict[str, Entry] = {
     "backfill": Entry("backfill", "Read the days from one date to another."),
     "plan": Entry("plan", "Show what would be pushed and why; write nothing."),
     "status": Entry("status", "Show coverage, gaps, runs, pushes, exceptions and lag."),
+    "todo": Entry("todo", "Show everything that needs a person, and what can be done."),
     "explain": Entry("explain", "Tell the whole story of one event."),
     "outbox": Entry("outbox", "List, release, retry, resolve or discard pushes."),
     "exceptions": Entry("exceptions", "List or resolve what needs a person."),

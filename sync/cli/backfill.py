@@ -68,7 +68,7 @@ def _render(out: Output, data: dict[str, Any]) -> None:
     if data["skipped_days"]:
         out.line(f"{data['skipped_days']} days were complete and were skipped (--again reads them too)")
     for note in data["notes"]:
-        out.line(f"note: {note}")
+        out.prose(f"note: {note}")
 
 
 @contextmanager

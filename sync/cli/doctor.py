@@ -22,12 +22,16 @@ MARKS = {"ok": "ok", "note": "note", "wrong": "WRONG"}
 def command(as_json: bool) -> None:
     """Check settings, unknown variables, database, both logins, clock skew, time zone and what is undocumented.
 
-    Only reads. Every finding ends with what to do. Exit code 1 where something is wrong.
+    Only reads. Every finding ends with what to do. Exit code 1 where something is wrong, 2 where
+    both systems are off.
     """
+    from sync.cli.examination import BOTH_OFF
+
     findings = list(_findings())
     data = {"findings": findings, "wrong": sum(finding.level == "wrong" for finding in findings)}
     emit(data, as_json, lambda out: _render(out, data))
-    attention(f"{finding.check}: {finding.what}" for finding in findings if finding.level == "wrong")
+    wrong = [f"{finding.check}: {finding.what}" for finding in findings if finding.level == "wrong"]
+    attention(wrong, code=2 if any(finding.check == BOTH_OFF for finding in findings) else 1)
 
 
 def _findings() -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from sync.app import mpservices_of, mpw_of
+from sync.cli.start import env_told
 from sync.clients.http import Answer
 from sync.clients.mpservices.client import MpservicesClient
 from sync.clients.mpservices.wire import read_movements
@@ -27,13 +28,16 @@ from sync.database.facts import heartbeat_age
 from sync.database.migrate import LOST, check, missing_of
 from sync.database.pauses import pause_reason
 from sync.errors import AuthError, RemoteError, SyncError
-from sync.jobs.reports import needs_a_person, rows, view
+from sync.jobs.reports import needs_a_person, rows, view, warehouses_not_shown
 from sync.learned.rules import FACTS, Fact, facts_named
 from sync.settings import Settings, unknown_variables
 from sync.values.systems import MPSERVICES, MPW, name_of
 from sync.work.clock_rows import known_skews
 from sync.work.clock_rules import DATABASE, WRONG, Verdict, judge, told
 from sync.work.context import TRY_AGAIN
+
+BOTH_OFF = "systems"
+"""The check that fails where neither vendor is switched on."""
 
 FREE_BYTES_MIN = 1 << 30
 FRESH_SECONDS = 60.0
@@ -60,7 +64,7 @@ def of_settings(settings: Settings) -> Iterator[Finding]:
         do = f"rename it to {meant}" if meant else "take it away, or look for its right name in settings.example.env"
         yield Finding("settings", "wrong", f"{name} is not a setting of mpsync: it has no effect", do)
     if not unknown:
-        yield Finding("settings", "ok", "all are readable, and none is unknown")
+        yield Finding("settings", "ok", f"all are readable, and none is unknown ({env_told()})")
     yield from _secrets_file(settings)
     yield from _routes(settings)
     yield _zone(settings)
@@ -194,6 +198,10 @@ def _inside(store: Store, settings: Settings, clock: Clock) -> Iterator[Finding]
         age = heartbeat_age(conn, shared.now())
         mapped = rows(conn, "select count(*) as n from items")[0]["n"]
         reasons = needs_a_person(conn)
+        strange = warehouses_not_shown(conn, settings.mpw_warehouse)
+    for one in strange:
+        do = "correct it; a new warehouse of which nothing was received, issued or ordered yet is the only other reason"
+        yield Finding("warehouses", "wrong", one, do)
     if age is not None and -FRESH_SECONDS <= age <= FRESH_SECONDS:
         yield Finding("daemon", "ok", f"its heartbeat is {max(age, 0):.0f} s old")
     else:
@@ -260,6 +268,10 @@ def assumed_of(fact: Fact, settings: Settings) -> str | None:
 def of_vendors(settings: Settings, clock: Clock) -> Iterator[Finding]:
     """Log in to MPW, read once from each vendor, and compare their clocks with ours."""
     ahead: dict[str, timedelta | None] = {}
+    if not settings.mpw_on and not settings.mpservices_on:
+        do = "start mpsync in the folder of its .env, or set MPW_EMAIL, MPW_PASSWORD and MPSERVICES_TOKEN"
+        yield Finding(BOTH_OFF, "wrong", f"both are off: there is nothing to work on ({env_told()})", do)
+        return
     if settings.mpw_on:
         yield from _mpw(settings, clock, ahead)
     else:

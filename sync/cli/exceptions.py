@@ -50,7 +50,11 @@ def list_(everything: bool, kind: str | None, as_json: bool) -> None:
 @click.option("--subject", help="The open one of this subject.")
 @click.option("--why", required=True, help="What was found or done: kept with the exception.")
 @click.option("--void", is_flag=True, help="mass_disappearance: the rows really are gone, reverse them.")
-@click.option("--apply", is_flag=True, help="movement_changed, movement_deleted, cost_restated: have MPW corrected.")
+@click.option(
+    "--apply",
+    is_flag=True,
+    help="movement_changed, movement_deleted, cost_restated: have MPW corrected. odd_date: the date is right.",
+)
 @click.option(
     "--keep",
     is_flag=True,

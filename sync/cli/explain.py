@@ -47,6 +47,8 @@ def _say_why_not(conn: Connection, ctx: Context, story: dict[str, Any]) -> None:
 
 
 def _render(out: Output, story: dict[str, Any]) -> None:
+    from sync.jobs.reports import label
+
     for event in story["events"]:
         out.heading(f"{event['kind']} {event['api_key']}")
         out.facts(
@@ -62,16 +64,24 @@ def _render(out: Output, story: dict[str, Any]) -> None:
             }
             | ({"not pushed": event["not_pushed"]} if event["not_pushed"] else {})
         )
+    for entry in story["entries"]:
+        if entry["posted_on"] != entry["occurred_on"] and entry["entry_type"] == "original":
+            out.prose(
+                f"late: {entry['system']} dates it {entry['occurred_on']}, in a closed month (SYNC_LOCK_DATE); the"
+                f" ledger posts it on {entry['posted_on']}. A push carries the document's own date, so MPW books it on"
+                " that day."
+            )
     _section(out, "Ledger", story["entries"], ["seq", "system", "entry_type", "quantity", "unit_cost", "posted_on"])
     _section(out, "Documents", story["documents"], ["system", "type", "remote_id", "day", "voided_at"])
     _section(out, "Inbox", story["inbox"], ["id", "document_type", "state", "error", "received_at"])
     _section(out, "Waiting", story["parked"], ["kind", "reason", "due_at"])
     for push in story["pushes"]:
         out.heading(f"Push {push['id']}: {push['operation']}, {push['state']}")
-        names = ("reason", "last_error", "remote_id", "due_at", "created_at", "finalized_at", "payload")
-        out.facts({name.replace("_", " "): push[name] for name in names if push[name] is not None})
+        names = ("reason", "waits_for", "last_error", "remote_id", "due_at", "created_at", "finalized_at", "payload")
+        out.facts({label(name, push): push[name] for name in names if push[name] is not None})
         tries = [row for row in story["attempts"] if row["outbox_id"] == push["id"]]
-        _section(out, "Attempts", tries, ["n", "started_at", "http_status", "outcome", "error"])
+        tries = [{**row, "note": row["error"]} for row in tries]
+        _section(out, "Attempts", tries, ["n", "started_at", "http_status", "outcome", "note"])
     _section(out, "Split into", story["parts"], ["api_key", "quantity", "state", "remote_id"])
     _section(out, "Exceptions", story["exceptions"], ["id", "kind", "detail", "hint", "resolved_at", "resolution"])
 

@@ -20,18 +20,22 @@ def command(as_json: bool) -> None:
     what the SYNC_KEEP_… settings let go. Exit code 1 when something needs a person, 75 when a
     daemon is running on this database.
     """
+    from sync.database.facts import expect_no_daemon
     from sync.jobs.cycle import cycle_once
     from sync.jobs.prune import prune_if_due_once
-    from sync.jobs.reports import needs_a_person, outbox_summary
+    from sync.jobs.reports import needs_a_person, outbox_summary, worth_saying
 
-    with opened() as app:
+    with opened(to_work=True) as app:
         with app.leading() as leadership:
             context = app.context(leadership)
+            with app.store.write() as conn:
+                expect_no_daemon(conn)
             report = cycle_once(context)
             prune_if_due_once(context)
         with app.store.read() as conn:
             pushes = outbox_summary(conn)
             reasons = needs_a_person(conn)
+            notes = worth_saying(conn, app.policy)
     data = {
         "polled": report.polled.as_dict(),
         "inbox": report.inbox.as_dict(),
@@ -40,6 +44,8 @@ def command(as_json: bool) -> None:
         "verified": report.verified,
         "outbox": pushes,
         "needs_a_person": reasons,
+        "notes": notes,
+        "routes": dict(app.policy.routes),
     }
     emit(data, as_json, lambda out: _render(out, data))
     attention(reasons)
@@ -61,10 +67,14 @@ def _render(out: Output, data: dict[str, Any]) -> None:
         [[row["route"], row["state"], row["pushes"], row["oldest"]] for row in data["outbox"]],
         empty="empty",
     )
-    routes = sorted({row["route"] for row in data["outbox"] if row["state"] == "held"})
-    if routes:
+    held = {row["route"]: row["pushes"] for row in data["outbox"] if row["state"] == "held"}
+    if held:
         out.line()
-        out.prose(
-            f"Held until you say so: {', '.join(routes)}. `mpsync plan` says why each push is wanted; to let a route's"
-            f" go: SYNC_ROUTE_{routes[0].upper()}=push, then `mpsync outbox release --route {routes[0]}`."
-        )
+        out.prose("Held until you say so (`mpsync plan` says why each push is wanted). To let a route's go:")
+        for route, pushes in sorted(held.items()):
+            setting = f"SYNC_ROUTE_{route.upper()}=push, then" if data["routes"].get(route) != "push" else ""
+            out.line(f"  {route} ({pushes}): {setting}")
+            out.line(f"    mpsync outbox release --route {route}")
+    for note in data["notes"]:
+        out.line()
+        out.prose(note)

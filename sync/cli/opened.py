@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
-
-from sync.cli.start import start
+from sync.cli.output import said
+from sync.cli.start import require_a_system, start
 from sync.errors import ConfigError
 from sync.values.exception_kinds import name_of_person
 
@@ -19,13 +18,18 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened() -> Iterator[App]:
-    """Open the program for a command that writes: the database is migrated first."""
+def opened(*, to_work: bool = False) -> Iterator[App]:
+    """Open the program for a command that writes: the database is migrated first.
+
+    `to_work`: it reads and pushes, and raises ConfigError where both systems are off.
+    """
     from sync.app import open_app
 
     settings = start()
-    if not settings.mpw_on and not settings.mpservices_on:
-        click.echo("note: neither MPW_EMAIL nor MPSERVICES_TOKEN is set: both systems are off", err=True)
+    if to_work:
+        require_a_system(settings)
+    elif not settings.mpw_on and not settings.mpservices_on:
+        said("note", "neither MPW_EMAIL nor MPSERVICES_TOKEN is set: both systems are off")
     with open_app(settings) as app:
         yield app
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,7 +11,7 @@ import click
 
 from sync.cli.opened import looked_at, opened, person
 from sync.cli.output import Output, attention, emit, json_option
-from sync.values.policy import ROUTES
+from sync.values.policy import OPEN_STATES, ROUTES
 
 if TYPE_CHECKING:
     from sync.app import App
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 STATES = ["held", "ready", "sending", "unknown", "done", "dead", "superseded", "discarded"]
-COLUMNS = ["id", "operation", "api_key", "state", "attempts", "due_at", "reason", "last_error"]
+OPEN = list(OPEN_STATES)
+COLUMNS = ["id", "state", "operation", "item", "api_key", "waits_for"]
 
 
 @click.group()
@@ -32,7 +34,12 @@ def filters(function: F) -> F:
         (
             click.argument("ids", nargs=-1, type=int),
             click.option(
-                "--route", type=click.Choice(ROUTES), metavar="ROUTE", help="Only this route, such as receipts."
+                "--route",
+                "routes",
+                type=click.Choice(ROUTES),
+                metavar="ROUTE",
+                multiple=True,
+                help="Only this route, such as receipts; may be said again for another.",
             ),
             click.option("--operation", help="Only this operation, such as post_receipt."),
             click.option("--item", help="Only this item."),
@@ -55,37 +62,47 @@ def changes(function: F) -> F:
 
 @command.command("list")
 @filters
+@click.option("--all", "everything", is_flag=True, help="Those that are done or dropped, too.")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Show at most this many, newest first."
 )
 @json_option
-def list_(limit: int, as_json: bool, **chosen: Any) -> None:
-    """List pushes, newest first."""
+def list_(limit: int, everything: bool, as_json: bool, **chosen: Any) -> None:
+    """List pushes, newest first: those that are not over, unless --all, ids, --key or --state say otherwise.
+
+    One line each; `mpsync outbox show ID` tells the rest.
+    """
     from sync.jobs.reports import view
 
     named = {
         "id": list(chosen["ids"]) or None,
-        "route": chosen["route"],
+        "route": list(chosen["routes"]) or None,
         "operation": chosen["operation"],
         "api_key": chosen["api_key"],
         "state": chosen["state"],
     }
     where = {name: value for name, value in named.items() if value is not None}
+    only_open = not everything and not {"id", "api_key", "state"} & set(where)
+    if only_open:
+        where["state"] = OPEN
     with looked_at() as app, app.store.read() as conn:
         if chosen["item"] is not None or chosen["older_than_hours"] is not None:
             from sync.outbox.rows import find_pushes
 
             where["id"] = [push.id for push in find_pushes(conn, _which(app, **chosen))]
         rows = view(conn, "v_outbox", where=where, order="id desc", limit=limit)
-    emit(
-        {"pushes": rows},
-        as_json,
-        lambda out: out.table(
+
+    def render(out: Output) -> None:
+        out.one_a_line(
             [name.replace("_", " ") for name in COLUMNS],
             [[row[name] for name in COLUMNS] for row in rows],
-            empty="no such pushes",
-        ),
-    )
+            cut=["waits for", "api key", "item"],
+            empty="no open pushes (--all shows those that are over)" if only_open else "no such pushes",
+        )
+        if len(rows) == limit:
+            out.line(f"the newest {limit}: --limit shows more")
+
+    emit({"pushes": rows}, as_json, render)
 
 
 @command.command()
@@ -93,7 +110,7 @@ def list_(limit: int, as_json: bool, **chosen: Any) -> None:
 @json_option
 def show(outbox_id: int, as_json: bool) -> None:
     """Show one push with its payload and every attempt."""
-    from sync.jobs.reports import view
+    from sync.jobs.reports import label, view
 
     with looked_at() as app, app.store.read() as conn:
         found = view(conn, "v_outbox", where={"id": outbox_id})
@@ -103,11 +120,11 @@ def show(outbox_id: int, as_json: bool) -> None:
     push = found[0]
 
     def render(out: Output) -> None:
-        out.facts({name.replace("_", " "): value for name, value in push.items()})
+        out.facts({label(name, push): value for name, value in push.items() if value is not None})
         out.heading("Attempts")
         names = ["n", "started_at", "ended_at", "http_status", "outcome", "error"]
         out.table(
-            [name.replace("_", " ") for name in names],
+            ["n", "started at", "ended at", "http status", "outcome", "note"],
             [[row[name] for name in names] for row in attempts],
             empty="none yet",
         )
@@ -124,9 +141,14 @@ def release(dry_run: bool, everything: bool, as_json: bool, **chosen: Any) -> No
     _require_choice(everything, chosen)
     with opened() as app:
         which = _which(app, **chosen)
-        with app.store.write() as conn:
-            count = outbox.release(conn, which, now=app.clock.now(), dry_run=dry_run)
-    _report("released", count, chosen["ids"], dry_run, as_json)
+        if dry_run:
+            with app.store.read() as conn:
+                count = outbox.count_for(conn, which, "release")
+        else:
+            with app.context().anyone_writes() as books:
+                count = outbox.release(books, which)
+        why = _why_none(app, which, "only held ones are released") if not count else ""
+    _report("released", count, chosen["ids"], dry_run, as_json, why)
 
 
 @command.command()
@@ -140,8 +162,10 @@ def retry(dry_run: bool, everything: bool, as_json: bool, **chosen: Any) -> None
 
     _require_choice(everything, chosen)
     with opened() as app:
-        count = retry_pushes(app.context(), _which(app, **chosen), by=person(), dry_run=dry_run)
-    _report("set to be tried again", count, chosen["ids"], dry_run, as_json)
+        which = _which(app, **chosen)
+        count = retry_pushes(app.context(), which, by=person(), dry_run=dry_run)
+        why = _why_none(app, which, "only dead and unknown ones are tried again") if not count else ""
+    _report("set to be tried again", count, chosen["ids"], dry_run, as_json, why)
 
 
 @command.command()
@@ -157,8 +181,11 @@ def discard(dry_run: bool, everything: bool, as_json: bool, why: str, **chosen: 
 
     _require_choice(everything, chosen)
     with opened() as app:
-        count = discard_pushes(app.context(), _which(app, **chosen), by=person(), why=why, dry_run=dry_run)
-    _report("discarded", count, chosen["ids"], dry_run, as_json)
+        which = _which(app, **chosen)
+        count = discard_pushes(app.context(), which, by=person(), why=why, dry_run=dry_run)
+        only = "only what no vendor ever saw, and what is dead, is discarded"
+        none = _why_none(app, which, only) if not count else ""
+    _report("discarded", count, chosen["ids"], dry_run, as_json, none)
 
 
 @command.command()
@@ -186,7 +213,7 @@ def _which(app: App, **chosen: Any) -> Which:
     hours = chosen["older_than_hours"]
     return Which(
         ids=list(chosen["ids"]) or None,
-        route=chosen["route"],
+        routes=list(chosen["routes"]),
         operation=chosen["operation"],
         item=chosen["item"],
         state=chosen["state"],
@@ -200,9 +227,22 @@ def _require_choice(everything: bool, chosen: dict[str, Any]) -> None:
         raise click.UsageError("name pushes by id or filter, or say --all")
 
 
-def _report(verb: str, count: int, ids: Sequence[int], dry_run: bool, as_json: bool) -> None:
+def _why_none(app: App, which: Which, only: str) -> str:
+    """Say why nothing was done: nothing fits, or what fits is in other states."""
+    from sync.outbox.rows import find_pushes
+
+    with app.store.read() as conn:
+        states = Counter(push.state for push in find_pushes(conn, which))
+    if not states:
+        return "no push fits what was named (mpsync outbox list --all)"
+    found = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+    return f"of what was named {found}; {only}"
+
+
+def _report(verb: str, count: int, ids: Sequence[int], dry_run: bool, as_json: bool, why: str = "") -> None:
     said = f"{count} would be {verb}" if dry_run else f"{count} {verb}"
-    emit({"count": count, "dry_run": dry_run}, as_json, lambda out: out.line(said))
+    said += f": {why}" if why else ""
+    emit({"count": count, "dry_run": dry_run}, as_json, lambda out: out.prose(said))
     if count < len(set(ids)):
         left = len(set(ids)) - count
         attention([f"{left} of these ids cannot be {verb} as they stand: `mpsync outbox show ID` tells the state"])

@@ -50,17 +50,7 @@ class Output:
 
     def _folded(self, name: str, text: str) -> list[str]:
         """Return a name and its value as one line; on a terminal prose goes on below its beginning, words whole."""
-        if not self._terminal or not _is_prose(text) or text.startswith(("{", "[")):
-            return [f"{name}{text}".rstrip()]
-        columns = max(shutil.get_terminal_size().columns, len(name) + 20)
-        return textwrap.wrap(
-            text,
-            columns,
-            initial_indent=name,
-            subsequent_indent=" " * len(name),
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        return folded(name, text, terminal=self._terminal and _is_prose(text))
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "nothing") -> None:
         """Write rows below their columns' names; columns of numbers stand to the right; without rows, write `empty`."""
@@ -74,6 +64,30 @@ class Output:
             _terminal_table(columns, cells, to_the_right)
         else:
             _plain_table(columns, cells, to_the_right)
+
+    def one_a_line(
+        self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, cut: Sequence[str], empty: str
+    ) -> None:
+        """Write one line a row; on a terminal the columns of `cut` are shortened, the first of them first."""
+        cells = [[cell(value) for value in values] for values in rows]
+        if not cells:
+            self.line(empty)
+            return
+        if self._terminal:
+            width = shutil.get_terminal_size().columns
+            for name in cut:
+                place = columns.index(name)
+                others = [max(len(line[n]) for line in ([*columns], *cells)) for n in range(len(columns))]
+                over = sum(others) + 2 * (len(columns) - 1) - width
+                if over > 0:
+                    room = max(others[place] - over, len(name), 10)
+                    for row in cells:
+                        row[place] = _cut(row[place], room)
+        right = [name == "id" for name in columns]
+        header, *lines = _aligned(columns, cells, right)
+        click.secho(header, bold=self._terminal, color=self._terminal and _colour_wanted())
+        for line in lines:
+            click.echo(line)
 
 
 def emit(data: object, as_json: bool, render: Callable[[Output], None]) -> None:
@@ -103,13 +117,34 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")(command)
 
 
-def attention(reasons: Iterable[str]) -> None:
-    """Name on stderr each thing that needs a person, and end with exit code 1; without one, return."""
+def attention(reasons: Iterable[str], *, code: int = 1) -> None:
+    """Name on stderr each thing that needs a person, and end with exit code 1, or `code`; without one, return."""
     named = list(reasons)
     for reason in named:
-        click.echo(f"attention: {_printable(reason)}", err=True)
+        said("attention", reason)
     if named:
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(code)
+
+
+def said(name: str, text: str) -> None:
+    """Write a line that begins with its name to stderr; on a terminal it goes on below, words whole."""
+    for line in folded(f"{name}: ", _printable(text), terminal=sys.stderr.isatty()):
+        click.echo(line, err=True)
+
+
+def folded(name: str, text: str, *, terminal: bool) -> list[str]:
+    """Return a name and its text as one line; on a terminal as lines that fit, the later ones below its beginning."""
+    if not terminal:
+        return [f"{name}{text}".rstrip()]
+    columns = max(shutil.get_terminal_size().columns, len(name) + 20)
+    return textwrap.wrap(
+        text,
+        columns,
+        initial_indent=name,
+        subsequent_indent=" " * len(name),
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [name.rstrip()]
 
 
 def cell(value: object) -> str:
@@ -127,6 +162,14 @@ def cell(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(cell(part) for part in value) or NOTHING
     return _printable(str(value))
+
+
+def _cut(text: str, room: int) -> str:
+    """Shorten a text in its middle: keys begin alike, and end in what tells them apart."""
+    if len(text) <= room:
+        return text
+    end = (room - 1) // 2
+    return f"{text[: room - 1 - end]}\N{HORIZONTAL ELLIPSIS}{text[len(text) - end :]}"
 
 
 def _colour_wanted() -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sync.cli.start import start
+from sync.cli.start import require_a_system, start
 
 
 @click.command()
@@ -20,6 +20,7 @@ def command() -> None:
 
     notifier = Notifier()
     settings = start()
+    require_a_system(settings)
     notifier.say("EXTEND_TIMEOUT_USEC=600000000", "STATUS=preparing the database")
     with open_app(settings) as app:
         raise SystemExit(Daemon(app, notifier=notifier).run())

@@ -9,12 +9,13 @@ import click
 
 from sync.cli.opened import looked_at
 from sync.cli.output import Output, attention, emit, json_option
+from sync.cli.start import env_file
 
 
 @click.command()
 @json_option
 def command(as_json: bool) -> None:
-    """Show coverage, gaps, last runs, pushes by state, open exceptions and the lag of each source.
+    """Show coverage, gaps, last runs, pushes by state, what needs a person, and the lag of each source.
 
     Exit code 1 when something needs a person; each such thing is named on stderr.
     """
@@ -38,16 +39,24 @@ def command(as_json: bool) -> None:
             "runs": reports.last_runs(conn),
             "outbox": reports.outbox_summary(conn),
             "exceptions": reports.view(conn, "v_exceptions", where={"resolved_at": None}, limit=100),
+            "env_file": env_file(),
         }
-        reasons = reports.needs_a_person(conn)
-    emit({**data, "needs_a_person": reasons}, as_json, lambda out: _render(out, data, well=not reasons))
+        found = reports.todo(conn)
+        reasons = reports.reasons_of(found)
+    waiting = [row for row in found if row["level"] == "waiting" and row["kind"] not in reports.TRIED_BY_ITSELF]
+    emit(
+        {**data, "needs_a_person": reasons, "waiting": len(waiting)},
+        as_json,
+        lambda out: _render(out, data, found, well=not reasons),
+    )
     attention(reasons)
 
 
-def _render(out: Output, data: dict[str, Any], *, well: bool) -> None:
+def _render(out: Output, data: dict[str, Any], found: list[dict[str, Any]], *, well: bool) -> None:
     out.facts(
         {
             "as of": data["as_of"],
+            "settings from": data["env_file"] or "the environment: there is no .env here",
             "daemon's heartbeat": data["heartbeat_at"] or "never",
             "pushes events since": data["push_from"],
         }
@@ -85,11 +94,16 @@ def _render(out: Output, data: dict[str, Any], *, well: bool) -> None:
             ["id", "source", "from", "to"],
             [[row["id"], row["source"], row["gap_from"], row["gap_to"]] for row in data["gaps"]],
         )
-    if data["exceptions"]:
-        out.heading("Open exceptions")
+    if found:
+        out.heading("To do (mpsync todo says what each means and what can be done)")
+        kinds = dict.fromkeys((row["level"], row["kind"]) for row in found)
         out.table(
-            ["id", "kind", "subject", "detail"],
-            [[row["id"], row["kind"], row["subject"], row["detail"]] for row in data["exceptions"]],
+            ["level", "kind", "number", "such as"],
+            [
+                [level, kind, len(alike), alike[0]["what"]]
+                for level, kind in kinds
+                if (alike := [row for row in found if (row["level"], row["kind"]) == (level, kind)])
+            ],
         )
     out.heading("Last runs")
     out.table(
@@ -105,8 +119,9 @@ def _render(out: Output, data: dict[str, Any], *, well: bool) -> None:
         empty="none yet",
     )
     if well:
+        waiting = len(found)
         out.line()
-        out.line("nothing needs a person")
+        out.line(f"nothing needs a person now; {waiting} wait (mpsync todo)" if waiting else "nothing needs a person")
 
 
 def _ago(seconds: int | None) -> str | None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import os
+import ssl
 import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -124,13 +127,15 @@ class Http:
         self._deadline = Deadline(clock)
         self._told: tuple[datetime, float] | None = None
         self.tells_time = True
+        trust_env = not _is_loopback(urlsplit(self.base_url).hostname or "")
         self._client = httpx.Client(
             transport=transport,
             timeout=httpx.Timeout(timeout_seconds),
             limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEPALIVE_SECONDS),
             follow_redirects=False,
             event_hooks={"response": [_forget_location]},
-            trust_env=not _is_loopback(urlsplit(self.base_url).hostname or ""),
+            verify=_tls(trust_env, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
+            trust_env=trust_env,
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
             headers={"User-Agent": "mpsync", "Accept": "application/json", "Accept-Encoding": ACCEPTED},
         )
@@ -370,6 +375,15 @@ def _opened(response: httpx.Response, at_most: int) -> Iterator[bytes]:
         yield inflater.feed(raw, at_most)
     if ended:
         inflater.end()
+
+
+@cache
+def _tls(trust_env: bool, _file: str | None, _folder: str | None) -> ssl.SSLContext:
+    """Return what verifies certificates: both vendors' clients share it, since to read the list takes 0.03 s.
+
+    `_file` and `_folder` are the two variables that replace the list: httpx reads them itself.
+    """
+    return httpx.create_ssl_context(trust_env=trust_env)
 
 
 def _forget_location(response: httpx.Response) -> None:

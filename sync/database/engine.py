@@ -207,8 +207,9 @@ def _enter_wal(cursor: sqlite3.Cursor, busy_timeout_seconds: float) -> None:
                 cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")  # settled at birth: what is pruned can be given back
             cursor.execute("PRAGMA journal_mode=WAL")
             return
-        except sqlite3.OperationalError:
-            if clock.monotonic() > give_up_at:
+        except sqlite3.OperationalError as error:
+            no_room = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+            if no_room or clock.monotonic() > give_up_at:  # room is made by a person, who must be told at once
                 raise
             clock.sleep(0.02)
 

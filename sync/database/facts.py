@@ -11,6 +11,7 @@ from sync.database.schema import facts
 
 FIRST_RUN_AT = "first_run_at"
 HEARTBEAT_AT = "heartbeat_at"
+STOPPED_AT = "daemon_stopped_at"
 RECONCILED_SEQ = "reconciled_seq"
 RULES_FINGERPRINT = "rules_fingerprint"
 
@@ -56,6 +57,18 @@ def beat(conn: Connection, host: str, *, now: datetime) -> None:
     """Say that the daemon on a host works: for all who ask of the database, and for those who ask of that host."""
     for name in (HEARTBEAT_AT, _of_host(host)):
         set_fact(conn, name, now.isoformat(), now=now)
+
+
+def note_stop(conn: Connection, *, now: datetime) -> None:
+    """Say that the daemon was told to stop: its silence from now on is nobody's fault, but a silence it is."""
+    set_fact(conn, STOPPED_AT, now.isoformat(), now=now)
+
+
+def expect_no_daemon(conn: Connection) -> None:
+    """Expect no daemon any more, where the last one was told to stop: whoever works now does it cycle by cycle."""
+    stopped, beat_ = fact(conn, STOPPED_AT), fact(conn, HEARTBEAT_AT)
+    if stopped is not None and beat_ is not None and datetime.fromisoformat(stopped) >= datetime.fromisoformat(beat_):
+        conn.execute(delete(facts).where(facts.c.name.in_((STOPPED_AT, HEARTBEAT_AT))))
 
 
 def heartbeat_age(conn: Connection, now: datetime, *, host: str | None = None) -> float | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, inspect, make_url, text
 
 from sync.database.engine import Store
+from sync.database.todo import keep_todo_kinds, todo_kinds_are_kept
 from sync.errors import SchemaOutdatedError, StoreError
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def upgrade(database_url: str, *, progress: Callable[[str], None] | None = None,
     store = Store(database_url, pragmas=_UPGRADE_PRAGMAS)
     try:
         with store.read() as conn:
-            if state_of(conn).up_to_date and not mends:
+            if state_of(conn).up_to_date and not mends and todo_kinds_are_kept(conn):
                 return
         with store.write() as conn:
             _wait_for_other_upgrades(conn)
@@ -69,6 +70,7 @@ def upgrade(database_url: str, *, progress: Callable[[str], None] | None = None,
                 run_migrations(conn, progress)
             if mends:
                 _mend(conn, progress)
+            keep_todo_kinds(conn)
     finally:
         store.close()
 

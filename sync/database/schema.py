@@ -57,6 +57,7 @@ documents = Table(
     Column("last_seen_at", Instant, nullable=False),  # when its content was last stored
     Column("missing_since", Instant),  # fetch start of the first complete read that lacked it
     Column("voided_at", Instant),
+    Column("provider", Text),  # equipment: the GPS provider that reported it
     UniqueConstraint("system", "type", "remote_id", name="uq_documents_remote"),
     CheckConstraint(
         "system = 'mpw' or system = 'mpservices' or system = 'erp'", name="system"
@@ -296,6 +297,7 @@ item_states = Table(
     Column("base_seq", Id, nullable=False, server_default="0"),  # what the ledger knew then
     Column("base_cost", Fixed),  # what the patch that it rests on sent
     Column("unfit_patches", Integer, nullable=False, server_default="0"),  # in a row, whose own movement surprised us
+    Column("mpw_cost", Fixed),  # of one in MPW, by its ledger where its inventory shows none
     Index(
         "ix_item_states_dirty",
         "dirty_at",
@@ -324,7 +326,8 @@ inventories = Table(
 
 # --- outbox -------------------------------------------------------------------------------
 
-DELETED = "state = 'done' and operation in ('delete_receipt', 'delete_issuance')"
+# coalesce, or SQLite would rather look through all that is done, by another index
+DELETED = "coalesce(state, '') = 'done' and coalesce(operation, '') in ('delete_receipt', 'delete_issuance')"
 
 outbox = Table(
     "outbox",
@@ -535,7 +538,8 @@ exceptions = Table(
         sqlite_where=text("resolved_at is null"),
         postgresql_where=text("resolved_at is null"),
     ),
-    Index("ix_exceptions_told", "kind", "subject_type", "subject", "id"),  # the last of a subject, open or not
+    # the last of a subject, open or not; led by the kind it would be taken for those that look for what is open
+    Index("ix_exceptions_told", "subject", "subject_type", "kind", "id"),
     Index("ix_exceptions_to_act", "id", sqlite_where=text(TO_ACT), postgresql_where=text(TO_ACT)),
 )
 
@@ -636,6 +640,17 @@ learned = Table(
     PrimaryKeyConstraint("system", "fact", name="pk_learned"),
 )
 
+todo_kinds = Table(
+    "todo_kinds",
+    metadata,
+    # what v_todo says of a kind: the program's own texts, written by `database/todo.py`
+    Column("kind", Text, primary_key=True),
+    Column("level", Text, nullable=False),
+    Column("meaning", Text, nullable=False),
+    Column("choices", Text, nullable=False),  # JSON: [{"name": …, "command": …}]
+    CheckConstraint("level in ('person', 'waiting')", name="level"),
+)
+
 pauses = Table(
     "pauses",
     metadata,
@@ -676,6 +691,7 @@ __all__ = [
     "pushed_rows",
     "quarantine",
     "runs",
+    "todo_kinds",
     "unpushed",
     "work_orders",
 ]

@@ -24,20 +24,25 @@ from sqlalchemy import (
     update,
 )
 
-from sync.database.chunks import upsert
-from sync.database.schema import inbox, parked
+from sync.database.chunks import chunks
+from sync.database.schema import documents, inbox, ledger_entries, outbox
 from sync.database.types import Instant
 from sync.inbox.rules import COMMAND_TYPES, VOID, ErpDocument
+from sync.ledger.books import Books
 from sync.ledger.documents import document, documents_by_remote_id, insert_documents, update_documents
-from sync.ledger.entries import append_entries, reverse_entries
 from sync.ledger.rules import ISSUANCE, RECEIPT, TRANSFER, NewEntry, new_entry
 from sync.values.money import fixed
 
 ERP = "erp"
-ACCEPTED, REJECTED, RECEIVED = "accepted", "rejected", "received"
+NEAR_LOOKED_AT = 2000
+"""Keys, the newest first, among which the one is looked for that an unknown one may be meant for."""
 
+ACCEPTED, REJECTED, RECEIVED, SET_ASIDE = "accepted", "rejected", "received", "set_aside"
+"""What a row may be. Set aside: it was rejected, and a person has said that it is not wanted."""
 
-_BOUNDS = sorted((ACCEPTED, REJECTED, RECEIVED))
+DECIDED = (ACCEPTED, REJECTED, SET_ASIDE)
+
+_BOUNDS = sorted((*DECIDED, RECEIVED))
 _ODD_STATES = (
     inbox.c.state < _BOUNDS[0],
     *(and_(inbox.c.state > low, inbox.c.state < high) for low, high in pairwise(_BOUNDS)),
@@ -75,16 +80,6 @@ class Taken:
     raw: str
 
 
-@dataclass(frozen=True, slots=True)
-class Books:
-    """What recording in the ledger needs to know."""
-
-    lock_date: date | None
-    today: date
-    now: datetime
-    run_id: int | None
-
-
 def received_rows(conn: Connection, limit: int) -> list[Received]:
     """Return rows that are not decided yet, oldest first; a state that only an ERP can have set counts as received.
 
@@ -112,19 +107,17 @@ def _received(row_id: int, blob: bool | None, *values: bytes | None) -> Received
     return Received(row_id, texts[0], texts[1], texts[2], repaired=bool(blob) or broken)
 
 
-def close_row(
-    conn: Connection, row: Received, *, state: str, error: str | None, digest: str | None, now: datetime
-) -> None:
+def close_row(books: Books, row: Received, *, state: str, error: str | None, digest: str | None) -> None:
     """Write the answer into an inbox row that nobody has answered meanwhile."""
-    undecided = or_(inbox.c.state.not_in((ACCEPTED, REJECTED)), inbox.c.state.is_(None))
+    undecided = or_(inbox.c.state.not_in(DECIDED), inbox.c.state.is_(None))
     given: Any = inbox.c.received_at
-    if conn.dialect.name == "sqlite":  # which takes anything for a time; null where it is none
+    if books.conn.dialect.name == "sqlite":  # which takes anything for a time; null where it is none
         given = func.strftime("%Y-%m-%dT%H:%M:%f000Z", given)
-    received_at = func.coalesce(given, literal(now, Instant))
-    values = {"state": state, "error": error, "digest": digest, "decided_at": now, "received_at": received_at}
+    received_at = func.coalesce(given, literal(books.now, Instant))
+    values = {"state": state, "error": error, "digest": digest, "decided_at": books.now, "received_at": received_at}
     if row.repaired:
         values |= {"document_type": row.document_type, "api_key": row.api_key, "payload": row.payload}
-    conn.execute(update(inbox).where(inbox.c.id == row.id, undecided).values(**values))
+    books.conn.execute(update(inbox).where(inbox.c.id == row.id, undecided).values(**values))
 
 
 def add_rows(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
@@ -134,12 +127,12 @@ def add_rows(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def rejected_before(conn: Connection, document_type: str, api_key: str, payload: str) -> bool:
-    """Tell whether this very document was refused before: it need not be written down again."""
+    """Tell whether this very document was refused before: it need not be written down, nor told, again."""
     query = select(inbox.c.id).where(
         inbox.c.document_type == document_type,
         inbox.c.api_key == api_key,
         inbox.c.payload == payload,
-        inbox.c.state == REJECTED,
+        inbox.c.state.in_((REJECTED, SET_ASIDE)),
     )
     return conn.execute(query.limit(1)).first() is not None
 
@@ -147,9 +140,27 @@ def rejected_before(conn: Connection, document_type: str, api_key: str, payload:
 def rejected_without_key(conn: Connection, document_type: str) -> Iterator[str]:
     """Yield the payloads of a type's refused documents that have no key."""
     query = select(inbox.c.payload).where(
-        inbox.c.document_type == document_type, inbox.c.api_key.is_(None), inbox.c.state == REJECTED
+        inbox.c.document_type == document_type, inbox.c.api_key.is_(None), inbox.c.state.in_((REJECTED, SET_ASIDE))
     )
     yield from (payload or "" for payload in conn.execute(query).scalars())
+
+
+def is_set_aside(conn: Connection, row: Received) -> bool:
+    """Tell whether a person has set this very document aside when it came before."""
+    query = select(inbox.c.id).where(
+        inbox.c.document_type == row.document_type,
+        inbox.c.api_key.is_not_distinct_from(row.api_key),
+        inbox.c.payload == row.payload,
+        inbox.c.state == SET_ASIDE,
+    )
+    return conn.execute(query.limit(1)).first() is not None
+
+
+def add_row(conn: Connection, row: dict[str, Any]) -> int:
+    """Insert one decided row; return its id."""
+    key = conn.execute(insert(inbox).values(**row)).inserted_primary_key
+    assert key is not None
+    return int(key[0])
 
 
 def known_digests(conn: Connection, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
@@ -164,27 +175,49 @@ def known_digests(conn: Connection, wanted: Iterable[tuple[str, str]]) -> dict[t
     }
 
 
-def record_documents(conn: Connection, taken: Sequence[Taken], *, books: Books) -> None:
+def known_events(conn: Connection, events: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return which of these (kind, api_key)s any system, or the outbox, knows."""
+    wanted = set(events)
+    found: set[tuple[str, str]] = set()
+    for chunk in chunks(sorted({key for _, key in wanted})):
+        for table in (ledger_entries, outbox):
+            query = select(table.c.kind, table.c.api_key).where(table.c.api_key.in_(chunk)).distinct()
+            found |= {(row.kind, row.api_key) for row in conn.execute(query)}
+    return found & wanted
+
+
+def near_keys(conn: Connection, kind: str, api_key: str) -> list[str]:
+    """Return keys of the ERP's documents of a kind that begin as one that is not known, the newest first."""
+    columns = documents.c
+    alike = or_(
+        columns.api_key.startswith(api_key[:3], autoescape=True), func.lower(columns.api_key) == api_key.lower()
+    )
+    query = select(columns.api_key).where(columns.system == ERP, columns.type == kind, alike)
+    rows = conn.execute(query.order_by(columns.id.desc()).limit(NEAR_LOOKED_AT)).scalars()
+    return [key for key in rows if key is not None]
+
+
+def note_accepted(conn: Connection, document: ErpDocument, note: str) -> None:
+    """Say in an accepted document's row what became of it, where nothing was left to do."""
+    where = inbox.c.document_type == document.type, inbox.c.digest == document.digest, inbox.c.state == ACCEPTED
+    conn.execute(update(inbox).where(*where, inbox.c.error.is_distinct_from(note)).values(error=note))
+
+
+def record_documents(books: Books, taken: Sequence[Taken]) -> None:
     """Record accepted documents: ledger entries where they move stock, and work for reconcile where they do not."""
     entries = [entry for one in taken for entry in entries_of(one.document, today=books.today)]
-    ids = iter(append_entries(conn, entries, lock_date=books.lock_date, now=books.now, run_id=books.run_id))
+    ids = iter(books.append(entries))
     rows = []
     for one in taken:
         own = [next(ids) for _ in entries_of(one.document, today=books.today)]
         rows.append(_row(one, own[0] if own else None, books.now))
-    insert_documents(conn, rows)
+    insert_documents(books.conn, rows)
     look_at = [(one.document.type, one.document.api_key) for one in taken if one.document.type in COMMAND_TYPES]
     look_at += [(one.document.text("kind"), one.document.api_key) for one in taken if one.document.type == VOID]
-    park_now(conn, look_at, reason="new document", now=books.now)
+    books.look_again(look_at, reason="new document")
     for one in taken:
         if one.document.type == VOID:
-            _reverse_own(conn, one.document, books)
-
-
-def park_now(conn: Connection, events: Iterable[tuple[str, str]], *, reason: str, now: datetime) -> None:
-    """Let reconcile look at (kind, api_key)s in its next pass."""
-    rows = [{"kind": kind, "api_key": key, "reason": reason, "due_at": now} for kind, key in dict.fromkeys(events)]
-    upsert(conn, parked, rows, key=("kind", "api_key"), update=("reason", "due_at"))
+            _reverse_own(books, one.document)
 
 
 def entries_of(one: ErpDocument, *, today: date) -> list[NewEntry]:
@@ -241,10 +274,10 @@ def _row(one: Taken, entry_id: int | None, now: datetime) -> dict[str, Any]:
     }
 
 
-def _reverse_own(conn: Connection, void: ErpDocument, books: Books) -> None:
+def _reverse_own(books: Books, void: ErpDocument) -> None:
     """Reverse what the ERP itself had recorded under the voided key."""
-    own = document(conn, ERP, void.text("kind"), void.api_key)
+    own = document(books.conn, ERP, void.text("kind"), void.api_key)
     if own is None or own.entry_id is None:
         return
-    reverse_entries(conn, [own.entry_id], lock_date=books.lock_date, now=books.now, run_id=books.run_id)
-    update_documents(conn, [{"id": own.id, "entry_id": None, "voided_at": books.now}])
+    books.reverse([own.entry_id])
+    update_documents(books.conn, [{"id": own.id, "entry_id": None, "voided_at": books.now}])

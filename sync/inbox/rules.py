@@ -11,9 +11,10 @@ from decimal import Decimal
 
 import msgspec
 
+from sync.inbox.files.columns import Columns, Kind
 from sync.ledger.rules import ISSUANCE, RECEIPT, TRANSFER
 from sync.values.keys import is_child_key, is_correction_key, is_key
-from sync.values.money import fixed, plain, times
+from sync.values.money import SCALE, fixed, plain, times
 from sync.values.payloads import PRODUCT_FIELDS
 
 OUR_PREFIXES = ("mpw-r-", "mpw-i-", "mps-", "mpsync-")
@@ -79,7 +80,7 @@ def read_document(document_type: str | None, api_key: str | None, payload: str |
     Numbers may be texts. Field names are matched without regard to case, and the payload may come in
     an envelope named like its type, as MPW's own calls do.
     """
-    type_ = (document_type or "").strip().lower()
+    type_ = type_in(document_type)
     if type_ not in _SHAPES:
         return Invalid((f"document_type {type_[:60]!r} is none of {', '.join(_SHAPES)}",))
     try:
@@ -104,6 +105,27 @@ def read_document(document_type: str | None, api_key: str | None, payload: str |
     if errors or key is None:
         return Invalid(tuple(errors))
     return ErpDocument(type_, key, fields, _digest(fields), tuple(sorted(given)))
+
+
+def type_in(document_type: str | None) -> str:
+    """Return the type that a row names, known or not."""
+    return (document_type or "").strip().lower()
+
+
+def key_in(api_key: str | None, payload: str | None) -> str | None:
+    """Return the key that a row names, beside or in its payload, as far as that can be read; None where it has none."""
+    key = (api_key or "").strip()
+    if key:
+        return key
+    try:
+        value = _DECODER.decode((payload or "").encode())
+    except (msgspec.DecodeError, UnicodeError, RecursionError, ArithmeticError):
+        return None
+    for one in (value, *value.values()) if isinstance(value, dict) else ():
+        inside = {str(name).strip().lower(): item for name, item in one.items()} if isinstance(one, dict) else {}
+        if str(inside.get("api_key") or "").strip():
+            return str(inside["api_key"]).strip()
+    return None
 
 
 def _object(type_: str, payload: str | None) -> dict[str, object]:
@@ -179,8 +201,23 @@ def _name(value: object) -> str:
     return text
 
 
+def _letters(value: object) -> str:
+    """Return the name of a part or an item to the letter: spaces around it may be part of it."""
+    text = value if isinstance(value, str) else _name(value)
+    _name(text)
+    return text
+
+
 def _number(value: object) -> Decimal:
     return fixed(value)
+
+
+def _as_given(value: object) -> Decimal:
+    """Return a number with as many decimals as were given: it is compared at those."""
+    number = fixed(value)
+    exponent = Decimal(str(value).strip()).as_tuple().exponent
+    decimals = min(SCALE, max(0, -exponent)) if isinstance(exponent, int) else 0
+    return number.quantize(Decimal(1).scaleb(-decimals))
 
 
 def _positive(value: object) -> Decimal:
@@ -243,7 +280,7 @@ def _void_kind(value: object) -> str:
 
 _SHAPES: Mapping[str, Mapping[str, tuple[bool, Reader]]] = {
     RECEIPT: {
-        "part_number": (True, _name),
+        "part_number": (True, _letters),
         "warehouse_name": (True, _name),
         "quantity_received": (True, _positive),
         "unit_cost": (True, _not_negative),
@@ -256,7 +293,7 @@ _SHAPES: Mapping[str, Mapping[str, tuple[bool, Reader]]] = {
         "inventory_api_key": (False, _name),
     },
     ISSUANCE: {
-        "part_number": (True, _name),
+        "part_number": (True, _letters),
         "warehouse_name": (True, _name),
         "quantity": (True, _positive),
         "created_on": (True, _day),
@@ -266,14 +303,14 @@ _SHAPES: Mapping[str, Mapping[str, tuple[bool, Reader]]] = {
         "task_name": (False, _name),
     },
     TRANSFER: {
-        "part_number": (True, _name),
+        "part_number": (True, _letters),
         "warehouse_name": (True, _name),
         "destination_warehouse_name": (True, _name),
         "quantity": (True, _positive),
         "created_on": (False, _day),
     },
     INVENTORY: {
-        "part_number": (True, _name),
+        "part_number": (True, _letters),
         "warehouse_name": (True, _name),
         "inventory_name": (False, _name),
         "bin": (False, _name),
@@ -289,17 +326,22 @@ _SHAPES: Mapping[str, Mapping[str, tuple[bool, Reader]]] = {
     PO_APPROVAL: {
         "purchase_order_number": (True, _order_number),
         "approved_by": (True, _name),
-        "expected_total": (False, _number),
+        "expected_total": (False, _as_given),
     },
     STOCK_COST: {
-        "external_id": (True, _name),
+        "external_id": (True, _letters),
         "new_stock": (True, _not_negative),
         "new_cost": (True, _not_negative),
     },
     PRODUCT: {
         name: (
             name in ("bar_code", "product_name", "product_unit", "external_id"),
-            {"weighted_average": _not_negative, "min_stock": _whole, "max_stock": _whole}.get(name, _name),
+            {
+                "external_id": _letters,
+                "weighted_average": _not_negative,
+                "min_stock": _whole,
+                "max_stock": _whole,
+            }.get(name, _name),
         )
         for name in PRODUCT_FIELDS
     },
@@ -333,6 +375,18 @@ def _transfer_rules(fields: Mapping[str, object]) -> list[str]:
     if fields["warehouse_name"] == fields["destination_warehouse_name"]:
         return ["warehouse_name and destination_warehouse_name are the same"]
     return []
+
+
+_NUMBERS = (_number, _as_given, _positive, _not_negative, _whole)
+
+
+def columns_of(type_: str) -> Columns:
+    """Return the columns that a file of documents of a type may have: `api_key` beside the payload's fields."""
+    shape = _SHAPES[type_]
+    kinds: dict[str, Kind] = {"api_key": "text"}
+    for name, (_, read) in shape.items():
+        kinds[name] = "date" if read is _day else "number" if read in _NUMBERS else "text"
+    return Columns(type_, kinds, ("api_key", *(name for name, (required, _) in shape.items() if required)))
 
 
 _RULES: Mapping[str, Callable[[Mapping[str, object]], list[str]]] = {

@@ -10,30 +10,31 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import structlog
 from sqlalchemy import Connection
 
 from sync.clients.mpw.client import MpwClient
-from sync.database.exceptions import open_exception, resolve_exceptions
-from sync.database.facts import fact, set_fact
+from sync.database.facts import fact
 from sync.database.runs import Counts
 from sync.errors import AuthError, MalformedResponseError, RejectedError, RemoteError
 from sync.learned.rows import learned
+from sync.ledger.books import Books
 from sync.ledger.coverage import ISSUANCES, MOVEMENTS, RECEIPTS, caught_up, open_gaps
 from sync.ledger.entries import last_seq
 from sync.ledger.item_states import dirty_items, managed_items, mark_dirty, mark_for_audit, save_item_state
 from sync.outbox.machine import PATCH_STOCK, RANK_OTHERS, NewPush
-from sync.outbox.rows import add_push
+from sync.outbox.rows import add_push, supersede_unsent
 from sync.poll.schedule import poll_days_once
 from sync.stock.echo.lessons import COST_IS, COST_IS_WRONG
 from sync.stock.echo.rows import last_attempts
 from sync.stock.echo.tell import settle_all
 from sync.stock.facts import changed_items, item_facts, items_of_parts, ledger_of
 from sync.stock.mpw_stock import StockRead, read_stock, save_stock_reads, summed
-from sync.stock.rows import blocked_reason, is_managed, supersede_patch
+from sync.stock.rows import blocked_reason, is_managed
 from sync.stock.rules import (
     FOLLOWS,
     FUSE,
@@ -45,6 +46,7 @@ from sync.stock.rules import (
     MpwStock,
     Patch,
     Wait,
+    cost_of,
     decide,
     follow_up,
     readiness,
@@ -107,6 +109,7 @@ class Looked:
     decision: Decision
     reads: tuple[StockRead, ...] = ()
     stock: MpwStock | None = None
+    cost: Decimal | None = None  # of one in MPW; None: nothing says
 
 
 @dataclass(slots=True)
@@ -143,31 +146,30 @@ def stock_once(ctx: Context) -> Counts:
 
 def note_changes(ctx: Context) -> None:
     """Settle what echoes can be settled, and make items dirty whose entries changed or whose audit is due."""
-    with ctx.write() as conn:
-        now = ctx.clock.now()
-        settle_all(conn, policy=ctx.policy, now=now)
-        if learned(conn, MPSERVICES, COST_IS) in (None, ctx.policy.cost_is):
+    with ctx.leader_writes() as books:
+        settle_all(books)
+        if learned(books.conn, MPSERVICES, COST_IS) in (None, books.policy.cost_is):
             told = "MPSERVICES_COST_IS is what the movements show"
-            resolve_exceptions(conn, COST_IS_WRONG, Subject.setting("MPSERVICES_COST_IS"), resolution=told, now=now)
-        _audit(conn, ctx.policy, now=now)
-        seq, last = int(fact(conn, STOCK_SEQ) or 0), last_seq(conn)
+            books.resolve_exceptions(COST_IS_WRONG, about=Subject.setting("MPSERVICES_COST_IS"), resolution=told)
+        _audit(books)
+        seq, last = int(fact(books.conn, STOCK_SEQ) or 0), last_seq(books.conn)
         if last <= seq:
             return
-        moved, parts = changed_items(conn, seq, last)
-        mapped, by_default = items_of_parts(conn, parts, policy=ctx.policy)
-        mark_dirty(conn, moved | mapped, now=now, managed=True)
-        mark_dirty(conn, by_default - moved - mapped, now=now)
-        set_fact(conn, STOCK_SEQ, str(last), now=now)
+        moved, parts = changed_items(books.conn, seq, last)
+        mapped, by_default = items_of_parts(books.conn, parts, policy=books.policy)
+        mark_dirty(books, moved | mapped, managed=True)
+        mark_dirty(books, by_default - moved - mapped)
+        books.note_fact(STOCK_SEQ, str(last))
 
 
-def _audit(conn: Connection, policy: Policy, *, now: datetime) -> None:
+def _audit(books: Books) -> None:
     """Let a few items be compared of which nothing is new: all of them once in the audit's time, over its rounds.
 
     People can change a stock in a way that no list shows: a transfer leaves no row in the source warehouse.
     """
-    rounds = max(policy.audit_every // max(policy.poll_recent, timedelta(seconds=1)), 1)
-    limit = max(AUDITS_AT_ONCE, -(-managed_items(conn) // rounds))
-    mark_for_audit(conn, before=now - policy.audit_every, now=now, limit=limit)
+    rounds = max(books.policy.audit_every // max(books.policy.poll_recent, timedelta(seconds=1)), 1)
+    limit = max(AUDITS_AT_ONCE, -(-managed_items(books.conn) // rounds))
+    mark_for_audit(books, before=books.now - books.policy.audit_every, limit=limit)
 
 
 def plan_stock(ctx: Context) -> list[PlannedPatch]:
@@ -249,16 +251,15 @@ def _ask(ctx: Context, items: Sequence[ItemFacts], work: _Pass) -> None:
     """Derive the follow-ups of patches in question; MPW is not asked about them."""
     if not items:
         return
-    with ctx.write() as conn:
-        now = ctx.clock.now()
-        current = item_facts(conn, [item.external_id for item in items], policy=ctx.policy)
+    with ctx.leader_writes() as books:
+        current = item_facts(books.conn, [item.external_id for item in items], policy=books.policy)
         for item in current.values():
             patch = follow_up(item)
             if patch is None or _is_unsent(item, patch):
                 continue
             values: dict[str, Any] = {}
-            work.counts.added += _derive(conn, item, patch, values, ctx.policy, now=now)
-            save_item_state(conn, item.external_id, values)
+            work.counts.added += _derive(books, item, patch, values)
+            save_item_state(books.conn, item.external_id, values)
 
 
 def _note_unready(ctx: Context, facts: dict[str, ItemFacts], against: dict[str, Any]) -> None:
@@ -273,9 +274,9 @@ def _note_unready(ctx: Context, facts: dict[str, ItemFacts], against: dict[str, 
     }
     if not changed:
         return
-    with ctx.write() as conn:
+    with ctx.leader_writes() as books:
         for item, why in changed.items():
-            _note_block(conn, facts[item], why, now=ctx.clock.now())
+            _note_block(books, facts[item], why)
 
 
 def _look(ctx: Context, client: MpwClient, item: ItemFacts, work: _Pass, *, read_back: bool = True) -> Looked | None:
@@ -299,7 +300,7 @@ def _look(ctx: Context, client: MpwClient, item: ItemFacts, work: _Pass, *, read
         return Looked(item, Wait(f"MPW could not be read: {error.message}", ctx.clock.now() + TRY_AGAIN))
     ledger = _ledger(ctx, item, work, read_back=read_back)
     stock = summed(reads)
-    return Looked(item, decide(item, stock, ledger), tuple(reads), stock)
+    return Looked(item, decide(item, stock, ledger), tuple(reads), stock, cost_of(item, stock, ledger))
 
 
 def _ledger(ctx: Context, item: ItemFacts, work: _Pass, *, read_back: bool) -> Ledger:
@@ -322,46 +323,44 @@ def _write(ctx: Context, looked: Sequence[Looked], work: _Pass) -> None:
     """Write down the decisions, unless something of an item changed while MPW was being asked about it."""
     if not looked:
         return
-    with ctx.write() as conn:
-        now = ctx.clock.now()
-        current = item_facts(conn, [found.item.external_id for found in looked], policy=ctx.policy)
+    with ctx.leader_writes() as books:
+        current = item_facts(books.conn, [found.item.external_id for found in looked], policy=books.policy)
         for found in looked:
             if current[found.item.external_id] != found.item:
                 continue  # it stays dirty
-            save_stock_reads(conn, found.reads, now=now)
-            work.counts.added += _write_one(conn, found, ctx.policy, now=now)
+            save_stock_reads(books, found.reads)
+            work.counts.added += _write_one(books, found)
 
 
-def _write_one(conn: Connection, found: Looked, policy: Policy, *, now: datetime) -> int:
+def _write_one(books: Books, found: Looked) -> int:
     item, decision = found.item, found.decision
-    _note_block(conn, item, decision, now=now)
-    values: dict[str, Any] = {"mps_quantity": item.believed, "audited_at": now}
+    _note_block(books, item, decision)
+    values: dict[str, Any] = {"mps_quantity": item.believed, "audited_at": books.now}
     if found.stock is not None and not found.stock.missing:
         values |= {
             "mpw_quantity": found.stock.quantity,
             "mpw_unit_cost": found.stock.unit_cost,
-            "mpw_read_at": now,
+            "mpw_cost": found.cost,
+            "mpw_read_at": books.now,
         }
     if isinstance(decision, (Wait, Blocked)):
         until = decision.until if isinstance(decision, Wait) else None
-        save_item_state(conn, item.external_id, {**values, "look_at": until or now + LOOK_AGAIN})
+        save_item_state(books.conn, item.external_id, {**values, "look_at": until or books.now + LOOK_AGAIN})
         return 0
     added = 0
     if isinstance(decision, Equal):
-        _supersede(conn, item, why="MPservices has what MPW has", now=now)
+        _supersede(books, item, why="MPservices has what MPW has")
     elif not _is_unsent(item, decision):
-        added = _derive(conn, item, decision, values, policy, now=now)
-    save_item_state(conn, item.external_id, {**values, "dirty_at": None, "look_at": None})
+        added = _derive(books, item, decision, values)
+    save_item_state(books.conn, item.external_id, {**values, "dirty_at": None, "look_at": None})
     return added
 
 
-def _derive(
-    conn: Connection, item: ItemFacts, patch: Patch, values: dict[str, Any], policy: Policy, *, now: datetime
-) -> int:
+def _derive(books: Books, item: ItemFacts, patch: Patch, values: dict[str, Any]) -> int:
     """Add the patch to the outbox in place of one that was never sent."""
-    _supersede(conn, item, why="newer values are wanted", now=now)
+    _supersede(books, item, why="newer values are wanted")
     n = item.patches + 1
-    while add_push(conn, _push(item, patch, n, policy), now=now) is None:
+    while add_push(books, _push(item, patch, n, books.policy)) is None:
         n += 1  # another item's external id has the same short hash
     values["patches"] = n
     return 1
@@ -403,26 +402,26 @@ def _is_unsent(item: ItemFacts, patch: Patch) -> bool:
     return same == (patch.new_stock, patch.new_cost, item.seen, asked)
 
 
-def _supersede(conn: Connection, item: ItemFacts, *, why: str, now: datetime) -> None:
+def _supersede(books: Books, item: ItemFacts, *, why: str) -> None:
     if item.patch is not None and item.patch.state in ("held", "ready") and not item.patch.erp:
-        supersede_patch(conn, item.patch.outbox_id, why=why, now=now)
+        supersede_unsent(books, [item.patch.outbox_id], why=why)
 
 
-def _note_block(conn: Connection, item: ItemFacts, decision: Decision, *, now: datetime) -> None:
+def _note_block(books: Books, item: ItemFacts, decision: Decision) -> None:
     """Open the exception of what blocks an item; resolve those of what blocked it before."""
     subject = Subject.stock_of(item.external_id)
     kind = decision.kind if isinstance(decision, Blocked) else None
-    was = blocked_reason(conn, [item.external_id]).get(item.external_id)
+    was = blocked_reason(books.conn, [item.external_id]).get(item.external_id)
     for other in KINDS:
         if other != kind and was is not None:
-            resolve_exceptions(conn, other, subject, resolution="nothing of the kind stands against it now", now=now)
+            books.resolve_exceptions(other, about=subject, resolution="nothing of the kind stands against it now")
     if isinstance(decision, Blocked) and kind is not None:
         facts = {"external_id": item.external_id}
-        detail = decision.reason + (_chain(conn, item.external_id) if kind == FUSE else "")
-        open_exception(conn, kind, subject, detail=detail, hint=decision.hint, now=now, facts=facts)
+        detail = decision.reason + (_chain(books.conn, item.external_id) if kind == FUSE else "")
+        books.open_exception(kind, about=subject, detail=detail, hint=decision.hint, facts=facts)
     reason = decision.reason if isinstance(decision, Blocked) else None
     if reason != was:
-        save_item_state(conn, item.external_id, {"blocked_reason": reason})
+        save_item_state(books.conn, item.external_id, {"blocked_reason": reason})
 
 
 def _chain(conn: Connection, external_id: str) -> str:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from sync.errors import ConfigError
 from sync.jobs.reports import Record, rows
+from sync.values.cells import neutralised
 from sync.values.money import from_micros, plain
 
 COLUMNS = (
@@ -38,7 +39,6 @@ COLUMNS = (
 )
 
 _PAGE = 5_000
-_SPREADSHEET_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +107,4 @@ def _cell(value: Any) -> Any:
     """Return a value as CSV has it: an instant as in JSONL, whatever zone the database's session is in."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    if isinstance(value, str) and value.startswith(_SPREADSHEET_FORMULA) and not _is_number(value):
-        return f"'{value}"
-    return value
-
-
-def _is_number(text: str) -> bool:
-    return text.removeprefix("-").replace(".", "", 1).isdigit()
+    return neutralised(value) if isinstance(value, str) else value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import sqlite3
@@ -17,162 +16,105 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from sync.clients.jsontext import decode
 from sync.clients.mpservices.wire import Movement, read_movements
+from sync.database.engine import lock_appends
 from sync.database.runs import Counts, end_run, start_run
 from sync.errors import ConfigError, MalformedResponseError
-from sync.inbox.rows import ACCEPTED, REJECTED, add_rows, rejected_before, rejected_without_key
-from sync.inbox.take_in import Incoming, books_of, counted, take_in
+from sync.inbox.files.columns import Columns, Kind
+from sync.inbox.files.reading import Line, Told, open_file
+from sync.inbox.refusal_rows import Refusals
+from sync.inbox.rows import ACCEPTED, REJECTED, add_row, add_rows, rejected_before, rejected_without_key
+from sync.inbox.rules import columns_of
+from sync.inbox.take_in import Incoming, counted, not_pushed, take_in
+from sync.ledger.books import Books
 from sync.ledger.movement_rules import kind_of
-from sync.poll.feed.window import ingest_movements
+from sync.poll.feed.window import as_known, ingest_movements
+from sync.values.money import plain
 from sync.work.context import Context
 
 DOCUMENT_TYPES = ("receipt", "issuance", "transfer", "inventory", "po_approval", "stock_cost", "product", "void")
 MOVEMENT = "movement"
 TYPES = (*DOCUMENT_TYPES, MOVEMENT)
+SHOWN = 10
+"""Documents that a dry run shows."""
+
 BATCH = 500
 """Lines in one transaction: an import that is killed goes on where it was, since what is there is unchanged."""
 
-MOVEMENT_COLUMNS = (
-    "id",
-    "type",
-    "createdAt",
-    "reference",
-    "item_external_id",
-    "item_id",
-    "quantity",
-    "cost",
-    "unit",
-    "item",
-)
 _HEAD = ("id", "type", "createdAt", "reference")
 _LINE = ("item_external_id", "item_id", "quantity", "cost", "unit", "item")
-_FOLDED = {name.lower(): name for name in (*MOVEMENT_COLUMNS, "movements")}
-_NUL_OR_SURROGATE = ("\x00", *map(chr, range(0xDC80, 0xDD00)))
+_FOLDED = {name.lower(): name for name in (*_HEAD, *_LINE, "movements")}
+_MOVEMENT_KINDS: Mapping[str, Kind] = {"createdAt": "date", "quantity": "number", "cost": "number"}
+_MOVEMENT = Columns(
+    MOVEMENT,
+    {name: _MOVEMENT_KINDS.get(name, "text") for name in (*_HEAD, *_LINE)},
+    ("id", "type", "createdAt", "quantity"),
+)
 
 
 @dataclass(slots=True)
 class ImportReport:
-    """What became of a file's lines: how many are new, how many were known, and the number and reason of the rest."""
+    """What became of a file's lines: how many are new, how many were known, and the number and reason of the rest.
+
+    `numbered`: what the numbers count. `found`: how the file is written. `unknown`: columns that nothing reads.
+    `shown`: the first of what is new, as it was read. `not_pushed`: how many of what is new lie before the go-live,
+    which `cut` names: they are recorded, and never pushed.
+    """
 
     accepted: int = 0
     unchanged: int = 0
     rejected: list[tuple[int, str]] = field(default_factory=list)
+    numbered: str = "line"
+    found: dict[str, str] = field(default_factory=dict)
+    unknown: set[str] = field(default_factory=set)
+    shown: list[dict[str, object]] = field(default_factory=list)
+    not_pushed: int = 0
+    cut: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of the file: its fields, or why it has none."""
+def import_file(
+    ctx: Context, path: Path, type: str, *, push: bool = False, told: Told | None = None, dry_run: bool = False
+) -> ImportReport:
+    """Take in a file line by line; the same file twice changes nothing.
 
-    number: int
-    fields: Mapping[str, object]
-    error: str | None = None
-
-
-def import_file(ctx: Context, path: Path, type: str, *, push: bool = False) -> ImportReport:
-    """Take in a CSV (with header) or JSONL file, line by line; the same file twice changes nothing.
-
-    `type` is a document_type of the inbox, or `movement`; movements are recorded, and pushed only with
-    `push`. Raises ConfigError where the file cannot be read at all.
+    `type` is a document_type of the inbox, or `movement`; movements are recorded, and pushed only with `push`.
+    `dry_run`: nothing is written, and the report says what would be. Raises ConfigError where the file cannot be read
+    at all, and FileNotTakenError where it is not what it has to be or holds nothing.
     """
     if type not in TYPES:
         raise ConfigError(f"unknown document type {type}", hint=f"it is one of {', '.join(TYPES)}")
-    lines = read_lines(path)
+    opened = open_file(path, _MOVEMENT if type == MOVEMENT else columns_of(type), told)
+    report = ImportReport(numbered=opened.numbered, found=dict(opened.found), unknown=set(opened.unknown))
+    report.cut = not_pushed(ctx.policy.day(ctx.policy.push_from))
     if type == MOVEMENT:
-        return _import_movements(ctx, lines, push=push)
-    return _import_documents(ctx, lines, type)
-
-
-# --- reading ------------------------------------------------------------------------------
-
-
-def read_lines(path: Path) -> Iterator[Line]:
-    """Yield a file's lines in their order, numbered as an editor does; empty ones are passed over."""
-    try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as source:
-            yield from _json_lines(source) if _is_json(path) else _csv_lines(source, path)
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
-
-
-def _is_json(path: Path) -> bool:
-    """Tell JSONL from CSV by the name, else by the first character."""
-    if path.suffix.lower() in (".jsonl", ".ndjson", ".json"):
-        return True
-    if path.suffix.lower() == ".csv":
-        return False
-    with path.open(encoding="utf-8-sig", errors="surrogateescape") as source:
-        return source.read(4096).lstrip().startswith("{")
-
-
-def _json_lines(source: Iterable[str]) -> Iterator[Line]:
-    for number, text in enumerate(source, start=1):
-        if not text.strip():
-            continue
-        try:
-            value = decode(text.encode("utf-8", "surrogateescape"))
-        except ValueError as error:
-            yield Line(number, {}, f"no JSON: {error}")
-            continue
-        yield Line(number, value) if isinstance(value, dict) else Line(number, {}, "no JSON object")
-
-
-def _csv_lines(source: Iterable[str], path: Path) -> Iterator[Line]:
-    """Read CSV to the letter: a quote that is never closed would else swallow the documents behind it."""
-    reader = csv.reader(source, strict=True)
-    header = _header(reader, path)
-    end = reader.line_num
-    while True:
-        number = end + 1
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            end = reader.line_num
-            rest = f"; nothing up to line {end} was read" if end > number else ""
-            yield Line(number, {}, f"no CSV: {error}{rest}")
-            continue
-        end = reader.line_num
-        if not any(cell.strip() for cell in row):
-            continue
-        yield _csv_line(number, header, row)
-
-
-def _csv_line(number: int, header: list[str], row: list[str]) -> Line:
-    if len(row) > len(header):
-        return Line(number, {}, f"{len(row)} values under {len(header)} columns")
-    if any(mark in cell for cell in row for mark in _NUL_OR_SURROGATE):
-        return Line(number, {}, "it is not UTF-8 text")
-    return Line(number, {name: cell for name, cell in zip(header, row, strict=False) if cell.strip()})
-
-
-def _header(reader: Iterator[list[str]], path: Path) -> list[str]:
-    try:
-        header = [name.strip() for name in next(reader)]
-    except StopIteration:
-        return []
-    except csv.Error as error:
-        raise ConfigError(f"{path}: the header is no CSV: {error}") from None
-    if not all(header) or len({name.lower() for name in header}) < len(header):
-        raise ConfigError(f"{path}: the first line must name each column once", hint="CSV needs a header")
-    return header
+        _import_movements(ctx, opened.lines(), report, push=push, dry_run=dry_run)
+    else:
+        _import_documents(ctx, opened.lines(), type, report, dry_run=dry_run)
+    report.rejected.sort()
+    return report
 
 
 # --- documents ----------------------------------------------------------------------------
 
 
-def _import_documents(ctx: Context, lines: Iterable[Line], type_: str) -> ImportReport:
-    report = ImportReport()
+def _import_documents(ctx: Context, lines: Iterable[Line], type_: str, report: ImportReport, *, dry_run: bool) -> None:
     nameless = _Nameless(type_)
+    before: dict[tuple[str, str], str] = {}
     rest = iter(lines)
     while batch := list(islice(rest, BATCH)):
         readable = [line for line in batch if line.error is None]
         report.rejected += [(line.number, line.error) for line in batch if line.error is not None]
-        with ctx.write() as conn:
-            _take_lines(conn, ctx, readable, nameless, report)
-    report.rejected.sort()
-    return report
+        with ctx.leader_writes() as books, _kept_unless(books.conn, dry_run):
+            _take_lines(books, readable, nameless, report, before)
+
+
+@contextmanager
+def _kept_unless(conn: Connection, dry_run: bool) -> Iterator[None]:
+    """Take back at its end what is written meanwhile, where it is only tried."""
+    point = conn.begin_nested() if dry_run else None
+    yield
+    if point is not None:
+        point.rollback()
 
 
 @dataclass(slots=True)
@@ -202,37 +144,61 @@ def _is_new_refusal(conn: Connection, one: Incoming, nameless: _Nameless) -> boo
     return not rejected_before(conn, nameless.type, one.api_key, payload)
 
 
-def _take_lines(conn: Connection, ctx: Context, lines: list[Line], nameless: _Nameless, report: ImportReport) -> None:
+def _take_lines(
+    books: Books,
+    lines: list[Line],
+    nameless: _Nameless,
+    report: ImportReport,
+    before: dict[tuple[str, str], str],
+) -> None:
+    """Take in a batch; `before`: what the batches before it held, which a dry run has not kept."""
     type_ = nameless.type
     incoming = [_incoming(line, type_) for line in lines]
-    run_id = start_run(conn, "import", now=ctx.clock.now())
-    books = books_of(ctx, run_id)
-    verdicts = take_in(conn, incoming, books=books)
+    run_id = start_run(books.conn, "import", now=books.now)
+    verdicts = take_in(books.of_run(run_id), incoming, before=before)
     rows = []
+    refusals = Refusals()
     for line, one, verdict in zip(lines, incoming, verdicts, strict=True):
+        if verdict.document is not None:
+            report.unknown |= set(verdict.document.ignored)
         if verdict.accepted and not verdict.new:
             report.unchanged += 1
             continue
-        if verdict.new:
+        if verdict.new and verdict.document is not None:
             report.accepted += 1
+            report.not_pushed += verdict.before_cut
+            before[verdict.document.type, verdict.document.remote_id] = verdict.document.digest
+            _show(report, line.number, {"api_key": verdict.document.api_key, **verdict.document.fields})
         else:
             report.rejected.append((line.number, verdict.error or "rejected"))
-            if not _is_new_refusal(conn, one, nameless):
+            if not _is_new_refusal(books.conn, one, nameless):
                 continue
-        rows.append(
-            {
-                "document_type": type_,
-                "api_key": one.api_key,
-                "payload": one.payload,
-                "state": ACCEPTED if verdict.accepted else REJECTED,
-                "error": verdict.error,
-                "received_at": books.now,
-                "decided_at": books.now,
-                "digest": verdict.document.digest if verdict.document is not None else None,
-            }
-        )
-    add_rows(conn, rows)
-    end_run(conn, run_id, now=ctx.clock.now(), counts=counted(verdicts))
+        row = {
+            "document_type": type_,
+            "api_key": one.api_key,
+            "payload": one.payload,
+            "state": ACCEPTED if verdict.accepted else REJECTED,
+            "error": verdict.error,
+            "received_at": books.now,
+            "decided_at": books.now,
+            "digest": verdict.document.digest if verdict.document is not None else None,
+        }
+        if verdict.accepted and verdict.document is not None:
+            refusals.forget(verdict.document)
+            rows.append(row)
+        else:
+            row_id = add_row(books.conn, row)
+            if not verdict.conflict:
+                refusals.add(row_id, type_, one.api_key, one.payload, verdict.error or "rejected")
+    add_rows(books.conn, rows)
+    refusals.tell(books)
+    end_run(books.conn, run_id, now=books.now, counts=counted(verdicts))
+
+
+def _show(report: ImportReport, number: int, fields: Mapping[str, object]) -> None:
+    if len(report.shown) < SHOWN:
+        read = {name: plain(value) if isinstance(value, Decimal) else str(value) for name, value in fields.items()}
+        report.shown.append({report.numbered: number, **read})
 
 
 def _incoming(line: Line, type_: str) -> Incoming:
@@ -254,16 +220,13 @@ def _exact(value: object) -> str:
 # --- movements ----------------------------------------------------------------------------
 
 
-def _import_movements(ctx: Context, lines: Iterable[Line], *, push: bool) -> ImportReport:
+def _import_movements(ctx: Context, lines: Iterable[Line], report: ImportReport, *, push: bool, dry_run: bool) -> None:
     """Take in an export: lines of one id are one movement, even when they stand apart."""
-    report = ImportReport()
     with _scratch() as scratch:
         _spill(scratch, lines, report)
         groups = _groups(scratch)
         while batch := list(islice(groups, BATCH)):
-            _take_movements(ctx, batch, report, push=push)
-    report.rejected.sort()
-    return report
+            _take_movements(ctx, batch, report, push=push, dry_run=dry_run)
 
 
 @contextmanager
@@ -293,6 +256,7 @@ def _spill(scratch: sqlite3.Connection, lines: Iterable[Line], report: ImportRep
             report.rejected.append((line.number, error))
             continue
         name = str(movement_id).strip()
+        fields["id"] = name
         text = json.dumps(fields, default=_exact)
         scratch.execute("insert into lines values (?, ?, ?)", (line.number, name, text))
         scratch.execute("insert or ignore into firsts values (?, ?)", (name, line.number))
@@ -306,7 +270,12 @@ def _groups(scratch: sqlite3.Connection) -> Iterator[tuple[str, list[tuple[int, 
 
 
 def _take_movements(
-    ctx: Context, groups: list[tuple[str, list[tuple[int, dict[str, Any]]]]], report: ImportReport, *, push: bool
+    ctx: Context,
+    groups: list[tuple[str, list[tuple[int, dict[str, Any]]]]],
+    report: ImportReport,
+    *,
+    push: bool,
+    dry_run: bool,
 ) -> None:
     movements: list[Movement] = []
     numbers: dict[str, list[int]] = {}
@@ -319,13 +288,22 @@ def _take_movements(
             continue
         numbers[movement_id] = at
         movements.append(movement)
+        for line in movement.lines:
+            head = {"id": movement.id, "type": movement.type, "createdAt": movement.created_at.isoformat()}
+            item = line.item_external_id or line.item_id
+            _show(report, at[0], head | {"item": item, "quantity": line.quantity, "cost": line.cost})
     if not movements:
         return
-    with ctx.write() as conn:
-        now = ctx.clock.now()
-        run_id = start_run(conn, "import", now=now)
-        done = ingest_movements(conn, movements, source="import", push=push, policy=ctx.policy, now=now, run_id=run_id)
-        end_run(conn, run_id, now=ctx.clock.now(), counts=_plain(done.counts, len(done.bad)))
+    with ctx.leader_writes() as books, _kept_unless(books.conn, dry_run):
+        run_id = start_run(books.conn, "import", now=books.now)
+        lock_appends(books.conn)
+        movements = as_known(books.conn, movements, known=())
+        numbers = dict(zip((one.id for one in movements), numbers.values(), strict=True))
+        done = ingest_movements(books.of_run(run_id), movements, source="import", push=push)
+        end_run(books.conn, run_id, now=books.now, counts=_plain(done.counts, len(done.bad)))
+    if push:
+        early = [one for one in movements if one.created_at < ctx.policy.push_from_there]
+        report.not_pushed += sum(len(one.lines) for one in early if one.id in done.readable)
     report.unchanged += done.counts.unchanged
     report.accepted += done.counts.added + done.counts.changed
     for bad in done.bad:
@@ -356,4 +334,10 @@ def _movement(rows: list[dict[str, Any]]) -> Movement:
     movement = parsed.rows[0]
     if kind_of(movement.type) is None:
         raise ValueError(f"type {movement.type!r} is neither Inbound nor Outbound")
+    below = next((line for line in movement.lines if line.quantity < 0), None)
+    if below is not None:  # an export that signs its quantities: taken so, it would be the opposite of what it says
+        raise ValueError(
+            f"its quantity {plain(below.quantity)} contradicts its type {movement.type}: write the quantity without a "
+            "sign, or, where it went the other way, the other type"
+        )
     return movement

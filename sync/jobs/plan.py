@@ -177,7 +177,7 @@ def _new(push: NewPush) -> Planned:
 def _commands(conn: Connection, ctx: Context) -> Iterator[Planned]:
     """Yield the ERP's commands that wait, or are still in the inbox."""
     documents = [command(conn, key) for key in parked_keys(conn) if key[0] in COMMAND_TYPES]
-    documents += [one for one in _inbox_documents(conn) if one.type in COMMAND_TYPES]
+    documents += [one for one in _inbox_documents(conn, ctx) if one.type in COMMAND_TYPES]
     now = ctx.clock.now()
     for document in documents:
         if document is None:
@@ -199,17 +199,17 @@ def _products(ctx: Context) -> Iterator[Planned]:
         yield Planned("waiting", True, "products", None, None, "", external_id, waits.detail)
 
 
-def _inbox_documents(conn: Connection) -> list[ErpDocument]:
+def _inbox_documents(conn: Connection, ctx: Context) -> list[ErpDocument]:
     """Return the documents in the inbox that would be accepted as new."""
     read = [read_document(row.document_type, row.api_key, row.payload) for row in received_rows(conn, INBOX_MAX)]
-    judge = Judge.of(conn, read)
+    judge = Judge.of(conn, read, ctx.policy.warehouse)
     verdicts = [judge.decide(one) for one in read]
     return [verdict.document for verdict in verdicts if verdict.new and verdict.document is not None]
 
 
 def _of_inbox(conn: Connection, ctx: Context) -> dict[Key, Event]:
     """Return the events that the inbox would make, as if they were in the ledger."""
-    documents = _inbox_documents(conn)
+    documents = _inbox_documents(conn, ctx)
     moves = {(one.type, one.api_key): one for one in documents if one.type not in (*COMMAND_TYPES, VOID)}
     voids = {(one.text("kind"), one.api_key) for one in documents if one.type == VOID}
     events = load_events(conn, [*moves, *(key for key in voids if key not in moves)])

@@ -478,8 +478,8 @@ class _Probe:
 
     def _add(self, *pushes: NewPush) -> list[int]:
         """Write steps down, in one transaction, before any of them is sent."""
-        with self._ctx.write() as conn:
-            ids = [add_push(conn, push, now=self._ctx.clock.now()) for push in pushes]
+        with self._ctx.leader_writes() as books:
+            ids = [add_push(books, push) for push in pushes]
         return [outbox_id for outbox_id in ids if outbox_id is not None]
 
     def _settle(self, ids: Sequence[int], *, names: Mapping[int, str] | None = None) -> bool:
@@ -531,8 +531,8 @@ class _Probe:
 
     def _read_feed(self) -> None:
         drain_movements(self._ctx)
-        with self._ctx.write() as conn:
-            settle_all(conn, policy=self._ctx.policy, now=self._ctx.clock.now())
+        with self._ctx.leader_writes() as books:
+            settle_all(books)
 
     def _read_back(self, rows: Sequence[Push], names: Mapping[int, str]) -> None:
         """Read what a post has made while it is there: its delete is the next to go."""
@@ -552,9 +552,9 @@ class _Probe:
         """Close what a refused experiment opened: it is told here, and nobody need see to it. A delete is kept."""
         dead = [row.id for row in rows if row.state == "dead" and row.operation != PROBE_DELETE]
         if dead:
-            with self._ctx.write() as conn:
+            with self._ctx.leader_writes() as books:
                 why = "the step was an experiment, and is told in the probe's report"
-                discard(conn, Which(ids=dead), now=self._ctx.clock.now(), by="mpsync probe", why=why)
+                discard(books, Which(ids=dead), by="mpsync probe", why=why)
 
     def _open(self) -> list[Push]:
         with self._ctx.read() as conn:

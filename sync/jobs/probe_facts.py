@@ -121,9 +121,9 @@ def _description(posted: Posted, lessons: Lessons) -> None:
 
 def learn_all(ctx: Context, lessons: Lessons) -> None:
     """Write down what was learnt; a value that contradicts what is known is told as any other is."""
-    with ctx.write() as conn:
+    with ctx.leader_writes() as books:
         for fact, value, evidence in lessons.found:
-            learn(conn, MPW, fact, value, evidence=evidence, now=ctx.clock.now())
+            learn(books.conn, MPW, fact, value, evidence=evidence, now=books.now)
 
 
 def learn_paging(ctx: Context) -> str:
@@ -143,8 +143,8 @@ def learn_paging(ctx: Context) -> str:
     first, second = ({one.number for one in rows.rows} for rows in (first_rows, second_rows))
     value = "no" if not second or first & second else "yes"
     told = f"of {page.count} orders on {page.page_count} pages, page=2 showed {len(second - first)} that page 1 did not"
-    with ctx.write() as conn:
-        learn(conn, MPW, "page_honoured", value, evidence=f"probe: {told}", now=ctx.clock.now())
+    with ctx.leader_writes() as books:
+        learn(books.conn, MPW, "page_honoured", value, evidence=f"probe: {told}", now=books.now)
     return told
 
 

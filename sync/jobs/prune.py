@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import Connection
 
-from sync.database.facts import fact, forget_heartbeats, set_fact
+from sync.database.facts import fact, forget_heartbeats
 from sync.jobs.retention import PRUNED_AT, prune_done_pushes, prune_raw, prune_runs, tidy
+from sync.ledger.books import Books
 from sync.work.context import Context
 
 log = structlog.get_logger()
@@ -48,37 +48,37 @@ def prune_once(ctx: Context) -> PruneCounts:
     policy = ctx.policy
     if policy.keep_runs is not None:
         before = now - policy.keep_runs
-        counts.runs = _in_batches(ctx, lambda conn: prune_runs(conn, before, limit=BATCH, now=now))
+        counts.runs = _in_batches(ctx, lambda books: prune_runs(books, before, limit=BATCH))
     if policy.keep_done is not None:
         done_before = now - policy.keep_done
-        counts.pushes = _in_batches(ctx, lambda conn: prune_done_pushes(conn, done_before, limit=BATCH, now=now))
+        counts.pushes = _in_batches(ctx, lambda books: prune_done_pushes(books, done_before, limit=BATCH))
     if policy.keep_raw is not None:
-        counts.documents = _raw(ctx, now - policy.keep_raw, now)
-    with ctx.write() as conn:
-        set_fact(conn, PRUNED_AT, now.isoformat(), now=now)
-        forget_heartbeats(conn, now - HOST_GONE_AFTER)
+        counts.documents = _raw(ctx, now - policy.keep_raw)
+    with ctx.leader_writes() as books:
+        books.note_fact(PRUNED_AT, books.now.isoformat())
+        forget_heartbeats(books.conn, books.now - HOST_GONE_AFTER)
     tidy(ctx.store)
     if counts != PruneCounts():
         log.info("prune.done", runs=counts.runs, pushes=counts.pushes, documents=counts.documents)
     return counts
 
 
-def _in_batches(ctx: Context, forget: Callable[[Connection], int]) -> int:
+def _in_batches(ctx: Context, forget: Callable[[Books], int]) -> int:
     total = 0
     while not ctx.stopping():
-        with ctx.write() as conn:
-            number = forget(conn)
+        with ctx.leader_writes() as books:
+            number = forget(books)
         total += number
         if number < BATCH:
             break
     return total
 
 
-def _raw(ctx: Context, before: datetime, now: datetime) -> int:
+def _raw(ctx: Context, before: datetime) -> int:
     total, at = 0, 0
     while not ctx.stopping():
-        with ctx.write() as conn:
-            number, last = prune_raw(conn, before, after_id=at, limit=BATCH, now=now)
+        with ctx.leader_writes() as books:
+            number, last = prune_raw(books, before, after_id=at, limit=BATCH)
         total += number
         if last is None:
             break

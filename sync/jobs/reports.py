@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
+import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -11,14 +13,19 @@ from sqlalchemy import Connection, text
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import OperationalError
 
+from sync.database.types import instant_text
 from sync.inbox.rules import COMMAND_TYPES, LEDGER_TYPES, VOID
 from sync.ledger.rules import ADJUSTMENT
 from sync.values.money import fixed
+from sync.values.policy import OPEN_STATES, Policy
 
 Record = dict[str, Any]
 
 INSTANTS = frozenset({"gap_from", "gap_to", "oldest", "since"})
 DAYS = frozenset({"day", "first_day", "last_day"})
+
+TRIED_BY_ITSELF = frozenset({"source_failed", "unasked"})
+"""What `status` tells although nothing is to be decided: each row is a reason of its own."""
 
 TRIED_AGAIN = "(it is tried again by itself; if it lasts: mpsync doctor)"
 
@@ -199,34 +206,134 @@ def _exceptions_of(conn: Connection, api_key: str, pushes: Sequence[Record]) -> 
     return sorted(found, key=lambda row: int(row["id"]))
 
 
+def label(name: str, push: Record) -> str:
+    """Return a column's name for people: what is over has no error any more, only a note of what was said last."""
+    return "note" if name == "last_error" and push["state"] not in OPEN_STATES else name.replace("_", " ")
+
+
+def todo(conn: Connection) -> list[Record]:
+    """Return everything that needs a person, what must be decided now first; `choices` as a list."""
+    found = rows(conn, "select * from v_todo order by level, since, id")
+    return [{**row, "choices": json.loads(row["choices"])} for row in found]
+
+
 def needs_a_person(conn: Connection) -> list[str]:
-    """Return what needs a person, a line each: sources that fail, gaps, dead and unknown pushes, exceptions."""
-    lines: list[str] = []
-    paused = {row["system"] for row in rows(conn, "select system from pauses")}
-    for row in rows(
+    """Return why `status` ends with 1, a line a kind: what must be decided now, sources and questions that fail."""
+    return reasons_of(todo(conn))
+
+
+def reasons_of(found: Sequence[Record]) -> list[str]:
+    """Return a line for each kind of what must be decided now, and for each source or question that fails."""
+    by_kind: dict[str, list[Record]] = {}
+    for row in found:
+        if row["kind"] in TRIED_BY_ITSELF:
+            by_kind[row["id"]] = [row]
+        elif row["level"] == "person":
+            by_kind.setdefault(row["kind"], []).append(row)
+    return [_told(alike) for alike in by_kind.values()]
+
+
+def _told(found: Sequence[Record]) -> str:
+    first = found[0]
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    next_step = TRIED_AGAIN if first["kind"] in TRIED_BY_ITSELF else f"({first['kind']}: mpsync todo)"
+    return f"{first['what']}{more} {next_step}"
+
+
+def worth_saying(conn: Connection, policy: Policy) -> list[str]:
+    """Return what `plan` and `once` say beside their lists: held pushes that are overtaken, and what is never sent."""
+    return [*_said_of_overtaken(conn, policy), *_before_go_live(conn, policy)]
+
+
+def overtaken(conn: Connection, policy: Policy) -> list[Record]:
+    """Return the routes that push and still hold pushes, with their number: new ones go before those."""
+    held = rows(conn, "select route, count(*) as n from v_outbox where state = 'held' group by route order by route")
+    return [row for row in held if policy.route(row["route"]) == "push"]
+
+
+def _said_of_overtaken(conn: Connection, policy: Policy) -> list[str]:
+    return [
+        f"Route {row['route']} is set to push: new pushes go at once, and {row['n']} that were held before stay held"
+        f" until you release them. So that they go first: `mpsync outbox release --route {row['route']}`."
+        for row in overtaken(conn, policy)
+    ]
+
+
+_NEVER_SENT = """
+select count(*) as n, min(l.occurred_on) as first_on, max(l.occurred_on) as last_on from ledger_entries l
+where l.system <> 'mpw' and l.entry_type = 'original' and l.kind <> 'adjustment'
+    and (l.occurred_at < :instant or (l.occurred_at is null and l.occurred_on < :day))
+    and not exists (select 1 from ledger_entries r where r.reverses_id = l.id)
+    and not exists (select 1 from ledger_entries m
+        where m.api_key = l.api_key and m.kind = l.kind and m.system = 'mpw')
+    and not exists (select 1 from outbox o where o.api_key = l.api_key and o.kind = l.kind)
+    and not exists (select 1 from unpushed u where u.api_key = l.api_key and u.kind = l.kind)
+"""
+
+
+def _before_go_live(conn: Connection, policy: Policy) -> list[str]:
+    """Say how many events from before the go-live MPW has not: people were to key those in by hand."""
+    query = _NEVER_SENT
+    if conn.dialect.name == "postgresql":
+        query = query.replace(":day", "cast(:day as date)").replace(":instant", "cast(:instant as timestamptz)")
+    day, instant = policy.day(policy.push_from).isoformat(), instant_text(policy.push_from)
+    row = rows(conn, query, day=day, instant=instant)[0]
+    if not row["n"]:
+        return []
+    count = "1 event" if row["n"] == 1 else f"{row['n']} events"
+    return [
+        f"Recorded, not pushed: {count} of {row['first_on']} to {row['last_on']}, from before the go-live"
+        f" ({policy.push_from:%Y-%m-%d %H:%M} UTC), and MPW has none of them. The first stock patch sets MPservices to"
+        " MPW's count, so key into MPW what is missing first: `What is unmatched?` in docs/sql.md lists them."
+    ]
+
+
+def stock_by_item(conn: Connection) -> dict[str, Record]:
+    """Return v_stock's rows by external id."""
+    return {row["external_id"]: row for row in view(conn, "v_stock", order="external_id")}
+
+
+def costs_by_part(conn: Connection) -> dict[str, Any]:
+    """Return what one of each part costs in MPW, where that is known."""
+    found = rows(conn, "select item, max(mpw_unit_cost) as cost from v_stock where mpw_unit_cost > 0 group by item")
+    return {row["item"]: row["cost"] for row in found}
+
+
+def totals_by_order(conn: Connection) -> dict[str, Any]:
+    """Return each open order's total."""
+    found = rows(conn, "select number, total_cost from v_purchase_orders where approval is null or approval <> 'done'")
+    return {row["number"]: row["total_cost"] for row in found}
+
+
+def warehouses_not_shown(conn: Connection, default: str | None) -> list[str]:
+    """Return a sentence for each warehouse of the settings or the item map that MPW has never shown.
+
+    Empty as long as MPW has shown none at all.
+    """
+    shown = {
+        row["name"]
+        for row in rows(
+            conn,
+            "select distinct warehouse as name from documents where system = 'mpw' and warehouse is not null"
+            " union select warehouse_name from purchase_orders where warehouse_name is not null"
+            " union select warehouse from inventories where found",
+        )
+    }
+    if not shown:
+        return []
+    mapped = rows(
         conn,
-        "select source, count(*) as days, max(error) as error from v_coverage where error is not null group by source",
-    ):
-        next_step = "" if row["source"].partition(".")[0] in paused else f" {TRIED_AGAIN}"
-        days = "1 day" if row["days"] == 1 else f"{row['days']} days"
-        lines.append(f"{row['source']}: {days} could not be read: {row['error']}{next_step}")
-    for row in rows(conn, "select source, error from feeds where error is not null order by source"):
-        next_step = "" if row["source"].partition(".")[0] in paused else f" {TRIED_AGAIN}"
-        lines.append(f"{row['source']}: the last read failed: {row['error']}{next_step}")
-    for row in rows(conn, "select system, reason from pauses order by system"):
-        again = "asked again every 15 minutes; " if row["system"] == "mpservices" else ""
-        lines.append(f"{row['system']} is paused: {row['reason']} ({again}mpsync exceptions list)")
-    for row in rows(
-        conn,
-        "select state, count(*) as pushes from v_outbox where state in ('dead', 'unknown')"
-        " group by state order by state",
-    ):
-        lines.append(f"outbox: {row['pushes']} {row['state']} (mpsync outbox list --state {row['state']})")
-    for row in rows(
-        conn,
-        "select kind, count(*) as n, min(subject) as subject from v_exceptions where resolved_at is null"
-        " group by kind order by kind",
-    ):
+        "select warehouse as name, count(*) as n, min(external_id) as item from item_warehouses group by warehouse"
+        " order by warehouse",
+    )
+    named = {default: "MPW_WAREHOUSE"} if default else {}
+    for row in mapped:
         more = f" and {row['n'] - 1} more" if row["n"] > 1 else ""
-        lines.append(f"exception {row['kind']}: {row['subject']}{more} (mpsync exceptions list)")
-    return lines
+        named.setdefault(row["name"], f"the item map ({row['item']}{more})")
+    return [_not_shown(name, where, shown) for name, where in named.items() if name not in shown]
+
+
+def _not_shown(name: str, where: str, shown: set[str]) -> str:
+    near = difflib.get_close_matches(name, shown, n=1, cutoff=0.6)
+    has = f"did you mean {near[0]!r}?" if near else f"it has shown {', '.join(map(repr, sorted(shown)[:5]))}"
+    return f"{where} names the warehouse {name!r}, which MPW has never shown: {has}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,11 +13,12 @@ from sqlalchemy.engine import Row
 from sync.database.exceptions import close_by_person, open_exceptions, open_meant, subject_of
 from sync.database.pauses import unpause_system
 from sync.errors import ConfigError
+from sync.inbox.refusal_rows import INBOX_REJECTED, set_aside
 from sync.learned.rows import CONTRADICTED, overrule
+from sync.ledger.books import Books
 from sync.ledger.coverage import close_gap
 from sync.ledger.item_states import forget_base, forget_bases, save_item_state
 from sync.ledger.movement_lines import KEPT_BY
-from sync.ledger.parked import look_at_parked
 from sync.ledger.quarantine import settle_rows
 from sync.poll.days.voids import MASS_DISAPPEARANCE, void_disappeared
 from sync.poll.feed.lines import UNKNOWN_VALUE, take_named
@@ -32,7 +32,8 @@ from sync.reconcile.corrections import (
     keep_both,
 )
 from sync.reconcile.cost_meaning import COST_RESTATED, apply_restated, tell_unfit
-from sync.reconcile.rows import leave_parked
+from sync.reconcile.date_rules import ODD_DATE
+from sync.reconcile.rows import confirm_date, leave_parked, load_events
 from sync.reconcile.rules import OUR_EXCEPTIONS, waits_for
 from sync.stock.rules import FUSE
 from sync.values.exception_kinds import APPLY, ECHO, KEEP, KINDS, NONE, VOID
@@ -45,7 +46,8 @@ QUARANTINED_ROW = "quarantined_row"
 MUST_CHOOSE = {APPLY, KEEP, ECHO, NONE}
 """Of a kind that takes one of these, a person must say one: what stands behind it does not end with a word alone.
 
-Not of those that something waits for (`OUR_EXCEPTIONS`): without one they are looked at again at once."""
+Not of those that something waits for (`OUR_EXCEPTIONS`, but for an odd date): without one they are looked at again at
+once."""
 
 UNKNOWN_STOCK = (MOVEMENT_CHANGED, MOVEMENT_DELETED, QUARANTINED_ROW, SHORT_WINDOW)
 """Kinds after which the stock of their items in MPservices is not known: the next patch finds it out."""
@@ -81,17 +83,16 @@ def resolve_by_person(
     one: it is refused for any other kind, and asked for where a person must choose. Raises ConfigError for
     that, and then resolves nothing. A cause that still holds opens its exception again.
     """
-    with ctx.store.write() as conn:
-        found = open_meant(conn, ids=ids, kind=kind, subject=subject)
+    with ctx.anyone_writes() as books:
+        found = open_meant(books.conn, ids=ids, kind=kind, subject=subject)
         for row in found:
             _check(row, choice, alone=len(found) == 1)
         if not dry_run:
-            now = ctx.clock.now()
             for row in found:
-                _act(conn, ctx, row, why=why, by=by, choice=choice, now=now)
-                _close(conn, row, why=why, by=by, now=now, choice=choice)
+                _act(books, ctx, row, why=why, by=by, choice=choice)
+                _close(books, row, why=why, by=by, choice=choice)
                 if row.kind == COST_RESTATED and choice is not None and choice.option == APPLY:
-                    tell_unfit(conn, json.loads(row.facts), policy=ctx.policy, now=now)
+                    tell_unfit(books, json.loads(row.facts))
     return len(found)
 
 
@@ -105,7 +106,7 @@ def _check(row: Row[Any], choice: Choice | None, *, alone: bool) -> None:
             f"{choice.option} is for {kinds}, exception {row.id} is {row.kind}",
             hint=f"resolve it with {' or '.join(has)}" if has else f"resolve it without {choice.option}",
         )
-    if choice is None and set(has) & MUST_CHOOSE and row.kind not in OUR_EXCEPTIONS:
+    if choice is None and set(has) & MUST_CHOOSE and (row.kind not in OUR_EXCEPTIONS or row.kind == ODD_DATE):
         raise ConfigError(
             f"exception {row.id} ({row.kind}: {row.subject}) has to be told what to do",
             hint=f"resolve it with {' or '.join(has)}: {row.hint}",
@@ -121,49 +122,55 @@ def _check(row: Row[Any], choice: Choice | None, *, alone: bool) -> None:
             )
 
 
-def _act(
-    conn: Connection, ctx: Context, row: Row[Any], *, why: str, by: str, choice: Choice | None, now: datetime
-) -> None:
+def _act(books: Books, ctx: Context, row: Row[Any], *, why: str, by: str, choice: Choice | None) -> None:
     facts = json.loads(row.facts)
     option = choice.option if choice is not None else None
     if row.kind == MOVEMENT_CHANGED and option == APPLY:
-        apply_correction(conn, facts, policy=ctx.policy, now=now)
+        apply_correction(books, facts)
     elif row.kind == COST_RESTATED:
         if option == APPLY:
-            apply_restated(conn, facts, policy=ctx.policy, now=now)
+            apply_restated(books, facts)
+    elif row.kind == ODD_DATE and option == APPLY:
+        kind, api_key = row.subject.split(" ", 1)
+        for one in load_events(books.conn, [(kind, api_key)]).values():
+            if one.origin is not None:
+                confirm_date(books, kind, api_key, one.origin.occurred_on)
+        books.look_again_for(waits_for(row.kind, subject_of(row)))
     elif row.kind == MOVEMENT_DELETED and option == APPLY:
-        apply_deletion(conn, facts, policy=ctx.policy, now=now)
+        apply_deletion(books, facts)
     elif option == KEEP and row.kind in OUR_EXCEPTIONS:
         told = f"{KEPT_BY}{by}: {why}"
-        left = leave_parked(conn, waits_for(row.kind, subject_of(row)), why=told, now=now)
-        forget_bases(conn, left, now=now)
+        left = leave_parked(books, waits_for(row.kind, subject_of(row)), why=told)
+        forget_bases(books, left)
     elif option == KEEP:
-        keep_both(conn, facts, by=by)
+        keep_both(books.conn, facts, by=by)
     elif choice is not None and choice.option == ECHO and choice.movement_id is not None:
-        take_named(conn, choice.movement_id, policy=ctx.policy, now=now)
+        take_named(books, choice.movement_id)
     if row.kind in UNKNOWN_STOCK:
-        forget_bases(conn, items_of(facts), now=now)
+        forget_bases(books, items_of(facts))
     if row.kind == MASS_DISAPPEARANCE and option == VOID:
-        void_disappeared(conn, row, lock_date=ctx.policy.lock_date, now=now)
+        void_disappeared(books, row)
     elif row.kind == GAP and "gap_id" in facts:
-        close_gap(conn, int(facts["gap_id"]), note=why, now=now)
+        close_gap(books, int(facts["gap_id"]), note=why)
     elif row.kind == FUSE:
-        save_item_state(conn, str(facts["external_id"]), {"unfit_patches": 0})
-        forget_base(conn, str(facts["external_id"]), now=now)
+        save_item_state(books.conn, str(facts["external_id"]), {"unfit_patches": 0})
+        forget_base(books, str(facts["external_id"]))
     elif row.kind == CLOCK_WRONG:
-        bring_forward(conn, now=now)  # what the wrong clock has put off
+        bring_forward(books)  # what the wrong clock has put off
     elif row.kind == CREDENTIALS:
-        unpause_system(conn, row.subject)
+        unpause_system(books.conn, row.subject)
     elif row.kind == CONTRADICTED and "fact" in facts:
-        overrule(conn, facts["system"], facts["fact"])
+        overrule(books.conn, facts["system"], facts["fact"])
     elif row.kind in OUR_EXCEPTIONS and option is None:
-        look_at_parked(conn, waits_for(row.kind, subject_of(row)), now=now)
+        books.look_again_for(waits_for(row.kind, subject_of(row)))
     elif row.kind == UNKNOWN_VALUE:
-        for held in _rows_of_type(conn, facts):
-            _act(conn, ctx, held, why=why, by=by, choice=None, now=now)
-            _close(conn, held, why=why, by=by, now=now, choice=None)
+        for held in _rows_of_type(books.conn, facts):
+            _act(books, ctx, held, why=why, by=by, choice=None)
+            _close(books, held, why=why, by=by, choice=None)
+    elif row.kind == INBOX_REJECTED:
+        set_aside(books, [subject_of(row)], (), why=why, by=by)
     elif row.kind == QUARANTINED_ROW and "digest" in facts:
-        settle_rows(conn, facts["digest"], now=now)
+        settle_rows(books, facts["digest"])
 
 
 def _rows_of_type(conn: Connection, facts: Mapping[str, Any]) -> list[Row[Any]]:
@@ -173,8 +180,8 @@ def _rows_of_type(conn: Connection, facts: Mapping[str, Any]) -> list[Row[Any]]:
     return [row for row in rows if json.loads(row.facts).get("digest") in digests]
 
 
-def _close(conn: Connection, row: Row[Any], *, why: str, by: str, now: datetime, choice: Choice | None) -> None:
+def _close(books: Books, row: Row[Any], *, why: str, by: str, choice: Choice | None) -> None:
     facts = None
     if choice is not None and choice.option in (ECHO, NONE):
         facts = json.loads(row.facts) | {"decision": {"echo": choice.movement_id}}
-    close_by_person(conn, row.id, why=why, by=by, now=now, facts=facts)
+    close_by_person(books.conn, row.id, why=why, by=by, now=books.now, facts=facts)

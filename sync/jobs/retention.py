@@ -13,8 +13,9 @@ from datetime import date, datetime
 from sqlalchemy import ColumnElement, Connection, String, and_, cast, delete, exists, func, or_, select, update
 
 from sync.database.engine import Store
-from sync.database.facts import fact, set_fact
+from sync.database.facts import fact
 from sync.database.schema import attempts, documents, echoes, exceptions, outbox, runs
+from sync.ledger.books import Books
 from sync.outbox.machine import PATCH_STOCK
 from sync.values.payloads import PRUNED_ON
 
@@ -28,7 +29,7 @@ PRUNED_ATTEMPTS = "pruned_attempts"
 _NOTE = f'{{"{PRUNED_ON}":'
 
 
-def prune_runs(conn: Connection, before: datetime, *, limit: int, now: datetime) -> int:
+def prune_runs(books: Books, before: datetime, *, limit: int) -> int:
     """Remove runs that began before an instant, the last of each flow and the last good one aside; return how many."""
     newest = select(func.max(runs.c.id)).group_by(runs.c.flow)
     good = select(func.max(runs.c.id)).where(runs.c.outcome == "ok").group_by(runs.c.flow)
@@ -38,19 +39,19 @@ def prune_runs(conn: Connection, before: datetime, *, limit: int, now: datetime)
         .order_by(runs.c.id)
         .limit(limit)
     )
-    rows = conn.execute(query).all()
+    rows = books.conn.execute(query).all()
     sums: dict[str, int] = {}
     for row in rows:
         if row.outcome is not None:
             _count(sums, f"{row.flow}|{row.outcome}", 1)
         for name in COUNTED:
             _count(sums, f"{row.flow}|rows|{name}", getattr(row, name))
-    _remember(conn, PRUNED_RUNS, sums, now)
-    conn.execute(delete(runs).where(runs.c.id.in_([row.id for row in rows])))
+    _remember(books, PRUNED_RUNS, sums)
+    books.conn.execute(delete(runs).where(runs.c.id.in_([row.id for row in rows])))
     return len(rows)
 
 
-def prune_done_pushes(conn: Connection, before: datetime, *, limit: int, now: datetime) -> int:
+def prune_done_pushes(books: Books, before: datetime, *, limit: int) -> int:
     """Forget payload and attempts of pushes that were done before an instant; return how many.
 
     The row stays, with its key, its evidence and what it was for: it is why nothing is pushed twice. The newest stock
@@ -58,23 +59,21 @@ def prune_done_pushes(conn: Connection, before: datetime, *, limit: int, now: da
     which may be superseded yet.
     """
     query = select(outbox.c.id).where(_is_forgettable(before)).order_by(outbox.c.id).limit(limit)
-    ids = list(conn.execute(query).scalars())
+    ids = list(books.conn.execute(query).scalars())
     gone = (
         select(outbox.c.operation, attempts.c.outcome, func.count())
         .join(outbox, outbox.c.id == attempts.c.outbox_id)
         .where(attempts.c.outbox_id.in_(ids))
         .group_by(outbox.c.operation, attempts.c.outcome)
     )
-    sums = {f"{operation}|{outcome or 'open'}": number for operation, outcome, number in conn.execute(gone)}
-    _remember(conn, PRUNED_ATTEMPTS, sums, now)
-    conn.execute(delete(attempts).where(attempts.c.outbox_id.in_(ids)))
-    conn.execute(update(outbox).where(outbox.c.id.in_(ids)).values(payload=_note(now.date())))
+    sums = {f"{operation}|{outcome or 'open'}": number for operation, outcome, number in books.conn.execute(gone)}
+    _remember(books, PRUNED_ATTEMPTS, sums)
+    books.conn.execute(delete(attempts).where(attempts.c.outbox_id.in_(ids)))
+    books.conn.execute(update(outbox).where(outbox.c.id.in_(ids)).values(payload=_note(books.now.date())))
     return len(ids)
 
 
-def prune_raw(
-    conn: Connection, before: datetime, *, after_id: int, limit: int, now: datetime
-) -> tuple[int, int | None]:
+def prune_raw(books: Books, before: datetime, *, after_id: int, limit: int) -> tuple[int, int | None]:
     """Forget raw texts of documents unchanged since before an instant; return how many, and the id to go on after.
 
     The ERP's stay: what they say is read again when the rules change, and a void holds for ever.
@@ -82,13 +81,15 @@ def prune_raw(
     stays: an equal row is known again.
     """
     ids = list(
-        conn.execute(select(documents.c.id).where(documents.c.id > after_id).order_by(documents.c.id).limit(limit))
+        books.conn.execute(
+            select(documents.c.id).where(documents.c.id > after_id).order_by(documents.c.id).limit(limit)
+        )
         .scalars()
         .all()
     )
     if not ids:
         return 0, None
-    done = conn.execute(
+    done = books.conn.execute(
         update(documents)
         .where(
             documents.c.id.between(ids[0], ids[-1]),
@@ -96,7 +97,7 @@ def prune_raw(
             documents.c.system != "erp",
             documents.c.raw.not_like(f"{_NOTE}%"),
         )
-        .values(raw=_note(now.date()))
+        .values(raw=_note(books.now.date()))
     )
     return done.rowcount, ids[-1]
 
@@ -165,8 +166,8 @@ def _count(sums: dict[str, int], key: str, number: int) -> None:
         sums[key] = sums.get(key, 0) + number
 
 
-def _remember(conn: Connection, name: str, sums: Mapping[str, int], now: datetime) -> None:
+def _remember(books: Books, name: str, sums: Mapping[str, int]) -> None:
     if sums:
-        known = pruned_counts(conn, name)
+        known = pruned_counts(books.conn, name)
         total = {key: known.get(key, 0) + sums.get(key, 0) for key in {*known, *sums}}
-        set_fact(conn, name, json.dumps(total, sort_keys=True), now=now)
+        books.note_fact(name, json.dumps(total, sort_keys=True))

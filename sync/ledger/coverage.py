@@ -12,6 +12,7 @@ from sqlalchemy.engine import Row
 from sync.database.chunks import chunks, upsert
 from sync.database.schema import coverage, documents, feeds, gaps
 from sync.learned.rows import reach_of
+from sync.ledger.books import Books
 from sync.values.policy import Policy
 
 ISSUANCES = "mpw.issuances"
@@ -103,10 +104,10 @@ def save_days(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
         upsert(conn, coverage, values, key=("source", "day"), update=columns)
 
 
-def record_day_error(conn: Connection, source: str, days: Iterable[date], error: str, *, now: datetime) -> None:
+def record_day_error(books: Books, source: str, days: Iterable[date], error: str) -> None:
     """Record that days could not be read; what is known of them stays as it is."""
-    rows = [{"source": source, "day": day, "error": error[:2000], "error_at": now} for day in days]
-    upsert(conn, coverage, rows, key=("source", "day"), update=("error", "error_at"))
+    rows = [{"source": source, "day": day, "error": error[:2000], "error_at": books.now} for day in days]
+    upsert(books.conn, coverage, rows, key=("source", "day"), update=("error", "error_at"))
 
 
 def last_error_at(conn: Connection, source: str) -> datetime | None:
@@ -164,20 +165,20 @@ def note_feed_read(
     return known.error is not None
 
 
-def note_feed_error(conn: Connection, source: str, error: str, *, now: datetime) -> bool:
+def note_feed_error(books: Books, source: str, error: str) -> bool:
     """Record that a source cannot be read; True when it could until now."""
-    known = feed(conn, source)
+    known = feed(books.conn, source)
     if known is None:
-        conn.execute(insert(feeds).values(source=source, error=error[:2000], failing_since=now))
+        books.conn.execute(insert(feeds).values(source=source, error=error[:2000], failing_since=books.now))
         return True
-    since = known.failing_since or now
-    conn.execute(update(feeds).where(feeds.c.source == source).values(error=error[:2000], failing_since=since))
+    since = known.failing_since or books.now
+    books.conn.execute(update(feeds).where(feeds.c.source == source).values(error=error[:2000], failing_since=since))
     return known.error is None
 
 
-def open_gap(conn: Connection, source: str, gap_from: datetime, gap_to: datetime, *, now: datetime) -> int:
+def open_gap(books: Books, source: str, gap_from: datetime, gap_to: datetime) -> int:
     """Record a hole in a feed; return its id."""
-    made = conn.execute(insert(gaps).values(source=source, gap_from=gap_from, gap_to=gap_to, opened_at=now))
+    made = books.conn.execute(insert(gaps).values(source=source, gap_from=gap_from, gap_to=gap_to, opened_at=books.now))
     assert made.inserted_primary_key is not None
     return int(made.inserted_primary_key[0])
 
@@ -188,10 +189,10 @@ def open_gaps(conn: Connection, source: str | None = None) -> list[Row[Any]]:
     return list(conn.execute(query if source is None else query.where(gaps.c.source == source)))
 
 
-def close_gap(conn: Connection, gap_id: int, *, note: str, now: datetime) -> int:
+def close_gap(books: Books, gap_id: int, *, note: str) -> int:
     """Close a hole with an operator's word (an import, a count); return how many were open."""
     closing = update(gaps).where(gaps.c.id == gap_id, gaps.c.closed_at.is_(None))
-    return conn.execute(closing.values(closed_at=now, note=note)).rowcount
+    return books.conn.execute(closing.values(closed_at=books.now, note=note)).rowcount
 
 
 def rows_by_day(conn: Connection, source: str, days: Iterable[date]) -> dict[date, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, or_, select, true, update
@@ -11,10 +11,7 @@ from sqlalchemy.engine import Row
 
 from sync.database.bulk import insert_rows
 from sync.database.chunks import among, chunks
-from sync.database.engine import lock_appends
 from sync.database.schema import documents
-from sync.ledger.entries import append_entries, entries_by_id, reverse_entries
-from sync.ledger.rules import NewEntry
 
 MANY = 200
 """From so many rows on it is worth a statement to learn that none of them is known."""
@@ -99,50 +96,6 @@ def update_documents(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
         .values({name: bindparam(f"b_{name}", type_=documents.c[name].type) for name in columns})
     )
     conn.execute(statement, [{f"b_{name}": value for name, value in row.items()} for row in rows])
-
-
-def rekey_document(
-    conn: Connection,
-    system: str,
-    type_: str,
-    remote_id: str,
-    api_key: str,
-    *,
-    lock_date: date | None,
-    now: datetime,
-    run_id: int | None,
-) -> bool:
-    """File a document under another event: a reversal under the old key, an original under the new one.
-
-    For a row of ours that a poll saw before its answer was recorded. Returns False, and does nothing,
-    where the document is unknown or has that key already.
-    """
-    lock_appends(conn)
-    known = document(conn, system, type_, remote_id)
-    if known is None or known.api_key == api_key:
-        return False
-    entry_id = None
-    if known.entry_id is not None:
-        old = entries_by_id(conn, [known.entry_id])[known.entry_id]
-        reverse_entries(conn, [old.id], lock_date=lock_date, now=now, run_id=run_id)
-        renamed = NewEntry(
-            old.system,
-            old.kind,
-            api_key,
-            old.remote_id,
-            old.item,
-            old.warehouse,
-            old.quantity,
-            old.unit_cost,
-            old.amount,
-            old.occurred_on,
-            old.occurred_at,
-        )
-        entry_id = append_entries(conn, [renamed], lock_date=lock_date, now=now, run_id=run_id)[0]
-    conn.execute(
-        update(documents).where(documents.c.id == known.id).values(api_key=api_key, entry_id=entry_id, last_seen_at=now)
-    )
-    return True
 
 
 def presence_by_warehouse(conn: Connection, source: str, days: Iterable[date]) -> dict[str | None, tuple[int, int]]:

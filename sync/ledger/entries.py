@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, text
+from sqlalchemy import Connection, func, select, text
 from sqlalchemy.engine import Row
 
-from sync.database.bulk import insert_rows
 from sync.database.chunks import chunks
-from sync.database.engine import lock_appends
 from sync.database.schema import ledger_entries
-from sync.ledger.rules import NewEntry, posted_on
 
 ORIGINAL = "original"
 REVERSAL = "reversal"
-_COLUMNS = (
+COLUMNS = (
     "id",
     "system",
     "kind",
@@ -35,87 +31,6 @@ _COLUMNS = (
     "recorded_at",
     "run_id",
 )
-
-
-def append_entries(
-    conn: Connection,
-    entries: Sequence[NewEntry],
-    *,
-    lock_date: date | None,
-    now: datetime,
-    run_id: int | None,
-) -> list[int]:
-    """Append originals; return their ids (which are their seq), in the order given."""
-    if not entries:
-        return []
-    lock_appends(conn)
-    ids = next_ids(conn, len(entries))
-    posted = {day: posted_on(day, lock_date) for day in {entry.occurred_on for entry in entries}}
-    insert_rows(
-        conn,
-        ledger_entries,
-        _COLUMNS,
-        [
-            (
-                entry_id,
-                entry.system,
-                entry.kind,
-                entry.api_key,
-                entry.remote_id,
-                ORIGINAL,
-                entry.item,
-                entry.warehouse,
-                entry.quantity,
-                entry.unit_cost,
-                entry.amount,
-                entry.occurred_on,
-                entry.occurred_at,
-                posted[entry.occurred_on],
-                now,
-                run_id,
-            )
-            for entry_id, entry in zip(ids, entries, strict=True)
-        ],
-    )
-    return list(ids)
-
-
-def reverse_entries(
-    conn: Connection,
-    entry_ids: Sequence[int],
-    *,
-    lock_date: date | None,
-    now: datetime,
-    run_id: int | None,
-) -> list[int]:
-    """Append a reversal of each original: same event, negated quantity and amount; return the new ids in order.
-
-    A reversal of something in a closed period is posted in the open one. Reversing an entry twice
-    violates a constraint: an entry counts once, and so does its reversal.
-    """
-    if not entry_ids:
-        return []
-    lock_appends(conn)
-    known = entries_by_id(conn, entry_ids)
-    ids = next_ids(conn, len(entry_ids))
-    conn.execute(
-        insert(ledger_entries),
-        [
-            {
-                **known[reversed_id]._mapping,
-                "id": entry_id,
-                "entry_type": REVERSAL,
-                "reverses_id": reversed_id,
-                "quantity": -known[reversed_id].quantity,
-                "amount": -known[reversed_id].amount,
-                "posted_on": posted_on(known[reversed_id].occurred_on, lock_date),
-                "recorded_at": now,
-                "run_id": run_id,
-            }
-            for entry_id, reversed_id in zip(ids, entry_ids, strict=True)
-        ],
-    )
-    return list(ids)
 
 
 def entries_by_id(conn: Connection, entry_ids: Iterable[int]) -> dict[int, Row[Any]]:

@@ -12,8 +12,8 @@ from sqlalchemy import BindParameter, Connection, and_, exists, func, not_, or_,
 from sqlalchemy.sql.elements import ColumnElement
 
 from sync.database.chunks import chunks, upsert
-from sync.database.exceptions import resolve_exceptions
 from sync.database.schema import gaps, item_states, movement_lines
+from sync.ledger.books import Books
 from sync.values.subjects import Subject
 
 Moment = datetime | BindParameter[datetime]
@@ -34,7 +34,7 @@ class Belief:
     lines_after_base: int = 0
 
 
-def mark_dirty(conn: Connection, external_ids: Iterable[str], *, now: datetime, managed: bool | None = None) -> int:
+def mark_dirty(books: Books, external_ids: Iterable[str], *, managed: bool | None = None) -> int:
     """Let these items be compared again, at once; return how many rows were touched.
 
     `managed` True makes them items that we may patch (a movement named them, the map lists them, or we
@@ -43,30 +43,37 @@ def mark_dirty(conn: Connection, external_ids: Iterable[str], *, now: datetime, 
     touched = 0
     for chunk in chunks(sorted(set(external_ids))):
         if managed:
-            rows = [{"external_id": item, "managed": True, "dirty_at": now, "look_at": None} for item in chunk]
-            upsert(conn, item_states, rows, key=["external_id"], update=["managed", "dirty_at", "look_at"])
+            rows = [{"external_id": item, "managed": True, "dirty_at": books.now, "look_at": None} for item in chunk]
+            upsert(books.conn, item_states, rows, key=["external_id"], update=["managed", "dirty_at", "look_at"])
             touched += len(rows)
             continue
-        values: dict[str, Any] = {"dirty_at": now, "look_at": None}
+        values: dict[str, Any] = {"dirty_at": books.now, "look_at": None}
         if managed is False:
             values["managed"] = False
-        done = conn.execute(update(item_states).where(item_states.c.external_id.in_(chunk)).values(**values))
+        done = books.conn.execute(update(item_states).where(item_states.c.external_id.in_(chunk)).values(**values))
         touched += done.rowcount
     return touched
 
 
-def leave_alone(conn: Connection, external_ids: Iterable[str], *, now: datetime) -> int:
+def begin_to_manage(books: Books, external_ids: Iterable[str]) -> None:
+    """Make these items ones that we may patch, those that are not yet."""
+    for chunk in chunks(sorted(set(external_ids))):
+        query = select(item_states.c.external_id).where(item_states.c.external_id.in_(chunk), item_states.c.managed)
+        mark_dirty(books, set(chunk) - set(books.conn.execute(query).scalars()), managed=True)
+
+
+def leave_alone(books: Books, external_ids: Iterable[str]) -> int:
     """Stop comparing items that only the item map named: no movement showed them, and we never patched them."""
     moved = exists().where(movement_lines.c.external_id == item_states.c.external_id)
     left = 0
     for chunk in chunks(sorted(set(external_ids))):
         known = item_states.c.external_id.in_(chunk)
         ids = list(
-            conn.execute(
+            books.conn.execute(
                 select(item_states.c.external_id).where(known, item_states.c.patches == 0, not_(moved))
             ).scalars()
         )
-        left += conn.execute(
+        left += books.conn.execute(
             update(item_states)
             .where(item_states.c.external_id.in_(ids))
             .values(managed=False, dirty_at=None, blocked_reason=None)
@@ -74,7 +81,7 @@ def leave_alone(conn: Connection, external_ids: Iterable[str], *, now: datetime)
         for item in ids:
             for kind in ("unknown_part", "unknown_cost", "negative_stock", "stock_blocked"):
                 gone = "it is not in the item map any more"
-                resolve_exceptions(conn, kind, Subject.stock_of(item), resolution=gone, now=now)
+                books.resolve_exceptions(kind, about=Subject.stock_of(item), resolution=gone)
     return left
 
 
@@ -91,21 +98,21 @@ def save_item_state(conn: Connection, external_id: str, values: Mapping[str, Any
         )
 
 
-def forget_base(conn: Connection, external_id: str, *, now: datetime) -> None:
+def forget_base(books: Books, external_id: str) -> None:
     """Believe in no stock of an item any more, until a patch has shown it."""
     values: dict[str, Any] = {"base_quantity": None, "base_at": None, "base_place": None, "base_verified": False}
-    save_item_state(conn, external_id, values | {"base_cost": None})
-    mark_dirty(conn, [external_id], now=now)
+    save_item_state(books.conn, external_id, values | {"base_cost": None})
+    mark_dirty(books, [external_id])
 
 
-def forget_bases(conn: Connection, external_ids: Iterable[str], *, now: datetime) -> None:
+def forget_bases(books: Books, external_ids: Iterable[str]) -> None:
     """Believe in no stock of these items any more, as far as any is believed in: people did what we cannot know."""
     items = sorted(set(external_ids))
     nothing: dict[str, Any] = {"base_quantity": None, "base_at": None, "base_place": None, "base_verified": False}
     for chunk in chunks(items):
         known = item_states.c.external_id.in_(chunk)
-        conn.execute(update(item_states).where(known).values(**nothing, base_cost=None, mps_quantity=None))
-    mark_dirty(conn, items, now=now)
+        books.conn.execute(update(item_states).where(known).values(**nothing, base_cost=None, mps_quantity=None))
+    mark_dirty(books, items)
 
 
 def unfit_patches(conn: Connection, external_id: str) -> int:
@@ -144,15 +151,15 @@ def managed_items(conn: Connection) -> int:
     return conn.execute(select(func.count()).select_from(item_states).where(item_states.c.managed)).scalar_one()
 
 
-def mark_for_audit(conn: Connection, *, before: datetime, now: datetime, limit: int) -> int:
+def mark_for_audit(books: Books, *, before: datetime, limit: int) -> int:
     """Make dirty up to `limit` managed items that were last compared before an instant, the oldest first."""
     due = (
         select(item_states.c.external_id)
-        .where(or_(*to_audit(before, now)))
+        .where(or_(*to_audit(before, books.now)))
         .order_by(item_states.c.audited_at, item_states.c.external_id)
         .limit(limit)
     )
-    return mark_dirty(conn, list(conn.execute(due).scalars()), now=now)
+    return mark_dirty(books, list(books.conn.execute(due).scalars()))
 
 
 def beliefs(conn: Connection, external_ids: Iterable[str]) -> dict[str, Belief]:

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, and_, delete, func, insert, not_, select, tup
 from sqlalchemy.engine import Row
 
 from sync.database.chunks import chunks, upsert
-from sync.database.schema import documents, ledger_entries, movement_lines, parked, unpushed
+from sync.database.schema import documents, ledger_entries, movement_lines, unpushed
+from sync.ledger.books import Books
 from sync.values.keys import movement_key
 
 EVENT = "event"
@@ -108,6 +109,16 @@ def line_key(conn: Connection, movement_id: str, n: int, *, about_to: Collection
     return movement_key(movement_id, n, hashed=True)
 
 
+def ids_by_instant(conn: Connection, instants: Iterable[datetime]) -> dict[datetime, set[str]]:
+    """Return the ids of the known movements that were created at each instant."""
+    found: dict[datetime, set[str]] = {}
+    for chunk in chunks(instants):
+        query = select(movement_lines.c.created_at, movement_lines.c.movement_id).distinct()
+        for at, movement_id in conn.execute(query.where(movement_lines.c.created_at.in_(chunk))):
+            found.setdefault(at, set()).add(movement_id)
+    return found
+
+
 def recent_movements(conn: Connection, source: str, since: datetime) -> dict[str, datetime]:
     """Return the movements that a feed has shown and that were created after an instant, with their createdAt."""
     query = (
@@ -150,16 +161,15 @@ def hold_from_push(conn: Connection, events: Sequence[EventKey], *, why: str) ->
     upsert(conn, unpushed, rows, key=("kind", "api_key"), update=())
 
 
-def let_push(conn: Connection, events: Sequence[EventKey], *, reason: str, now: datetime) -> int:
+def let_push(books: Books, events: Sequence[EventKey], *, reason: str) -> int:
     """Let events that were held from pushing go, looked at again at once; return how many were.
 
     Those that a person wants left stay.
     """
-    held = 0
+    held: list[EventKey] = []
     for event in events:
         where = unpushed.c.kind == event.kind, unpushed.c.api_key == event.api_key
-        if conn.execute(delete(unpushed).where(*where, not_(unpushed.c.why.startswith(KEPT_BY)))).rowcount:
-            held += 1
-            row = {"kind": event.kind, "api_key": event.api_key, "reason": reason, "due_at": now}
-            upsert(conn, parked, [row], key=("kind", "api_key"), update=("reason", "due_at"))
-    return held
+        if books.conn.execute(delete(unpushed).where(*where, not_(unpushed.c.why.startswith(KEPT_BY)))).rowcount:
+            held.append(event)
+    books.look_again([(event.kind, event.api_key) for event in held], reason=reason)
+    return len(held)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, delete, select
 
 from sync.database.chunks import upsert
 from sync.database.schema import parked
@@ -45,15 +45,3 @@ def parked_keys(conn: Connection) -> list[Key]:
 def parked_reasons(conn: Connection) -> set[str]:
     """Return everything that anything waits for."""
     return set(conn.execute(select(parked.c.reason).distinct()).scalars())
-
-
-def look_at_everything_parked(conn: Connection, *, now: datetime) -> int:
-    """Let all that waits be looked at in this pass: the rules have changed."""
-    return conn.execute(
-        update(parked).where(or_(parked.c.due_at.is_(None), parked.c.due_at > now)).values(due_at=now)
-    ).rowcount
-
-
-def look_at_parked(conn: Connection, reason: str, *, now: datetime) -> int:
-    """Let the events that wait for one reason be looked at in the next pass."""
-    return conn.execute(update(parked).where(parked.c.reason == reason).values(due_at=now)).rowcount

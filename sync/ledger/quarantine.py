@@ -12,8 +12,9 @@ from sqlalchemy import Connection, Select, and_, exists, func, insert, select, u
 from sqlalchemy.engine import Row
 
 from sync.database.chunks import chunks
-from sync.database.exceptions import open_exception, open_facts, resolve_exceptions, settled_by_people
+from sync.database.exceptions import open_facts, settled_by_people
 from sync.database.schema import exception_items, exceptions, quarantine
+from sync.ledger.books import Books
 from sync.ledger.item_states import forget_bases
 from sync.values.subjects import Subject
 
@@ -43,12 +44,11 @@ def raw_digest(raw: str) -> str:
 
 
 def quarantine_rows(
-    conn: Connection,
+    books: Books,
     source: str,
     day: date | None,
     bad: Sequence[Unreadable],
     *,
-    now: datetime,
     items: Callable[[Unreadable], Collection[str]] = lambda _: (),
 ) -> int:
     """Keep rows that could not be read, once each; return how many were not there yet.
@@ -59,9 +59,9 @@ def quarantine_rows(
     """
     if not bad:
         return 0
-    settled = _settled_by_people(conn, source)
+    settled = _settled_by_people(books.conn, source)
     bad = [row for row in bad if raw_digest(row.raw) not in settled]
-    known = {row.digest for row in open_rows(conn, source, day)}
+    known = {row.digest for row in open_rows(books.conn, source, day)}
     shown = {raw_digest(row.raw) for row in bad}
     of_id: dict[str | None, list[str]] = {}
     new = 0
@@ -71,13 +71,13 @@ def quarantine_rows(
         if digest not in texts:
             texts.append(digest)
             stopped = sorted(items(row))
-            _report(conn, source, day, row, digest, now, number=len(texts), shown=shown, stopped=stopped)
+            _report(books, source, day, row, digest, number=len(texts), shown=shown, stopped=stopped)
         if digest in known:
             continue
         known.add(digest)
         new += 1
         values = {"source": source, "day": day, "digest": digest, "reason": row.reason, "raw": row.raw}
-        conn.execute(insert(quarantine).values(**values, seen_at=now))
+        books.conn.execute(insert(quarantine).values(**values, seen_at=books.now))
     return new
 
 
@@ -112,59 +112,56 @@ def open_rows(conn: Connection, source: str, day: date | None) -> list[Row[Any]]
     return list(conn.execute(query.order_by(quarantine.c.id)))
 
 
-def release_day(conn: Connection, source: str, day: date, *, still: Collection[str], now: datetime) -> int:
+def release_day(books: Books, source: str, day: date, *, still: Collection[str]) -> int:
     """Resolve a day's quarantined rows but those whose digest is in `still`; return how many."""
-    gone = [row for row in open_rows(conn, source, day) if row.digest not in still]
+    gone = [row for row in open_rows(books.conn, source, day) if row.digest not in still]
     for row in gone:
-        conn.execute(update(quarantine).where(quarantine.c.id == row.id).values(resolved_at=now))
-        _settle(conn, source, row.digest, now)
+        books.conn.execute(update(quarantine).where(quarantine.c.id == row.id).values(resolved_at=books.now))
+        _settle(books, source, row.digest)
     return len(gone)
 
 
-def release_remote_ids(
-    conn: Connection, source: str, remote_ids: Iterable[str], *, bad: Iterable[Unreadable], now: datetime
-) -> int:
+def release_remote_ids(books: Books, source: str, remote_ids: Iterable[str], *, bad: Iterable[Unreadable]) -> int:
     """Resolve what is quarantined under these remote ids: they read well now; return how many were.
 
     `bad` are the same answer's bad rows: an id that occurs there too (twice, with different content) stays open.
     """
     still = {row.remote_id for row in bad}
     waiting = exists().where(quarantine.c.source == source, quarantine.c.resolved_at.is_(None))
-    if not conn.execute(select(waiting)).scalar_one():
+    if not books.conn.execute(select(waiting)).scalar_one():
         return 0
     released = 0
     for chunk in chunks(f"{source} {remote_id}" for remote_id in remote_ids if remote_id not in still):
         query = select(exceptions.c.facts, exceptions.c.subject).where(_OPEN, exceptions.c.subject.in_(chunk))
-        for facts, subject in conn.execute(query).all():
-            released += _release_texts(conn, source, subject, facts, now)
+        for facts, subject in books.conn.execute(query).all():
+            released += _release_texts(books, source, subject, facts)
     return released
 
 
-def _release_texts(conn: Connection, source: str, subject: str, facts: str | None, now: datetime) -> int:
+def _release_texts(books: Books, source: str, subject: str, facts: str | None) -> int:
     """Resolve what is quarantined under a subject, and under the numbers after it."""
     released, number = 0, 1
     while facts is not None:
         digest = json.loads(facts)["digest"]
-        released += _close(conn, source, digest, now)
-        _settle(conn, source, digest, now)
+        released += _close(books, source, digest)
+        _settle(books, source, digest)
         number += 1
-        facts = conn.execute(_open_facts(_numbered(subject, number))).scalar_one_or_none()
+        facts = books.conn.execute(_open_facts(_numbered(subject, number))).scalar_one_or_none()
     return released
 
 
-def settle_rows(conn: Connection, digest: str, *, now: datetime) -> None:
+def settle_rows(books: Books, digest: str) -> None:
     """Take the open rows of a text for dealt with: a person has said so."""
     of_text = quarantine.c.digest == digest, quarantine.c.resolved_at.is_(None)
-    conn.execute(update(quarantine).where(*of_text).values(resolved_at=now))
+    books.conn.execute(update(quarantine).where(*of_text).values(resolved_at=books.now))
 
 
 def _report(
-    conn: Connection,
+    books: Books,
     source: str,
     day: date | None,
     row: Unreadable,
     digest: str,
-    now: datetime,
     *,
     number: int,
     shown: Collection[str],
@@ -178,9 +175,9 @@ def _report(
     subject = f"{source} {row.remote_id or digest[:16]}"
     if day is None and row.remote_id is not None:
         subject = _numbered(subject, number)
-        before = conn.execute(_open_facts(subject)).scalar_one_or_none()
+        before = books.conn.execute(_open_facts(subject)).scalar_one_or_none()
         if before is not None and json.loads(before)["digest"] not in shown:
-            _close(conn, source, json.loads(before)["digest"], now)
+            _close(books, source, json.loads(before)["digest"])
     where = f" of {day}" if day is not None else ""
     facts: dict[str, Any] = {"digest": digest, "source": source}
     means, settle = "", ""
@@ -188,18 +185,16 @@ def _report(
         facts["external_ids"] = list(stopped)
         means = f". What it does to the stock of {', '.join(stopped[:5])} is not known: no stock patch of it goes"
         settle = "; or key what it says into MPW, and resolve this: MPservices' stock is then set to MPW's"
-    known = open_facts(conn, KIND, Subject.row(subject))
-    open_exception(
-        conn,
+    known = open_facts(books.conn, KIND, Subject.row(subject))
+    books.open_exception(
         KIND,
-        Subject.row(subject),
+        about=Subject.row(subject),
         detail=f"a row of {source}{where} could not be read: {row.reason}{means}",
         hint="look at it in v_quarantine and correct it at the vendor: it is taken in when it reads well" + settle,
-        now=now,
         facts=facts,
     )
     if known != facts:
-        forget_bases(conn, stopped, now=now)
+        forget_bases(books, stopped)
 
 
 def _settled_by_people(conn: Connection, source: str) -> set[str]:
@@ -216,15 +211,15 @@ def _open_facts(subject: str) -> Select[str]:
     return select(exceptions.c.facts).where(_OPEN, exceptions.c.subject == subject)
 
 
-def _close(conn: Connection, source: str, digest: str, now: datetime) -> int:
+def _close(books: Books, source: str, digest: str) -> int:
     waiting = (quarantine.c.source == source, quarantine.c.digest == digest, quarantine.c.resolved_at.is_(None))
-    return conn.execute(update(quarantine).where(*waiting).values(resolved_at=now)).rowcount
+    return books.conn.execute(update(quarantine).where(*waiting).values(resolved_at=books.now)).rowcount
 
 
-def _settle(conn: Connection, source: str, digest: str, now: datetime) -> None:
+def _settle(books: Books, source: str, digest: str) -> None:
     query = select(exceptions.c.subject, exceptions.c.facts)
     query = query.where(_OPEN, exceptions.c.facts.contains(f'"digest": "{digest}"'))
-    for subject, facts in conn.execute(query).all():
+    for subject, facts in books.conn.execute(query).all():
         if json.loads(facts).get("source") != source:
             continue
-        resolve_exceptions(conn, KIND, Subject.row(subject), resolution="the row reads well now, or is gone", now=now)
+        books.resolve_exceptions(KIND, about=Subject.row(subject), resolution="the row reads well now, or is gone")

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
-
-from sync.database.exceptions import open_exception
+from sync.ledger.books import Books
 from sync.outbox.machine import PATCH_STOCK
 from sync.outbox.rows import Push
 from sync.values.subjects import Subject
 
 
 def open_about(
-    conn: Connection,
-    row: Push,
-    kind: str,
-    detail: str,
-    *,
-    now: datetime,
-    hint: str | None = None,
-    external_ids: Sequence[str] = (),
+    books: Books, row: Push, kind: str, detail: str, *, hint: str | None = None, external_ids: Sequence[str] = ()
 ) -> bool:
     """Open an exception about a push: what is known, and what a person can do.
 
@@ -32,13 +22,11 @@ def open_about(
     own = row.item if row.operation == PATCH_STOCK else row.facts.get("external_id")
     if stopped := sorted({*external_ids, *([str(own)] if own else [])}):
         facts["external_ids"] = stopped
-    return open_exception(
-        conn,
+    return books.open_exception(
         kind,
-        Subject.push(row.id),
+        about=Subject.push(row.id),
         detail=f"{row.operation} {row.api_key}" + (f" of {row.item}" if row.item else "") + f": {detail}",
         hint=hint or default_hint(row.id),
-        now=now,
         facts=facts,
     )
 

@@ -26,6 +26,7 @@ from sqlalchemy.exc import IntegrityError
 
 from sync.database.schema import attempts, outbox, runs
 from sync.errors import InvariantError
+from sync.ledger.books import Books
 from sync.outbox.machine import FINAL, POST_ISSUANCE, POST_RECEIPT, Outcome, Standing, Transition, is_legal, streak_of
 from sync.outbox.queue import READY, due_and_free, head_of
 from sync.outbox.rows import RETRIED_AT, Push, push_of
@@ -43,12 +44,11 @@ class Claim:
 
 
 def claim(
-    conn: Connection,
+    books: Books,
     rows: Sequence[Push],
     claims: Mapping[int, Claim],
     *,
     owner: str,
-    now: datetime,
     lease_until: datetime,
     batch_id: str | None,
     off: Collection[str] = (),
@@ -58,14 +58,16 @@ def claim(
     On PostgreSQL a row that another worker is just taking is passed over, not waited for.
     """
     values = {
-        "now_": now,
+        "now_": books.now,
         "off_": list(off),
         "owner_": owner,
         "lease_": lease_until,
     }
-    claimed = _take(conn, _unlocked(conn, rows), values)
+    claimed = _take(books.conn, _unlocked(books.conn, rows), values)
     if claimed:
-        conn.execute(_ADD_ATTEMPT, [_attempt(row, claims.get(row.id, Claim()), now, batch_id) for row in claimed])
+        books.conn.execute(
+            _ADD_ATTEMPT, [_attempt(row, claims.get(row.id, Claim()), books.now, batch_id) for row in claimed]
+        )
     return claimed
 
 
@@ -171,18 +173,16 @@ def standing(conn: Connection, row: Push, outcome: Outcome | None = None) -> Sta
     )
 
 
-def move(conn: Connection, row: Push, to: Transition, *, now: datetime, sent_at: datetime | None = None) -> bool:
+def move(books: Books, row: Push, to: Transition, *, sent_at: datetime | None = None) -> bool:
     """Write a row's transition, if the row is still in the state and under the fence that we know it by.
 
     False: somebody else owns it, and what we learned is to be dropped. `sent_at` is until when a
     call may have left, where that is not now.
     """
-    return bool(move_all(conn, [(row, to)], now=now, sent_at=sent_at))
+    return bool(move_all(books, [(row, to)], sent_at=sent_at))
 
 
-def move_all(
-    conn: Connection, moves: Sequence[tuple[Push, Transition]], *, now: datetime, sent_at: datetime | None = None
-) -> set[int]:
+def move_all(books: Books, moves: Sequence[tuple[Push, Transition]], *, sent_at: datetime | None = None) -> set[int]:
     """Write the transitions of different rows, each under its own fence; return the ids of those that were ours."""
     for row, to in moves:
         if not is_legal(row.state, to.state):
@@ -190,9 +190,9 @@ def move_all(
     if not moves:
         return set()
     known = [(row.id, row.fence, row.state) for row, _ in moves]
-    ours = set(conn.execute(_OURS, {"ids_": [row.id for row, _ in moves], "known_": known}).scalars())
-    values = [_values(row, to, now=now, sent_at=sent_at or now) for row, to in moves if row.id in ours]
-    if values and conn.execute(_MOVE, values).rowcount != len(values):
+    ours = set(books.conn.execute(_OURS, {"ids_": [row.id for row, _ in moves], "known_": known}).scalars())
+    values = [_values(row, to, now=books.now, sent_at=sent_at or books.now) for row, to in moves if row.id in ours]
+    if values and books.conn.execute(_MOVE, values).rowcount != len(values):
         raise InvariantError("a row of the outbox moved although it was locked")
     return ours
 
@@ -261,15 +261,15 @@ _UNCLAIM = (
 )
 
 
-def end_attempt(conn: Connection, row: Push, to: Transition, *, now: datetime) -> None:
+def end_attempt(books: Books, row: Push, to: Transition) -> None:
     """Write how the row's last try ended."""
-    end_attempts(conn, [(row, to)], now=now)
+    end_attempts(books, [(row, to)])
 
 
-def end_attempts(conn: Connection, ended: Sequence[tuple[Push, Transition]], *, now: datetime) -> None:
+def end_attempts(books: Books, ended: Sequence[tuple[Push, Transition]]) -> None:
     """Write how the rows' last tries ended."""
     if ended:
-        conn.execute(_END_ATTEMPT, [_end_of(row, to, now) for row, to in ended])
+        books.conn.execute(_END_ATTEMPT, [_end_of(row, to, books.now) for row, to in ended])
 
 
 def _end_of(row: Push, to: Transition, now: datetime) -> dict[str, Any]:

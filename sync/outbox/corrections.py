@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, not_, select, update
 
 from sync.database.chunks import chunks, upsert
-from sync.database.schema import corrections, ledger_entries, outbox, parked, unpushed
+from sync.database.schema import corrections, ledger_entries, outbox, unpushed
+from sync.ledger.books import Books
+from sync.ledger.movement_lines import KEPT_BY
 from sync.ledger.rules import ISSUANCE, RECEIPT
 from sync.outbox.machine import POST_ISSUANCE, POST_RECEIPT
+from sync.outbox.rows import supersede_unsent
 from sync.values.keys import correction_key
 
 KINDS = (RECEIPT, ISSUANCE)
@@ -19,12 +21,12 @@ Key = tuple[str, str]
 """Kind and api_key of an event."""
 
 
-def add_correction(conn: Connection, kind: str, api_key: str, *, now: datetime) -> str:
+def add_correction(books: Books, kind: str, api_key: str) -> str:
     """Give an event the next key to be posted under, `KEY_c2` first, and return it."""
-    n = len(keys_of_events(conn, [api_key]).get((kind, api_key), ())) + 2
+    n = len(keys_of_events(books.conn, [api_key]).get((kind, api_key), ())) + 2
     pushed = correction_key(api_key, n)
-    values = {"kind": kind, "api_key": api_key, "n": n, "pushed_key": pushed, "created_at": now}
-    conn.execute(insert(corrections).values(**values))
+    values = {"kind": kind, "api_key": api_key, "n": n, "pushed_key": pushed, "created_at": books.now}
+    books.conn.execute(insert(corrections).values(**values))
     return pushed
 
 
@@ -48,32 +50,30 @@ def events_of_corrections(conn: Connection, kind: str, pushed_keys: Iterable[str
     return found
 
 
-def let_correction_go(conn: Connection, kind: str, pushed_key: str, *, now: datetime) -> None:
+def let_correction_go(books: Books, kind: str, pushed_key: str) -> None:
     """Let reconcile look at once at a corrected event: what it had in MPW under this key has been taken back."""
-    event = events_of_corrections(conn, kind, [pushed_key]).get(pushed_key, pushed_key)
-    if (kind, event) in keys_of_events(conn, [event]):
-        row = {"kind": kind, "api_key": event, "reason": "what it corrects is taken back", "due_at": now}
-        upsert(conn, parked, [row], key=("kind", "api_key"), update=("reason", "due_at"))
+    event = events_of_corrections(books.conn, kind, [pushed_key]).get(pushed_key, pushed_key)
+    if (kind, event) in keys_of_events(books.conn, [event]):
+        books.look_again([(kind, event)], reason="what it corrects is taken back")
 
 
-def withdraw(conn: Connection, api_keys: Iterable[str], *, why: str, now: datetime) -> bool:
+def withdraw(books: Books, api_keys: Iterable[str], *, why: str) -> bool:
     """Take back what was derived for these events and never sent; tell whether anything of them may be in MPW.
 
     That is: MPW has shown it, or a push of it was ever sent, or a person or a vendor has had a word in it. In the
     transaction that takes in a correction, so that no pusher sends the old content after it.
     """
     names = sorted(set(api_keys))
-    corrected = [key for keys in keys_of_events(conn, names).values() for key in keys]
+    corrected = [key for keys in keys_of_events(books.conn, names).values() for key in keys]
     reached = False
     for chunk in chunks([*names, *corrected]):
         mine = outbox.c.api_key.in_(chunk), outbox.c.operation.in_((POST_RECEIPT, POST_ISSUANCE))
-        waiting = outbox.c.tries == 0, outbox.c.state.in_(("held", "ready"))
-        conn.execute(update(outbox).where(*mine, *waiting).values(state="superseded", finalized_at=now, last_error=why))
+        supersede_unsent(books, select(outbox.c.id).where(*mine), why=why)
         others = select(outbox.c.id).where(*mine, (outbox.c.tries > 0) | (outbox.c.state != "superseded")).limit(1)
         shown = select(ledger_entries.c.id).where(
             ledger_entries.c.system == "mpw", ledger_entries.c.api_key.in_(chunk), ledger_entries.c.kind.in_(KINDS)
         )
-        reached = reached or any(conn.execute(query).first() is not None for query in (others, shown.limit(1)))
+        reached = reached or any(books.conn.execute(query).first() is not None for query in (others, shown.limit(1)))
     return reached
 
 
@@ -84,15 +84,23 @@ def is_held_from_push(conn: Connection, api_keys: Iterable[str]) -> bool:
 
 
 def hold(conn: Connection, api_keys: Iterable[str], *, why: str) -> None:
-    """Keep all events with these keys as they are in MPW, until a person has decided."""
-    rows = [{"kind": kind, "api_key": key, "why": why} for key in sorted(set(api_keys)) for kind in KINDS]
-    upsert(conn, unpushed, rows, key=("kind", "api_key"), update=("why",))
+    """Keep all events with these keys as they are in MPW, until a person has decided.
 
-
-def let_go(conn: Connection, api_keys: Iterable[str], *, why: str, now: datetime) -> None:
-    """End that, and let reconcile look at the events at once."""
+    What a person wants left keeps that reason.
+    """
     names = sorted(set(api_keys))
     for chunk in chunks(names):
-        conn.execute(delete(unpushed).where(unpushed.c.api_key.in_(chunk), unpushed.c.kind.in_(KINDS)))
-    rows = [{"kind": kind, "api_key": key, "reason": why, "due_at": now} for key in names for kind in KINDS]
-    upsert(conn, parked, rows, key=("kind", "api_key"), update=("reason", "due_at"))
+        held = unpushed.c.api_key.in_(chunk), unpushed.c.kind.in_(KINDS)
+        conn.execute(update(unpushed).where(*held, not_(unpushed.c.why.startswith(KEPT_BY))).values(why=why))
+    rows = [{"kind": kind, "api_key": key, "why": why} for key in names for kind in KINDS]
+    upsert(conn, unpushed, rows, key=("kind", "api_key"), update=())
+
+
+def let_go(books: Books, api_keys: Iterable[str], *, why: str, even_kept: bool = False) -> None:
+    """End that, and let reconcile look at the events at once; at what a person wanted left only by a person's word."""
+    names = sorted(set(api_keys))
+    for chunk in chunks(names):
+        held = unpushed.c.api_key.in_(chunk), unpushed.c.kind.in_(KINDS)
+        kept = () if even_kept else (not_(unpushed.c.why.startswith(KEPT_BY)),)
+        books.conn.execute(delete(unpushed).where(*held, *kept))
+    books.look_again([(kind, key) for key in names for kind in KINDS], reason=why)

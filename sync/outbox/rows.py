@@ -6,17 +6,18 @@ Which may go: `queue`; sending: `claims`; what waits: `watch`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, not_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 
 from sync.database.schema import attempts, exceptions, outbox, pushed_rows
+from sync.ledger.books import Books
 from sync.outbox.machine import NewPush
 from sync.values.exception_kinds import kinds_about
 from sync.values.subjects import SubjectType
@@ -79,9 +80,9 @@ def push_of(row: Sequence[Any]) -> Push:
 # --- adding and finding -------------------------------------------------------------------
 
 
-def add_push(conn: Connection, push: NewPush, *, now: datetime) -> int | None:
+def add_push(books: Books, push: NewPush) -> int | None:
     """Add a push, due at once, and return its id; None where that operation and key have a row already."""
-    insert = sqlite.insert(outbox) if conn.dialect.name == "sqlite" else postgresql.insert(outbox)
+    insert = sqlite.insert(outbox) if books.conn.dialect.name == "sqlite" else postgresql.insert(outbox)
     statement = (
         insert.values(
             route=push.route,
@@ -92,16 +93,16 @@ def add_push(conn: Connection, push: NewPush, *, now: datetime) -> int | None:
             item=push.item,
             rank=push.rank,
             state=push.state,
-            due_at=now,
+            due_at=books.now,
             payload=push.payload,
             facts=json.dumps(dict(push.facts), sort_keys=True),
             reason=push.reason,
-            created_at=now,
+            created_at=books.now,
         )
         .on_conflict_do_nothing(index_elements=["operation", "api_key"])
         .returning(outbox.c.id)
     )
-    return conn.execute(statement).scalar_one_or_none()
+    return books.conn.execute(statement).scalar_one_or_none()
 
 
 def push_exists(conn: Connection, kind: str, api_key: str) -> bool:
@@ -150,31 +151,30 @@ _ADD_PUSHED_ROWS = {
 }
 
 
-def supersede_unsent(conn: Connection, entity_key: str, operation: str, *, why: str, now: datetime) -> int:
-    """Supersede an entity's rows of an operation that were never tried; return how many were."""
-    done = conn.execute(
-        update(outbox)
-        .where(
-            outbox.c.entity_key == entity_key,
-            outbox.c.operation == operation,
-            outbox.c.state.in_(("held", "ready")),
-            outbox.c.tries == 0,
-        )
-        .values(state="superseded", finalized_at=now, last_error=why)
-    )
-    return done.rowcount
+def supersede_unsent(
+    books: Books, ids: Collection[int] | Select[tuple[int]], *, why: str, fence: int | None = None
+) -> int:
+    """Supersede those of these rows that were never tried; return how many were.
+
+    With `fence`, a row that a pusher has taken meanwhile stays, even where that one has given it back untried.
+    """
+    unsent = [outbox.c.id.in_(ids), outbox.c.state.in_(("held", "ready")), outbox.c.tries == 0]
+    if fence is not None:
+        unsent.append(outbox.c.fence == fence)
+    values = {"state": "superseded", "finalized_at": books.now, "last_error": why}
+    return books.conn.execute(update(outbox).where(*unsent).values(**values)).rowcount
 
 
-def cancel(conn: Connection, push: Push, *, why: str, now: datetime) -> bool:
+def cancel(books: Books, push: Push, *, why: str) -> bool:
     """Take back a held or ready row: superseded if never tried, else discarded; False where it moved on meanwhile."""
     state = "superseded" if push.tries == 0 else "discarded"
-    done = conn.execute(
+    done = books.conn.execute(
         update(outbox)
         .where(outbox.c.id == push.id, outbox.c.fence == push.fence, outbox.c.state.in_(("held", "ready")))
-        .values(state=state, finalized_at=now, last_error=why)
+        .values(state=state, finalized_at=books.now, last_error=why)
     )
     if done.rowcount:
-        close_exceptions(conn, push.id, resolution=why, now=now)
+        close_exceptions(books, push.id, resolution=why)
     return done.rowcount == 1
 
 
@@ -192,6 +192,7 @@ class Which:
     state: str | None = None
     api_key: str | None = None
     created_before: datetime | None = None
+    routes: Sequence[str] = ()
 
     def condition(self) -> ColumnElement[bool]:
         """Return it as SQL."""
@@ -199,6 +200,8 @@ class Which:
         parts = [outbox.c[name] == value for name, value in equal.items() if value is not None]
         if self.ids is not None:
             parts.append(outbox.c.id.in_(list(self.ids)))
+        if self.routes:
+            parts.append(outbox.c.route.in_(list(self.routes)))
         if self.api_key is not None:
             parts.append(outbox.c.api_key == self.api_key)
         if self.created_before is not None:
@@ -218,58 +221,60 @@ def find_pushes(conn: Connection, which: Which, *, limit: int | None = None) -> 
     return [push_of(row) for row in conn.execute(query if limit is None else query.limit(limit))]
 
 
-def release(conn: Connection, which: Which, *, now: datetime, dry_run: bool = False) -> int:
-    """Let held rows go; return how many. With `dry_run` only count."""
-    if dry_run:
-        return _count(conn, which, _RELEASABLE)
-    done = conn.execute(update(outbox).where(which.condition(), _RELEASABLE).values(state="ready", due_at=now))
+def count_for(conn: Connection, which: Which, action: Literal["release", "discard", "retry"]) -> int:
+    """Return how many of the rows that are meant an operator's action would reach."""
+    reached = {"release": _RELEASABLE, "discard": _DISCARDABLE, "retry": _RETRYABLE}[action]
+    return conn.execute(select(func.count()).select_from(outbox).where(which.condition(), reached)).scalar_one()
+
+
+def release(books: Books, which: Which) -> int:
+    """Let held rows go; return how many."""
+    done = books.conn.execute(
+        update(outbox).where(which.condition(), _RELEASABLE).values(state="ready", due_at=books.now)
+    )
     return done.rowcount
 
 
-def discard(conn: Connection, which: Which, *, now: datetime, by: str, why: str = "", dry_run: bool = False) -> int:
-    """Drop held and ready rows that no vendor ever saw, and dead ones; return how many. With `dry_run` only count.
+def discard(books: Books, which: Which, *, by: str, why: str = "") -> int:
+    """Drop held and ready rows that no vendor ever saw, and dead ones; return how many.
 
     A row whose fate is unknown, or of which a part is done, is not dropped: it has to be resolved.
     """
-    if dry_run:
-        return _count(conn, which, _DISCARDABLE)
-    ids = list(conn.execute(select(outbox.c.id).where(which.condition(), _DISCARDABLE)).scalars())
+    ids = list(books.conn.execute(select(outbox.c.id).where(which.condition(), _DISCARDABLE)).scalars())
     note = f"discarded by {by}" + (f": {why}" if why else "")
     count = 0
     for outbox_id in ids:
-        done = conn.execute(
+        done = books.conn.execute(
             update(outbox)
             .where(outbox.c.id == outbox_id, _DISCARDABLE)
-            .values(state="discarded", finalized_at=now, evidence=note)
+            .values(state="discarded", finalized_at=books.now, evidence=note)
         )
         count += done.rowcount
         if done.rowcount:
-            close_exceptions(conn, outbox_id, resolution=note, now=now, by=by)
+            close_exceptions(books, outbox_id, resolution=note, by=by)
     return count
 
 
-def retry(conn: Connection, which: Which, *, now: datetime, by: str, dry_run: bool = False) -> int:
-    """Give dead rows another chance, and have unknown ones verified now; return how many. With `dry_run` only count.
+def retry(books: Books, which: Which, *, by: str) -> int:
+    """Give dead rows another chance, and have unknown ones verified now; return how many.
 
     A dead row that was ever ambiguous is verified before it is sent again. One whose entity has
     another row in flight is left as it is, and not counted.
     """
-    if dry_run:
-        return _count(conn, which, _RETRYABLE)
     count = 0
-    for row in conn.execute(select(outbox).where(which.condition(), _RETRYABLE).order_by(outbox.c.id)).all():
-        count += _retry_one(conn, push_of(row), now=now, by=by)
+    for row in books.conn.execute(select(outbox).where(which.condition(), _RETRYABLE).order_by(outbox.c.id)).all():
+        count += _retry_one(books, push_of(row), by=by)
     return count
 
 
-def _retry_one(conn: Connection, push: Push, *, now: datetime, by: str) -> int:
+def _retry_one(books: Books, push: Push, *, by: str) -> int:
     state = "unknown" if push.state == "unknown" or push.ambiguous else "ready"
-    values: dict[str, Any] = {"state": state, "due_at": now, "finalized_at": None}
+    values: dict[str, Any] = {"state": state, "due_at": books.now, "finalized_at": None}
     if push.state == "dead":
-        values["facts"] = _facts_of_retried(push, now)
+        values["facts"] = _facts_of_retried(push, books.now)
     try:
-        with conn.begin_nested():
-            done = conn.execute(
+        with books.conn.begin_nested():
+            done = books.conn.execute(
                 update(outbox)
                 .where(outbox.c.id == push.id, outbox.c.state == push.state, outbox.c.fence == push.fence)
                 .values(**values)
@@ -277,7 +282,7 @@ def _retry_one(conn: Connection, push: Push, *, now: datetime, by: str) -> int:
     except IntegrityError:
         return 0
     if done.rowcount and push.state == "dead":
-        close_exceptions(conn, push.id, resolution=f"retried by {by}", now=now, by=by)
+        close_exceptions(books, push.id, resolution=f"retried by {by}", by=by)
     return done.rowcount
 
 
@@ -289,28 +294,28 @@ OPERATOR = "operator "
 """How the evidence of a push begins that a person has settled."""
 
 
-def resolve(conn: Connection, outbox_id: int, *, done: bool, why: str, now: datetime, by: str) -> bool:
+def resolve(books: Books, outbox_id: int, *, done: bool, why: str, by: str) -> bool:
     """Settle an unknown or dead row by a person's word: done, or not done and to be sent (again).
 
     False where it is in neither state (any more). The word is kept as evidence, and clears ambiguity.
     """
-    push = push_by_id(conn, outbox_id)
+    push = push_by_id(books.conn, outbox_id)
     if push is None:
         return False
     evidence = f"{OPERATOR}{by}: {why}"
     values: dict[str, Any] = {"evidence": evidence, "lease_owner": None, "lease_until": None}
     if done:
-        values |= {"state": "done", "finalized_at": now}
+        values |= {"state": "done", "finalized_at": books.now}
     else:
-        values |= {"state": "ready", "finalized_at": None, "due_at": now, "ambiguous": False}
-        values["facts"] = _facts_of_retried(push, now, {DENIED_TRIES: push.tries})
-    changed = conn.execute(
+        values |= {"state": "ready", "finalized_at": None, "due_at": books.now, "ambiguous": False}
+        values["facts"] = _facts_of_retried(push, books.now, {DENIED_TRIES: push.tries})
+    changed = books.conn.execute(
         update(outbox)
         .where(outbox.c.id == outbox_id, outbox.c.state.in_(("unknown", "dead")))
         .values(**values, fence=outbox.c.fence + 1)
     )
     if changed.rowcount:
-        close_exceptions(conn, outbox_id, resolution=evidence, now=now, by=by)
+        close_exceptions(books, outbox_id, resolution=evidence, by=by)
     return changed.rowcount == 1
 
 
@@ -330,9 +335,9 @@ _OPEN_ABOUT = select(exceptions.c.subject).where(
 )
 
 
-def close_exceptions(conn: Connection, outbox_id: int, *, resolution: str, now: datetime, by: str = "mpsync") -> int:
+def close_exceptions(books: Books, outbox_id: int, *, resolution: str, by: str = "mpsync") -> int:
     """Resolve what is open about one push; return how many were."""
-    done = conn.execute(
+    done = books.conn.execute(
         update(exceptions)
         .where(
             exceptions.c.kind.in_(EXCEPTION_KINDS),
@@ -340,10 +345,6 @@ def close_exceptions(conn: Connection, outbox_id: int, *, resolution: str, now: 
             exceptions.c.subject == str(outbox_id),
             exceptions.c.resolved_at.is_(None),
         )
-        .values(resolved_at=now, resolved_by=by, resolution=resolution)
+        .values(resolved_at=books.now, resolved_by=by, resolution=resolution)
     )
     return done.rowcount
-
-
-def _count(conn: Connection, which: Which, condition: ColumnElement[bool]) -> int:
-    return conn.execute(select(func.count()).select_from(outbox).where(which.condition(), condition)).scalar_one()

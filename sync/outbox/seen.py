@@ -100,7 +100,8 @@ def is_unseen() -> ColumnElement[bool]:
         )
         for operation, source in SOURCES.items()
     ]
-    done = outbox.c.unseen_since.is_not(None), outbox.c.state == "done"
+    # coalesce, or SQLite would rather look through all that is done, by the index of states
+    done = outbox.c.unseen_since.is_not(None), func.coalesce(outbox.c.state, "") == "done"
     return and_(*done, or_(outbox.c.settled_no.is_(None), *read))
 
 

@@ -20,6 +20,7 @@ from sqlalchemy import (
 
 from sync.database.exceptions import is_open
 from sync.database.schema import attempts, inventories, ledger_entries, outbox
+from sync.ledger.books import Books
 from sync.ledger.coverage import AHEAD_MAX
 from sync.outbox.queue import NOW, READY
 from sync.outbox.rows import Push, push_of
@@ -119,12 +120,14 @@ def _stock_grew() -> Select[Any]:
 _STOCK_GREW = _stock_grew()
 
 
-def make_due(conn: Connection, ids: Sequence[int], *, now: datetime) -> int:
+def make_due(books: Books, ids: Sequence[int]) -> int:
     """Make ready rows due now; return how many were not."""
-    waiting = and_(outbox.c.id.in_(list(ids)), outbox.c.state == "ready", outbox.c.due_at > now)
-    return conn.execute(update(outbox).where(waiting).values(due_at=now)).rowcount
+    waiting = and_(outbox.c.id.in_(list(ids)), outbox.c.state == "ready", outbox.c.due_at > books.now)
+    return books.conn.execute(update(outbox).where(waiting).values(due_at=books.now)).rowcount
 
 
-def check_now(conn: Connection, outbox_id: int, *, now: datetime) -> None:
+def check_now(books: Books, outbox_id: int) -> None:
     """Let a row's outcome be looked for at once, if it is unknown: something new is known of it."""
-    conn.execute(update(outbox).where(outbox.c.id == outbox_id, outbox.c.state == "unknown").values(due_at=now))
+    books.conn.execute(
+        update(outbox).where(outbox.c.id == outbox_id, outbox.c.state == "unknown").values(due_at=books.now)
+    )

@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 
 import structlog
-from sqlalchemy import Connection
 
 from sync.errors import RemoteError
+from sync.ledger.books import Books
 from sync.outbox.claims import standing
 from sync.outbox.machine import (
     BatchRefused,
@@ -76,36 +76,33 @@ def send(ctx: Context, operation: Operation, rows: Sequence[Push]) -> tuple[Remo
 
 
 def record(
-    ctx: Context,
-    conn: Connection,
-    operation: Operation,
-    answered: Sequence[tuple[Push, Outcome]],
-    counts: PushCounts,
+    ctx: Context, books: Books, operation: Operation, answered: Sequence[tuple[Push, Outcome]], counts: PushCounts
 ) -> None:
     """Record answers to calls of one operation.
 
     A system that could not be reached, that asked to wait, or that refuses even a new token is left alone until then.
     """
-    now = ctx.clock.now()
-    settlements = [Settlement(row, _decided(ctx, conn, row, outcome, now)) for row, outcome in answered]
-    settled = settle_all(conn, operation, settlements, policy=ctx.policy, now=now, ends_attempt=True)
+    settlements = [Settlement(row, _decided(ctx, books, row, outcome)) for row, outcome in answered]
+    settled = settle_all(books, operation, settlements, ends_attempt=True)
     for one in settled:
         counts.note(one.to.state)
-    rests = [one.to.due_at for one in settled if _rests(one.to, now) and one.to.due_at is not None]
+    rests = [one.to.due_at for one in settled if _rests(one.to, books.now) and one.to.due_at is not None]
     if rests:
-        rest(conn, operation.system, max(rests), now=now)
+        rest(books, operation.system, max(rests))
     for row, to in ((one.row, one.to) for one in settlements if one not in settled):
         # our lease ran out while we waited or stood still: somebody else settles it
         log.warning("push.dropped", outbox_id=row.id, api_key=row.api_key, fence=row.fence, outcome=to.outcome)
 
 
-def _decided(ctx: Context, conn: Connection, row: Push, outcome: Outcome, now: datetime) -> Transition:
+def _decided(ctx: Context, books: Books, row: Push, outcome: Outcome) -> Transition:
     """Ask the rules. What the row has been through is only looked up for outcomes that depend on it."""
     plain = isinstance(outcome, Delivered | Refused | Conflict | More)
     known = (
-        Standing(row.ambiguous, 1, None, row.last_sent_at, row.created_at) if plain else standing(conn, row, outcome)
+        Standing(row.ambiguous, 1, None, row.last_sent_at, row.created_at)
+        if plain
+        else standing(books.conn, row, outcome)
     )
-    return after_answer(known, outcome, now=now, retrying=Retrying(ctx.policy.retry_base, ctx.random.random()))
+    return after_answer(known, outcome, now=books.now, retrying=Retrying(books.policy.retry_base, ctx.random.random()))
 
 
 def _rests(to: Transition, now: datetime) -> bool:

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from sync.errors import AuthError, RemoteError, RetryableError
+from sync.ledger.books import Books
 from sync.outbox.asking import open_about
 from sync.outbox.claims import Claim, call_time_max, claim, lease_until, postpone, unclaim
 from sync.outbox.machine import TELL_AFTER, Delivered, NotSent, Outcome, Transition, Unclear
@@ -158,39 +157,39 @@ class CallsUnderWay:
         """Write answers whoever leads by now: they are what nobody else can know. Claim in the same transaction."""
         ordinary = [call for call in following if not call.operation.leader_only]
         if sent or ordinary:
-            with self._ctx.store.write() as conn:
-                self._record(conn, sent)
-                self._claim(conn, ordinary)
+            with self._ctx.anyone_writes() as books:
+                self._record(books, sent)
+                self._claim(books, ordinary)
         for call in following:
             if call.operation.leader_only:
-                with self._ctx.write() as conn:
-                    self._claim(conn, [call])
+                with self._ctx.leader_writes() as books:
+                    self._claim(books, [call])
         return [call for call in following if call.rows]
 
-    def _record(self, conn: Connection, sent: Sequence[Call]) -> None:
+    def _record(self, books: Books, sent: Sequence[Call]) -> None:
         answered: dict[str, list[tuple[Push, Outcome]]] = {}
         for call in sent:
             if call.outcomes:
                 answered.setdefault(call.operation.name, []).extend((row, call.outcomes[row.id]) for row in call.rows)
-            elif self._ctx.clock.now() < _lease_end(call.rows):
-                self._give_back(conn, call)
+            elif books.now < _lease_end(call.rows):
+                self._give_back(books, call)
             # else: the sweep makes these rows unknown, as every row whose lease ran out
         for name, rows in answered.items():
-            record(self._ctx, conn, operations()[name], rows, self.counts)
+            record(self._ctx, books, operations()[name], rows, self.counts)
 
-    def _give_back(self, conn: Connection, call: Call) -> None:
+    def _give_back(self, books: Books, call: Call) -> None:
         """Undo a claim, and let what was written with it follow: an order is not shown as sent, no echo is expected."""
         again = Transition("ready", "given_back", None)
         for row in call.rows:
-            if unclaim(conn, row):
-                call.operation.after(conn, row, again, policy=self._ctx.policy, now=self._ctx.clock.now())
+            if unclaim(books.conn, row):
+                call.operation.after(books, row, again)
 
-    def _claim(self, conn: Connection, calls: Sequence[Call]) -> None:
+    def _claim(self, books: Books, calls: Sequence[Call]) -> None:
         """Claim calls of one row each together, and those of several rows each for itself: they share a batch id."""
         groups = [[call for call in calls if call.operation.batch == 1]]
         groups += [[call] for call in calls if call.operation.batch > 1]
         for group in groups:
-            claimed = _claim(self._ctx, conn, group, ahead=self.ahead) if group else {}
+            claimed = _claim(self._ctx, books, group, ahead=self.ahead) if group else {}
             for call in group:
                 call.rows = [claimed[row.id] for row in call.rows if row.id in claimed]
                 call.prepared, call.failure, call.stage = None, None, "send"
@@ -208,26 +207,27 @@ def _prepare_failed(
         ctx.pause(operation.system, error)
         stop.set()
         return
-    now = ctx.clock.now()
     asked = error.retry_after if isinstance(error, RetryableError) else None
-    with ctx.store.write() as conn:
+    refused = f"waiting: {name_of(operation.system)} refuses the read that must come before this push: "
+    passing = isinstance(error, RetryableError)
+    reason = error.message if passing else refused + error.message
+    with ctx.anyone_writes() as books:
         for row in rows:
-            wait = min(max(now - row.created_at, ctx.policy.retry_base), PREPARE_AGAIN_MAX)
-            until = now + max(wait, asked or timedelta())
-            waits = postpone(conn, row, until=_after(now, until), reason=error.message)
+            wait = min(max(books.now - row.created_at, books.policy.retry_base), PREPARE_AGAIN_MAX)
+            until = books.now + max(wait, asked or timedelta())
+            waits = postpone(books.conn, row, until=_after(books.now, until), reason=reason)
             counts.postponed += waits
-            if waits and not isinstance(error, RetryableError) and now - row.created_at >= TELL_AFTER:
-                vendor = name_of(operation.system)
-                detail = f"waiting: {vendor} refuses the read that must come before this push: {error.message}"
+            again = (row.last_error or "").startswith(refused)  # of an old row the first one may be the last, too
+            if waits and again and not passing and books.now - row.created_at >= TELL_AFTER:
                 hint = error.hint or (
                     "see that the account may read what it names: it goes by itself once that can be read; "
                     f"if it is not wanted any more, `mpsync outbox discard {row.id}`"
                 )
-                open_about(conn, row, "push_undecidable", detail, now=now, hint=hint)
+                open_about(books, row, "push_undecidable", reason, hint=hint)
         if isinstance(error, RetryableError):
             stop.set()
-            pause = backoff(1, base=ctx.policy.retry_base, random=ctx.random.random(), retry_after=asked)
-            rest(conn, operation.system, now + pause, now=now)
+            pause = backoff(1, base=books.policy.retry_base, random=ctx.random.random(), retry_after=asked)
+            rest(books, operation.system, books.now + pause)
 
 
 def _settle_unsent(
@@ -242,20 +242,19 @@ def _settle_unsent(
     staying = [row for row in rows if not isinstance(prepared.get(row.id, Go()), Go)]
     if not staying:
         return going
-    now = ctx.clock.now()
-    with ctx.store.write() as conn:
+    with ctx.anyone_writes() as books:
         for row in staying:
             decision = prepared[row.id]
             if isinstance(decision, NotNow):
-                until = _after(now, decision.until)
-                waits = postpone(conn, row, until=until, reason=decision.reason)
+                until = _after(books.now, decision.until)
+                waits = postpone(books.conn, row, until=until, reason=decision.reason)
                 counts.postponed += waits
                 if waits and decision.tell is not None:  # it may have been discarded meanwhile
                     kind, hint = decision.tell
-                    open_about(conn, row, kind, decision.reason, now=now, hint=hint)
+                    open_about(books, row, kind, decision.reason, hint=hint)
                 continue
             to = _unsent(row, decision)
-            if settle(conn, operation, row, to, policy=ctx.policy, now=now, ends_attempt=False):
+            if settle(books, operation, row, to, ends_attempt=False):
                 counts.note(to.state)
     return going
 
@@ -280,26 +279,26 @@ def _after(now: datetime, until: datetime) -> datetime:
     return max(until, now + timedelta(seconds=1))
 
 
-def _claim(ctx: Context, conn: Connection, calls: Sequence[Call], *, ahead: int) -> dict[int, Push]:
+def _claim(ctx: Context, books: Books, calls: Sequence[Call], *, ahead: int) -> dict[int, Push]:
     """Claim the rows of calls, and return those that were free, as they are now, by their ids.
 
     A claim that may wait for a worker is longer by the one call that goes before it.
     """
-    now = ctx.clock.now()
     batch_id = str(UUID(int=ctx.random.getrandbits(128))) if calls[0].operation.batch > 1 else None
     claimed = claim(
-        conn,
+        books,
         [row for call in calls for row in call.rows],
         {row.id: _claim_of(call, row) for call in calls for row in call.rows},
         owner=ctx.owner,
-        now=now,
-        lease_until=lease_until(now, request_timeout=ctx.policy.request_timeout, calls_before=1 if ahead else 0),
+        lease_until=lease_until(
+            books.now, request_timeout=books.policy.request_timeout, calls_before=1 if ahead else 0
+        ),
         batch_id=batch_id,
-        off=ctx.policy.routes_off(),
+        off=books.policy.routes_off(),
     )
     known = operations()
     for row in claimed:
-        known[row.operation].claimed(conn, row, policy=ctx.policy, now=now)
+        known[row.operation].claimed(books, row)
     return {row.id: row for row in claimed}
 
 

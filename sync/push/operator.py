@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
 
-from sqlalchemy import Connection
-
+from sync.ledger.books import Books
 from sync.outbox.machine import Transition
-from sync.outbox.rows import OPERATOR, Push, Which, discard, find_pushes, push_by_id, resolve, retry
+from sync.outbox.rows import OPERATOR, Push, Which, count_for, discard, find_pushes, push_by_id, resolve, retry
 from sync.push.operations.registry import operations
 from sync.work.context import Context
 
 AT_ONCE = 200
 """Pushes changed in one transaction: a word about a hundred thousand keeps no writer waiting for long."""
 
-_Change = Callable[[Connection, Push, datetime], int]
+_Change = Callable[[Books, Push], int]
 
 
 def resolve_push(ctx: Context, outbox_id: int, *, done: bool, why: str, by: str) -> bool:
@@ -24,37 +22,36 @@ def resolve_push(ctx: Context, outbox_id: int, *, done: bool, why: str, by: str)
 
     False where it is in neither state (any more).
     """
-    now = ctx.clock.now()
-    with ctx.store.write() as conn:
-        row = push_by_id(conn, outbox_id)
-        if row is None or not resolve(conn, outbox_id, done=done, why=why, now=now, by=by):
+    with ctx.anyone_writes() as books:
+        row = push_by_id(books.conn, outbox_id)
+        if row is None or not resolve(books, outbox_id, done=done, why=why, by=by):
             return False
         to = Transition("done" if done else "ready", "operator", None, evidence=f"{OPERATOR}{by}: {why}")
-        operations()[row.operation].after(conn, row, to, policy=ctx.policy, now=now)
+        operations()[row.operation].after(books, row, to)
     return True
 
 
 def discard_pushes(ctx: Context, which: Which, *, by: str, why: str = "", dry_run: bool = False) -> int:
     """Drop the pushes that are meant and that may be dropped (`discard`), with all that follows; return how many."""
 
-    def change(conn: Connection, row: Push, now: datetime) -> int:
-        return discard(conn, Which(ids=[row.id]), now=now, by=by, why=why)
+    def change(books: Books, row: Push) -> int:
+        return discard(books, Which(ids=[row.id]), by=by, why=why)
 
     if dry_run:
         with ctx.store.read() as conn:
-            return discard(conn, which, now=ctx.clock.now(), by=by, dry_run=True)
+            return count_for(conn, which, "discard")
     return _each(ctx, which, ("held", "ready", "dead"), change)
 
 
 def retry_pushes(ctx: Context, which: Which, *, by: str, dry_run: bool = False) -> int:
     """Set the pushes on their way again that are meant and that may be (`retry`); return how many."""
 
-    def change(conn: Connection, row: Push, now: datetime) -> int:
-        return retry(conn, Which(ids=[row.id]), now=now, by=by)
+    def change(books: Books, row: Push) -> int:
+        return retry(books, Which(ids=[row.id]), by=by)
 
     if dry_run:
         with ctx.store.read() as conn:
-            return retry(conn, which, now=ctx.clock.now(), by=by, dry_run=True)
+            return count_for(conn, which, "retry")
     return _each(ctx, which, ("dead", "unknown"), change)
 
 
@@ -65,18 +62,17 @@ def _each(ctx: Context, which: Which, states: Sequence[str], change: _Change) ->
         ids = sorted(row.id for one in wanted for row in find_pushes(conn, one))
     count = 0
     for at in range(0, len(ids), AT_ONCE):
-        with ctx.store.write() as conn:
-            for row in find_pushes(conn, Which(ids=ids[at : at + AT_ONCE])):
-                count += _changed(conn, ctx, row, change)
+        with ctx.anyone_writes() as books:
+            for row in find_pushes(books.conn, Which(ids=ids[at : at + AT_ONCE])):
+                count += _changed(books, row, change)
     return count
 
 
-def _changed(conn: Connection, ctx: Context, row: Push, change: _Change) -> int:
-    now = ctx.clock.now()
-    if change(conn, row, now) == 0:
+def _changed(books: Books, row: Push, change: _Change) -> int:
+    if change(books, row) == 0:
         return 0
-    after = push_by_id(conn, row.id)
+    after = push_by_id(books.conn, row.id)
     if after is not None and after.state != row.state:
         to = Transition(after.state, "operator", None, evidence=after.evidence)
-        operations()[row.operation].after(conn, row, to, policy=ctx.policy, now=now)
+        operations()[row.operation].after(books, row, to)
     return 1

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -22,13 +22,23 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
+from sync.clients.mpw.client import MpwClient
 from sync.database.exceptions import open_exceptions, subject_of
-from sync.database.facts import set_fact
+from sync.database.runs import newest_run
 from sync.errors import AuthError, RemoteError
-from sync.ledger.coverage import RECEIPTS
+from sync.ledger.books import Books
+from sync.ledger.coverage import ISSUANCES, RECEIPTS
 from sync.outbox.claims import standing
 from sync.outbox.evidence import adds_up, number_of
-from sync.outbox.machine import POST_RECEIPT, Conflict, Delivered, Retrying, Transition, after_verification
+from sync.outbox.machine import (
+    POST_ISSUANCE,
+    POST_RECEIPT,
+    Conflict,
+    Delivered,
+    Retrying,
+    Transition,
+    after_verification,
+)
 from sync.outbox.parts import parts
 from sync.outbox.rows import PUSH, Push, push_by_id
 from sync.outbox.seen import (
@@ -47,6 +57,7 @@ from sync.outbox.seen import (
 from sync.outbox.shown import shown_rows
 from sync.poll.days.filing import file_found
 from sync.poll.days.sources import DAY_SOURCES
+from sync.poll.schedule import poll_days_once
 from sync.push.operations.receipt import rows_under_key
 from sync.push.operations.registry import operations
 from sync.push.settle import settle
@@ -75,8 +86,8 @@ def settle_shown(ctx: Context) -> int:
     due = ctx.due()  # before it is looked: what comes in meanwhile has the next round look again
     settled = _settle_all_shown(ctx)
     if due.behind(SHOWN_SEQ) and not ctx.stopping():
-        with ctx.write() as conn:
-            set_fact(conn, SHOWN_SEQ, str(due.last_seq), now=ctx.clock.now())
+        with ctx.leader_writes() as books:
+            books.note_fact(SHOWN_SEQ, str(due.last_seq))
     return settled
 
 
@@ -95,11 +106,10 @@ def _settle_all_shown(ctx: Context) -> int:
 
 def _settle(ctx: Context, found: Sequence[Push]) -> int:
     settled = 0
-    with ctx.write() as conn:
-        now = ctx.clock.now()
+    with ctx.leader_writes() as books:
         for row in found:
             operation = operations()[row.operation]
-            verdict = operation.shown(conn, row)
+            verdict = operation.shown(books.conn, row)
             if verdict is None:
                 continue
             if row.state == "dead":
@@ -107,9 +117,9 @@ def _settle(ctx: Context, found: Sequence[Push]) -> int:
                     continue
                 to = Transition("done", "verified", verdict, evidence=verdict.evidence, remote_ids=verdict.remote_ids)
             else:
-                retrying = Retrying(ctx.policy.retry_base, ctx.random.random())
-                to = after_verification(standing(conn, row), verdict, now=now, retrying=retrying)
-            settled += settle(conn, operation, row, to, policy=ctx.policy, now=now, ends_attempt=False)
+                retrying = Retrying(books.policy.retry_base, ctx.random.random())
+                to = after_verification(standing(books.conn, row), verdict, now=books.now, retrying=retrying)
+            settled += settle(books, operation, row, to, ends_attempt=False)
     return settled
 
 
@@ -128,8 +138,8 @@ def look_for_done(ctx: Context) -> int:
                     missing.append(row)
             after = rows[-1].id
     if seen:
-        with ctx.write() as conn:
-            not_unseen(conn, seen)
+        with ctx.leader_writes() as books:
+            not_unseen(books.conn, seen)
     return sum(_not_there(ctx, row) for row in missing)
 
 
@@ -144,17 +154,13 @@ def look_for_deleted(ctx: Context) -> int:
     with ctx.read() as conn:
         if not (_deleted_after_all(conn) or undone_deletes(conn, since=since, limit=1)):
             return 0
-    with ctx.write() as conn:
-        now, settled = ctx.clock.now(), 0
-        for row in _deleted_after_all(conn):
+    with ctx.leader_writes() as books:
+        settled = 0
+        for row in _deleted_after_all(books.conn):
             cause = Delivered("MPW does not show it any more")
             to = Transition("done", "verified", cause, evidence=cause.evidence)
-            settled += settle(
-                conn, operations()[row.operation], row, to, policy=ctx.policy, now=now, ends_attempt=False
-            )
-        return settled + sum(
-            _there_again(conn, ctx, row, now=now) for row in undone_deletes(conn, since=since, limit=AT_ONCE)
-        )
+            settled += settle(books, operations()[row.operation], row, to, ends_attempt=False)
+        return settled + sum(_there_again(books, row) for row in undone_deletes(books.conn, since=since, limit=AT_ONCE))
 
 
 def _deleted_after_all(conn: Connection) -> list[Push]:
@@ -167,7 +173,7 @@ def _is_push(told: Row[Any]) -> bool:
     return subject_of(told).type == PUSH
 
 
-def _there_again(conn: Connection, ctx: Context, row: Push, *, now: datetime) -> int:
+def _there_again(books: Books, row: Push) -> int:
     cause = Conflict(
         f"it was done ({row.evidence}), and a reading since then shows the {row.kind} under its key: a call that was "
         "held up made it afterwards, or the delete did nothing. The item's stock is not patched until this is settled",
@@ -177,18 +183,21 @@ def _there_again(conn: Connection, ctx: Context, row: Push, *, now: datetime) ->
     )
     to = Transition("dead", "not_there", cause, last_error=cause.detail)
     log.warning("push.there_again", outbox_id=row.id, api_key=row.api_key)
-    return int(settle(conn, operations()[row.operation], row, to, policy=ctx.policy, now=now, ends_attempt=False))
+    return int(settle(books, operations()[row.operation], row, to, ends_attempt=False))
 
 
-def _look(conn: Connection, row: Push) -> bool | None:
-    """Return True where a push is not there, False where nobody can say yet, None where it needs no looking for."""
+def _look(conn: Connection, row: Push, *, since: int = 0) -> bool | None:
+    """Return True where a push is not there, False where nobody can say yet, None where it needs no looking for.
+
+    `since`: the run after which its day has to have been read, beside the one by which it was settled.
+    """
     day, total, item, warehouse = _terms(row)
     shown = shown_rows(conn, str(row.kind), row)
     if day is None or is_taken_back(conn, row):
         return None
     if shown and (row.operation == POST_RECEIPT or _is_whole(conn, row, total, [one.quantity for one in shown])):
         return None
-    if row.settled_no is None or not read_clean_after(conn, row.operation, day, row.settled_no):
+    if row.settled_no is None or not read_clean_after(conn, row.operation, day, max(since, row.settled_no)):
         return False
     lacking = total - sum((one.quantity for one in shown), Decimal(0))
     if lacking <= _without_id(conn, row, total) and nameless_twin(conn, row, day=day, item=item, warehouse=warehouse):
@@ -222,30 +231,44 @@ def _terms(row: Push) -> tuple[date | None, Decimal, str, str]:
 
 
 def _not_there(ctx: Context, row: Push) -> int:
-    """Give a push up that MPW answered and does not have; a receipt is asked for by its key first."""
-    if row.operation == POST_RECEIPT:
-        client = ctx.mpw_client()
-        if client is None or resting_until(ctx, MPW) is not None:
-            return 0
-        try:
-            found = rows_under_key(row, client.receipts(api_key=row.api_key).body)
-        except AuthError as error:
-            ctx.pause(MPW, error)
-            return 0
-        except RemoteError:
-            return 0  # it is looked for again in the next round
-        if found:
-            with ctx.write() as conn:
-                file_found(conn, DAY_SOURCES[RECEIPTS], found, policy=ctx.policy, now=ctx.clock.now())
-                not_unseen(conn, [row.id])
-            return 0
-    if _is_hidden(ctx, row):
+    """Give a push up that MPW answered and does not have: it is read once more, while MPW shows its part.
+
+    What a reading lacks says nothing where its warehouse was hidden just then, though it is shown again by now.
+    """
+    client = ctx.mpw_client()
+    if client is None or resting_until(ctx, MPW) is not None or _is_hidden(ctx, row):
         return 0
-    with ctx.write() as conn:
-        current = push_by_id(conn, row.id)
-        if current is None or current.state != "done" or _look(conn, current) is not True:
+    since = _read_again(ctx, client, row)
+    if since is None or _is_hidden(ctx, row):
+        return 0
+    with ctx.leader_writes() as books:
+        current = push_by_id(books.conn, row.id)
+        if current is None or current.state != "done" or _look(books.conn, current, since=since) is not True:
             return 0
-        return _give_up(conn, ctx, current, now=ctx.clock.now())
+        return _give_up(books, current)
+
+
+def _read_again(ctx: Context, client: MpwClient, row: Push) -> int | None:
+    """Read what MPW has of a push; return the newest run before that, None where it is there or cannot be read."""
+    with ctx.read() as conn:
+        since = newest_run(conn)
+    day, *_ = _terms(row)
+    if row.operation == POST_ISSUANCE and day is not None:
+        poll_days_once(ctx, ISSUANCES, [day])
+        return since
+    try:
+        found = rows_under_key(row, client.receipts(api_key=row.api_key).body)
+    except AuthError as error:
+        ctx.pause(MPW, error)
+        return None
+    except RemoteError:
+        return None  # it is looked for again in the next round
+    if found:
+        with ctx.leader_writes() as books:
+            file_found(books, DAY_SOURCES[RECEIPTS], found)
+            not_unseen(books.conn, [row.id])
+        return None
+    return 0  # nothing has it: that is newer than any reading of a day
 
 
 def _is_hidden(ctx: Context, row: Push) -> bool:
@@ -260,10 +283,10 @@ def _is_hidden(ctx: Context, row: Push) -> bool:
     return ask_parts(ctx, [pair], store=False)[pair].state != "found"
 
 
-def _give_up(conn: Connection, ctx: Context, row: Push, *, now: datetime) -> int:
+def _give_up(books: Books, row: Push) -> int:
     day = json.loads(row.payload)["created_on"][:10]
-    seen = [one.remote_id for one in shown_rows(conn, str(row.kind), row)]
-    reopen_parts(conn, row.id, seen)
+    seen = [one.remote_id for one in shown_rows(books.conn, str(row.kind), row)]
+    reopen_parts(books.conn, row.id, seen)
     some = f"only a part of it (id {', '.join(seen)})" if seen else "no such row"
     cause = Conflict(
         f"MPW took it ({row.evidence}), and a clean reading of {day} since then shows {some}: the event is unmatched "
@@ -274,4 +297,4 @@ def _give_up(conn: Connection, ctx: Context, row: Push, *, now: datetime) -> int
     )
     to = Transition("dead", "not_there", cause, last_error=cause.detail)
     log.warning("push.not_there", outbox_id=row.id, api_key=row.api_key)
-    return int(settle(conn, operations()[row.operation], row, to, policy=ctx.policy, now=now, ends_attempt=False))
+    return int(settle(books, operations()[row.operation], row, to, ends_attempt=False))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 import structlog
 
@@ -42,45 +41,43 @@ def sweep_once(ctx: Context) -> SweepCounts:
         hungry = [push for push, _ in waiting_for_stock(conn, since=now - TELL_AFTER)]
         hungry = [push for push in hungry if not is_told(conn, "issuance_without_stock", push)]
         old = [push for push in unknown_since(conn, now - TELL_AFTER) if not is_told(conn, "push_unknown", push)]
-    counts = SweepCounts(rescued=_rescue(ctx, lost, now))
+    counts = SweepCounts(rescued=_rescue(ctx, lost))
     if fed:
-        with ctx.store.write() as conn:
-            counts.woken = make_due(conn, fed, now=now)
+        with ctx.anyone_writes() as books:
+            counts.woken = make_due(books, fed)
     if (old or hungry) and ctx.is_timely():
-        counts.told = _tell(ctx, old, hungry, now)
+        counts.told = _tell(ctx, old, hungry)
     if counts.rescued or counts.told:
         log.warning("outbox.swept", rescued=counts.rescued, told=counts.told)
     return counts
 
 
-def _rescue(ctx: Context, lost: list[Push], now: datetime) -> int:
+def _rescue(ctx: Context, lost: list[Push]) -> int:
     """Never ready: the call of a worker that is gone may have left, up to the end of its lease or of its life."""
     known = operations()
     rescued = 0
     for row in lost:
-        with ctx.store.write() as conn:
+        with ctx.anyone_writes() as books:
             rescued += settle(
-                conn,
+                books,
                 known[row.operation],
                 row,
-                after_lease_ran_out(now=now),
-                policy=ctx.policy,
-                now=now,
+                after_lease_ran_out(now=books.now),
                 ends_attempt=True,
-                sent_at=min(row.lease_until or now, now),
+                sent_at=min(row.lease_until or books.now, books.now),
             )
     return rescued
 
 
-def _tell(ctx: Context, old: list[Push], waiting: list[Push], now: datetime) -> int:
+def _tell(ctx: Context, old: list[Push], waiting: list[Push]) -> int:
     told = 0
-    with ctx.store.write() as conn:
+    with ctx.anyone_writes() as books:
         for push in old:
             detail = (
                 f"nobody knows since {push.last_sent_at:%Y-%m-%d %H:%M}Z whether it took effect ({push.last_error})"
             )
-            told += open_about(conn, push, "push_unknown", detail, now=now)
+            told += open_about(books, push, "push_unknown", detail)
         for push in waiting:
             detail = f"MPW has no stock for it ({push.last_error}); it goes by itself when some is received"
-            told += open_about(conn, push, "issuance_without_stock", detail, now=now)
+            told += open_about(books, push, "issuance_without_stock", detail)
     return told

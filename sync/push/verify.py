@@ -96,14 +96,13 @@ def _failed(ctx: Context, rows: Sequence[Push], error: RemoteError) -> dict[int,
 def _record(
     ctx: Context, operation: Operation, rows: Sequence[Push], verdicts: Mapping[int, Verdict], counts: VerifyCounts
 ) -> None:
-    now = ctx.clock.now()
-    with ctx.write() as conn:
+    with ctx.leader_writes() as books:
         for row in rows:
             verdict = verdicts.get(row.id)
             if verdict is None:
                 continue
             counts.checked += 1
-            retrying = Retrying(ctx.policy.retry_base, ctx.random.random())
-            to = after_verification(standing(conn, row), verdict, now=now, retrying=retrying)
-            moved = settle(conn, operation, row, to, policy=ctx.policy, now=now, ends_attempt=False)
+            retrying = Retrying(books.policy.retry_base, ctx.random.random())
+            to = after_verification(standing(books.conn, row), verdict, now=books.now, retrying=retrying)
+            moved = settle(books, operation, row, to, ends_attempt=False)
             counts.settled += moved and to.state != "unknown"

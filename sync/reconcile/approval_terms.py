@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
 from sync.reconcile.order_rules import FINAL_STATUSES, OPEN_STATUSES, REQUISITION, folded
-from sync.values.money import fixed, plain
+from sync.values.money import agrees, plain
 
 Standing = Literal["open", "ordered", "withdrawn", "unknown"]
 
@@ -39,7 +39,7 @@ def stands(status: str) -> Standing:
 def changes(facts: Mapping[str, Any], now: Terms) -> str | None:
     """Return how an order differs from what was approved, or None: by the ERP's total, and by the terms we knew."""
     expected = facts.get("expected_total")
-    if expected not in (None, "") and _number(expected) != now.total:
+    if expected not in (None, "") and not _agrees(now.total, expected):
         return f"its total is now {plain(now.total)}; {expected} was approved"
     known = facts.get("terms_digest")
     if known and known != now.digest:
@@ -49,8 +49,8 @@ def changes(facts: Mapping[str, Any], now: Terms) -> str | None:
     return None
 
 
-def _number(value: object) -> Decimal | None:
+def _agrees(total: Decimal, expected: object) -> bool:
     try:
-        return fixed(value)
-    except ValueError:
-        return None
+        return agrees(total, Decimal(str(expected)))
+    except InvalidOperation:
+        return False

@@ -13,7 +13,7 @@ from sync.outbox.machine import APPROVE, CREATE_PRODUCT, PATCH_STOCK, POST_INVEN
 from sync.reconcile.approval_terms import stands
 from sync.reconcile.order_rules import REQUISITION, folded
 from sync.reconcile.rules import ORDER_CHANGED, SETTING_MISSING, Derive, Leave, Park, waits_for
-from sync.values.money import plain
+from sync.values.money import agrees, plain
 from sync.values.payloads import approval_payload, inventory_payload, product_payload, stock_payload
 from sync.values.policy import Rules
 from sync.values.subjects import Subject
@@ -109,18 +109,18 @@ def _approval(
     by = document.text("approved_by")
     facts: dict[str, Any] = {"approved_by": by}
     if isinstance(expected, Decimal):
-        facts["expected_total"] = plain(expected)
+        facts["expected_total"] = f"{expected:f}"
     if order is not None:
         standing = stands(order.status)
         if standing == "ordered":
-            return Leave(f"order {number} is {order.status} already")
+            return Leave(f"order {number} is {order.status} in MPW already")
         if settled_by_person:
             return Leave("a person settled it")
         if standing == "withdrawn":
             return _changed(number, f"{by} approved it in the ERP, and in MPW it is {order.status}", now)
-        if isinstance(expected, Decimal) and order.total_cost != expected:
+        if isinstance(expected, Decimal) and (order.total_cost is None or not agrees(order.total_cost, expected)):
             total = "unknown" if order.total_cost is None else plain(order.total_cost)
-            return _changed(number, f"{by} approved a total of {plain(expected)}, in MPW it is {total}", now)
+            return _changed(number, f"{by} approved a total of {expected:f}, in MPW it is {total}", now)
         facts |= _terms(order)
     return Derive(_approve(number, document.api_key, facts, f"{by} approved it in the ERP", policy))
 

@@ -16,10 +16,10 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from sync.database.exceptions import is_open, open_exception, open_facts
+from sync.database.exceptions import is_open, open_facts
 from sync.errors import ConfigError
+from sync.ledger.books import Books
 from sync.ledger.documents import documents_by_remote_id, update_documents
-from sync.ledger.entries import reverse_entries
 from sync.ledger.item_states import forget_bases
 from sync.ledger.movement_lines import EVENT, KEPT_BY, lines_of, take_back
 from sync.ledger.movement_rules import Line
@@ -48,7 +48,7 @@ DELETED_HINT = (
 
 
 def note_correction(
-    conn: Connection,
+    books: Books,
     movement_id: str,
     *,
     changed: Sequence[tuple[Row[Any], Line]],
@@ -56,8 +56,6 @@ def note_correction(
     added: Mapping[str, Line],
     stored: Sequence[Row[Any]],
     created_at: datetime,
-    policy: Policy,
-    now: datetime,
 ) -> set[str]:
     """Act on a movement that came back with other lines than before; return the keys whose events a person decides.
 
@@ -68,34 +66,32 @@ def note_correction(
     touched = [old for old, _ in changed] + list(gone)
     items = {old.external_id for old in touched} | {new.external_id for _, new in changed}
     items |= {line.external_id for line in added.values()}
-    forget_bases(conn, items, now=now)
+    forget_bases(books, items)
     keys = {old.api_key for old in touched}
-    held_before = is_held_from_push(conn, keys)
-    reached = withdraw(conn, keys, why="its movement was corrected", now=now) if keys else was_sent(conn, stored)
+    held_before = is_held_from_push(books.conn, keys)
+    reached = withdraw(books, keys, why="its movement was corrected") if keys else was_sent(books.conn, stored)
     moments = [old.created_at for old in touched] + [new.created_at for _, new in changed]
     by_itself = (
         not reached
         and not held_before
         and all(old.role == EVENT for old in touched)
-        and all(moment >= policy.push_from_there for moment in moments)
+        and all(moment >= books.policy.push_from_there for moment in moments)
     )
     if by_itself:
         return set()
     keys |= set(added)
-    hold(conn, keys, why=f"movement {movement_id} was corrected: a person decides")
-    before = open_facts(conn, MOVEMENT_CHANGED, Subject.row(movement_id))
+    hold(books.conn, keys, why=f"movement {movement_id} was corrected: a person decides")
+    before = open_facts(books.conn, MOVEMENT_CHANGED, Subject.row(movement_id))
     told = [f"{old.api_key}: {_said(old)} is now {_said(new)}" for old, new in changed]
     told += [f"{old.api_key}: {_said(old)} is not in it any more" for old in gone]
     told += [f"{key}: {_said(line)} was added" for key, line in added.items()]
-    open_exception(
-        conn,
+    books.open_exception(
         MOVEMENT_CHANGED,
-        Subject.row(movement_id),
+        about=Subject.row(movement_id),
         detail=f"movement {movement_id} of {created_at:%Y-%m-%d %H:%M} UTC is no longer what it was when it was first "
         f"read: {'; '.join(told)}. MPW keeps what was posted for it, and these items get no stock patch, until a "
         "person has decided",
         hint=CHANGED_HINT,
-        now=now,
         facts={
             "movement_id": movement_id,
             "keys": sorted(keys | set(before.get("keys", ()))),
@@ -115,67 +111,65 @@ def _said(line: Row[Any] | Line) -> str:
     return f"{plain(line.quantity)} {line.external_id} at {plain(line.unit_cost)}, {line.created_at:%Y-%m-%d %H:%M} UTC"
 
 
-def note_deleted(conn: Connection, movement_id: str, *, now: datetime) -> None:
+def note_deleted(books: Books, movement_id: str) -> None:
     """Act on a movement that the feed lacks though it shows older ones: somebody deleted it in MPservices."""
-    lines = lines_of(conn, [movement_id]).get(movement_id, [])
+    lines = lines_of(books.conn, [movement_id]).get(movement_id, [])
     keys, items = {line.api_key for line in lines}, {line.external_id for line in lines}
-    forget_bases(conn, items, now=now)
-    withdraw(conn, keys, why="its movement was deleted", now=now)
-    hold(conn, keys, why=f"movement {movement_id} was deleted: a person decides")
-    open_exception(
-        conn,
+    forget_bases(books, items)
+    withdraw(books, keys, why="its movement was deleted")
+    hold(books.conn, keys, why=f"movement {movement_id} was deleted: a person decides")
+    books.open_exception(
         MOVEMENT_DELETED,
-        Subject.row(movement_id),
+        about=Subject.row(movement_id),
         detail=f"movement {movement_id} ({'; '.join(_said(line) for line in lines)}) is gone from the feed, which "
         "shows older ones: somebody deleted it in MPservices. MPW keeps what was posted for it, and these items get no "
         "stock patch, until a person has decided",
         hint=DELETED_HINT,
-        now=now,
         facts={"movement_id": movement_id, "keys": sorted(keys), "external_ids": sorted(items)},
     )
 
 
-def note_returned(conn: Connection, movement_id: str, *, now: datetime) -> None:
+def note_returned(books: Books, movement_id: str) -> None:
     """Let a movement's events go again that was taken for deleted: the feed shows it again.
 
     Where it came back with other lines, a person decides that first.
     """
-    if is_open(conn, MOVEMENT_CHANGED, Subject.row(movement_id)):
+    if is_open(books.conn, MOVEMENT_CHANGED, Subject.row(movement_id)):
         return
-    lines = lines_of(conn, [movement_id]).get(movement_id, [])
-    let_go(conn, [line.api_key for line in lines], why="the feed shows its movement again", now=now)
+    lines = lines_of(books.conn, [movement_id]).get(movement_id, [])
+    let_go(books, [line.api_key for line in lines], why="the feed shows its movement again")
 
 
-def apply_correction(conn: Connection, facts: Mapping[str, Any], *, policy: Policy, now: datetime) -> None:
+def apply_correction(books: Books, facts: Mapping[str, Any]) -> None:
     """Have MPW corrected: what differs is deleted there and posted again under a key of its own; what is gone, deleted.
 
     Reconcile derives both, the post once the delete is done. Raises ConfigError, and changes nothing, where MPW's side
     is not ours to correct.
     """
     keys = [str(key) for key in facts.get("keys", ())]
-    events = load_events(conn, [(kind, key) for key in keys for kind in KINDS])
+    events = load_events(books.conn, [(kind, key) for key in keys for kind in KINDS])
     items = {event.origin.item for event in events.values() if event.origin is not None}
-    mappings = resolve_items(conn, items, default_warehouse=policy.warehouse)
+    mappings = resolve_items(books.conn, items, default_warehouse=books.policy.warehouse)
     for event in events.values():
-        _refuse_what_is_not_ours(event, policy)
+        _refuse_what_is_not_ours(event, books.policy)
     for event in events.values():
         if event.role not in (None, EVENT) or event.origin is None:
             continue  # an echo of ours was never in MPW; what has no origin is deleted by reconcile
         there = standing(event)
-        if there is not None and not differs_from_posted(event, there, policy=policy, mappings=mappings):
+        if there is not None and not differs_from_posted(event, there, policy=books.policy, mappings=mappings):
             continue
         current = [row for row in event.pushes if row.api_key == event.pushed_key]
         if all(row.unsent for row in current) and (event.corrections or not event.mpw_live):
             continue  # nothing of it was ever sent: it is derived as it is now
-        if there is not None and policy.route("voids") == "off":
+        if there is not None and books.policy.route("voids") == "off":
             raise ConfigError(
                 f"{event.kind} {event.api_key} has to be deleted in MPW first, and the route voids is off",
                 hint="set SYNC_ROUTE_VOIDS to push, or to hold, and restart; or resolve the exception with --keep",
             )
         dead = [row.id for row in current if row.state == "dead"]
-        discard(conn, Which(ids=dead), now=now, by="mpsync", why="its movement was corrected since")
-        add_correction(conn, event.kind, event.api_key, now=now)
-    let_go(conn, keys, why="a person had it corrected", now=now)
+        discard(books, Which(ids=dead), by="mpsync", why="its movement was corrected since")
+        add_correction(books, event.kind, event.api_key)
+    let_go(books, keys, why="a person had it corrected", even_kept=True)
 
 
 def _refuse_what_is_not_ours(event: Event, policy: Policy) -> None:
@@ -189,17 +183,17 @@ def _refuse_what_is_not_ours(event: Event, policy: Policy) -> None:
         )
 
 
-def apply_deletion(conn: Connection, facts: Mapping[str, Any], *, policy: Policy, now: datetime) -> None:
+def apply_deletion(books: Books, facts: Mapping[str, Any]) -> None:
     """Take a deleted movement back: its entries are reversed, and reconcile deletes what was posted to MPW for it."""
     movement_id = str(facts["movement_id"])
-    lines = lines_of(conn, [movement_id]).get(movement_id, [])
+    lines = lines_of(books.conn, [movement_id]).get(movement_id, [])
     live = [line.entry_id for line in lines if line.entry_id is not None]
-    reverse_entries(conn, live, lock_date=policy.lock_date, now=now, run_id=None)
+    books.reverse(live)
     for line in lines:
-        take_back(conn, line)
-    known = documents_by_remote_id(conn, MPSERVICES, "movement", [movement_id])
-    update_documents(conn, [{"id": row.id, "digest": ""} for row in known.values()])  # were it to come back
-    let_go(conn, [line.api_key for line in lines], why="its movement was deleted", now=now)
+        take_back(books.conn, line)
+    known = documents_by_remote_id(books.conn, MPSERVICES, "movement", [movement_id])
+    update_documents(books.conn, [{"id": row.id, "digest": ""} for row in known.values()])  # were it to come back
+    let_go(books, [line.api_key for line in lines], why="its movement was deleted", even_kept=True)
 
 
 def keep_both(conn: Connection, facts: Mapping[str, Any], *, by: str) -> None:

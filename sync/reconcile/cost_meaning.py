@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from typing import Any, NoReturn
 
@@ -20,10 +19,10 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
 from sync.clients.mpservices.wire import MovementLine, read_movements
-from sync.database.exceptions import open_exception, open_facts, resolve_exceptions
-from sync.database.facts import fact, forget_fact, set_fact
+from sync.database.exceptions import open_facts
+from sync.database.facts import fact, forget_fact
 from sync.errors import ConfigError, RemoteError
-from sync.ledger.entries import append_entries, reverse_entries
+from sync.ledger.books import Books
 from sync.ledger.movement_lines import filed_lines, update_line
 from sync.ledger.movement_rules import file_line
 from sync.ledger.rules import RECEIPT, NewEntry, new_entry
@@ -91,14 +90,14 @@ def note_cost_meaning(ctx: Context) -> int:
         if differ:
             _agree(ctx)
         return 0
-    with ctx.write() as conn:
-        filed_as = fact(conn, COSTS_FILED_AS)  # as it is now: another thread may have filed all meanwhile
-        if filed_as == ctx.policy.cost_is:
+    with ctx.leader_writes() as books:
+        filed_as = fact(books.conn, COSTS_FILED_AS)  # as it is now: another thread may have filed all meanwhile
+        if filed_as == books.policy.cost_is:
             return 0
-        refused = ctx.filed_as.get(ABOUT.name) == ctx.policy.cost_is and filed_as == _other(ctx.policy.cost_is)
+        refused = ctx.filed_as.get(ABOUT.name) == books.policy.cost_is and filed_as == _other(books.policy.cost_is)
         if not refused:
-            set_fact(conn, COSTS_FILED_AS, UNDER_WAY, now=ctx.clock.now())
-            _ask(conn, (), None, policy=ctx.policy, now=ctx.clock.now())  # what did not fit before may fit now
+            books.note_fact(COSTS_FILED_AS, UNDER_WAY)
+            _ask(books, (), None)  # what did not fit before may fit now
     if refused:
         _refuse(ctx, filed_as)
     ctx.filed_as.pop(ABOUT.name, None)
@@ -106,14 +105,14 @@ def note_cost_meaning(ctx: Context) -> int:
     while True:
         if ctx.stopping():
             return done  # it is under way: the next call begins again
-        with ctx.write() as conn:
-            rows = filed_lines(conn, after=after, limit=BATCH)
+        with ctx.leader_writes() as books:
+            rows = filed_lines(books.conn, after=after, limit=BATCH)
             if not rows:
-                _ask(conn, (), (), policy=ctx.policy, now=ctx.clock.now())
-                set_fact(conn, COSTS_FILED_AS, ctx.policy.cost_is, now=ctx.clock.now())
+                _ask(books, (), ())
+                books.note_fact(COSTS_FILED_AS, books.policy.cost_is)
                 break
             after = (rows[-1].movement_id, rows[-1].n)
-            done += _file_again(conn, rows, policy=ctx.policy, now=ctx.clock.now())
+            done += _file_again(books, rows)
     ctx.filed_as[ABOUT.name] = ctx.policy.cost_is
     if done:
         log.info("movements.costs_restated", lines=done, cost_is=ctx.policy.cost_is)
@@ -127,35 +126,34 @@ def _refuse(ctx: Context, filed_as: str | None) -> NoReturn:
         f"has filed all movements at its own setting since ({filed_as}). This one reads no movements and pushes nothing"
     )
     hint = "give all instances on this database the same MPSERVICES_COST_IS, and restart those whose setting changed"
-    with ctx.write() as conn:
-        now = ctx.clock.now()
-        open_exception(conn, SETTINGS_DIFFER, ABOUT, detail=detail, hint=hint, now=now)
-        if fact(conn, SETTINGS_DIFFER) is None:
-            set_fact(conn, SETTINGS_DIFFER, ctx.policy.cost_is, now=now)
+    with ctx.leader_writes() as books:
+        books.open_exception(SETTINGS_DIFFER, about=ABOUT, detail=detail, hint=hint)
+        if fact(books.conn, SETTINGS_DIFFER) is None:
+            books.note_fact(SETTINGS_DIFFER, books.policy.cost_is)
     raise ConfigError(detail, hint=hint)
 
 
 def _agree(ctx: Context) -> None:
-    with ctx.write() as conn:
-        forget_fact(conn, SETTINGS_DIFFER)
-        resolution = f"an instance leads whose setting is the one that all is filed at ({ctx.policy.cost_is})"
-        resolve_exceptions(conn, SETTINGS_DIFFER, ABOUT, resolution=resolution, now=ctx.clock.now())
+    with ctx.leader_writes() as books:
+        forget_fact(books.conn, SETTINGS_DIFFER)
+        resolution = f"an instance leads whose setting is the one that all is filed at ({books.policy.cost_is})"
+        books.resolve_exceptions(SETTINGS_DIFFER, about=ABOUT, resolution=resolution)
 
 
-def _file_again(conn: Connection, rows: Sequence[Row[Any]], *, policy: Policy, now: datetime) -> int:
+def _file_again(books: Books, rows: Sequence[Row[Any]]) -> int:
     """Reverse the entries of lines that are filed at the other meaning, and append others under the same keys."""
-    found = _restated(rows, policy)
-    reverse_entries(conn, [row.entry_id for row in found.rows], lock_date=policy.lock_date, now=now, run_id=None)
-    ids = append_entries(conn, found.entries, lock_date=policy.lock_date, now=now, run_id=None)
+    found = _restated(rows, books.policy)
+    books.reverse([row.entry_id for row in found.rows])
+    ids = books.append(found.entries)
     reached = []
     for row, entry, entry_id in zip(found.rows, found.entries, ids, strict=True):
-        update_line(conn, row.movement_id, row.n, unit_cost=entry.unit_cost, entry_id=entry_id)
-        if row.kind != RECEIPT or is_held_from_push(conn, [row.api_key]):
+        update_line(books.conn, row.movement_id, row.n, unit_cost=entry.unit_cost, entry_id=entry_id)
+        if row.kind != RECEIPT or is_held_from_push(books.conn, [row.api_key]):
             continue  # what an issuance costs is MPW's to say; of what is recorded only, nothing goes to MPW
-        if withdraw(conn, [row.api_key], why="MPSERVICES_COST_IS was corrected", now=now):
+        if withdraw(books, [row.api_key], why="MPSERVICES_COST_IS was corrected"):
             reached.append(row.api_key)
     if reached or found.unfit:
-        _ask(conn, reached, found.unfit, policy=policy, now=now)
+        _ask(books, reached, found.unfit)
     return len(found.rows)
 
 
@@ -230,25 +228,23 @@ def _entry(row: Row[Any], cost: Decimal, policy: Policy) -> NewEntry:
 # --- what MPW has at the other cost -------------------------------------------------------
 
 
-def _ask(conn: Connection, keys: Iterable[str], unfit: Iterable[str] | None, *, policy: Policy, now: datetime) -> None:
+def _ask(books: Books, keys: Iterable[str], unfit: Iterable[str] | None) -> None:
     """Ask about the receipts that MPW has at another cost, those asked about before included; about none: no more.
 
     `unfit`: lines whose cost does not fit, beside those told of before; None: of those no more.
     """
-    before = open_facts(conn, COST_RESTATED, ABOUT)
-    left = _at_another_cost(conn, {*keys, *before.get("keys", ())}, policy)
+    before = open_facts(books.conn, COST_RESTATED, ABOUT)
+    left = _at_another_cost(books.conn, {*keys, *before.get("keys", ())}, books.policy)
     odd = [] if unfit is None else sorted({*unfit, *before.get("unfit", ())})
     if not left and not odd:
         resolution = "MPW has no receipt at the cost of the other meaning any more"
-        resolve_exceptions(conn, COST_RESTATED, ABOUT, resolution=resolution, now=now)
+        books.resolve_exceptions(COST_RESTATED, about=ABOUT, resolution=resolution)
         return
-    open_exception(
-        conn,
+    books.open_exception(
         COST_RESTATED,
-        ABOUT,
-        detail=f"MPSERVICES_COST_IS is now {policy.cost_is}. {_told(left, odd)}",
+        about=ABOUT,
+        detail=f"MPSERVICES_COST_IS is now {books.policy.cost_is}. {_told(left, odd)}",
         hint="; ".join(([HINT] if left else []) + ([UNFIT_HINT] if odd else [])),
-        now=now,
         facts={"keys": left, "unfit": odd},
     )
 
@@ -276,18 +272,18 @@ def _at_another_cost(conn: Connection, keys: Iterable[str], policy: Policy) -> l
     return [event.api_key for event in events.values() if costs_otherwise(event, policy=policy, mappings=mappings)]
 
 
-def apply_restated(conn: Connection, facts: Mapping[str, Any], *, policy: Policy, now: datetime) -> None:
+def apply_restated(books: Books, facts: Mapping[str, Any]) -> None:
     """Have MPW corrected where it still has a receipt at another cost. Raises ConfigError where it may not delete.
 
     Also where nothing but lines that do not fit are left: there is nothing that it could do about them.
     """
-    left = _at_another_cost(conn, [str(key) for key in facts.get("keys", ())], policy)
+    left = _at_another_cost(books.conn, [str(key) for key in facts.get("keys", ())], books.policy)
     if facts.get("unfit") and not left:
         raise ConfigError(f"there is nothing to correct in MPW. {_told((), facts['unfit'])}", hint=UNFIT_HINT)
-    apply_correction(conn, {"keys": left}, policy=policy, now=now)
+    apply_correction(books, {"keys": left})
 
 
-def tell_unfit(conn: Connection, facts: Mapping[str, Any], *, policy: Policy, now: datetime) -> None:
+def tell_unfit(books: Books, facts: Mapping[str, Any]) -> None:
     """Ask anew about the lines that do not fit, once the rest is applied and its question closed."""
     if facts.get("unfit"):
-        _ask(conn, (), facts["unfit"], policy=policy, now=now)
+        _ask(books, (), facts["unfit"])

@@ -12,18 +12,21 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from sync.database.exceptions import open_exception, open_exceptions, resolve_exceptions, subject_of
-from sync.database.facts import RECONCILED_SEQ, RULES_FINGERPRINT, fact, set_fact
+from sync.database.exceptions import open_exceptions, subject_of
+from sync.database.facts import RECONCILED_SEQ, RULES_FINGERPRINT, fact
 from sync.database.runs import Counts, end_run, start_run
-from sync.inbox.rows import park_now
-from sync.inbox.rules import COMMAND_TYPES, PO_APPROVAL
+from sync.inbox.part_rows import mpw_has, places_of
+from sync.inbox.refusal_rows import MPW_LEADS, take_back_accepted
+from sync.inbox.rows import note_accepted
+from sync.inbox.rules import COMMAND_TYPES, PO_APPROVAL, STOCK_COST
 from sync.learned.rows import all_learned
-from sync.ledger.parked import Key, due_parked, look_at_everything_parked, park, parked_reason, parked_reasons, unpark
+from sync.ledger.books import Books
+from sync.ledger.parked import Key, due_parked, park, parked_reason, parked_reasons, unpark
 from sync.outbox.asking import KEY_TAKEN, key_taken_hint, key_taken_reason, open_about
 from sync.outbox.corrections import KINDS as CORRECTABLE
 from sync.outbox.corrections import add_correction
 from sync.outbox.machine import APPROVE, NewPush
-from sync.outbox.rows import Which, add_push, discard, push_by_id
+from sync.outbox.rows import Which, add_push, discard, push_by_id, supersede_unsent
 from sync.reconcile.commands import covered, decide_command, policy_approval, policy_key
 from sync.reconcile.cost_meaning import note_cost_meaning
 from sync.reconcile.item_map import ItemMapping
@@ -39,6 +42,7 @@ from sync.reconcile.rows import (
     hold_again,
     known_parts,
     load_events,
+    near_parts,
     note_approval,
     opened_at,
     order_of,
@@ -46,7 +50,6 @@ from sync.reconcile.rows import (
     policy_rows,
     replace_unsent,
     small_open_orders,
-    supersede,
     unsent_events,
     waiting_approvals,
 )
@@ -79,6 +82,10 @@ BATCH = 1000
 
 NOT_ASKED_WAIT = timedelta(minutes=1)
 """The map changed between asking MPW and writing: the next pass asks for the right part."""
+
+
+ASK_AGAIN = timedelta(minutes=5)
+"""MPW could not be asked whether it has the part of an item whose stock the ERP sets."""
 
 
 @dataclass(slots=True)
@@ -120,8 +127,8 @@ def reconcile_once(ctx: Context) -> Counts:
         if ctx.due().waits:
             _settle_exceptions(ctx)
     if work.run_id is not None:
-        with ctx.write() as conn:
-            end_run(conn, work.run_id, now=ctx.clock.now(), counts=work.counts)
+        with ctx.leader_writes() as books:
+            end_run(books.conn, work.run_id, now=books.now, counts=work.counts)
     counts = work.counts
     if counts.added or counts.changed or counts.voided:
         log.info("reconcile.derived", **counts.as_dict())
@@ -161,19 +168,18 @@ def notice_rules(ctx: Context) -> bool:
     before = json.loads(due.facts.get(RULES_FINGERPRINT) or "null")
     if _rules(ctx, due.learned, due.facts.get(ITEMS_VERSION)) == before:
         return False
-    with ctx.write() as conn:
-        now = ctx.clock.now()
-        rules = rules_of(ctx, conn)
-        set_fact(conn, RULES_FINGERPRINT, json.dumps(rules, sort_keys=True), now=now)
+    with ctx.leader_writes() as books:
+        rules = rules_of(ctx, books.conn)
+        books.note_fact(RULES_FINGERPRINT, json.dumps(rules, sort_keys=True))
         if before is None:
             return True
-        first = first_pushable_seq(conn, ctx.policy.day(ctx.policy.push_from))
-        seq = int(fact(conn, RECONCILED_SEQ) or 0)
+        first = first_pushable_seq(books.conn, books.policy.day(books.policy.push_from))
+        seq = int(fact(books.conn, RECONCILED_SEQ) or 0)
         if first is not None and first <= seq:
-            set_fact(conn, RECONCILED_SEQ, str(first - 1), now=now)
-        hold_again(conn, _no_longer_pushed(before, ctx.policy))
-        park_now(conn, unsent_events(conn), reason="the rules changed", now=now)
-        look_at_everything_parked(conn, now=now)
+            books.note_fact(RECONCILED_SEQ, str(first - 1))
+        hold_again(books.conn, _no_longer_pushed(before, books.policy))
+        books.look_again(unsent_events(books.conn), reason="the rules changed")
+        books.look_again_at_all()
     return True
 
 
@@ -193,12 +199,12 @@ def _reconcile_entries(ctx: Context, work: _Pass) -> None:
         if changed.seq == before:
             return
         decided = _look(ctx, changed.keys)
-        with ctx.write() as conn:
-            if int(fact(conn, RECONCILED_SEQ) or 0) != before:
+        with ctx.leader_writes() as books:
+            if int(fact(books.conn, RECONCILED_SEQ) or 0) != before:
                 continue  # the rules changed meanwhile, or somebody else was here
-            _begin(conn, ctx, work, len(changed.keys))
-            _apply(conn, ctx, decided, work)
-            set_fact(conn, RECONCILED_SEQ, str(changed.seq), now=ctx.clock.now())
+            _begin(books, work, len(changed.keys))
+            _apply(books, ctx, decided, work)
+            books.note_fact(RECONCILED_SEQ, str(changed.seq))
 
 
 def _reconcile_parked(ctx: Context, work: _Pass) -> None:
@@ -211,12 +217,13 @@ def _reconcile_parked(ctx: Context, work: _Pass) -> None:
             return
         events = [key for key in keys if key[0] not in COMMAND_TYPES]
         decided = _look(ctx, events)
-        with ctx.write() as conn:
-            _begin(conn, ctx, work, len(keys))
-            _apply(conn, ctx, decided, work)
+        failed = _ask_for_items(ctx, [key for key in keys if key[0] == STOCK_COST])
+        with ctx.leader_writes() as books:
+            _begin(books, work, len(keys))
+            _apply(books, ctx, decided, work)
             for key in keys:
                 if key[0] in COMMAND_TYPES:
-                    _apply_command(conn, ctx, key, work)
+                    _apply_command(books, key, work, failed)
 
 
 def _look(ctx: Context, keys: Sequence[Key]) -> tuple[list[Key], dict[Pair, Part]]:
@@ -245,9 +252,9 @@ def known_of(conn: Connection, ctx: Context, events: dict[Key, Event]) -> Known:
     pairs |= {(origin.warehouse or "", origin.item) for origin in origins if origin.system == "erp"}
     ages = opened_at(conn, UNKNOWN_PART)
     parts = known_parts(conn, pairs, now=ctx.clock.now())
-    return Known(
-        in_force(conn, ctx.policy), events, mappings, {pair: _aged(pair, part, ages) for pair, part in parts.items()}
-    )
+    near = near_parts(conn, (pair[1] for pair, part in parts.items() if part.state == "absent"))
+    aged = {pair: _aged(pair, part, ages, near) for pair, part in parts.items()}
+    return Known(in_force(conn, ctx.policy), events, mappings, aged)
 
 
 def needed_parts(ctx: Context, known: Known) -> set[Pair]:
@@ -260,11 +267,14 @@ def with_ages(ctx: Context, parts: Mapping[Pair, Part]) -> dict[Pair, Part]:
     """Add to parts that are missing since when we know it: the older, the later they are asked for again."""
     with ctx.read() as conn:
         ages = opened_at(conn, UNKNOWN_PART)
-    return {pair: _aged(pair, part, ages) for pair, part in parts.items()}
+        near = near_parts(conn, (pair[1] for pair, part in parts.items() if part.state == "absent"))
+    return {pair: _aged(pair, part, ages, near) for pair, part in parts.items()}
 
 
-def _aged(pair: Pair, part: Part, ages: Mapping[Subject, Any]) -> Part:
-    return replace(part, since=ages.get(Subject.item(f"{pair[1]} in {pair[0]}"))) if part.state == "absent" else part
+def _aged(pair: Pair, part: Part, ages: Mapping[Subject, Any], near: Mapping[str, str]) -> Part:
+    if part.state != "absent":
+        return part
+    return replace(part, since=ages.get(Subject.item(f"{pair[1]} in {pair[0]}")), near=near.get(pair[1]))
 
 
 def decide_all(ctx: Context, known: Known) -> dict[Key, Decision]:
@@ -280,20 +290,20 @@ def _acts(decision: Decision, event: Event) -> bool:
     return not isinstance(decision, Leave) or event.parked is not None
 
 
-def _apply(conn: Connection, ctx: Context, looked: tuple[list[Key], dict[Pair, Part]], work: _Pass) -> None:
+def _apply(books: Books, ctx: Context, looked: tuple[list[Key], dict[Pair, Part]], work: _Pass) -> None:
     """Decide again on what the database says now, with what MPW said a moment ago, and write it down."""
     keys, answers = looked
-    known = load_known(conn, ctx, keys)
+    known = load_known(books.conn, ctx, keys)
     known.parts = {**known.parts, **answers}
     decisions = decide_all(ctx, known)
     again = [key for key, decision in decisions.items() if _is_wanted_again(known.events[key], decision)]
     if again:
         for kind, api_key in again:
-            add_correction(conn, kind, api_key, now=ctx.clock.now())
-        known.events |= load_events(conn, again)
+            add_correction(books, kind, api_key)
+        known.events |= load_events(books.conn, again)
         decisions = decide_all(ctx, known)
     for key, decision in decisions.items():
-        _write(conn, ctx, known.events[key], decision, work)
+        _write(books, known.events[key], decision, work)
 
 
 def _is_wanted_again(event: Event, decision: Decision) -> bool:
@@ -307,86 +317,117 @@ def _is_wanted_again(event: Event, decision: Decision) -> bool:
     return event.origin is not None and event.origin.system == MPSERVICES
 
 
-def _write(conn: Connection, ctx: Context, event: Event, decision: Decision, work: _Pass) -> None:
-    key, now = (event.kind, event.api_key), ctx.clock.now()
+def _write(books: Books, event: Event, decision: Decision, work: _Pass) -> None:
+    key = (event.kind, event.api_key)
     match decision:
         case Derive():
-            _derive(conn, decision, work, now=now)
+            _derive(books, decision, work)
         case Taken():
-            work.counts.added += _key_taken(conn, decision, now=now)
+            work.counts.added += _key_taken(books, decision)
         case Supersede():
-            work.counts.voided += supersede(conn, decision.row, why=decision.why, now=now)
+            work.counts.voided += supersede_unsent(books, [decision.row.id], why=decision.why, fence=decision.row.fence)
         case NeedsPart():
-            decision = Park("MPW has not been asked for its part yet", now + NOT_ASKED_WAIT)
-            _wait(conn, key, decision, work, now=now)
+            decision = Park("MPW has not been asked for its part yet", books.now + NOT_ASKED_WAIT)
+            _wait(books, key, decision, work)
         case Park():
             if decision.withdraw is not None:
-                supersede(conn, decision.withdraw, why=decision.reason, now=now)
-            _wait(conn, key, decision, work, now=now)
+                row = decision.withdraw
+                supersede_unsent(books, [row.id], why=decision.reason, fence=row.fence)
+            _wait(books, key, decision, work)
         case Leave():
             pass
     if event.parked is not None and not isinstance(decision, Park):
-        unpark(conn, key)
+        unpark(books.conn, key)
 
 
-def _derive(conn: Connection, decision: Derive, work: _Pass, *, now: Any) -> None:
+def _derive(books: Books, decision: Derive, work: _Pass) -> None:
     if decision.instead is not None:
-        work.counts.changed += replace_unsent(conn, decision.instead, decision.push, now=now)
-    elif add_push(conn, decision.push, now=now) is not None:
+        work.counts.changed += replace_unsent(books, decision.instead, decision.push)
+    elif add_push(books, decision.push) is not None:
         work.counts.added += 1
 
 
-def _key_taken(conn: Connection, decision: Taken, *, now: Any) -> int:
+def _key_taken(books: Books, decision: Taken) -> int:
     """Give up a document whose key has something else in MPW; return 1 where it is new in the outbox."""
     reason = key_taken_reason(decision.detail)
-    outbox_id = give_up_unsent(conn, decision.push, decision.instead, reason=reason, now=now)
-    row = push_by_id(conn, outbox_id) if outbox_id is not None else None
+    outbox_id = give_up_unsent(books, decision.push, decision.instead, reason=reason)
+    row = push_by_id(books.conn, outbox_id) if outbox_id is not None else None
     if row is None:
         return 0
-    open_about(conn, row, KEY_TAKEN, reason, now=now, hint=key_taken_hint(row.id))
+    open_about(books, row, KEY_TAKEN, reason, hint=key_taken_hint(row.id))
     return int(decision.instead is None)
 
 
-def _wait(conn: Connection, key: Key, decision: Park, work: _Pass, *, now: Any) -> None:
-    park(conn, key, reason=decision.reason, due_at=decision.due_at)
+def _wait(books: Books, key: Key, decision: Park, work: _Pass) -> None:
+    park(books.conn, key, reason=decision.reason, due_at=decision.due_at)
     work.counts.quarantined += 1
     if decision.kind is not None and decision.subject is not None:
-        open_exception(conn, decision.kind, decision.subject, detail=decision.detail, hint=decision.hint, now=now)
+        books.open_exception(decision.kind, about=decision.subject, detail=decision.detail, hint=decision.hint)
 
 
-def _begin(conn: Connection, ctx: Context, work: _Pass, seen: int) -> None:
+def _begin(books: Books, work: _Pass, seen: int) -> None:
     """Count what is looked at; a pass that looks at nothing leaves no run behind."""
     if seen and work.run_id is None:
-        work.run_id = start_run(conn, "reconcile", now=ctx.clock.now())
+        work.run_id = start_run(books.conn, "reconcile", now=books.now)
     work.counts.seen += seen
 
 
 # --- commands -----------------------------------------------------------------------------
 
 
-def _apply_command(conn: Connection, ctx: Context, key: Key, work: _Pass) -> None:
-    now = ctx.clock.now()
-    document = command(conn, key)
+def _ask_for_items(ctx: Context, keys: Sequence[Key]) -> dict[str, str]:
+    """Ask MPW for the parts of the items whose stock the ERP sets; return why it could not be asked, by external id."""
+    if not keys or ctx.mpw is None:
+        return {}
+    with ctx.read() as conn:
+        found = (command(conn, key) for key in keys)
+        wanted = {one.text("external_id") for one in found if one is not None}
+        places = places_of(conn, wanted, default_warehouse=ctx.policy.warehouse)
+        pairs = {pair for own in places.values() for pair in own}
+        known = known_parts(conn, pairs, now=ctx.clock.now())
+    asked = ask_parts(ctx, pairs - known.keys())
+    return {
+        item: asked[pair].detail or "no answer"
+        for item, own in places.items()
+        for pair in own
+        if pair in asked and asked[pair].state == "failed"
+    }
+
+
+def _apply_command(books: Books, key: Key, work: _Pass, failed: Mapping[str, str]) -> None:
+    document = command(books.conn, key)
     if document is None:
-        unpark(conn, key)
+        unpark(books.conn, key)
         return
+    if document.type == STOCK_COST:
+        item = document.text("external_id")
+        if mpw_has(books.conn, [item], default_warehouse=books.policy.warehouse):
+            take_back_accepted(books, document, why=MPW_LEADS)
+            unpark(books.conn, key)
+            return
+        if item in failed:
+            wait = Park(f"MPW could not be asked for its part: {failed[item]}", books.now + ASK_AGAIN)
+            _wait(books, key, wait, work)
+            return
     number = str(document.fields.get("purchase_order_number", ""))
-    order = order_of(conn, number) if document.type == PO_APPROVAL else None
-    waited = bool(number) and parked_reason(conn, key) == waits_for(ORDER_CHANGED, Subject.order(number))
-    settled = waited and Subject.order(number) not in opened_at(conn, ORDER_CHANGED)
-    decision = decide_command(document, policy=ctx.policy, now=now, order=order, settled_by_person=settled)
+    order = order_of(books.conn, number) if document.type == PO_APPROVAL else None
+    waited = bool(number) and parked_reason(books.conn, key) == waits_for(ORDER_CHANGED, Subject.order(number))
+    settled = waited and Subject.order(number) not in opened_at(books.conn, ORDER_CHANGED)
+    decision = decide_command(document, policy=books.policy, now=books.now, order=order, settled_by_person=settled)
     if isinstance(decision, Park):
-        _wait(conn, key, decision, work, now=now)
+        _wait(books, key, decision, work)
         if decision.kind == ORDER_CHANGED:
-            note_approval(conn, number, "exception")
+            note_approval(books.conn, number, "exception")
         return
     if isinstance(decision, Derive):
-        _derive(conn, decision, work, now=now)
+        _derive(books, decision, work)
     if document.type == PO_APPROVAL:
         agreed = "the order is as approved now"
-        resolve_exceptions(conn, ORDER_CHANGED, Subject.order(number), resolution=agreed, now=now)
-        note_approval(conn, number, "wanted" if isinstance(decision, Derive) else None if settled else "done")
-    unpark(conn, key)
+        books.resolve_exceptions(ORDER_CHANGED, about=Subject.order(number), resolution=agreed)
+        if isinstance(decision, Leave):
+            note_accepted(books.conn, document, f"no approval was sent: {decision.why}")
+        note_approval(books.conn, number, "wanted" if isinstance(decision, Derive) else None if settled else "done")
+    unpark(books.conn, key)
 
 
 # --- approvals by policy ------------------------------------------------------------------
@@ -397,16 +438,16 @@ def _approve_by_policy(ctx: Context, work: _Pass) -> None:
         stale, fresh = _stale_approvals(conn, ctx), approvals_by_policy(conn, ctx)
     if not stale and not fresh:
         return
-    with ctx.write() as conn:
-        now = ctx.clock.now()
-        _begin(conn, ctx, work, len(stale) + len(fresh))
-        for row, number in _stale_approvals(conn, ctx):
-            work.counts.voided += supersede(conn, row, why="the order changed, or is too large by now", now=now)
-            note_approval(conn, number, None)
-        for push in approvals_by_policy(conn, ctx):
-            if add_push(conn, push, now=now) is not None:
+    with ctx.leader_writes() as books:
+        _begin(books, work, len(stale) + len(fresh))
+        for row, number in _stale_approvals(books.conn, ctx):
+            why = "the order changed, or is too large by now"
+            work.counts.voided += supersede_unsent(books, [row.id], why=why, fence=row.fence)
+            note_approval(books.conn, number, None)
+        for push in approvals_by_policy(books.conn, ctx):
+            if add_push(books, push) is not None:
                 work.counts.added += 1
-            note_approval(conn, push.entity_key.removeprefix("po:"), "wanted")
+            note_approval(books.conn, push.entity_key.removeprefix("po:"), "wanted")
 
 
 def approvals_by_policy(conn: Connection, ctx: Context) -> list[NewPush]:
@@ -453,17 +494,16 @@ def _create_products(ctx: Context, work: _Pass) -> None:
         outdated = outdated_refusals(conn)
     if not wanted.pushes and not wanted.waiting and not outdated:
         return
-    with ctx.write() as conn:
-        now = ctx.clock.now()
+    with ctx.leader_writes() as books:
         if outdated:
             why = "its product was created since, and a later patch of it is done"
-            discard(conn, Which(ids=outdated), now=now, by="mpsync", why=why)
-        _begin(conn, ctx, work, len(wanted.pushes))
+            discard(books, Which(ids=outdated), by="mpsync", why=why)
+        _begin(books, work, len(wanted.pushes))
         for push in wanted.pushes:
-            _derive(conn, Derive(push), work, now=now)
-            unpark(conn, (MISSING_PRODUCT, str(push.item)))
+            _derive(books, Derive(push), work)
+            unpark(books.conn, (MISSING_PRODUCT, str(push.item)))
         for external_id, waits in wanted.waiting.items():
-            _wait(conn, (MISSING_PRODUCT, external_id), waits, work, now=now)
+            _wait(books, (MISSING_PRODUCT, external_id), waits, work)
 
 
 # --- exceptions ---------------------------------------------------------------------------
@@ -472,6 +512,7 @@ _SETTLED = {
     "unmapped_item": "the item has a part now, or nothing waits for it any more",
     "unknown_part": "MPW knows the part now, or nothing waits for it any more",
     "fractional_issuance": "it may be sent now, or is no longer wanted",
+    "odd_date": "its date is near enough now, or is no longer wanted",
     "odd_quantity": "its quantity is right now, or it is no longer wanted",
     "product_incomplete": "its unit is known now, or the product is no longer wanted",
     "setting_missing": "the setting is there now, or nothing waits for it any more",
@@ -484,9 +525,9 @@ def _settle_exceptions(ctx: Context) -> None:
         settled = _settled(conn)
     if not settled:
         return
-    with ctx.write() as conn:
-        for kind, subject in _settled(conn):
-            resolve_exceptions(conn, kind, subject, resolution=_SETTLED[kind], now=ctx.clock.now())
+    with ctx.leader_writes() as books:
+        for kind, subject in _settled(books.conn):
+            books.resolve_exceptions(kind, about=subject, resolution=_SETTLED[kind])
 
 
 def _settled(conn: Connection) -> list[tuple[str, Subject]]:

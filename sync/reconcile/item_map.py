@@ -7,9 +7,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from sync.values.money import fixed, plain
+from sync.inbox.files.columns import Columns
+from sync.values.cells import number_cell
+from sync.values.money import fixed
 
 COLUMNS = ("external_id", "part_number", "warehouses", "factor")
+FILE_COLUMNS = Columns(
+    "the item map",
+    {"external_id": "text", "part_number": "text", "warehouses": "text", "factor": "number"},
+    ("external_id", "part_number"),
+)
 NAME_CHARACTERS_MAX = 500
 _CONTROLS = ("Cc", "Cs")
 """What no name holds. No-break spaces and the joiners inside an emoji may be part of one, and names match exactly."""
@@ -33,20 +40,28 @@ class ItemMapping:
             "external_id": self.external_id,
             "part_number": self.part_number,
             "warehouses": ";".join(self.warehouses),
-            "factor": plain(self.factor),
+            "factor": number_cell(self.factor) if self.part_number else "",
         }
 
 
 @dataclass(slots=True)
 class ReadMap:
-    """A map as it was read: the good lines, and the number and reason of each bad one."""
+    """A map as it was read: the good lines, and the number and reason of each bad one.
+
+    `odd`: names that begin or end with a space, each with its line's number; they are kept so. `open`: items that have
+    no part yet, and nothing else either: they stay unmapped.
+    """
 
     mappings: list[ItemMapping] = field(default_factory=list)
     errors: list[tuple[int, str]] = field(default_factory=list)
+    odd: list[tuple[int, str]] = field(default_factory=list)
+    open: list[str] = field(default_factory=list)
 
 
-def read_map(rows: Iterable[tuple[int, Mapping[str, str | None]]], *, default_warehouse: str | None) -> ReadMap:
-    """Check (line number, fields) rows of a map file, one by one and against each other.
+def read_map(
+    rows: Iterable[tuple[int, Mapping[str, str | None]]], *, default_warehouse: str | None, word: str = "line"
+) -> ReadMap:
+    """Check (line number, fields) rows of a map file, one by one and against each other. `word`: what is numbered.
 
     No warehouse means MPW_WAREHOUSE, no factor means 1. A part in a warehouse belongs to one external_id.
     """
@@ -54,13 +69,18 @@ def read_map(rows: Iterable[tuple[int, Mapping[str, str | None]]], *, default_wa
     items: dict[str, int] = {}
     places: dict[tuple[str, str], int] = {}
     for line, row in rows:
+        if [name for name in COLUMNS if (row.get(name) or "").strip()] == ["external_id"]:
+            read.open.append(str(row["external_id"]))
+            continue
         try:
             mapping = _mapping(row, default_warehouse)
-            _claim(mapping, line, items, places)
+            _claim(mapping, line, items, places, word)
         except ValueError as error:
             read.errors.append((line, str(error)))
         else:
             read.mappings.append(mapping)
+            names = (mapping.external_id, mapping.part_number)
+            read.odd += [(line, name) for name in names if name != name.strip()]
     return read
 
 
@@ -82,20 +102,22 @@ def _mapping(row: Mapping[str, str | None], default_warehouse: str | None) -> It
 
 
 def _name(row: Mapping[str, str | None], column: str) -> str:
-    text = (row.get(column) or "").strip()
-    if not text:
+    text = row.get(column) or ""
+    if not text.strip():
         raise ValueError(f"{column} is empty")
     if len(text) > NAME_CHARACTERS_MAX or any(unicodedata.category(character) in _CONTROLS for character in text):
         raise ValueError(f"{column} is too long or holds control characters")
     return text
 
 
-def _claim(mapping: ItemMapping, line: int, items: dict[str, int], places: dict[tuple[str, str], int]) -> None:
+def _claim(
+    mapping: ItemMapping, line: int, items: dict[str, int], places: dict[tuple[str, str], int], word: str
+) -> None:
     if mapping.external_id in items:
-        raise ValueError(f"external_id {mapping.external_id} is in line {items[mapping.external_id]} already")
+        raise ValueError(f"external_id {mapping.external_id} is in {word} {items[mapping.external_id]} already")
     for warehouse in mapping.warehouses:
         other = places.get((mapping.part_number, warehouse))
         if other is not None:
-            raise ValueError(f"part {mapping.part_number} in {warehouse} belongs to line {other} already")
+            raise ValueError(f"part {mapping.part_number} in {warehouse} belongs to {word} {other} already")
     items[mapping.external_id] = line
     places.update({(mapping.part_number, warehouse): line for warehouse in mapping.warehouses})

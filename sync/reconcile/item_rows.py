@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import Connection, delete, insert, select
 
 from sync.database.chunks import chunks
-from sync.database.facts import fact, set_fact
-from sync.database.schema import item_warehouses, items
+from sync.database.facts import fact
+from sync.database.schema import documents, item_warehouses, items, movement_lines
+from sync.ledger.books import Books
 from sync.ledger.item_states import leave_alone, mark_dirty
 from sync.reconcile.item_map import ItemMapping
+from sync.values.systems import MPW
 
 ITEMS_VERSION = "items_version"
 
@@ -80,12 +81,39 @@ def external_id_for(conn: Connection, part_number: str, warehouse: str, *, defau
     return None if mapped is not None else part_number
 
 
-def import_items(conn: Connection, mappings: Sequence[ItemMapping], *, now: datetime) -> MapChange:
+def unmapped_items(conn: Connection, *, default_warehouse: str | None) -> list[ItemMapping]:
+    """Return the items that movements named and the map does not, with what MPW shows under the same name.
+
+    The part number is empty where MPW has shown no such part; the warehouses are those that it was shown in, the
+    default one first.
+    """
+    named = select(movement_lines.c.external_id).where(movement_lines.c.named, movement_lines.c.role == "event")
+    mapped = _load(conn, None)
+    rest = sorted(set(conn.execute(named.distinct()).scalars()) - mapped.keys())
+    taken = {(one.part_number, warehouse) for one in mapped.values() for warehouse in one.warehouses}
+    seen: dict[str, set[str]] = {}
+    for chunk in chunks(rest):
+        query = select(documents.c.item, documents.c.warehouse).distinct()
+        of_mpw = documents.c.system == MPW, documents.c.voided_at.is_(None), documents.c.item.in_(chunk)
+        for item, warehouse in conn.execute(query.where(*of_mpw, documents.c.warehouse.is_not(None))):
+            if (item, warehouse) not in taken:
+                seen.setdefault(item, set()).add(warehouse)
+    return [
+        ItemMapping(
+            item,
+            item if item in seen else "",
+            tuple(sorted(seen.get(item, ()), key=lambda name: (name != default_warehouse, name))),
+        )
+        for item in rest
+    ]
+
+
+def import_items(books: Books, mappings: Sequence[ItemMapping]) -> MapChange:
     """Replace the whole map; what differs is to be compared again. An equal map changes nothing.
 
     The mappings must have been checked (`sync.reconcile.item_map.read_map`).
     """
-    before = _load(conn, None)
+    before = _load(books.conn, None)
     after = {mapping.external_id: mapping for mapping in mappings}
     change = MapChange(
         added=frozenset(after.keys() - before.keys()),
@@ -98,13 +126,13 @@ def import_items(conn: Connection, mappings: Sequence[ItemMapping], *, now: date
     if not fresh and not stale:
         return change
     for chunk in chunks(stale):
-        conn.execute(delete(item_warehouses).where(item_warehouses.c.external_id.in_(chunk)))
-        conn.execute(delete(items).where(items.c.external_id.in_(chunk)))
-    _insert(conn, [after[item] for item in fresh])
-    mark_dirty(conn, fresh, now=now, managed=True)
-    mark_dirty(conn, change.removed, now=now)
-    leave_alone(conn, change.removed, now=now)
-    set_fact(conn, ITEMS_VERSION, str(int(fact(conn, ITEMS_VERSION) or 0) + 1), now=now)
+        books.conn.execute(delete(item_warehouses).where(item_warehouses.c.external_id.in_(chunk)))
+        books.conn.execute(delete(items).where(items.c.external_id.in_(chunk)))
+    _insert(books.conn, [after[item] for item in fresh])
+    mark_dirty(books, fresh, managed=True)
+    mark_dirty(books, change.removed)
+    leave_alone(books, change.removed)
+    books.note_fact(ITEMS_VERSION, str(int(fact(books.conn, ITEMS_VERSION) or 0) + 1))
     return change
 
 

@@ -46,9 +46,9 @@ def ask_parts(ctx: Context, pairs: Iterable[Pair], *, store: bool = True) -> dic
         return {pair: Part("failed", "MPW is off or paused") for pair in wanted}
     _ask_all(ctx, client, wanted, asked)
     if store and (asked.reads or asked.refused):
-        with ctx.write() as conn:
-            save_stock_reads(conn, asked.reads, now=ctx.clock.now())
-            save_absent(conn, asked.refused, now=ctx.clock.now())
+        with ctx.leader_writes() as books:
+            save_stock_reads(books, asked.reads)
+            save_absent(books, asked.refused)
     return {pair: asked.parts.get(pair, Part("failed", "not asked for yet")) for pair in wanted}
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
@@ -17,6 +19,7 @@ from sync.database.exceptions import open_exceptions, subject_of
 from sync.database.schema import (
     documents,
     exceptions,
+    facts,
     inventories,
     ledger_entries,
     movement_lines,
@@ -26,8 +29,9 @@ from sync.database.schema import (
     unpushed,
 )
 from sync.inbox.rules import VOID, ErpDocument, read_document
+from sync.ledger.books import Books
 from sync.ledger.coverage import AHEAD_MAX
-from sync.ledger.parked import Key, look_at_parked
+from sync.ledger.parked import Key
 from sync.ledger.rules import ISSUANCE, RECEIPT, TRANSFER
 from sync.outbox.corrections import events_of_corrections, keys_of_events
 from sync.outbox.machine import APPROVE, CREATE_PRODUCT, PATCH_STOCK, NewPush
@@ -36,6 +40,7 @@ from sync.reconcile.commands import Order
 from sync.reconcile.item_map import ItemMapping
 from sync.reconcile.item_rows import load_map
 from sync.reconcile.rules import Event, MpwRow, Origin, Part, PushRow
+from sync.values.names import nearest
 from sync.values.subjects import Subject
 
 KINDS = (RECEIPT, ISSUANCE, TRANSFER)
@@ -46,6 +51,12 @@ MISSING_PRODUCT = "missing_product"
 """`parked.kind` of an item whose product waits; its key is the external id."""
 
 FOUND_IS_TRUSTED = timedelta(days=1)
+NEAR_MAX = 20
+"""Unknown parts in one pass for which a near one is looked for."""
+
+NEAR_LOOKED_AT = 2000
+"""Names of parts that begin alike, among which the nearest is looked for."""
+
 ABSENT_IS_TRUSTED = timedelta(minutes=10)
 """A part that was missing a moment ago is not asked for again by the next event of it."""
 
@@ -109,6 +120,7 @@ def _load(conn: Connection, keys: Sequence[Key]) -> dict[Key, Event]:
         row.api_key: row for row in conn.execute(select(movement_lines).where(movement_lines.c.api_key.in_(names)))
     }
     own = _erp_documents(conn, names)
+    confirmed = _confirmed_dates(conn, [key for key in keys if key in own])
     references = _references(conn, {row.movement_id for row in lines.values()})
     events = {}
     for kind, key in keys:
@@ -132,6 +144,7 @@ def _load(conn: Connection, keys: Sequence[Key]) -> dict[Key, Event]:
                 for sent in (key, *corrected.get((kind, key), ()))
                 for row in pushes.get((kind, sent), [])
             ),
+            date_confirmed=confirmed.get((kind, key)),
             parked=next((row.reason for row in waiting.get((kind, key), [])), None),
             corrections=tuple(corrected.get((kind, key), ())),
         )
@@ -214,6 +227,23 @@ def _erp_documents(conn: Connection, names: Sequence[str]) -> dict[Key, ErpDocum
     return found
 
 
+def confirm_date(books: Books, kind: str, api_key: str, day: date) -> None:
+    """Note a person's word that the odd date of a document is right."""
+    books.note_fact(_confirmed(kind, api_key), day.isoformat())
+
+
+def _confirmed(kind: str, api_key: str) -> str:
+    return f"date_confirmed:{kind} {api_key}"
+
+
+def _confirmed_dates(conn: Connection, keys: Sequence[Key]) -> dict[Key, date]:
+    if not keys:
+        return {}
+    names = {_confirmed(*key): key for key in keys}
+    rows = conn.execute(select(facts.c.name, facts.c.value).where(facts.c.name.in_(list(names))))
+    return {names[row.name]: date.fromisoformat(row.value) for row in rows}
+
+
 def _references(conn: Connection, movement_ids: Iterable[str]) -> dict[str, str | None]:
     """Return what movements refer to ("Folio-198"), by their id."""
     found: dict[str, str | None] = {}
@@ -245,7 +275,26 @@ def known_parts(conn: Connection, pairs: Iterable[tuple[str, str]], *, now: date
     return found
 
 
-def save_absent(conn: Connection, pairs: Iterable[tuple[str, str]], *, now: datetime) -> None:
+def near_parts(conn: Connection, names: Iterable[str]) -> dict[str, str]:
+    """Return the part of MPW's, as its rows and answers have shown it, that each of these names is nearly."""
+    found: dict[str, str] = {}
+    for name in islice(sorted(set(names)), NEAR_MAX):
+        # composed, a letter is one character; decomposed, its mark is the next one
+        starts = {unicodedata.normalize(form, name.strip())[:2] for form in ("NFC", "NFD")}
+        seen: set[str] = set()
+        for column, shown in (
+            (ledger_entries.c.item, ledger_entries.c.system == "mpw"),
+            (inventories.c.part_number, inventories.c.found),
+        ):
+            alike = or_(*(column.startswith(text, autoescape=True) for text in starts))
+            seen.update(conn.execute(select(column).where(shown, alike).distinct().limit(NEAR_LOOKED_AT)).scalars())
+        near = nearest(name, seen)
+        if near is not None:
+            found[name] = near
+    return found
+
+
+def save_absent(books: Books, pairs: Iterable[tuple[str, str]]) -> None:
     """Remember that MPW refused to show these."""
     rows = [
         {
@@ -254,12 +303,12 @@ def save_absent(conn: Connection, pairs: Iterable[tuple[str, str]], *, now: date
             "found": False,
             "quantity": None,
             "unit_cost": None,
-            "read_at": now,
+            "read_at": books.now,
         }
         for warehouse, part in pairs
     ]
     columns = ("found", "quantity", "unit_cost", "read_at")
-    upsert(conn, inventories, rows, key=("warehouse", "part_number"), update=columns)
+    upsert(books.conn, inventories, rows, key=("warehouse", "part_number"), update=columns)
 
 
 def opened_at(conn: Connection, kind: str) -> dict[Subject, datetime]:
@@ -270,16 +319,16 @@ def opened_at(conn: Connection, kind: str) -> dict[Subject, datetime]:
 # --- what waits ---------------------------------------------------------------------------
 
 
-def leave_parked(conn: Connection, reason: str, *, why: str, now: datetime) -> list[str]:
+def leave_parked(books: Books, reason: str, *, why: str) -> list[str]:
     """Let the events that wait for one reason go nowhere, for good; return the MPservices items that they are about."""
-    events = conn.execute(select(parked.c.kind, parked.c.api_key).where(parked.c.reason == reason)).all()
+    events = books.conn.execute(select(parked.c.kind, parked.c.api_key).where(parked.c.reason == reason)).all()
     rows = [{"kind": event.kind, "api_key": event.api_key, "why": why} for event in events]
-    upsert(conn, unpushed, rows, key=("kind", "api_key"), update=("why",))
-    look_at_parked(conn, reason, now=now)
+    upsert(books.conn, unpushed, rows, key=("kind", "api_key"), update=("why",))
+    books.look_again_for(reason)
     found: set[str] = set()
     for chunk in chunks(event.api_key for event in events):
         query = select(movement_lines.c.external_id).where(movement_lines.c.api_key.in_(chunk))
-        found.update(conn.execute(query).scalars())
+        found.update(books.conn.execute(query).scalars())
     return sorted(found)
 
 
@@ -313,7 +362,7 @@ def hold_again(conn: Connection, routes: Sequence[str]) -> int:
     return done.rowcount
 
 
-def replace_unsent(conn: Connection, row: PushRow, push: NewPush, *, now: datetime) -> bool:
+def replace_unsent(books: Books, row: PushRow, push: NewPush) -> bool:
     """Put new content into a row that was never sent; False where a pusher has taken it meanwhile.
 
     A held or ready row keeps its state. A superseded one is wanted again, which happens to what the ERP sent only:
@@ -325,33 +374,25 @@ def replace_unsent(conn: Connection, row: PushRow, push: NewPush, *, now: dateti
         "payload": push.payload,
         "facts": json.dumps(dict(push.facts), sort_keys=True),
         "reason": push.reason,
-        "due_at": now,
+        "due_at": books.now,
         "last_error": None,
     }
     if row.state == "superseded":
         values |= {"state": push.state, "finalized_at": None}
-    done = conn.execute(update(outbox).where(*_untouched(row)).values(**values))
+    done = books.conn.execute(update(outbox).where(*_untouched(row)).values(**values))
     return done.rowcount == 1
 
 
-def give_up_unsent(
-    conn: Connection, push: NewPush, instead: PushRow | None, *, reason: str, now: datetime
-) -> int | None:
+def give_up_unsent(books: Books, push: NewPush, instead: PushRow | None, *, reason: str) -> int | None:
     """Put a push into the outbox as dead, before anything was sent; return its id, None where a pusher has taken it."""
-    values = {"state": "dead", "finalized_at": now, "last_error": reason}
+    values = {"state": "dead", "finalized_at": books.now, "last_error": reason}
     if instead is None:
-        outbox_id = add_push(conn, push, now=now)
+        outbox_id = add_push(books, push)
         if outbox_id is not None:
-            conn.execute(update(outbox).where(outbox.c.id == outbox_id).values(**values))
+            books.conn.execute(update(outbox).where(outbox.c.id == outbox_id).values(**values))
         return outbox_id
-    done = conn.execute(update(outbox).where(*_untouched(instead)).values(**values))
+    done = books.conn.execute(update(outbox).where(*_untouched(instead)).values(**values))
     return instead.id if done.rowcount == 1 else None
-
-
-def supersede(conn: Connection, row: PushRow, *, why: str, now: datetime) -> bool:
-    """Take back a row that was never sent; False where a pusher has taken it meanwhile."""
-    values = {"state": "superseded", "finalized_at": now, "last_error": why}
-    return conn.execute(update(outbox).where(*_untouched(row)).values(**values)).rowcount == 1
 
 
 def _untouched(row: PushRow) -> tuple[Any, ...]:
@@ -374,9 +415,17 @@ def command(conn: Connection, key: Key) -> ErpDocument | None:
 def products_refused(conn: Connection, *, now: datetime) -> dict[str, ItemMapping]:
     """Return the mapped items whose newest stock patch MPservices refused for want of a product, and that wait for it.
 
-    One whose product was ever given to the outbox is not among them, and none that waits for a later look.
+    One whose product was ever given to the outbox is not among them, and none that waits for a later look. Nor is one
+    that MPservices has had, as a movement or a patch that went through shows: it was renamed or deleted there, and a
+    second product beside it would be wrong. A person is asked, by the exception of the refusal.
     """
     found: set[str] = set()
+    earlier = outbox.alias("earlier")
+    went_through = (
+        earlier.c.entity_key == outbox.c.entity_key,
+        earlier.c.operation == PATCH_STOCK,
+        earlier.c.state == "done",
+    )
     for chunk in chunks(_refused_patches(conn)):
         given = select(outbox.c.item).where(outbox.c.operation == CREATE_PRODUCT)
         later = select(parked.c.api_key).where(
@@ -387,6 +436,8 @@ def products_refused(conn: Connection, *, now: datetime) -> dict[str, ItemMappin
             outbox.c.operation == PATCH_STOCK,
             outbox.c.state == "dead",
             outbox.c.item.not_in(given),
+            ~exists().where(movement_lines.c.external_id == outbox.c.item),
+            ~exists().where(*went_through),
             outbox.c.item.not_in(later),
         )
         found.update(conn.execute(query).scalars())

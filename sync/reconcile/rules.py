@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
@@ -24,8 +24,11 @@ from sync.outbox.machine import (
     NewPush,
     rank_of,
 )
+from sync.reconcile.date_rules import HINT as DATE_HINT
+from sync.reconcile.date_rules import ODD_DATE, odd_date
 from sync.reconcile.item_map import ItemMapping
 from sync.values.money import fixed, plain
+from sync.values.names import shown
 from sync.values.payloads import delete_payload, issuance_payload, receipt_payload, transfer_payload
 from sync.values.policy import Rules
 from sync.values.subjects import Subject
@@ -38,7 +41,7 @@ ODD_QUANTITY = "odd_quantity"
 SETTING_MISSING = "setting_missing"
 PRODUCT_INCOMPLETE = "product_incomplete"
 ORDER_CHANGED = "order_changed"
-OUR_EXCEPTIONS = (UNMAPPED_ITEM, UNKNOWN_PART, FRACTIONAL, ODD_QUANTITY, SETTING_MISSING, PRODUCT_INCOMPLETE)
+OUR_EXCEPTIONS = (UNMAPPED_ITEM, UNKNOWN_PART, FRACTIONAL, ODD_QUANTITY, ODD_DATE, SETTING_MISSING, PRODUCT_INCOMPLETE)
 """Kinds that are open exactly while an event waits for them, and resolve themselves after."""
 
 BY_HAND = (
@@ -48,6 +51,7 @@ BY_HAND = (
 """How a person ends the waiting of an event whatever it waits for."""
 
 MPW_HAS_IT = "MPW has it"
+BEFORE_CUT = "older than SYNC_PUSH_FROM"
 
 UNREACHABLE_STEPS = 20
 """First back-off steps (15 s each by default) until an event is looked at again that MPW could not be asked about."""
@@ -150,6 +154,7 @@ class Event:
     void_wanted: bool = False
     pushes: tuple[PushRow, ...] = ()
     parked: str | None = None  # the reason it waits for, if it does
+    date_confirmed: date | None = None  # by a person, where it is odd
     corrections: tuple[str, ...] = ()  # keys that corrected contents of it are posted under, the oldest first
 
     @property
@@ -160,11 +165,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Whether MPW knows a part in a warehouse. `since`: when its exception was opened."""
+    """Whether MPW knows a part in a warehouse. `since`: when its exception was opened.
+
+    `near`: a part that MPW has shown and whose name is nearly this one's.
+    """
 
     state: PartState
     detail: str = ""
     since: datetime | None = None
+    near: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +259,10 @@ def decide(
             return waits
     reason = _not_pushed(event, event.origin, row, policy)
     taken = _taken(event, event.origin, policy) if reason == MPW_HAS_IT else None
+    if reason in (None, BEFORE_CUT):
+        odd = _odd_date(event, event.origin, policy, now)
+        if odd is not None:
+            return replace(odd, withdraw=row) if row is not None and row.waiting else odd
     if reason is not None and taken is None:
         return (
             Supersede(row, reason) if row is not None and row.waiting and _withdraws(event, policy) else Leave(reason)
@@ -369,10 +382,28 @@ def _not_pushed(event: Event, origin: Origin, row: PushRow | None, policy: Rules
         return MPW_HAS_IT
     # A transfer has no date of its own that people would have keyed in by hand: it is a fresh command.
     if event.kind != TRANSFER and is_before_cut(origin, policy):
-        return "older than SYNC_PUSH_FROM"
+        return BEFORE_CUT
     if policy.route(ROUTES[event.kind]) == "off":
         return f"route {ROUTES[event.kind]} is off"
     return None
+
+
+def _odd_date(event: Event, origin: Origin, policy: Rules, now: datetime) -> Park | None:
+    """Ask about the date of a document of the ERP: posted as it is, it would be in a period where nobody looks."""
+    if origin.system != "erp" or "created_on" not in origin.fields or event.date_confirmed == origin.occurred_on:
+        return None
+    odd = odd_date(origin.occurred_on, policy=policy, now=now)
+    if odd is None:
+        return None
+    subject = Subject.event(event.api_key, event.kind)
+    return Park(
+        waits_for(ODD_DATE, subject),
+        odd.fine_from,
+        ODD_DATE,
+        subject,
+        f"the ERP dates {event.kind} {event.api_key} {origin.occurred_on}: {odd.why}. It is recorded, and not sent",
+        DATE_HINT,
+    )
 
 
 def _taken(event: Event, origin: Origin, policy: Rules) -> str | None:
@@ -606,7 +637,9 @@ def _unknown(event: Event, part: Part, warehouse: str, part_number: str, policy:
     subject = Subject.item(f"{part_number} in {warehouse}")
     age = now - part.since if part.since is not None else timedelta(0)
     wait = min(max(age, policy.poll_recent, WAIT_MIN), UNKNOWN_WAIT_MAX)
-    detail = f"MPW does not know part {part_number} in warehouse {warehouse}"
+    detail = f"MPW does not know part {shown(part_number)} in warehouse {warehouse}"
+    if part.near is not None:
+        detail += f"; it has {shown(part.near)}"
     hint = (
         "create the part in MPW, or correct its name: in the item map, or in the ERP, which sends it under a new key; "
         "a receipt would create it, which MPW_CREATE_PARTS=true allows"

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection
-
 from sync.clients.mpw.client import MpwClient
 from sync.clients.mpw.wire import Inventory, read_inventories
 from sync.errors import MalformedResponseError
+from sync.ledger.books import Books
 from sync.stock.rows import save_inventories
 from sync.stock.rules import MpwStock, Target, over
 from sync.values.money import times
@@ -73,7 +72,7 @@ def _is_it(row: Inventory, warehouse: str, part_number: str) -> bool:
     return row.part_number == part_number and row.warehouse_name == warehouse
 
 
-def save_stock_reads(conn: Connection, reads: Iterable[StockRead], *, now: datetime) -> None:
+def save_stock_reads(books: Books, reads: Iterable[StockRead]) -> None:
     """Remember what MPW said, for those who only need to know whether it knows a part."""
     rows = [
         {
@@ -86,4 +85,4 @@ def save_stock_reads(conn: Connection, reads: Iterable[StockRead], *, now: datet
         }
         for read in reads
     ]
-    save_inventories(conn, rows)
+    save_inventories(books.conn, rows)

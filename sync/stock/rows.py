@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
 from sync.database.chunks import chunks, upsert
-from sync.database.schema import inventories, item_states, outbox
+from sync.database.schema import inventories, item_states
 
 
 def blocked_reason(conn: Connection, external_ids: Sequence[str]) -> dict[str, str | None]:
@@ -26,16 +25,6 @@ def is_managed(conn: Connection, external_id: str) -> bool:
     """Tell whether an item may be patched: a movement named it, the map lists it, or we created it."""
     query = select(item_states.c.managed).where(item_states.c.external_id == external_id)
     return bool(conn.execute(query).scalar_one_or_none())
-
-
-def supersede_patch(conn: Connection, outbox_id: int, *, why: str, now: datetime) -> bool:
-    """Supersede a patch that was never sent; False where it has been by now."""
-    done = conn.execute(
-        update(outbox)
-        .where(outbox.c.id == outbox_id, outbox.c.state.in_(("held", "ready")), outbox.c.tries == 0)
-        .values(state="superseded", finalized_at=now, last_error=why)
-    )
-    return done.rowcount == 1
 
 
 def save_inventories(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:

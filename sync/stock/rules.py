@@ -8,6 +8,7 @@ from decimal import Decimal, localcontext
 
 from sync.values.marks import without_mark
 from sync.values.money import fixed, plain, times
+from sync.values.names import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +284,7 @@ def decide(item: ItemFacts, mpw: MpwStock, ledger: Ledger) -> Decision:
         return Equal()  # an ERP may well create products that MPW has no part of
     if mpw.missing:
         return Blocked(
-            f"MPW does not know part {part} in {', '.join(mpw.missing)}",
+            f"MPW does not know part {shown(part)} in {', '.join(mpw.missing)}",
             "unknown_part",
             "create the part in MPW, or correct the item map (mpsync items import)",
         )

@@ -72,10 +72,12 @@ _ALL = (
     ExceptionKind("unmapped_item", ("item",), resolves_itself=True, choices=(KEEP,)),
     ExceptionKind("unknown_part", ("item",), resolves_itself=True, choices=(KEEP,)),
     ExceptionKind("odd_quantity", ("event",), resolves_itself=True, choices=(KEEP,)),
+    ExceptionKind("odd_date", ("event",), resolves_itself=True, choices=(APPLY, KEEP)),
     ExceptionKind("fractional_issuance", ("event",), resolves_itself=True, choices=(KEEP,)),
     ExceptionKind("setting_missing", ("setting",), resolves_itself=True),
     ExceptionKind("product_incomplete", ("item",), resolves_itself=True),
     ExceptionKind("inbox_conflict", ("row",)),
+    ExceptionKind("inbox_rejected", ("row",), resolves_itself=True),
     # pushes
     ExceptionKind("push_dead", ("push",), resolves_itself=True),
     ExceptionKind("push_conflict", ("push",), resolves_itself=True),

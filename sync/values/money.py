@@ -36,6 +36,13 @@ def fixed(value: object) -> Decimal:
     return _EXACT.quantize(number, QUANTUM) + 0
 
 
+def agrees(exact: Decimal, given: Decimal) -> bool:
+    """Tell whether an amount is the one that was given, at the decimals given, two at least: 33.3333 is 33.33."""
+    exponent = given.as_tuple().exponent
+    decimals = max(2, -exponent if isinstance(exponent, int) else 0)
+    return abs(_EXACT.subtract(exact, given)) * 2 <= Decimal(1).scaleb(-decimals)
+
+
 def times(quantity: Decimal, unit_cost: Decimal) -> Decimal:
     """Return quantity × unit cost, rounded half-even to six decimals; ValueError where that is too large."""
     return fixed(_EXACT.multiply(quantity, unit_cost))

@@ -9,6 +9,8 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 ROUTES = ("receipts", "issuances", "stock_cost", "approvals", "products", "voids", "transfers", "inventories")
+OPEN_STATES = ("held", "ready", "sending", "unknown", "dead")
+"""The states of pushes that are not over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Rules:
     create_product_path: str = ""
     description_max: int | None = None  # learnt; None: MPW keeps descriptions of any length, as far as we know
     fractions_refused: bool = False  # learnt, or a person's word
+    start_date: date = date(2000, 1, 1)  # the ledger's first day
     mpservices_ahead: timedelta = timedelta(0)  # how far its clock is ahead, as learnt
 
     @property
@@ -76,7 +79,6 @@ class Policy(Rules):
     cost_is: str = "unit"  # unit, total: what a movement's cost is of
     cost_mark: bool = True
     window: timedelta = timedelta(hours=48)
-    start_date: date = date(2000, 1, 1)
     lock_date: date | None = None
     void_after: timedelta = timedelta(minutes=60)
     void_max_ratio: Decimal = Decimal("0.5")

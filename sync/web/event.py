@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sync.app import App
-from sync.jobs.reports import Record, event_story
+from sync.jobs.reports import Record, event_story, label
 from sync.web.html import Html, element, shown, table
 from sync.web.page import facts, page, section
 
@@ -81,13 +81,13 @@ def _event(event: Record) -> Html:
 
 
 def _push(push: Record, attempts: Sequence[Record]) -> Html:
-    names = ("reason", "last_error", "evidence", "remote_id", "due_at", "created_at", "finalized_at")
-    tries = [row for row in attempts if row["outbox_id"] == push["id"]]
+    names = ("reason", "waits_for", "last_error", "evidence", "remote_id", "due_at", "created_at", "finalized_at")
+    tries = [{**row, "note": row["error"]} for row in attempts if row["outbox_id"] == push["id"]]
     return section(
         f"Push {push['id']}: {push['operation']}, {push['state']}",
-        facts([(name.replace("_", " "), shown(push[name])) for name in names if push[name] is not None]),
+        facts([(label(name, push), shown(push[name])) for name in names if push[name] is not None]),
         element("pre", push["payload"]),
-        _rows(tries, ["n", "started_at", "ended_at", "http_status", "outcome", "error"]) if tries else None,
+        _rows(tries, ["n", "started_at", "ended_at", "http_status", "outcome", "note"]) if tries else None,
     )
 
 

@@ -16,11 +16,10 @@ from sync.database.schema import attempts, feeds, leases, outbox, runs
 from sync.jobs.reports import rows
 from sync.jobs.retention import COUNTED, PRUNED_ATTEMPTS, PRUNED_RUNS, pruned_counts
 from sync.ledger.coverage import DAY_SOURCES, complete_days
-from sync.values.policy import Policy
+from sync.values.policy import OPEN_STATES, Policy
 from sync.web.sources import sources_of
 from sync.work.lead import NAME as LEADER
 
-OPEN_STATES = ("held", "ready", "sending", "unknown", "dead")
 FINISHED_STATES = ("done", "superseded", "discarded")
 
 

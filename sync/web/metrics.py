@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sync.app import App
 from sync.clients.http import RequestSeen
 from sync.database.facts import heartbeat_age
+from sync.jobs.reports import rows
 from sync.learned.rows import reach_of
 from sync.ledger.coverage import MOVEMENTS
 from sync.web import figures
@@ -170,7 +171,15 @@ def _people(conn: Connection, app: App) -> Iterator[Metric]:
     kinds = figures.counted(
         conn, "kind", "select kind, count(*) as n from v_exceptions where resolved_at is null group by kind order by 1"
     )
-    yield _gauges("mpsync_open_exceptions", "What needs a person, by kind.", "kind", kinds)
+    yield _gauges("mpsync_open_exceptions", "Open exceptions, by kind.", "kind", kinds)
+    todo = GaugeMetricFamily(
+        "mpsync_todo",
+        "What needs a person, by level (person: to be decided now; waiting) and kind.",
+        labels=["level", "kind"],
+    )
+    for row in rows(conn, "select level, kind, count(*) as n from v_todo group by level, kind order by level, kind"):
+        todo.add_metric([row["level"], row["kind"]], row["n"])
+    yield todo
     paused = figures.counted(conn, "system", "select system, 1 as n from pauses")
     help_ = "1 while a vendor refuses our credentials and is left alone."
     yield _gauges("mpsync_paused", help_, "system", {name: paused.get(name, 0) for name in systems_of(app)})

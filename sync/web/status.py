@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 
 from sqlalchemy import Connection
 
 from sync.app import App
 from sync.database.facts import heartbeat_age
-from sync.jobs.reports import Record, last_runs, needs_a_person, rows, view
+from sync.jobs.reports import Record, last_runs, reasons_of, rows, todo, view
 from sync.ledger.coverage import DAY_SOURCES, MOVEMENTS
+from sync.values.money import plain
 from sync.web import figures
 from sync.web.heat import Calendar, first_day, heat_map, legend
 from sync.web.html import Html, ago, element, shown, table
@@ -20,9 +22,6 @@ from sync.web.sources import sources_of
 
 SHOWN_MAX = 50
 """Rows of a list on the page; what is beyond is counted, and shown by the command that is named."""
-
-FRESH_HEARTBEAT_SECONDS = 60.0
-"""As `healthcheck` has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +33,7 @@ class Status:
     heartbeat_age: float | None
     leads: bool
     reasons: Sequence[str]
-    exceptions: Sequence[Record]
-    exception_count: int
-    keys: Mapping[str, str]  # api_key of the push that an exception's subject names
+    todo: Sequence[Record]
     outbox: Mapping[tuple[str, str], tuple[int, datetime]]
     finished: Mapping[str, int]
     waiting: Sequence[Record]
@@ -55,7 +52,7 @@ def status_page(app: App) -> bytes:
         status = read_status(conn, app)
     content = [
         _state(status),
-        section("Needs a person", _exceptions(status)),
+        section("Needs a person", _todo(status)),
         section("Outbox", _outbox(status, app.policy.routes)),
         section("Coverage", _coverage(status, app)),
         section("Gaps", _gaps(status)),
@@ -70,7 +67,7 @@ def read_status(conn: Connection, app: App) -> Status:
     """Look at the tables once."""
     now = app.clock.now()
     today = app.policy.day(now)
-    exceptions = view(conn, "v_exceptions", where={"resolved_at": None}, order="id desc", limit=SHOWN_MAX)
+    found = todo(conn)
     feed = rows(conn, "select first_read_at from feeds where source = :source", source=MOVEMENTS)
     different = "from v_stock where difference <> 0 or blocked_reason is not null"
     return Status(
@@ -78,10 +75,8 @@ def read_status(conn: Connection, app: App) -> Status:
         today=today,
         heartbeat_age=heartbeat_age(conn, now),
         leads=figures.leads(conn, app.owner, now),
-        reasons=needs_a_person(conn),
-        exceptions=exceptions,
-        exception_count=figures.number(conn, "select count(*) from v_exceptions where resolved_at is null"),
-        keys=_keys(conn, exceptions),
+        reasons=reasons_of(found),
+        todo=found,
         outbox=figures.open_pushes(conn),
         finished=figures.finished_pushes(conn),
         waiting=view(conn, "v_outbox", where={"state": ["unknown", "dead"]}, order="id", limit=SHOWN_MAX),
@@ -99,11 +94,6 @@ def read_status(conn: Connection, app: App) -> Status:
     )
 
 
-def _keys(conn: Connection, exceptions: Sequence[Record]) -> dict[str, str]:
-    ids = [int(row["subject"]) for row in exceptions if row["subject_type"] == "push"]
-    return {str(row["id"]): row["api_key"] for row in view(conn, "v_outbox", where={"id": ids})} if ids else {}
-
-
 def _days(conn: Connection, today: date) -> dict[str, dict[date, Record]]:
     found: dict[str, dict[date, Record]] = {}
     query = "select source, day, complete, rows, error from v_coverage where day >= :first and day <= :last"
@@ -116,9 +106,8 @@ def _days(conn: Connection, today: date) -> dict[str, dict[date, Record]]:
 
 
 def _reasons(status: Status) -> list[str]:
-    # One that lies in the future was written by a clock that was ahead: whether a daemon works, it does not tell.
-    silent = status.heartbeat_age is None or abs(status.heartbeat_age) > FRESH_HEARTBEAT_SECONDS
-    return [*(["no daemon is at work: start `mpsync run`, or look at its log"] if silent else []), *status.reasons]
+    never = status.heartbeat_age is None
+    return [*(["no daemon has ever worked here: start `mpsync run`"] if never else []), *status.reasons]
 
 
 def _state(status: Status) -> Html:
@@ -136,31 +125,46 @@ def _state(status: Status) -> Html:
     )
 
 
-def _exceptions(status: Status) -> list[Html]:
-    if not status.exceptions:
-        return [element("p", "Nothing.", class_="none")]
-    shown_ = [_exception(row, status) for row in status.exceptions]
-    more = status.exception_count - len(shown_)
-    if more > 0:
-        shown_.append(element("p", f"and {more} older: mpsync exceptions list", class_="soft"))
-    return shown_
+def _todo(status: Status) -> list[Html]:
+    """What must be decided now one by one; what waits by kind, with its number and amount."""
+    now = [row for row in status.todo if row["level"] == "person"]
+    found = [_to_decide(row, status.now) for row in now[:SHOWN_MAX]]
+    if len(now) > SHOWN_MAX:
+        found.append(element("p", f"and {len(now) - SHOWN_MAX} more: mpsync todo", class_="soft"))
+    if not found:
+        found.append(element("p", "Nothing.", class_="none"))
+    waiting = [row for row in status.todo if row["level"] != "person"]
+    if waiting:
+        kinds = dict.fromkeys(row["kind"] for row in waiting)
+        lines = [_together(kind, [row for row in waiting if row["kind"] == kind]) for kind in kinds]
+        found.append(element("h3", "Waiting"))
+        found.append(table(["kind", "number", "amount", "such as", "what it means"], lines, empty=""))
+    return found
 
 
-def _exception(row: Record, status: Status) -> Html:
-    key = status.keys.get(row["subject"]) if row["subject_type"] == "push" else None
-    opened = ago((status.now - row["opened_at"]).total_seconds())
+def _to_decide(row: Record, now: datetime) -> Html:
+    since = "" if row["since"] is None else f" · for {ago((now - row['since']).total_seconds())}"
+    amount = "" if row["amount"] is None else f" · amount {plain(row['amount'])}"
     return element(
         "article",
         element("h3", f"{row['kind']}: {row['subject']}"),
-        element("p", row["detail"]),
-        element("p", element("strong", "Do: "), row["hint"], class_="do"),
+        element("p", row["what"]),
+        element("p", row["meaning"], class_="soft"),
+        element("p", element("strong", "Do: "), row["hint"], class_="do") if row["hint"] else None,
+        element("ul", [element("li", f"{one['name']}: {one['command']}") for one in row["choices"]]),
         element(
             "p",
-            f"exception {row['id']}, open for {opened}",
-            [" · event ", key_link(key)] if key else None,
+            f"{row['id']}{since}{amount}",
+            [" · event ", key_link(row["api_key"])] if row["api_key"] else None,
             class_="soft",
         ),
     )
+
+
+def _together(kind: str, alike: Sequence[Record]) -> list[object]:
+    amounts = [row["amount"] for row in alike if row["amount"] is not None]
+    total = sum(amounts, Decimal(0)) if amounts else None
+    return [kind, len(alike), total, alike[0]["what"], alike[0]["meaning"]]
 
 
 def _outbox(status: Status, routes: Mapping[str, str]) -> list[Html]:

@@ -73,7 +73,8 @@ def judge(
     1. The server's clock differs from this machine's: ours is wrong.
     2. All vendors differ from ours, and alike: ours is wrong; though a skew of one may have been learnt of that.
     3. None differs from what is known of it, or one of several does not: ours is right, the others have a skew.
-    4. All differ from what is known of them, and alike: ours is wrong.
+    4. All differ from what is known of them, and alike: ours is wrong. Unless their clocks are less off if it is right:
+       then what is known of them was learnt of a clock of ours that was wrong.
     5. One vendor alone can be asked, or the server agrees with ours: the skew is the vendor's.
     6. They differ otherwise, or one was not asked yet: nobody can tell.
     """
@@ -88,6 +89,8 @@ def judge(
     if any(abs(one) <= WRONG for one in change.values()):  # 3
         return Verdict(by=names, skews=dict(ahead))
     if len(names) > 1 and (common := _alike(change.values())) is not None:  # 4
+        if sum(map(abs, ahead.values()), NOTHING) < sum((abs(known.get(name, NOTHING)) for name in names), NOTHING):
+            return Verdict(by=names, skews=dict(ahead))
         return Verdict(behind=common, by=names)
     if server is not None or (set(vendors) <= set(names) and len(names) == 1):  # 5
         return Verdict(by=names, skews=dict(ahead))
@@ -106,14 +109,15 @@ def _alike(values: Collection[timedelta]) -> timedelta | None:
 def noticed(verdict: Verdict, known: Mapping[str, timedelta]) -> dict[str, timedelta]:
     """Return the skews that differ from those that are known, in whole seconds.
 
-    Where all clocks differ from ours alike, if only by a minute, it is ours that differs: nothing is learnt of that.
+    Where all clocks differ from ours alike, if only by a minute, it is ours that differs: nothing is learnt of that,
+    but a skew that they contradict is forgotten.
     """
     skews = verdict.skews
     if not skews:
         return {}
     off, spread = min(map(abs, skews.values())), max(skews.values()) - min(skews.values())
     if len(skews) > 1 and off > NOTICED >= spread:
-        return {}
+        return {name: NOTHING for name, skew in skews.items() if abs(skew - known.get(name, NOTHING)) > WRONG}
     changed = {name: skew for name, skew in skews.items() if abs(skew - known.get(name, NOTHING)) > NOTICED}
     return {name: timedelta(seconds=round(skew.total_seconds())) for name, skew in changed.items()}
 

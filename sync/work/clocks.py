@@ -7,9 +7,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy import Connection
 
-from sync.database.exceptions import open_exception, resolve_exceptions
+from sync.ledger.books import Books
 from sync.values.subjects import Subject
 from sync.work.clock_rows import bring_forward, first_run_is_right, known_skews, learn_skew, set_first_run_right
 from sync.work.clock_rules import DATABASE, WRONG, Verdict, noticed, told
@@ -57,38 +56,37 @@ def note_clocks(ctx: Context) -> Verdict:
     verdict = ctx.clock_verdict()
     skews = noticed(verdict, ctx.skews())
     if skews or ctx.clocks.is_news(verdict):
-        with ctx.store.write() as conn:
-            _write(conn, ctx, verdict, skews)
+        with ctx.anyone_writes() as books:
+            _write(books, ctx, verdict, skews)
         ctx.clocks.note(verdict)
     ctx.follow_clocks()
     return verdict
 
 
-def _write(conn: Connection, ctx: Context, verdict: Verdict, skews: Mapping[str, timedelta]) -> None:
-    now = ctx.clock.now()
+def _write(books: Books, ctx: Context, verdict: Verdict, skews: Mapping[str, timedelta]) -> None:
     subject = Subject.source("clock", ctx.host)
     before = ctx.skews()
     for system, skew in skews.items():
-        learn_skew(conn, system, skew, now=now)
-    ctx.clocks.known = known_skews(conn)
+        learn_skew(books, system, skew)
+    ctx.clocks.known = known_skews(books.conn)
     # A step of ours moves every vendor's skew: where another's stands, it is the vendor's clock that has moved.
     stepped = bool(skews) and set(skews) == set(verdict.skews)
     stepped = stepped and all(abs(skew - before.get(system, timedelta(0))) > WRONG for system, skew in skews.items())
     if verdict.by and verdict.certain and verdict.by != (DATABASE,):  # whose clock the first run's instant is of
         if verdict.wrong:
-            ctx.clocks.moved = set_first_run_right(conn, verdict.behind, now=now) or ctx.clocks.moved
+            ctx.clocks.moved = set_first_run_right(books, verdict.behind) or ctx.clocks.moved
         elif any(abs(ahead) <= WRONG for ahead in verdict.skews.values()):  # a lone vendor that differs shows nothing
-            first_run_is_right(conn, now=now)
+            first_run_is_right(books)
     if verdict.wrong:
-        if open_exception(conn, CLOCK_WRONG, subject, detail=_detail(ctx, verdict), hint=_hint(ctx, verdict), now=now):
+        if books.open_exception(CLOCK_WRONG, about=subject, detail=_detail(ctx, verdict), hint=_hint(ctx, verdict)):
             log.warning("clock.wrong", off=told(verdict.behind), certain=verdict.certain)
     elif verdict.asked and verdict.certain:
         resolution = "the clocks agree again"
-        if resolve_exceptions(conn, CLOCK_WRONG, subject, resolution=resolution, now=now) or ctx.clocks.was_wrong:
+        if books.resolve_exceptions(CLOCK_WRONG, about=subject, resolution=resolution) or ctx.clocks.was_wrong:
             stepped = True
             log.info("clock.right")
     if stepped and not verdict.wrong:
-        bring_forward(conn, now=now)
+        bring_forward(books)
 
 
 def _detail(ctx: Context, verdict: Verdict) -> str:

@@ -15,11 +15,10 @@ from sync.clients.mpservices.client import MpservicesClient
 from sync.clients.mpw.client import MpwClient
 from sync.clock import Clock, SharedClock
 from sync.database.engine import Store
-from sync.database.exceptions import open_exception, resolve_exceptions
 from sync.database.leases import Lease, check_lease
 from sync.database.pauses import Pause, all_pauses, pause_reason, pause_system, unpause_system
 from sync.errors import AuthError
-from sync.ledger.parked import look_at_everything_parked
+from sync.ledger.books import Books
 from sync.values.policy import Policy, cut_of_first_run
 from sync.values.subjects import Subject
 from sync.values.systems import MPSERVICES, MPW
@@ -69,11 +68,20 @@ class Context:
             yield conn
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """Write as leader: raises LeaseLostError, and writes nothing, when another leads by now."""
+    def leader_writes(self, *, run_id: int | None = None) -> Iterator[Books]:
+        """Write as leader: raises LeaseLostError, and writes nothing, when another leads by now.
+
+        `run_id`: the run that the ledger's entries belong to.
+        """
         with self.store.write() as conn:
             self.assert_lead(conn)
-            yield conn
+            yield Books(conn, now=self.clock.now(), policy=self.policy, run_id=run_id)
+
+    @contextmanager
+    def anyone_writes(self) -> Iterator[Books]:
+        """Write whoever leads: what a person says, what became of our own calls, what a process notes of itself."""
+        with self.store.write() as conn:
+            yield Books(conn, now=self.clock.now(), policy=self.policy)
 
     def assert_lead(self, conn: Connection) -> None:
         """Check in this transaction that we still lead (a backfill or a pusher leads nothing: no check)."""
@@ -170,25 +178,22 @@ class Context:
         with self.store.read() as conn:
             if pause_reason(conn, system, fingerprint=client.fingerprint) is None:
                 return
-        with self.store.write() as conn:
-            now = self.clock.now()
-            unpause_system(conn, system)
-            resolve_exceptions(
-                conn, CREDENTIALS, Subject.source(system), resolution="its credentials are taken again", now=now
+        with self.anyone_writes() as books:
+            unpause_system(books.conn, system)
+            books.resolve_exceptions(
+                CREDENTIALS, about=Subject.source(system), resolution="its credentials are taken again"
             )
-            look_at_everything_parked(conn, now=now)
+            books.look_again_at_all()
 
     def pause(self, system: str, error: AuthError) -> None:
         """Stop calling a system until its credentials change, MPservices for a while only; say so once."""
         client = self.mpw if system == MPW else self.mpservices
         assert client is not None
-        with self.store.write() as conn:
-            now = self.clock.now()
-            pause_system(conn, system, fingerprint=client.fingerprint, reason=error.message, now=now)
-            open_exception(
-                conn,
+        with self.anyone_writes() as books:
+            pause_system(books.conn, system, fingerprint=client.fingerprint, reason=error.message, now=books.now)
+            books.open_exception(
                 CREDENTIALS,
-                Subject.source(system),
+                about=Subject.source(system),
                 detail=error.message,
                 hint="correct the credentials in the settings and restart: nothing is sent meanwhile; "
                 + (
@@ -196,7 +201,6 @@ class Context:
                     if system in TRY_AGAIN
                     else "if they are right and the refusal was a fault, `mpsync exceptions resolve` lets it try again"
                 ),
-                now=now,
             )
 
     def forget_old_pauses(self) -> None:
@@ -204,9 +208,10 @@ class Context:
         for system, client in ((MPW, self.mpw), (MPSERVICES, self.mpservices)):
             if client is None:
                 continue
-            with self.store.write() as conn:
-                if pause_reason(conn, system, fingerprint=client.fingerprint) is None and unpause_system(conn, system):
-                    now = self.clock.now()
+            with self.anyone_writes() as books:
+                if pause_reason(books.conn, system, fingerprint=client.fingerprint) is None and unpause_system(
+                    books.conn, system
+                ):
                     changed = "the credentials changed"
-                    resolve_exceptions(conn, CREDENTIALS, Subject.source(system), resolution=changed, now=now)
-                    look_at_everything_parked(conn, now=now)
+                    books.resolve_exceptions(CREDENTIALS, about=Subject.source(system), resolution=changed)
+                    books.look_again_at_all()

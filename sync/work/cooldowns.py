@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection
-
-from sync.database.facts import fact, set_fact
+from sync.database.facts import fact
+from sync.ledger.books import Books
 from sync.work.context import Context
 
 
@@ -22,14 +21,14 @@ def resting_until(ctx: Context, system: str) -> datetime | None:
     return until if until is not None and until > ctx.clock.now() else None
 
 
-def rest(conn: Connection, system: str, until: datetime, *, now: datetime) -> None:
+def rest(books: Books, system: str, until: datetime) -> None:
     """Leave a system alone until then, or for longer where it asked for longer.
 
     No answer shortens that: those that come in meanwhile are to calls that were on their way already.
     """
-    known = fact(conn, _rest_fact(system))
+    known = fact(books.conn, _rest_fact(system))
     if known is None or datetime.fromisoformat(known) < until:
-        set_fact(conn, _rest_fact(system), until.isoformat(), now=now)
+        books.note_fact(_rest_fact(system), until.isoformat())
 
 
 def _rest_fact(system: str) -> str:

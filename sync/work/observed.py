@@ -43,10 +43,10 @@ def observe(ctx: Context, flow: str, *, source: str, system: str, work: Callable
     stays down is logged when it breaks and when it recovers, not in between.
     """
     began_at = ctx.clock.now()
-    with ctx.write() as conn:
-        run_id = start_run(conn, flow, now=began_at)
+    with ctx.leader_writes() as books:
+        run_id = start_run(books.conn, flow, now=began_at)
         if ctx.lease is not None:  # a leader's flow runs once at a time: an earlier run that is open was cut off
-            end_cut_off_runs(conn, flow, before=run_id, now=began_at)
+            end_cut_off_runs(books.conn, flow, before=run_id, now=began_at)
     with run_ends(ctx, lambda: run_id):
         try:
             outcome = work(run_id)
@@ -57,14 +57,15 @@ def observe(ctx: Context, flow: str, *, source: str, system: str, work: Callable
             outcome = Outcome(error=error.message)
         except RemoteError as error:
             outcome = Outcome(error=error.message)
-        with ctx.write() as conn:
-            lock_appends(conn)  # one at a time: a source's first two readers would both insert its row
-            now = ctx.clock.now()
-            end_run(conn, run_id, now=now, counts=outcome.counts, error=outcome.error, dropped=outcome.dropped)
+        with ctx.leader_writes() as books:
+            lock_appends(books.conn)  # one at a time: a source's first two readers would both insert its row
+            end_run(
+                books.conn, run_id, now=books.now, counts=outcome.counts, error=outcome.error, dropped=outcome.dropped
+            )
             if outcome.error is not None:
-                turned = note_feed_error(conn, source, outcome.error, now=now)
+                turned = note_feed_error(books, source, outcome.error)
             else:
-                turned = not outcome.dropped and note_feed_read(conn, source, run_id=run_id, began_at=began_at)
+                turned = not outcome.dropped and note_feed_read(books.conn, source, run_id=run_id, began_at=began_at)
     _log(flow, source, outcome, turned=turned)
     note_clocks(ctx)
     return outcome
@@ -81,10 +82,13 @@ def run_ends(ctx: Context, run_id: Callable[[], int | None]) -> Iterator[None]:
     except BaseException as error:
         begun = run_id()
         if begun is not None:
-            with suppress(SQLAlchemyError), ctx.store.write() as conn:  # not as leader: the lead may be what was lost
+            with (
+                suppress(SQLAlchemyError),
+                ctx.anyone_writes() as books,
+            ):  # not as leader: the lead may be what was lost
                 said = error.message if isinstance(error, SyncError) else str(error)
                 text = f"{type(error).__name__}: {said}"[:ERROR_CHARACTERS_MAX]
-                end_run(conn, begun, now=ctx.clock.now(), counts=Counts(), error=text)
+                end_run(books.conn, begun, now=books.now, counts=Counts(), error=text)
         raise
 
 

@@ -14,10 +14,11 @@ from sync.__main__ import main
 from sync.cli import examination
 from sync.cli.examination import of_vendors
 from sync.database.engine import Store
-from sync.database.facts import HEARTBEAT_AT, set_fact
+from sync.database.facts import HEARTBEAT_AT
 from sync.database.migrate import upgrade
 from sync.database.pauses import pause_system
 from sync.learned.rows import learn
+from sync.ledger.books import Books
 from sync.sandbox.server import Sandbox
 from sync.settings import load_settings
 from tests.clocks import FakeClock
@@ -264,7 +265,7 @@ def test_a_fresh_heartbeat_is_good_and_an_old_one_is_pointed_out(
         store = Store(environment["DATABASE_URL"])
         at = datetime.now(UTC) - timedelta(seconds=age)
         with store.write() as conn:
-            set_fact(conn, HEARTBEAT_AT, at.isoformat(), now=at)
+            Books(conn, now=at).note_fact(HEARTBEAT_AT, at.isoformat())
         store.close()
 
         _, findings = examined(capsys)

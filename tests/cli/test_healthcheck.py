@@ -9,8 +9,9 @@ import pytest
 
 from sync.__main__ import main
 from sync.database.engine import Store
-from sync.database.facts import HEARTBEAT_AT, set_fact
+from sync.database.facts import HEARTBEAT_AT
 from sync.database.facts import beat as heartbeat
+from sync.ledger.books import Books
 
 
 def checked(url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -24,7 +25,7 @@ def beat(url: str, ago: float) -> None:
     store = Store(url)
     at = datetime.now(UTC) - timedelta(seconds=ago)
     with store.write() as conn:
-        set_fact(conn, HEARTBEAT_AT, at.isoformat(), now=at)
+        Books(conn, now=at).note_fact(HEARTBEAT_AT, at.isoformat())
     store.close()
 
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 import click
 import pytest
 
-from sync.cli.output import Output, as_json_object, attention, cell, emit, json_option
+from sync.cli.output import Output, as_json_object, attention, cell, emit, folded, json_option
 
 COLUMNS = ["item", "quantity", "seen"]
 ROWS = [("091843", Decimal("2.500000"), date(2024, 3, 15)), ("000global", Decimal("-10"), None)]
@@ -202,17 +202,18 @@ def test_on_a_narrow_terminal_keys_stay_whole_and_sentences_go_below_their_row(m
     assert "last error" not in text
 
 
-def test_on_a_terminal_a_long_sentence_goes_on_below_its_beginning_and_json_stays_one_line(
+def test_on_a_terminal_a_long_sentence_and_a_payload_go_on_below_their_beginning(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     facts = {"do": "create the part " * 8, "payload": '{"part_number": "51503", ' + '"bin": "A", ' * 8 + "}"}
     lines = shown_on_terminal(monkeypatch, lambda out: out.facts(facts), NO_COLOR="1", COLUMNS="80").splitlines()
 
-    *prose, payload = lines
-    assert len(prose) > 1
-    assert all(len(line) <= 80 for line in prose)
-    assert all(line.startswith(" " * len("payload  ")) for line in prose[1:])
-    assert payload == f"payload  {facts['payload']}"
+    begins = [line for line in lines if not line.startswith(" ")]
+    assert [line.split()[0] for line in begins] == ["do", "payload"]
+    assert len(lines) == 4
+    assert all(len(line) <= 80 for line in lines)
+    assert all(line.startswith(" " * len("payload  ")) for line in lines if line not in begins)
+    assert " ".join(" ".join(lines).split()) == f"do {facts['do'].strip()} payload {facts['payload']}"
 
 
 def test_on_a_narrow_terminal_an_instant_is_no_sentence_and_stays_in_its_column(
@@ -231,3 +232,15 @@ def test_on_a_narrow_terminal_an_instant_is_no_sentence_and_stays_in_its_column(
 
     assert any(line.split() == ["1", "2026-11-21", "05:11:14Z", "422", "rejected"] for line in shown), shown
     assert not any("started at:" in line for line in shown)
+
+
+@pytest.mark.parametrize("name", ["hint", "attention", "note"])
+def test_a_long_line_to_stderr_folds_below_its_beginning(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    lines = folded(f"{name}: ", "correct the credentials in the settings " * 5, terminal=True)
+
+    assert len(lines) > 2
+    assert all(len(line) <= 80 for line in lines)
+    assert all(line.startswith(" " * (len(name) + 2)) for line in lines[1:])
+    assert len(folded(f"{name}: ", "correct the credentials in the settings " * 5, terminal=False)) == 1

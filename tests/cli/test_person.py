@@ -10,7 +10,8 @@ import pytest
 
 from sync.__main__ import main
 from sync.database.engine import Store
-from sync.database.exceptions import open_exception, open_exceptions
+from sync.database.exceptions import open_exceptions
+from sync.ledger.books import Books
 from sync.stock.echo.rows import doubts_decided_by_people
 from sync.values.subjects import Subject
 
@@ -23,13 +24,11 @@ def test_a_decision_made_at_the_program_s_own_login_is_a_person_s_and_is_acted_o
     assert main(["db", "upgrade"]) == 0
     store = Store("sqlite:///mpsync.db")
     with store.write() as conn:
-        open_exception(
-            conn,
+        Books(conn, now=datetime(2026, 5, 1, tzinfo=UTC)).open_exception(
             "echo_undecided",
-            Subject.event("k-1"),
+            about=Subject.event("k-1"),
             detail="which one?",
             hint="say",
-            now=datetime(2026, 5, 1, tzinfo=UTC),
             facts={"external_id": "P-1", "movements": ["7"]},
         )
         [doubt] = open_exceptions(conn)

@@ -274,3 +274,17 @@ def test_a_refused_approval_is_rejected_and_a_meaningless_answer_unknown() -> No
     for body in (sample("mpw_approve_post"), b"<html>", b"[]", b"{}", b"null", b""):
         with pytest.raises(OutcomeUnknownError):
             approval(body, "1000")
+
+
+def test_a_question_that_has_one_answer_may_show_it_bare() -> None:
+    (receipt,) = read_receipts(sample("mpw_receipts_post")).rows
+    (inventory,) = read_inventories(sample("mpw_inventories_post")).rows
+
+    assert (receipt.id, inventory.id) == ("236255", "279366")
+
+
+@pytest.mark.parametrize("body", [b"null", b"{}", b'{"message": "No receipt found"}', b'{"id": 1, "message": "gone"}'])
+def test_what_is_no_row_and_no_list_is_no_answer(body: bytes) -> None:
+    for read in (read_receipts, read_inventories):
+        with pytest.raises(MalformedResponseError):
+            read(body)

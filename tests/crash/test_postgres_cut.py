@@ -62,9 +62,10 @@ def test_messages_are_told_apart_wherever_the_network_cuts_them() -> None:
         assert [is_commit(kind, content) for kind, content in found] == [False, True, False]
 
 
-def test_a_lost_commit_leaves_every_event_its_one_effect(server: PostgresServer) -> None:
+@pytest.mark.parametrize("each", [1, pytest.param(4, marks=pytest.mark.slow)])
+def test_a_lost_commit_leaves_every_event_its_one_effect(server: PostgresServer, each: int) -> None:
     chance = Random(3)
-    positions = [(chance.randint(1, COMMITS_OF_A_CYCLE), fate) for fate in FATES for _ in range(2)]
+    positions = [(chance.randint(1, COMMITS_OF_A_CYCLE), fate) for fate in FATES for _ in range(each)]
 
     with desk(server) as made:
         lost = lose_each(made, positions)
@@ -73,18 +74,25 @@ def test_a_lost_commit_leaves_every_event_its_one_effect(server: PostgresServer)
         assert made.books.examine().fine
 
 
+@pytest.mark.parametrize(
+    "troubles",
+    [
+        ("restart_immediate", "cut_all"),
+        pytest.param(("restart_immediate", "terminate", "restart_fast", "cut_all"), marks=pytest.mark.slow),
+    ],
+)
 def test_a_daemon_settles_everything_after_restarts_and_cuts_of_its_database(
-    server: PostgresServer, tmp_path: Path
+    server: PostgresServer, tmp_path: Path, troubles: tuple[str, ...]
 ) -> None:
     trouble = Trouble(server, seed=2, folder=tmp_path)
     try:
         trouble.begin()
-        for happens in (trouble.restart_immediate, trouble.terminate, trouble.restart_fast, trouble.cut_all):
-            trouble.suffer(happens)
+        for happens in troubles:
+            trouble.suffer(getattr(trouble, happens))
         findings = trouble.settle()
 
         assert findings.fine, findings.details()
         assert findings.effects == findings.events > 5
-        assert server.restarts == 2
+        assert server.restarts == sum(happens.startswith("restart") for happens in troubles)
     finally:
         trouble.close()

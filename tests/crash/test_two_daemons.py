@@ -34,6 +34,7 @@ def leader_of(pair: Pair) -> Daemon:
     return leader
 
 
+@pytest.mark.slow
 def test_nothing_is_doubled_or_lost_while_either_is_killed_or_frozen(pair: Pair) -> None:
     findings = pair.run(rounds=2)
 
@@ -69,6 +70,7 @@ def test_a_thawed_daemon_drops_the_result_of_its_call_and_its_lead_and_says_so(p
     assert attempt["outcome"] == "unknown"
 
 
+@pytest.mark.slow
 def test_a_leader_frozen_in_mid_transaction_is_followed_too(pair: Pair, server: PostgresServer) -> None:
     pair.start()
     frozen = leader_of(pair)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 import sync.daemon
 from sync.app import App, open_app, policy_of
 from sync.daemon import HUNG_SECONDS, Daemon, hung_after
+from sync.database import schema
+from sync.database.engine import Store
+from sync.database.facts import HEARTBEAT_AT, STOPPED_AT, fact
 from sync.errors import AuthError, LeaseHeldError
 from sync.jobs.cycle import CycleReport
 from sync.outbox.claims import call_time_max
 from sync.settings import load_settings
 from sync.work.context import Context
 from tests.clocks import FakeClock
+from tests.views.story import add, push
 
 
 @pytest.fixture
@@ -185,3 +191,54 @@ def test_a_daemon_that_takes_the_lead_while_it_is_stopped_ends(sqlite_url: str) 
     assert "polled" in ended.stdout
     assert ended.stdout.index("polled") < ended.stdout.index("daemon.stopped")
     assert "job.failed" not in ended.stdout
+
+
+RUNS = """
+import os, signal, sys, threading, time
+from sync.__main__ import main
+threading.Timer(float(sys.argv[1]), lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+if len(sys.argv) > 2:
+    import sync.daemon
+    sync.daemon.Daemon._work = lambda self: time.sleep(60)  # a call that does not come back
+    threading.Timer(float(sys.argv[1]) + 1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+sys.exit(main(["run"]))
+"""
+
+
+def _run(url: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    settings = {
+        "DATABASE_URL": url,
+        "MPSERVICES_TOKEN": "MPSER1-0123",
+        "MPSERVICES_BASE_URL": "http://127.0.0.1:9",
+        "SYNC_LOG_FORMAT": "json",
+        "PYTHONPATH": str(Path(sync.daemon.__file__).parents[1]),
+    }
+    command = [sys.executable, "-c", RUNS, *arguments]
+    return subprocess.run(command, env=os.environ | settings, cwd=folder, capture_output=True, text=True, timeout=60)
+
+
+def test_a_daemon_that_is_asked_to_stop_twice_logs_that_it_ends_at_once(sqlite_url: str, tmp_path: Path) -> None:
+    ended = _run(sqlite_url, tmp_path, "4", "twice")
+
+    assert ended.returncode == 130, ended.stderr
+    assert "daemon.ended_at_once" in ended.stderr.splitlines()[-1]
+    assert "daemon.stopped" not in ended.stderr
+
+
+def test_a_daemon_that_was_stopped_says_so_and_the_held_pushes_of_a_route_that_pushes(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(sqlite_url)
+    with store.write() as conn:
+        add(conn, schema.outbox, push("K-1", state="held"))
+    monkeypatch.setenv("SYNC_ROUTE_RECEIPTS", "push")
+
+    ended = _run(sqlite_url, tmp_path, "6")
+
+    assert ended.returncode == 0, ended.stderr
+    assert "route.pushes_past_held_ones" in ended.stderr
+    with store.read() as conn:
+        stopped, beat = fact(conn, STOPPED_AT), fact(conn, HEARTBEAT_AT)
+    store.close()
+    assert stopped is not None
+    assert beat is None or stopped >= beat

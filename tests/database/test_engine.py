@@ -13,8 +13,9 @@ from sqlalchemy import insert, make_url, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from sync.database.engine import SILENT_LINK, Store, lock_appends
-from sync.database.facts import fact, set_fact
+from sync.database.facts import fact
 from sync.database.schema import attempts, facts
+from sync.ledger.books import Books
 from sync.work.lead import LASTS
 from tests.clocks import START
 
@@ -37,13 +38,13 @@ def new_store(path: Path) -> Iterator[Store]:
 
 def test_concurrent_read_modify_writes_on_sqlite_lose_nothing(sqlite_store: Store) -> None:
     with sqlite_store.write() as conn:
-        set_fact(conn, "counter", "0", now=START)
+        Books(conn, now=START).note_fact("counter", "0")
 
     def increment(_n: int) -> None:
         with sqlite_store.write() as conn:
             value = fact(conn, "counter")
             assert value is not None
-            set_fact(conn, "counter", str(int(value) + 1), now=START)
+            Books(conn, now=START).note_fact("counter", str(int(value) + 1))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(increment, range(120)))
@@ -56,7 +57,7 @@ def test_a_reader_neither_blocks_a_writer_nor_sees_half_of_it(store: Store) -> N
     with store.read() as reader:
         before = fact(reader, "f")
         with store.write() as writer:
-            set_fact(writer, "f", "new", now=START)
+            Books(writer, now=START).note_fact("f", "new")
             during = fact(reader, "f")
 
     with store.read() as conn:
@@ -66,7 +67,7 @@ def test_a_reader_neither_blocks_a_writer_nor_sees_half_of_it(store: Store) -> N
 
 def test_an_open_writer_does_not_block_readers(store: Store) -> None:
     with store.write() as writer:
-        set_fact(writer, "f", "new", now=START)
+        Books(writer, now=START).note_fact("f", "new")
         with store.read() as reader:
             assert fact(reader, "f") is None
 
@@ -109,7 +110,7 @@ def test_a_writer_that_waits_too_long_gives_up(sqlite_url: str, sqlite_store: St
 def test_an_exception_takes_everything_back(store: Store) -> None:
     def fail_half_way() -> None:
         with store.write() as conn:
-            set_fact(conn, "f", "half", now=START)
+            Books(conn, now=START).note_fact("f", "half")
             raise RuntimeError("half way")
 
     with pytest.raises(RuntimeError, match="half way"):

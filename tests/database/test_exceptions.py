@@ -10,9 +10,10 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
 from sync.database.engine import Store
-from sync.database.exceptions import blocking, open_exception, open_exceptions, resolve_exceptions, subject_of
+from sync.database.exceptions import blocking, open_exceptions, subject_of
 from sync.database.schema import exceptions
 from sync.errors import InvariantError
+from sync.ledger.books import Books
 from sync.outbox.rows import close_exceptions, exceptions_about
 from sync.values.subjects import SUBJECT_TYPES, Subject
 from tests.clocks import START
@@ -22,12 +23,14 @@ EXT_9 = Subject.item("EXT-9")
 
 def _open(store: Store, *, detail: str = "no mapping", now: datetime = START, **facts: object) -> bool:
     with store.write() as conn:
-        return open_exception(conn, "unmapped_item", EXT_9, detail=detail, hint="map it", now=now, facts=facts)
+        return Books(conn, now=now).open_exception(
+            "unmapped_item", about=EXT_9, detail=detail, hint="map it", facts=facts
+        )
 
 
 def _resolve(store: Store, *, now: datetime = START) -> int:
     with store.write() as conn:
-        return resolve_exceptions(conn, "unmapped_item", EXT_9, resolution="mapped", now=now, by="ann")
+        return Books(conn, now=now).resolve_exceptions("unmapped_item", about=EXT_9, resolution="mapped", by="ann")
 
 
 def test_the_same_trouble_twice_is_one_open_row(store: Store) -> None:
@@ -86,7 +89,7 @@ def test_resolving_one_leaves_its_neighbours_open(store: Store) -> None:
     with store.write() as conn:
         others = (("gap", Subject.source("EXT-9")), ("unmapped_item", Subject.item("EXT-8")))
         for kind, subject in (*others, ("unmapped_item", EXT_9)):
-            open_exception(conn, kind, subject, detail="d", hint="h", now=START)
+            Books(conn, now=START).open_exception(kind, about=subject, detail="d", hint="h")
 
     _resolve(store)
 
@@ -126,7 +129,7 @@ def test_a_kind_that_is_not_registered_or_about_something_else_is_refused(
     store: Store, kind: str, subject: Subject
 ) -> None:
     with pytest.raises(InvariantError, match=kind), store.write() as conn:
-        open_exception(conn, kind, subject, detail="d", hint="h", now=START)
+        Books(conn, now=START).open_exception(kind, about=subject, detail="d", hint="h")
 
     with store.read() as conn:
         assert open_exceptions(conn) == []
@@ -135,14 +138,16 @@ def test_a_kind_that_is_not_registered_or_about_something_else_is_refused(
 def test_a_push_and_an_order_of_the_same_number_are_two_subjects(store: Store) -> None:
     with store.write() as conn:
         for subject in (Subject.push(1005), Subject.order("1005")):
-            assert open_exception(conn, "order_changed", subject, detail="d", hint="h", now=START)
+            assert Books(conn, now=START).open_exception("order_changed", about=subject, detail="d", hint="h")
 
         assert exceptions_about(conn, [1005]) == {1005}
-        assert close_exceptions(conn, 1005, resolution="it is done", now=START) == 1
+        assert close_exceptions(Books(conn, now=START), 1005, resolution="it is done") == 1
         assert exceptions_about(conn, [1005]) == set()
         assert [subject_of(row) for row in open_exceptions(conn)] == [Subject.order("1005")]
-        assert resolve_exceptions(conn, "order_changed", Subject.push(1005), resolution="r", now=START) == 0
-        assert resolve_exceptions(conn, "order_changed", Subject.order("1005"), resolution="r", now=START) == 1
+        assert Books(conn, now=START).resolve_exceptions("order_changed", about=Subject.push(1005), resolution="r") == 0
+        assert (
+            Books(conn, now=START).resolve_exceptions("order_changed", about=Subject.order("1005"), resolution="r") == 1
+        )
 
 
 def _blocked(store: Store, *items: str) -> dict[str, str]:
@@ -153,15 +158,17 @@ def _blocked(store: Store, *items: str) -> dict[str, str]:
 def test_the_items_that_an_open_exception_names_are_stopped_until_it_is_resolved(store: Store) -> None:
     changed, facts = Subject.row("m-1"), {"external_ids": ["A", "B"]}
     with store.write() as conn:
-        open_exception(conn, "movement_changed", changed, detail="d", hint="h", now=START, facts=facts)
+        Books(conn, now=START).open_exception("movement_changed", about=changed, detail="d", hint="h", facts=facts)
         echo = Subject.event("k")
-        open_exception(conn, "echo_undecided", echo, detail="d", hint="h", now=START, facts={"external_id": "B"})
+        Books(conn, now=START).open_exception(
+            "echo_undecided", about=echo, detail="d", hint="h", facts={"external_id": "B"}
+        )
 
     assert _blocked(store) == {"A": "movement_changed", "B": "movement_changed"}
     assert _blocked(store, "C") == {}
 
     with store.write() as conn:
-        resolve_exceptions(conn, "movement_changed", changed, resolution="r", now=START)
+        Books(conn, now=START).resolve_exceptions("movement_changed", about=changed, resolution="r")
 
     assert _blocked(store) == {"B": "echo_undecided"}
 
@@ -170,7 +177,9 @@ def test_what_an_exception_stops_is_what_is_known_by_now(store: Store) -> None:
     for items in (["A"], ["A", "C"], ["C"]):
         with store.write() as conn:
             facts = {"external_ids": items}
-            open_exception(conn, "movement_changed", Subject.row("m"), detail="d", hint="h", now=START, facts=facts)
+            Books(conn, now=START).open_exception(
+                "movement_changed", about=Subject.row("m"), detail="d", hint="h", facts=facts
+            )
 
         assert _blocked(store) == dict.fromkeys(items, "movement_changed")
 
@@ -179,6 +188,6 @@ def test_a_shortage_and_a_refused_document_stop_no_item(store: Store) -> None:
     with store.write() as conn:
         for kind in ("issuance_without_stock", "push_dead"):
             facts = {"external_ids": ["A"]}
-            open_exception(conn, kind, Subject.push(7), detail="d", hint="h", now=START, facts=facts)
+            Books(conn, now=START).open_exception(kind, about=Subject.push(7), detail="d", hint="h", facts=facts)
 
     assert _blocked(store) == {}

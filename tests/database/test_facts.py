@@ -7,8 +7,9 @@ from datetime import timedelta
 from sqlalchemy import select
 
 from sync.database.engine import Store
-from sync.database.facts import FIRST_RUN_AT, fact, forget_fact, set_fact, set_fact_once
+from sync.database.facts import FIRST_RUN_AT, fact, forget_fact, set_fact_once
 from sync.database.schema import facts
+from sync.ledger.books import Books
 from tests.clocks import START
 
 
@@ -19,10 +20,10 @@ def test_a_fact_that_was_never_set_is_none(store: Store) -> None:
 
 def test_a_fact_takes_its_latest_value_and_time(store: Store) -> None:
     with store.write() as conn:
-        set_fact(conn, "f", "one", now=START)
-        set_fact(conn, "g", "other", now=START)
+        Books(conn, now=START).note_fact("f", "one")
+        Books(conn, now=START).note_fact("g", "other")
     with store.write() as conn:
-        set_fact(conn, "f", "two", now=START + timedelta(hours=1))
+        Books(conn, now=START + timedelta(hours=1)).note_fact("f", "two")
 
     with store.read() as conn:
         rows = conn.execute(select(facts.c.name, facts.c.value, facts.c.updated_at).order_by(facts.c.name)).all()
@@ -40,7 +41,7 @@ def test_the_first_run_stays_the_first(store: Store) -> None:
 
 def test_a_forgotten_fact_is_gone_and_may_be_set_again(store: Store) -> None:
     with store.write() as conn:
-        set_fact(conn, "f", "one", now=START)
+        Books(conn, now=START).note_fact("f", "one")
         forget_fact(conn, "f")
         forget_fact(conn, "never set")
 

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ import pytest
 from sync.app import App
 from sync.cli import COMMANDS, cli
 from sync.database.engine import Store
+from sync.ledger.books import Books
 from sync.settings import variable_names
 from sync.values.exception_kinds import KINDS
 from sync.web.metrics import Metrics
@@ -38,6 +40,7 @@ PLACES = {"open_exception": 1, "open_about": 2, "GiveUp": 1, "Blocked": 1, "Park
 """Where a call of this name says the kind of an exception, beside `kind=`."""
 
 
+@cache
 def kinds() -> set[str]:
     """Return every kind of exception that the program can open, from its source."""
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "sync").rglob("*.py"))]
@@ -139,21 +142,21 @@ def test_every_metric_is_explained_and_none_that_is_not_there(
     store: Store, clock: FakeClock, database_url: str
 ) -> None:
     with opened(database_url, clock) as app:
-        from sync.database.facts import HEARTBEAT_AT, set_fact
+        from sync.database.facts import HEARTBEAT_AT
 
         with app.store.write() as conn:
-            set_fact(conn, HEARTBEAT_AT, clock.now().isoformat(), now=clock.now())
+            Books(conn, now=clock.now()).note_fact(HEARTBEAT_AT, clock.now().isoformat())
         told = families(app)
 
     assert set(re.findall(r"^\| `(mpsync_\w+)`", METRICS, flags=re.MULTILINE)) == told
 
 
 def test_alerts_and_dashboard_use_metrics_that_are_there(sqlite_app: App) -> None:
-    from sync.database.facts import HEARTBEAT_AT, set_fact
+    from sync.database.facts import HEARTBEAT_AT
 
     with sqlite_app.store.write() as conn:
         now = sqlite_app.clock.now()
-        set_fact(conn, HEARTBEAT_AT, now.isoformat(), now=now)
+        Books(conn, now=now).note_fact(HEARTBEAT_AT, now.isoformat())
     known = families(sqlite_app)
     known |= {f"{name}_bucket" for name in known if name.endswith("_seconds")}
     queries = re.findall(r"expr: \|-\n((?:          .*\n)+)", ALERTS.read_text())

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from sync.ledger.books import Books
 from tests.e2e.world import MAIN, World, quiet_world
 
 
@@ -156,7 +157,7 @@ def test_with_every_route_on_hold_nothing_is_written_and_a_release_sends_it_once
     with world.app() as app, app.store.write() as conn:
         from sync.outbox.rows import Which, release
 
-        released = release(conn, Which(route="receipts"), now=app.clock.now())
+        released = release(Books(conn, now=app.clock.now()), Which(route="receipts"))
     world.cycle()
     world.cycle()
 

@@ -23,6 +23,13 @@ FAULTS = [
 ]
 
 
+def faults(*usual: str) -> pytest.MarkDecorator:
+    """Try each fault; those named are in the README's line (over all kinds of a push: each), the rest are slow."""
+    return pytest.mark.parametrize(
+        "fault", [pytest.param(fault, marks=() if fault in usual else pytest.mark.slow) for fault in FAULTS]
+    )
+
+
 @pytest.fixture
 def world(database_url: str) -> Iterator[World]:
     with quiet_world(database_url) as made:
@@ -41,8 +48,8 @@ def settle(world: World) -> None:
     world.cycle()
 
 
-@pytest.mark.parametrize("times", [1, 3])
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.slow)])
+@faults("lost_answer", "unauthorized")
 def test_a_receipt_has_one_effect(world: World, fault: str, times: int) -> None:
     world.sandbox.faults.add(endpoint="mpw.post_receipt", kind=fault, times=times, retry_after=0)
     world.sandbox.mpservices.person_moves("Inbound", "P-1", 7, "11.5")
@@ -54,7 +61,7 @@ def test_a_receipt_has_one_effect(world: World, fault: str, times: int) -> None:
     assert settled(world)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@faults("error_after", "cut_body")
 def test_an_issuance_has_one_effect(world: World, fault: str) -> None:
     world.sandbox.faults.add(endpoint="mpw.post_issuance", kind=fault, times=2, retry_after=0)
     world.sandbox.mpservices.person_moves("Outbound", "P-1", 7, "10")
@@ -66,7 +73,7 @@ def test_an_issuance_has_one_effect(world: World, fault: str) -> None:
     assert settled(world)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@faults("lost_request", "html")
 def test_a_split_issuance_arrives_whole_and_once(world: World, fault: str) -> None:
     mpw = world.sandbox.mpw
     mpw.add_part("SPLIT", MAIN)
@@ -82,7 +89,7 @@ def test_a_split_issuance_arrives_whole_and_once(world: World, fault: str) -> No
     assert settled(world)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@faults("html_after", "error_before")
 def test_an_approval_has_one_effect(world: World, fault: str) -> None:
     for number in (1000, 1001, 1002):
         world.sandbox.mpw.add_order(number, vendor_name="Bosch", warehouse_name=MAIN, lines=[("P-1", 5, "7")])
@@ -96,7 +103,7 @@ def test_an_approval_has_one_effect(world: World, fault: str) -> None:
     assert {row["approval"] for row in world.view("v_purchase_orders")} == {"done"}
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@faults("too_many", "refused_before")
 def test_a_stock_patch_has_one_effect(world: World, fault: str) -> None:
     world.sandbox.mpservices.person_moves("Inbound", "P-1", 1, "10")
     settle(world)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.errors import ConfigError
+from sync.errors import ConfigError, FileNotTakenError
 from sync.jobs.import_file import MOVEMENT, TYPES, ImportReport, import_file
 from tests.hostile.profile import examples
 from tests.hostile.test_inbox_rows import DOCUMENTS
@@ -38,14 +38,14 @@ def named(type_: str, document: dict[str, Any], key: str) -> dict[str, Any]:
     return document | ({"id": key} if type_ == MOVEMENT else {"api_key": key})
 
 
-def take_in(world: PollWorld, name: str, content: bytes, type_: str) -> ImportReport | ConfigError:
-    """Import a file; a ConfigError is what the command line ends with exit code 2 for."""
+def take_in(world: PollWorld, name: str, content: bytes, type_: str) -> ImportReport | ConfigError | FileNotTakenError:
+    """Import a file; an error is what the command line says in one sentence, with exit code 2 or 1."""
     with tempfile.TemporaryDirectory(prefix="mpsync-hostile-") as folder:
         path = Path(folder) / name
         path.write_bytes(content)
         try:
             return import_file(world.ctx, path, type_)
-        except ConfigError as error:
+        except (ConfigError, FileNotTakenError) as error:
             return error
 
 

@@ -82,7 +82,7 @@ def test_a_refused_row_names_everything_that_is_wrong(world: World) -> None:
     assert error is not None
     for wrong in ("api_key", "quantity_received", "unit_cost", "warehouse_name", "created_on"):
         assert wrong in error
-    assert (entries(world), world.pushes(), world.told()) == ([], [], [])
+    assert (entries(world), world.pushes(), world.told()) == ([], [], [("inbox_rejected", "receipt erp 1")])
 
 
 @pytest.mark.parametrize(
@@ -199,14 +199,45 @@ def test_a_void_reverses_the_erps_own_entry_and_closes_the_key(world: World) -> 
     assert [row.api_key for row in world.pushes() if row.state == "ready"] == ["erp-2"]
 
 
-def test_a_key_that_was_voided_unseen_takes_no_receipt_any_more(world: World) -> None:
+def test_a_void_of_a_key_that_never_existed_is_refused_with_the_keys_that_are_near(world: World) -> None:
+    world.erp("receipt", "ERP-2024-117", RECEIPT)
+    world.erp("void", "erp-2024-117", {"kind": "receipt"})
+    world.erp("void", "ERP-2024-117", {"kind": "issuance"})
+    world.reconcile()
+
+    assert [state for state, _ in world.rows()] == ["accepted", "rejected", "rejected"]
+    reasons = [error or "" for _, error in world.rows()]
+    assert "unknown key: no system knows a receipt erp-2024-117 (is ERP-2024-117 meant?)" in reasons[1]
+    assert "unknown key: no system knows an issuance ERP-2024-117, so" in reasons[2]
+    assert [row.operation for row in world.pushes()] == ["post_receipt"]
+
+    world.erp("void", "ERP-2024-117", {"kind": "receipt"})
+    world.reconcile()
+
+    assert world.rows()[3] == ("accepted", None)
+
+
+def test_a_void_that_came_before_its_receipt_is_sent_again(world: World) -> None:
     world.erp("void", "erp-1", {"kind": "receipt"})
     world.reconcile()
     world.erp("receipt", "erp-1", RECEIPT)
+    world.reconcile()
+    assert world.told() == [("inbox_rejected", "void erp-1")]
+
+    world.erp("void", "erp-1", {"kind": "receipt"})
+    world.reconcile()
+
+    assert world.told() == []
+    assert [row.state for row in world.pushes()] == ["superseded"]
+
+
+def test_a_void_of_what_mpw_alone_has_is_accepted(world: World) -> None:
+    world.mpw_entry("receipt", "erp-1")
+    world.erp("void", "erp-1", {"kind": "receipt"})
 
     world.reconcile()
 
-    assert world.rows()[1][0] == "rejected"
+    assert world.rows() == [("accepted", None)]
     assert [row.operation for row in world.pushes()] == ["delete_receipt"]
 
 

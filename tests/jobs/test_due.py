@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy import event
 
 from sync.database.engine import Store
-from sync.database.facts import set_fact
 from sync.errors import AuthError
 from sync.jobs.cycle import CycleReport, work_once
 from sync.jobs.resolve import resolve_by_person
+from sync.ledger.books import Books
 from tests.worlds.stock_world import StockWorld, stock_world
 
 AN_IDLE_ROUND = 10
@@ -62,7 +62,7 @@ def test_a_round_sees_what_its_own_passes_have_made_due(world: StockWorld) -> No
         before = world.ctx.due()
         assert world.ctx.due() is before  # nothing was written
         with world.store.write() as conn:
-            set_fact(conn, "a_thing", "1", now=world.clock.now())
+            Books(conn, now=world.clock.now()).note_fact("a_thing", "1")
         assert world.ctx.due().facts["a_thing"] == "1"
     report = CycleReport()
     assert work_once(world.ctx, report)
@@ -74,7 +74,7 @@ def test_what_another_process_writes_is_seen_by_the_next_round(world: StockWorld
     try:
         assert not work_once(world.ctx, CycleReport())
         with other.write() as conn:
-            set_fact(conn, "a_thing", "2", now=world.clock.now())
+            Books(conn, now=world.clock.now()).note_fact("a_thing", "2")
         with world.ctx.agenda.round():
             assert world.ctx.due().facts["a_thing"] == "2"
     finally:
@@ -188,6 +188,60 @@ def test_no_statement_of_an_idle_round_reads_a_table_from_end_to_end(world: Stoc
     ]
     assert found, "the small tables at least are read whole"
     assert [line for line in found if not any(name in line for name in SMALL + QUEUES)] == []
+
+
+OLD = (
+    "insert into outbox (route, operation, kind, api_key, entity_key, item, rank, state, attempts, tries, fence,"
+    " due_at, payload, created_at, finalized_at, evidence) select 'voids', 'delete_receipt', 'receipt', 'old-' || i,"
+    " 'item:X', 'X', 0, 'done', 1, 1, 1, :at, '{}', :at, :at, '404' from numbers",
+    "insert into exceptions (kind, subject, subject_type, detail, hint, opened_at, resolved_at, acted_at, resolved_by,"
+    " resolution) select 'echo_undecided', 'old-' || i, 'event', 'd', 'h', :at, :at, :at, 'ann', 'ours' from numbers",
+    "insert into exceptions (kind, subject, subject_type, detail, hint, opened_at, resolved_at, resolved_by,"
+    " resolution) select 'push_not_there', 'old-' || i, 'push', 'd', 'h', :at, :at, 'ann', 'ours' from numbers",
+    "insert into item_states (external_id, managed, audited_at) select 'X-' || i, 1, :now from numbers",
+    "insert into inventories (warehouse, part_number, found, read_at) select 'Main', 'X-' || i, 1, :at from numbers",
+    "insert into echoes (outbox_id, n, external_id, new_stock, new_cost, sent_cost, claimed_seq, outcome, closed_at)"
+    " select id, 9, item, 0, 0, 0, 0, 'found', :at from outbox",
+)
+"""Rows of long ago, of all that a round looks into."""
+
+
+def steps_of_an_idle_round(world: StockWorld) -> int:
+    """Return how many steps SQLite's machine makes in one: the same for the same plan and data, on any computer."""
+    made = 0
+
+    def step() -> int:
+        nonlocal made
+        made += 1
+        return 0
+
+    def begin(dbapi: Any, *rest: Any) -> None:
+        dbapi.set_progress_handler(step, 1)
+
+    event.listen(world.store.engine, "checkout", begin)
+    try:
+        assert not work_once(world.ctx, CycleReport())
+    finally:
+        event.remove(world.store.engine, "checkout", begin)
+    return made
+
+
+def test_an_idle_round_is_as_short_beside_a_long_history(sqlite_store: Store) -> None:
+    with stock_world(sqlite_store) as world:
+        world.moves(5)
+        world.settle()
+        while work_once(world.ctx, CycleReport()):
+            pass
+        before = steps_of_an_idle_round(world)
+        values = {"at": "2020-01-01T00:00:00.000000Z", "now": f"{world.clock.now():%Y-%m-%dT%H:%M:%S.%fZ}"}
+        for statement in OLD:
+            head, select = statement.split(" select ", 1)
+            counted = "with recursive numbers(i) as (select 1 union all select i + 1 from numbers where i < 2000) "
+            world.execute(f"{head} {counted if 'numbers' in select else ''}select {select}", **values)
+        while work_once(world.ctx, CycleReport()):
+            pass
+        after = steps_of_an_idle_round(world)
+    assert 0 < after < before + 200, "a step or more for each of 2,000 old rows of a kind"
 
 
 def test_an_idle_round_looks_at_no_push_that_failed_long_ago(world: StockWorld) -> None:

@@ -13,7 +13,7 @@ import pytest
 from sync.database.engine import Store
 from sync.errors import ConfigError
 from sync.jobs.export import export_ledger
-from sync.ledger.entries import append_entries
+from sync.ledger.books import Books
 from sync.ledger.rules import NewEntry
 from tests.clocks import FakeClock
 
@@ -27,7 +27,7 @@ def entry(n: int, *, item: str = "P-1", day: int = 1) -> NewEntry:
 
 def fill(store: Store, clock: FakeClock, entries: list[NewEntry]) -> None:
     with store.write() as conn:
-        append_entries(conn, entries, lock_date=None, now=clock.now(), run_id=None)
+        Books(conn, now=clock.now()).append(entries)
 
 
 def test_the_last_seq_is_a_cursor_that_neither_repeats_nor_misses(

@@ -13,7 +13,6 @@ from sqlalchemy import event, insert, select, text, update
 
 from sync.database import schema
 from sync.database.engine import Store
-from sync.database.exceptions import open_exception
 from sync.database.facts import beat
 from sync.errors import LeaseLostError
 from sync.jobs import prune
@@ -21,6 +20,7 @@ from sync.jobs.due import an_agenda
 from sync.jobs.prune import PruneCounts, prune_if_due_once, prune_once
 from sync.jobs.reports import event_story, last_runs
 from sync.jobs.retention import PRUNED_ATTEMPTS, PRUNED_RUNS, pruned_counts
+from sync.ledger.books import Books
 from sync.outbox.machine import PATCH_STOCK
 from sync.outbox.rows import push_exists
 from sync.stock.facts import item_facts
@@ -197,7 +197,7 @@ def test_a_push_that_somebody_is_asked_about_stays_whole(store: Store, clock: Fa
     waiting = add(store, schema.outbox, **done("s-1", operation=PATCH_STOCK, item="E"))
     add(store, schema.outbox, **done("s-2", operation=PATCH_STOCK, item="E"))
     with store.write() as conn:
-        open_exception(conn, "order_changed", Subject.push(id_), detail="d", hint="h", now=NOON)
+        Books(conn, now=NOON).open_exception("order_changed", about=Subject.push(id_), detail="d", hint="h")
         echo = {"outbox_id": waiting, "n": 1, "external_id": "E", "new_stock": Decimal(1), "claimed_seq": 0}
         costs = {"new_cost": Decimal(1), "sent_cost": Decimal("1.000001")}
         conn.execute(insert(schema.echoes).values(**echo, **costs))

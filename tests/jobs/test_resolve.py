@@ -8,13 +8,14 @@ import pytest
 from sqlalchemy import select
 
 from sync.database.engine import Store
-from sync.database.exceptions import blocking, open_exception, open_exceptions
+from sync.database.exceptions import blocking, open_exceptions
 from sync.database.pauses import pause_reason, pause_system
 from sync.database.schema import exceptions
 from sync.errors import ConfigError
 from sync.jobs.due import an_agenda
 from sync.jobs.reports import view
 from sync.jobs.resolve import Choice, resolve_by_person
+from sync.ledger.books import Books
 from sync.ledger.coverage import open_gap, open_gaps
 from sync.ledger.parked import due_parked, park
 from sync.values.exception_kinds import APPLY, ECHO, KEEP, KINDS, NONE, VOID
@@ -32,13 +33,11 @@ def ctx(store: Store, clock: FakeClock) -> Context:
 
 def opened(ctx: Context, kind: str, subject: str, **facts: object) -> None:
     with ctx.store.write() as conn:
-        open_exception(
-            conn,
+        Books(conn, now=ctx.clock.now()).open_exception(
             kind,
-            Subject(KINDS[kind].subjects[0], subject),
+            about=Subject(KINDS[kind].subjects[0], subject),
             detail="d",
             hint="h",
-            now=ctx.clock.now(),
             facts=facts,
         )
 
@@ -51,7 +50,7 @@ def test_a_gap_is_closed_with_the_persons_words(ctx: Context, clock: FakeClock) 
     with ctx.store.write() as conn:
         start = clock.now()
         clock.advance(3600)
-        gap_id = open_gap(conn, "mpservices.movements", start, clock.now(), now=clock.now())
+        gap_id = open_gap(Books(conn, now=clock.now()), "mpservices.movements", start, clock.now())
     opened(ctx, "gap", "mpservices.movements x", gap_id=gap_id)
 
     assert resolve(ctx, kind="gap") == 1

@@ -7,6 +7,7 @@ import pytest
 from sync.learned.rules import (
     FACTS,
     WORDINGS_MAX,
+    Contrary,
     Fact,
     Known,
     detail_of,
@@ -204,3 +205,48 @@ def test_the_hint_names_commands_that_end_it() -> None:
     assert "`mpsync learned set window_hours 48 --why TEXT`" in hint
     assert "movement 0" in detail
     assert "movement 1" in detail
+
+
+@pytest.mark.parametrize("value", ["-90", "45"])
+def test_a_measurement_that_differs_is_taken_whether_it_is_larger_or_smaller(value: str) -> None:
+    known, became = after(SKEW, Known("5", "an answer"), (value, "another"))
+
+    assert became == ["believed"]
+    assert known == Known(value, "another")
+    assert after(SKEW, Known("5", "an answer"), ("5", "another"))[1] == ["nothing"]
+
+
+@pytest.mark.parametrize(("one", "other"), [("yes", "no"), ("no", "yes")])
+def test_texts_are_the_same_only_where_they_are(one: str, other: str) -> None:
+    assert SURVIVES.same(one, one)
+    assert not SURVIVES.same(one, other)
+
+
+def test_of_a_bound_a_larger_number_is_taken_at_once_and_a_smaller_one_is_not() -> None:
+    assert {key for key, fact in FACTS.items() if fact.grows} == {
+        ("mpservices", "cost_decimals"),
+        ("mpservices", "stock_decimals"),
+        ("mpw", "description_max"),
+    }
+    longest = FACTS["mpw", "description_max"]
+
+    assert after(longest, Known("100", "a row"), ("101", "another"))[1] == ["believed"]
+    assert after(longest, Known("100", "a row"), ("99", "another"))[1] == ["contradicted"]
+    assert after(longest, Known("100", "a person", set_by="ann"), ("101", "another"))[1] == ["contradicted"]
+
+
+def test_a_value_that_was_shown_again_ends_the_row_of_contraries_only() -> None:
+    before = Known("yes", "issuance 1", contrary={"no": Contrary(("issuance 2",), 2)})
+
+    weighed = weigh(SURVIVES, before, "yes", "issuance 3")
+
+    assert weighed is not None
+    assert weighed.known == Known("yes", "issuance 1", contrary={"no": Contrary(("issuance 2",), 0)})
+    assert (weighed.believed, weighed.contradicted) == (False, None)
+    assert weigh(SURVIVES, weighed.known, "yes", "issuance 4") is None
+
+
+def test_what_a_person_settled_is_overruled_each_of_it() -> None:
+    known = Known("yes", "a", contrary={"no": Contrary(("b",), 1), "perhaps": Contrary(("c",))})
+
+    assert [one.overruled for one in overruled(known).contrary.values()] == [True, True]

@@ -8,8 +8,10 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from sync.database.engine import Store
-from sync.ledger.entries import append_entries, entries_after, event_entries, last_seq, reverse_entries
+from sync.ledger.books import Books
+from sync.ledger.entries import entries_after, event_entries, last_seq
 from sync.ledger.rules import NewEntry, new_entry
+from sync.values.policy import Policy
 
 NOW = datetime(2024, 3, 15, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -27,7 +29,7 @@ def _entry(key: str, quantity: str = "2.5", **fields: object) -> NewEntry:
 
 def _append(store: Store, *entries: NewEntry, lock_date: date | None = None) -> list[int]:
     with store.write() as conn:
-        return append_entries(conn, entries, lock_date=lock_date, now=NOW, run_id=None)
+        return Books(conn, now=NOW, policy=Policy(lock_date=lock_date)).append(entries)
 
 
 def test_entries_come_back_exactly_as_they_were_appended(store: Store) -> None:
@@ -51,7 +53,7 @@ def test_a_reversal_negates_its_original_and_belongs_to_the_same_event(store: St
     (original,) = _append(store, _entry("a"))
 
     with store.write() as conn:
-        (reversal,) = reverse_entries(conn, [original], lock_date=date(2024, 3, 31), now=NOW, run_id=None)
+        (reversal,) = Books(conn, now=NOW, policy=Policy(lock_date=date(2024, 3, 31))).reverse([original])
         first, second = event_entries(conn, "receipt", "a")
 
     assert (second.id, second.reverses_id, second.entry_type) == (reversal, original, "reversal")
@@ -62,10 +64,10 @@ def test_a_reversal_negates_its_original_and_belongs_to_the_same_event(store: St
 def test_an_entry_is_reversed_once(store: Store) -> None:
     (original,) = _append(store, _entry("a"))
     with store.write() as conn:
-        reverse_entries(conn, [original], lock_date=None, now=NOW, run_id=None)
+        Books(conn, now=NOW).reverse([original])
 
     with pytest.raises(DBAPIError), store.write() as conn:
-        reverse_entries(conn, [original], lock_date=None, now=NOW, run_id=None)
+        Books(conn, now=NOW).reverse([original])
 
     with store.read() as conn:
         assert last_seq(conn) == original + 1 or len(entries_after(conn, 0, 10)) == 2
@@ -115,5 +117,5 @@ def test_a_cursor_reads_on_from_where_it_was(store: Store) -> None:
 def test_nothing_appended_is_nothing_written(store: Store) -> None:
     assert _append(store) == []
     with store.write() as conn:
-        assert reverse_entries(conn, [], lock_date=None, now=NOW, run_id=None) == []
+        assert Books(conn, now=NOW).reverse([]) == []
         assert last_seq(conn) == 0

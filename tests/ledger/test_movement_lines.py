@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from sync.database.engine import Store
 from sync.database.schema import parked, unpushed
+from sync.ledger.books import Books
 from sync.ledger.movement_lines import KEPT_BY, EventKey, hold_from_push, let_push
 
 NOW = datetime(2024, 3, 15, 12, tzinfo=UTC)
@@ -19,7 +20,7 @@ def test_what_a_person_wants_left_is_not_let_go_by_a_later_import(store: Store) 
         hold_from_push(conn, [imported], why="imported without --push")
         hold_from_push(conn, [left], why=f"{KEPT_BY}ann: keyed in by hand")
 
-        assert let_push(conn, [imported, left], reason="imported with --push", now=NOW) == 1
+        assert let_push(Books(conn, now=NOW), [imported, left], reason="imported with --push") == 1
 
     with store.read() as conn:
         assert list(conn.execute(select(unpushed.c.api_key)).scalars()) == [left.api_key]

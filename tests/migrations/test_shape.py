@@ -232,7 +232,7 @@ def test_a_trigger_that_was_switched_off_is_seen_and_made_again(postgres_url: st
 
 
 def test_what_held_rows_is_named_when_it_cannot_be_mended(database_url: str) -> None:
-    run(database_url, "drop table parked")
+    run(database_url, "drop table unpushed")
 
-    with pytest.raises(StoreError, match="table parked"):
+    with pytest.raises(StoreError, match="table unpushed"):
         upgrade(database_url, mends=True)

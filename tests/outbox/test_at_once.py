@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import Connection
 
 from sync.database.engine import Store
-from sync.database.exceptions import open_exception, open_exceptions
-from sync.database.facts import fact, set_fact
+from sync.database.exceptions import open_exceptions
+from sync.database.facts import fact
 from sync.database.pauses import pause_reason, pause_system
+from sync.ledger.books import Books
 from sync.values.subjects import Subject
 from tests.clocks import START
 
@@ -39,7 +40,7 @@ def _at_once(store: Store, write: Callable[[Connection, str], object]) -> list[B
 
 
 def test_a_fact_set_first_by_two_has_the_later_value(store: Store) -> None:
-    failed = _at_once(store, lambda conn, who: set_fact(conn, "rest_until.mpw", who, now=START))
+    failed = _at_once(store, lambda conn, who: Books(conn, now=START).note_fact("rest_until.mpw", who))
 
     with store.read() as conn:
         value = fact(conn, "rest_until.mpw")
@@ -49,7 +50,7 @@ def test_a_fact_set_first_by_two_has_the_later_value(store: Store) -> None:
 def test_an_exception_opened_by_two_is_one(store: Store) -> None:
     failed = _at_once(
         store,
-        lambda conn, who: open_exception(conn, "credentials", MPW, detail=who, hint="h", now=START),
+        lambda conn, who: Books(conn, now=START).open_exception("credentials", about=MPW, detail=who, hint="h"),
     )
 
     with store.read() as conn:

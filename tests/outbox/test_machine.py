@@ -21,6 +21,7 @@ from sync.outbox.machine import (
     BatchRefused,
     Conflict,
     Delivered,
+    Landed,
     Later,
     More,
     NoStock,
@@ -33,6 +34,7 @@ from sync.outbox.machine import (
     Unclear,
     Undecidable,
     Verdict,
+    absence_counts_at,
     after_answer,
     after_lease_ran_out,
     after_verification,
@@ -40,6 +42,7 @@ from sync.outbox.machine import (
     is_legal,
     outcome_of,
     rank_of,
+    stock_wait,
 )
 from sync.values.backoff import BACKOFF_MAX, backoff
 
@@ -125,6 +128,56 @@ def test_an_expired_token_is_tried_again_at_once_but_not_twice() -> None:
     assert first.due_at == NOW
     assert second.due_at is not None
     assert second.due_at > NOW
+
+
+@pytest.mark.parametrize(
+    ("outcome", "wait"),
+    [
+        (Unclear("timed out"), timedelta(seconds=30)),
+        (NotSent("refused connection"), timedelta(seconds=30)),
+        (NotSent("slow down", status=429), timedelta(seconds=30)),
+        (NotSent("expired", status=401, at_once=True), timedelta(seconds=30)),
+        (NoStock("maximum 0"), timedelta(hours=1)),
+        (More("4 of 10"), timedelta()),
+        (BatchRefused("one is wrong"), timedelta()),
+        (Landed("answered 500, and it is there"), timedelta()),
+    ],
+)
+def test_each_answer_says_when_the_row_is_due_again(outcome: Outcome, wait: timedelta) -> None:
+    to = after_answer(standing(failures=3), outcome, now=NOW, retrying=RETRYING)
+
+    assert to.due_at == NOW + wait
+
+
+@pytest.mark.parametrize(
+    ("verdict", "due_at"),
+    [
+        (Absent(), NOW),
+        (More("a part is there"), NOW),
+        (Undecidable("no key", "look"), NOW + timedelta(hours=1)),
+        (Later(NOW + timedelta(minutes=3), "not yet"), NOW + timedelta(minutes=3)),
+        (Later(NOW - timedelta(minutes=3), "not yet"), NOW),
+    ],
+)
+def test_each_look_says_when_the_row_is_due_again(verdict: Verdict, due_at: datetime) -> None:
+    assert after_verification(standing(failures=3), verdict, now=NOW, retrying=RETRYING).due_at == due_at
+
+
+def test_stock_is_waited_for_a_quarter_of_an_hour_then_longer_and_hourly_at_last() -> None:
+    waits = [stock_wait(failures).total_seconds() / 60 for failures in (0, 1, 2, 3, 4, 5_000)]
+
+    assert waits == [15, 15, 30, 60, 60, 60]
+
+
+def test_a_check_comes_after_half_the_wait_at_the_soonest() -> None:
+    row = Standing(True, 1, None, NOW - timedelta(minutes=2), NOW - timedelta(days=1))
+    unsent = Standing(True, 1, None, None, NOW - timedelta(minutes=10))
+    soon = Retrying(timedelta(seconds=15), 0.0)
+
+    assert check_again_at(row, now=NOW, retrying=soon) == NOW + timedelta(minutes=1)
+    assert check_again_at(row, now=NOW, retrying=RETRYING) == NOW + timedelta(minutes=1.5)
+    assert check_again_at(unsent, now=NOW, retrying=soon) == NOW + timedelta(minutes=5)
+    assert absence_counts_at(NOW, timedelta(minutes=2)) == NOW + timedelta(minutes=2)
 
 
 def test_no_retry_comes_before_retry_after() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -142,5 +143,12 @@ class OneRow(RuleBasedStateMachine):
         assert self.state not in ("ready", "unknown") or self.last is None or self.last.due_at is not None
 
 
-OneRow.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+OneRow.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestOneRow = OneRow.TestCase
+
+
+class TestOneRowAtLength(OneRow.TestCase):
+    """The same, five times as long."""
+
+    settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+    pytestmark = pytest.mark.usual

@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sync.database.engine import Store
 from sync.database.schema import inventories, outbox
 from sync.errors import InvariantError
+from sync.ledger.books import Books
 from sync.outbox import queue as outbox_queue
 from sync.outbox.claims import Claim, claim, end_attempt, lease_until, move, move_all, postpone, standing, unclaim
 from sync.outbox.machine import Absent, Delivered, NewPush, NoStock, NotSent, Transition, Unclear, rank_of
@@ -24,6 +25,7 @@ from sync.outbox.rows import (
     add_push,
     attempts_of,
     cancel,
+    count_for,
     discard,
     find_pushes,
     push_by_id,
@@ -55,7 +57,7 @@ def add(store: Store, api_key: str, operation: str = "post_receipt", item: str =
         "rank": rank_of(operation),
     } | fields
     with store.write() as conn:
-        added = add_push(conn, NewPush(**values), now=NOW)
+        added = add_push(Books(conn, now=NOW), NewPush(**values))
     assert added is not None
     return added
 
@@ -75,14 +77,14 @@ def heads(store: Store, now: datetime = NOW) -> list[int]:
 def take(store: Store, *ids: int, owner: str = "a", now: datetime = NOW) -> list[Push]:
     rows = [row(store, outbox_id) for outbox_id in ids]
     with store.write() as conn:
-        return claim(conn, rows, {}, owner=owner, now=now, lease_until=now + timedelta(minutes=2), batch_id="b")
+        return claim(Books(conn, now=now), rows, {}, owner=owner, lease_until=now + timedelta(minutes=2), batch_id="b")
 
 
 def end(store: Store, push: Push, to: Transition, now: datetime = NOW) -> bool:
     with store.write() as conn:
-        moved = move(conn, push, to, now=now)
+        moved = move(Books(conn, now=now), push, to)
         if moved and push.state == "sending":
-            end_attempt(conn, push, to, now=now)
+            end_attempt(Books(conn, now=now), push, to)
         return moved
 
 
@@ -94,7 +96,7 @@ def test_an_operation_and_key_has_one_row_whatever_became_of_it(store: Store) ->
     first = add(store, "k-1")
     with store.write() as conn:
         again = NewPush("receipts", "post_receipt", "receipt", "k-1", "item:P-1", "P-1", "{}", "", "ready")
-        assert add_push(conn, again, now=NOW) is None
+        assert add_push(Books(conn, now=NOW), again) is None
         assert push_exists(conn, "receipt", "k-1")
         assert not push_exists(conn, "issuance", "k-1")
 
@@ -112,7 +114,7 @@ def test_invariant_1_a_claim_and_its_attempt_row_are_committed_together(store: S
 
     def crash_before_the_commit() -> None:
         with store.write() as conn:
-            claim(conn, [row(store, push)], {}, owner="a", now=NOW, lease_until=NOW, batch_id=None)
+            claim(Books(conn, now=NOW), [row(store, push)], {}, owner="a", lease_until=NOW, batch_id=None)
             raise CrashError
 
     with pytest.raises(CrashError):
@@ -173,7 +175,7 @@ def test_invariant_7_only_what_was_never_sent_is_superseded(store: Store) -> Non
     end(store, claimed, Transition("ready", "429", NotSent("slow"), due_at=NOW))
 
     with store.write() as conn:
-        assert supersede_unsent(conn, "item:P-1", "post_receipt", why="newer", now=NOW) == 1
+        assert supersede_unsent(Books(conn, now=NOW), [tried, untried], why="newer") == 1
 
     assert (row(store, tried).state, row(store, untried).state) == ("ready", "superseded")
     with pytest.raises(IntegrityError), store.write() as conn:
@@ -211,7 +213,7 @@ def test_invariant_10_a_key_is_refused_however_long_ago_its_row_was_settled(stor
 
     with store.write() as conn:
         again = NewPush("receipts", "post_receipt", "receipt", "k-1", "item:P-1", "P-1", "{}", "", "ready")
-        assert add_push(conn, again, now=years_later) is None
+        assert add_push(Books(conn, now=years_later), again) is None
 
     assert heads(store, years_later) == []
 
@@ -286,7 +288,7 @@ def test_an_issuance_that_waits_is_woken_by_stock_and_by_nothing_older(store: St
         with store.read() as conn:
             assert stock_grew_for(conn, now=NOW) == woken
     with store.write() as conn:
-        assert make_due(conn, [waiting], now=NOW) == 1
+        assert make_due(Books(conn, now=NOW), [waiting]) == 1
     assert heads(store) == [waiting]
 
 
@@ -328,7 +330,7 @@ def test_two_workers_that_claim_at_once_share_nothing(store: Store) -> None:
         rows = [row(store, outbox_id) for outbox_id in ids]
         barrier.wait()
         with store.write() as conn:
-            taken = claim(conn, rows, {}, owner=owner, now=NOW, lease_until=NOW, batch_id=None)
+            taken = claim(Books(conn, now=NOW), rows, {}, owner=owner, lease_until=NOW, batch_id=None)
         got[owner] = [push.id for push in taken]
 
     threads = [threading.Thread(target=work, args=(f"w{n}",)) for n in range(4)]
@@ -351,7 +353,7 @@ def test_two_workers_that_claim_two_rows_of_an_item_get_one(store: Store) -> Non
         known = row(store, outbox_id)
         barrier.wait()
         with store.write() as conn:
-            taken = claim(conn, [known], {}, owner="w", now=NOW, lease_until=NOW, batch_id=None)
+            taken = claim(Books(conn, now=NOW), [known], {}, owner="w", lease_until=NOW, batch_id=None)
         got.extend(push.id for push in taken)
 
     threads = [threading.Thread(target=work, args=(outbox_id,)) for outbox_id in (first, second)]
@@ -367,7 +369,7 @@ def test_what_a_claim_saw_stands_with_its_attempt(store: Store) -> None:
     push = add(store, "k-1")
     with store.write() as conn:
         claims = {push: Claim({"stock": "3"}, "k-1_s2")}
-        claim(conn, [row(store, push)], claims, owner="a", now=NOW, lease_until=NOW, batch_id="b-1")
+        claim(Books(conn, now=NOW), [row(store, push)], claims, owner="a", lease_until=NOW, batch_id="b-1")
 
     with store.read() as conn:
         (attempt,) = attempts_of(conn, push)
@@ -409,12 +411,12 @@ def test_release_lets_held_rows_go_by_filter_and_a_dry_run_only_counts(store: St
         add(store, f"k-{n}", item=f"P-{n}", state="held", route="receipts" if n else "voids")
     which = Which(route="receipts")
     with store.write() as conn:
-        assert release(conn, which, now=NOW, dry_run=True) == 2
+        assert count_for(conn, which, "release") == 2
     assert states(store) == ["held"] * 3
 
     with store.write() as conn:
-        assert release(conn, which, now=NOW) == 2
-        assert release(conn, which, now=NOW) == 0
+        assert release(Books(conn, now=NOW), which) == 2
+        assert release(Books(conn, now=NOW), which) == 0
 
     assert states(store) == ["held", "ready", "ready"]
 
@@ -446,8 +448,8 @@ def test_discard_drops_what_no_vendor_saw_and_what_is_dead_and_nothing_in_betwee
     no_stock(store, part)
 
     with store.write() as conn:
-        assert discard(conn, Which(), now=NOW, by="ann", dry_run=True) == 3
-        assert discard(conn, Which(), now=NOW, by="ann", why="doubled") == 3
+        assert count_for(conn, Which(), "discard") == 3
+        assert discard(Books(conn, now=NOW), Which(), by="ann", why="doubled") == 3
 
     assert states(store) == ["discarded", "discarded", "sending", "unknown", "discarded", "ready"]
     assert row(store, held).evidence == "discarded by ann: doubled"
@@ -458,7 +460,7 @@ def test_a_dead_row_that_was_ever_ambiguous_is_verified_before_it_is_sent_again(
     clear, unclear = dead(store, "k-1", item="P-1"), dead(store, "k-2", ambiguous=True, item="P-2")
 
     with store.write() as conn:
-        assert retry(conn, Which(), now=NOW, by="ann") == 2
+        assert retry(Books(conn, now=NOW), Which(), by="ann") == 2
 
     assert (row(store, clear).state, row(store, unclear).state) == ("ready", "unknown")
     assert row(store, clear).finalized_at is None
@@ -470,7 +472,7 @@ def test_a_retry_that_would_put_two_rows_of_an_item_in_flight_waits(store: Store
     take(store, second)
 
     with store.write() as conn:
-        assert retry(conn, Which(ids=[first]), now=NOW, by="ann") == 0
+        assert retry(Books(conn, now=NOW), Which(ids=[first]), by="ann") == 0
 
     assert states(store) == ["dead", "sending"]
 
@@ -482,8 +484,8 @@ def test_resolve_settles_an_unknown_row_with_a_person_s_word(store: Store, done:
     end(store, claimed, UNKNOWN)
 
     with store.write() as conn:
-        assert resolve(conn, push, done=done, why="seen on screen", now=NOW, by="ann")
-        assert not resolve(conn, push, done=done, why="again", now=NOW, by="bob")
+        assert resolve(Books(conn, now=NOW), push, done=done, why="seen on screen", by="ann")
+        assert not resolve(Books(conn, now=NOW), push, done=done, why="again", by="bob")
 
     settled = row(store, push)
     assert (settled.state, settled.evidence) == (state, "operator ann: seen on screen")
@@ -495,8 +497,8 @@ def test_resolve_leaves_what_is_not_in_question(store: Store) -> None:
     ready, held = add(store, "k-1"), add(store, "k-2", state="held")
 
     with store.write() as conn:
-        assert not resolve(conn, ready, done=True, why="x", now=NOW, by="ann")
-        assert not resolve(conn, held, done=True, why="x", now=NOW, by="ann")
+        assert not resolve(Books(conn, now=NOW), ready, done=True, why="x", by="ann")
+        assert not resolve(Books(conn, now=NOW), held, done=True, why="x", by="ann")
 
     assert states(store) == ["ready", "held"]
 
@@ -507,7 +509,7 @@ def test_cancel_takes_back_what_has_not_moved_on(store: Store) -> None:
     take(store, push)
 
     with store.write() as conn:
-        assert not cancel(conn, known, why="deleted", now=NOW)
+        assert not cancel(Books(conn, now=NOW), known, why="deleted")
 
     assert states(store) == ["sending"]
 
@@ -571,7 +573,7 @@ def test_a_claim_that_is_given_back_leaves_no_trace_but_its_fence(store: Store) 
 def test_several_rows_move_each_under_its_own_fence(store: Store) -> None:
     first, second = take(store, add(store, "k-1", item="A"), add(store, "k-2", item="B"))
     with store.write() as conn:
-        ours = move_all(conn, [(first, DONE), (replace(second, fence=second.fence - 1), DONE)], now=NOW)
+        ours = move_all(Books(conn, now=NOW), [(first, DONE), (replace(second, fence=second.fence - 1), DONE)])
 
     assert ours == {first.id}
     assert [row(store, one.id).state for one in (first, second)] == ["done", "sending"]

@@ -11,8 +11,8 @@ from sqlalchemy import insert
 from sync.database.engine import Store
 from sync.database.exceptions import open_exceptions
 from sync.database.schema import issuance_parts, pushed_rows
+from sync.ledger.books import Books
 from sync.ledger.coverage import ISSUANCES, RECEIPTS, covered_days
-from sync.ledger.documents import rekey_document
 from sync.ledger.rules import new_entry
 from sync.poll.days.read import read_day, take_days
 from sync.poll.schedule import poll_days_once
@@ -160,7 +160,7 @@ def test_a_moved_row_is_not_moved_back_by_a_reading_that_began_before(world: Pol
     _read(world, RECEIPTS, YESTERDAY)
 
     with world.store.write() as conn:
-        take_days(conn, [old], policy=world.ctx.policy, now=world.clock.now(), run_id=1)
+        take_days(Books(conn, now=world.clock.now(), policy=world.ctx.policy, run_id=1), [old])
 
     assert world.document("236252").day == YESTERDAY
     assert world.document("9").day == TODAY
@@ -178,7 +178,7 @@ def test_a_fetch_that_began_before_the_stored_one_is_dropped(world: PollWorld) -
     _read(world)
 
     with world.store.write() as conn:
-        taken = take_days(conn, [old], policy=world.ctx.policy, now=world.clock.now(), run_id=1)
+        taken = take_days(Books(conn, now=world.clock.now(), policy=world.ctx.policy, run_id=1), [old])
 
     assert taken.counts.seen == 0
     assert world.brief() == [("original", "mpw-r-236252", "2")]
@@ -270,9 +270,7 @@ def test_rekeying_files_a_row_under_its_event_once(world: PollWorld) -> None:
 
     for _ in range(2):
         with world.store.write() as conn:
-            rekey_document(
-                conn, "mpw", "issuance", "43381", "mps-1-1", lock_date=None, now=world.clock.now(), run_id=None
-            )
+            Books(conn, now=world.clock.now()).refile("mpw", "issuance", "43381", "mps-1-1")
 
     assert world.brief() == [
         ("original", "mpw-i-43381", "-1"),
@@ -537,7 +535,7 @@ def test_an_operator_who_says_that_they_are_gone_voids_them(world: PollWorld) ->
 
     with world.store.write() as conn:
         (exception,) = open_exceptions(conn)
-        voided = void_disappeared(conn, exception, lock_date=None, now=world.clock.now())
+        voided = void_disappeared(Books(conn, now=world.clock.now()), exception)
 
     assert voided == 5
     assert sum(row.quantity for row in world.entries()) == 1

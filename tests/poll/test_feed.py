@@ -11,9 +11,10 @@ from sqlalchemy import insert, update
 from sync.clients.mpservices.wire import Movement, read_movements
 from sync.database.engine import Store
 from sync.database.runs import Counts
-from sync.database.schema import echoes, feeds
+from sync.database.schema import echoes, feeds, runs
 from sync.learned.rows import learned, set_learned
 from sync.learned.rules import FACTS
+from sync.ledger.books import Books
 from sync.ledger.coverage import MOVEMENTS, caught_up, close_gap, open_gaps
 from sync.ledger.entries import last_seq
 from sync.poll.feed.window import ingest_movements, poll_movements_once
@@ -49,6 +50,14 @@ def test_the_movement_that_the_document_prints_lands_as_it_means(world: PollWorl
     assert (entry.item, entry.quantity, entry.unit_cost, entry.amount) == ("1231232", -2, 25, -50)
     assert entry.occurred_at == datetime(2023, 9, 19, 13, 54, 37, 187000, tzinfo=UTC)
     assert entry.occurred_on == date(2023, 9, 19)
+
+
+def test_an_entry_of_the_feed_names_the_reading_that_it_came_with(world: PollWorld) -> None:
+    _feed(world, movement(ID))
+
+    with world.store.read() as conn:
+        reading = conn.execute(runs.select().where(runs.c.flow == "poll.mpservices.movements")).one()
+    assert [row.run_id for row in world.entries()] == [reading.id]
 
 
 def test_an_inbound_movement_counts_in(world: PollWorld) -> None:
@@ -204,6 +213,37 @@ def test_ids_that_differ_only_in_their_dashes_do_not_share_a_key(world: PollWorl
     assert "mps-abc-1" in keys
 
 
+def test_a_movement_whose_id_is_shown_in_other_letters_is_the_same_and_not_missed(world: PollWorld) -> None:
+    older = movement("0ld", created_at=NOON - timedelta(hours=9))
+    _feed(world, movement(ID, created_at=NOON - timedelta(hours=1)), older)
+
+    counts = _feed(world, movement(ID.upper(), created_at=NOON - timedelta(hours=1)), older)
+
+    assert (counts.added, counts.changed, counts.unchanged) == (0, 0, 2)
+    assert [row.api_key for row in world.entries()] == ["mps-0ld-1", f"{KEY}-1"]
+    assert world.exceptions() == []
+
+
+def test_the_feed_in_capitals_is_the_movement_that_was_imported(world: PollWorld) -> None:
+    _import(world, movement(ID))
+
+    counts = _feed(world, movement(ID.upper()))
+
+    assert (counts.added, counts.changed, counts.unchanged) == (0, 0, 1)
+    assert [row.api_key for row in world.entries()] == [f"{KEY}-1"]
+    assert world.exceptions() == []
+
+
+def test_two_movements_whose_ids_differ_in_their_letters_are_two(world: PollWorld) -> None:
+    _feed(world, movement("abC"))
+
+    _feed(world, movement("abC"), movement("Abc"))
+    _feed(world, movement("abC"), movement("Abc"), movement("abc", created_at=NOON - timedelta(hours=1)))
+
+    assert len(world.entries()) == 3
+    assert world.exceptions() == []
+
+
 def test_equal_times_keep_the_feed_s_order_older_first(world: PollWorld) -> None:
     _feed(world, movement("m-2", line("a", quantity=2)), movement("m-1", line("a", quantity=1)))
     _feed(world, movement("m-3", line("a", quantity=3)), movement("m-2", line("a", quantity=2)))
@@ -253,7 +293,7 @@ def test_silence_longer_than_the_window_is_a_gap_with_its_bounds(world: PollWorl
     (exception,) = world.exceptions()
     assert (exception.kind, exception.subject) == ("gap", f"{MOVEMENTS} 2024-03-15T12:00:00Z")
     with world.store.write() as conn:
-        assert close_gap(conn, gap.id, note="imported", now=world.clock.now()) == 1
+        assert close_gap(Books(conn, now=world.clock.now()), gap.id, note="imported") == 1
         assert open_gaps(conn) == []
 
 
@@ -362,15 +402,8 @@ def _import(world: PollWorld, *movements: dict[str, object], push: bool = False)
 
     parsed: list[Movement] = read_movements(json.dumps(list(movements)).encode()).rows
     with world.store.write() as conn:
-        return ingest_movements(
-            conn,
-            parsed,
-            source="import",
-            push=push,
-            policy=world.ctx.policy,
-            now=world.clock.now(),
-            run_id=None,
-        ).counts
+        books = Books(conn, now=world.clock.now(), policy=world.ctx.policy)
+        return ingest_movements(books, parsed, source="import", push=push).counts
 
 
 def test_an_imported_movement_is_recorded_and_held_from_push(world: PollWorld) -> None:

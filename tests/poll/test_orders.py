@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 import pytest
+from sqlalchemy import update
 
 from sync.database.engine import Store
+from sync.database.schema import documents
 from sync.jobs.resolve import resolve_by_person
 from sync.poll.spans.equipment import poll_equipment_once
 from sync.poll.spans.orders import poll_orders_once
@@ -230,6 +232,19 @@ def test_equipment_is_kept_as_documents(world: PollWorld) -> None:
     assert poll_equipment_once(world.ctx).unchanged == 1
     assert world.document("282774").type == "equipment"
     assert world.vendors.asked("gps_meter_updates")[0] == "gps_meter_updates?gps_provider=Geotab"
+
+
+def test_equipment_read_before_its_provider_was_kept_gets_it(world: PollWorld) -> None:
+    world.vendors.equipment = [{"id": 282774, "last_recorded_on": "2019-12-10", "name": "STX-333", "status": "Active"}]
+    poll_equipment_once(world.ctx)
+    provider = world.document("282774").provider
+    with world.store.write() as conn:
+        conn.execute(update(documents).values(provider=None))
+
+    assert poll_equipment_once(world.ctx).changed == 1
+
+    assert provider == world.document("282774").provider
+    assert provider in world.ctx.policy.gps_providers
 
 
 def test_equipment_is_off_without_a_provider(world: PollWorld) -> None:

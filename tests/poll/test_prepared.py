@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sync.database.engine import Store
 from sync.database.schema import documents, ledger_entries
 from sync.ledger import documents as documents_store
+from sync.ledger.books import Books
 from sync.ledger.documents import documents_by_remote_id
 from sync.ledger.entries import next_ids
 from sync.poll.days.prepared import ROWS_A_STATEMENT, NewRows, Pack, append_packs, pack
@@ -47,7 +48,7 @@ def packed(store: Store, given: NewRows, lock_date: date | None = None) -> Pack:
 
 def append(store: Store, *packs: Pack) -> None:
     with store.write() as conn:
-        append_packs(conn, "mpw", "receipt", "mpw.receipts", packs, now=NOW, run_id=7)
+        append_packs(Books(conn, now=NOW, run_id=7), "mpw", "receipt", "mpw.receipts", packs)
 
 
 def stored(store: Store) -> list[tuple[Any, Any]]:

@@ -13,6 +13,7 @@ from sqlalchemy import insert, select
 
 from sync.database.engine import Store
 from sync.database.schema import coverage, documents, ledger_entries, pushed_rows, quarantine
+from sync.ledger.books import Books
 from sync.ledger.coverage import ISSUANCES, RECEIPTS
 from sync.poll.backfill import backfill_once
 from sync.poll.days.day_pass import read_days
@@ -131,7 +132,7 @@ def test_a_day_that_was_stored_with_other_rows_has_them_marked_as_missing(world:
         make_ready(read, lock_date=None, sqlite=world.store.is_sqlite)
 
     with world.store.write() as conn:
-        taken = take_days(conn, reads, policy=world.ctx.policy, now=world.clock.now(), run_id=1)
+        taken = take_days(Books(conn, now=world.clock.now(), policy=world.ctx.policy, run_id=1), reads)
 
     assert all(read.ready is not None for read in reads)
     assert taken.counts.added == 2
@@ -164,7 +165,7 @@ def test_a_day_that_somebody_else_stored_meanwhile_is_not_stored_twice(world: Po
     make_ready(read, lock_date=None, sqlite=world.store.is_sqlite)
 
     with world.store.write() as conn:
-        taken = take_days(conn, [read], policy=world.ctx.policy, now=world.clock.now(), run_id=1)
+        taken = take_days(Books(conn, now=world.clock.now(), policy=world.ctx.policy, run_id=1), [read])
 
     assert read.ready is not None
     assert (taken.counts.added, taken.counts.changed, taken.counts.unchanged) == (1, 1, 1)

@@ -332,6 +332,23 @@ def test_a_look_that_fails_sends_nothing_and_is_made_again(world: OutboxWorld, m
     assert world.row(push).attempts == 1
 
 
+def test_a_person_is_told_of_an_old_push_once_its_look_was_refused_twice_in_a_row(
+    world: OutboxWorld, mpw: Answering, clock: FakeClock
+) -> None:
+    world.receipt()
+    clock.advance(days=3)  # it was held, or the clock was set
+    told = []
+    for _ in range(2):
+        mpw.says("GET", "/receipts", b"<html>", effect=False)
+        world.push()
+        told.append([kind for kind, _ in world.told()])
+        clock.advance(hours=2)
+    world.settle()
+
+    assert told == [[], ["push_undecidable"]]
+    assert world.told() == []
+
+
 def upsert(world: OutboxWorld, kind: str) -> int:
     if kind == "receipt":
         return world.receipt()
@@ -444,6 +461,23 @@ def test_what_a_hidden_warehouse_does_not_show_is_not_missed_for_a_day(world: Ou
     poll(world, source)
     world.verify()
     assert (world.state(push), world.told()) == ("done", [])
+
+
+@pytest.mark.parametrize("kind", ["receipt", "issuance"])
+def test_what_a_reading_lacked_while_its_warehouse_was_hidden_is_read_again_once_that_is_shown(
+    world: OutboxWorld, mpw: Answering, kind: str
+) -> None:
+    push = world.receipt() if kind == "receipt" else world.issuance()
+    source = RECEIPTS if kind == "receipt" else ISSUANCES
+    world.push()
+    world.sandbox.mpw.hide_warehouse(MAIN)
+    poll(world, source)
+    world.sandbox.mpw.show_warehouse(MAIN)
+    world.verify()
+    assert (world.state(push), world.told()) == ("done", [])
+    world.verify()
+    with world.store.read() as conn:
+        assert unseen_pushes(conn, after=0, limit=9) == []
 
 
 def hint(world: OutboxWorld, kind: str) -> str:

@@ -16,9 +16,9 @@ from sync.clients.mpw.client import MpwClient
 from sync.database.engine import Store
 from sync.database.schema import attempts, issuance_parts, outbox, pushed_rows
 from sync.errors import RejectedError
+from sync.ledger.books import Books
 from sync.ledger.coverage import ISSUANCES
 from sync.ledger.documents import insert_documents
-from sync.ledger.entries import append_entries
 from sync.ledger.rules import new_entry
 from sync.outbox.rows import DENIED_TRIES, RETRIED_AT, push_by_id
 from sync.outbox.shown import shown_rows
@@ -339,7 +339,7 @@ def test_without_a_number_in_the_error_the_parts_follow_what_the_last_polls_know
                 "unit_cost": Decimal(1),
             }
             entry = new_entry("mpw", "receipt", f"mpw-r-{remote_id}", str(remote_id), occurred_on=day, **known)
-            append_entries(conn, [entry], lock_date=None, now=now, run_id=None)
+            Books(conn, now=now).append([entry])
             document: dict[str, Any] = {"system": "mpw", "type": "receipt", "remote_id": str(remote_id)}
             document |= {
                 "source": "mpw.receipts",

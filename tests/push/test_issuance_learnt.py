@@ -16,9 +16,9 @@ from sync.database.exceptions import open_exceptions
 from sync.database.schema import pushed_rows
 from sync.errors import RejectedError
 from sync.learned.rows import learn, learned
+from sync.ledger.books import Books
 from sync.ledger.coverage import ISSUANCES
 from sync.ledger.documents import insert_documents
-from sync.ledger.entries import append_entries
 from sync.ledger.rules import new_entry
 from sync.poll.schedule import poll_days_once
 from tests.clocks import FakeClock
@@ -131,9 +131,8 @@ def receipts_known(world: OutboxWorld, part: str, remaining: int) -> None:
     day = now.date()
     with world.store.write() as conn:
         values: dict[str, Any] = {"item": part, "warehouse": MAIN, "quantity": Decimal(9), "unit_cost": Decimal(1)}
-        append_entries(
-            conn, [new_entry("mpw", "receipt", f"k-{part}", part, occurred_on=day, **values)],
-            lock_date=None, now=now, run_id=None,
+        Books(conn, now=now).append(
+            [new_entry("mpw", "receipt", f"k-{part}", part, occurred_on=day, **values)],
         )  # fmt: skip
         document: dict[str, Any] = {"system": "mpw", "type": "receipt", "remote_id": part, "source": "mpw.receipts"}
         document |= {"raw": "{}", "digest": "d", "item": part, "warehouse": MAIN, "remaining": remaining, "day": day}

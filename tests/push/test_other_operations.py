@@ -9,14 +9,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, update
+from sqlalchemy import update
 
 from sync.clients.mpw.client import MpwClient
 from sync.database.engine import Store
 from sync.database.schema import outbox, purchase_orders
 from sync.errors import RejectedError
 from sync.jobs.retention import prune_done_pushes
-from sync.ledger.entries import append_entries
+from sync.ledger.books import Books
 from sync.ledger.rules import new_entry
 from sync.outbox.rows import Push, Which
 from sync.outbox.seen import not_unseen
@@ -226,8 +226,8 @@ def test_an_approval_that_an_end_of_the_program_keeps_back_is_not_shown_as_sent(
     ending = threading.Event()
     real = Approve.claimed
 
-    def claimed(self: Approve, conn: Connection, row: Push, **more: Any) -> None:
-        real(self, conn, row, **more)
+    def claimed(self: Approve, books: Books, row: Push) -> None:
+        real(self, books, row)
         ending.set()
 
     monkeypatch.setattr(Approve, "claimed", claimed)
@@ -377,8 +377,8 @@ def test_a_hidden_warehouse_is_known_from_the_ledger_when_the_push_itself_is_for
             unit_cost=Decimal(1),
             occurred_on=now.date(),
         )
-        append_entries(conn, [shown], lock_date=None, now=now, run_id=None)
-        assert prune_done_pushes(conn, now + timedelta(days=1), limit=10, now=now) == 1
+        Books(conn, now=now).append([shown])
+        assert prune_done_pushes(Books(conn, now=now), now + timedelta(days=1), limit=10) == 1
     delete = lone_world.add(f"delete_{kind}", "k-1", {"part_number": PART})
     lone_world.sandbox.mpw.hide_warehouse(MAIN)
 

@@ -9,6 +9,7 @@ import pytest
 from sync.clients.http import Answer
 from sync.clients.mpw.client import MpwClient
 from sync.database.engine import Store
+from sync.ledger.books import Books
 from sync.outbox.rows import Which, resolve, retry
 from tests.clocks import FakeClock
 from tests.worlds.outbox_world import MAIN, PART, OutboxWorld, outbox_world
@@ -147,7 +148,7 @@ def test_a_retried_dead_push_goes_and_its_exception_closes(world: OutboxWorld) -
     world.sandbox.mpw.add_part(PART, "Warehouse #2")
 
     with world.store.write() as conn:
-        assert retry(conn, Which(ids=[push]), now=world.clock.now(), by="ann") == 1
+        assert retry(Books(conn, now=world.clock.now()), Which(ids=[push]), by="ann") == 1
     world.settle()
 
     assert world.state(push) == "done"
@@ -190,9 +191,9 @@ def test_a_push_that_grew_too_old_goes_again_when_a_person_says_so(lone_world: O
     lone_world.sandbox.faults.clear()
     with lone_world.store.write() as conn:
         if verb == "retry":
-            assert retry(conn, Which(ids=[push]), now=lone_world.clock.now(), by="ann") == 1
+            assert retry(Books(conn, now=lone_world.clock.now()), Which(ids=[push]), by="ann") == 1
         else:
-            assert resolve(conn, push, done=False, why="looked", now=lone_world.clock.now(), by="ann")
+            assert resolve(Books(conn, now=lone_world.clock.now()), push, done=False, why="looked", by="ann")
     lone_world.sandbox.faults.add("mpw.post_receipt", "lost_request", 1)
     lone_world.settle()
 

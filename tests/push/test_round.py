@@ -17,8 +17,8 @@ from sync.clients.mpw.client import MpwClient
 from sync.database.engine import Store
 from sync.database.schema import documents, ledger_entries, outbox
 from sync.errors import RejectedError, RetryableError
+from sync.ledger.books import Books
 from sync.ledger.documents import insert_documents
-from sync.ledger.entries import append_entries
 from sync.ledger.rules import new_entry
 from sync.outbox.machine import Outcome
 from sync.outbox.queue import Candidate, candidates
@@ -472,7 +472,7 @@ def test_a_row_that_a_poll_saw_first_is_filed_under_its_event(world: OutboxWorld
             "mpw", "issuance", f"mpw-i-{made.id}", str(made.id), item=PART, warehouse=MAIN, quantity=Decimal(-2),
             unit_cost=Decimal(10), occurred_on=now.date(),
         )  # fmt: skip
-        (entry_id,) = append_entries(conn, [entry], lock_date=None, now=now, run_id=None)
+        (entry_id,) = Books(conn, now=now).append([entry])
         document = {"system": "mpw", "type": "issuance", "remote_id": str(made.id), "source": "mpw.issuances"}
         document |= {"raw": "{}", "digest": "d", "api_key": entry.api_key, "item": PART, "entry_id": entry_id}
         insert_documents(conn, [document | {"first_seen_at": now, "last_seen_at": now}])

@@ -9,13 +9,15 @@ import pytest
 from sqlalchemy import update
 
 from sync.database.engine import Store
-from sync.database.exceptions import open_exception, open_exceptions, resolve_exceptions, subject_of
+from sync.database.exceptions import open_exceptions, subject_of
 from sync.database.schema import exceptions, outbox
+from sync.ledger.books import Books
 from sync.outbox.rows import Which, close_exceptions, discard, resolve, retry
 from sync.push.operator import discard_pushes
 from sync.reconcile.item_map import ItemMapping
 from sync.values.subjects import Subject
 from tests.clocks import START, FakeClock
+from tests.standin.server import Reply
 from tests.worlds.reconcile_world import LOOK, MAIN, RECEIPT, World, fields, keys, make_world
 
 APPROVAL = {"purchase_order_number": "1000", "approved_by": "ann", "expected_total": 585}
@@ -73,6 +75,41 @@ def test_an_order_that_is_ordered_already_needs_nothing(world: World) -> None:
     assert (world.pushes(), world.approval(), world.told()) == ([], "done", [])
 
 
+@pytest.mark.parametrize("status", ["Received", "Ordered"])
+def test_an_approval_of_an_order_already_received_is_explained(world: World, status: str) -> None:
+    world.order(status=status)
+    world.erp("po_approval", "erp-1", APPROVAL)
+
+    world.reconcile()
+
+    assert (world.pushes(), world.told()) == ([], [])
+    assert world.rows() == [("accepted", f"no approval was sent: order 1000 is {status} in MPW already")]
+
+
+@pytest.mark.parametrize(
+    ("expected", "approved"),
+    [
+        ("33.33", True),
+        ("33.3333", True),
+        ("33.333", True),
+        (33.33, True),
+        ("33.34", False),
+        ("33.3330", False),
+        (33, False),
+    ],
+)
+def test_expected_total_33_33_is_compared_with_33_3333_at_the_decimals_given(
+    world: World, expected: object, approved: bool
+) -> None:
+    world.order(total_cost=Decimal("33.3333"))
+    world.erp("po_approval", "erp-1", APPROVAL | {"expected_total": expected})
+
+    world.reconcile()
+
+    assert [row.operation for row in world.pushes()] == (["approve"] if approved else [])
+    assert world.told() == ([] if approved else [("order_changed", "1000")])
+
+
 def test_another_total_than_the_approved_one_is_told_and_not_approved(world: World) -> None:
     world.order(total_cost=Decimal(600))
     world.erp("po_approval", "erp-1", APPROVAL)
@@ -100,8 +137,8 @@ def test_a_person_who_settles_a_changed_order_has_the_last_word(world: World) ->
     world.erp("po_approval", "erp-1", APPROVAL)
     world.reconcile()
     with world.store.write() as conn:
-        resolve_exceptions(
-            conn, "order_changed", Subject.order("1000"), resolution="never mind", now=world.clock.now(), by="ann"
+        Books(conn, now=world.clock.now()).resolve_exceptions(
+            "order_changed", about=Subject.order("1000"), resolution="never mind", by="ann"
         )
     world.clock.advance(minutes=16)
 
@@ -128,17 +165,17 @@ def test_whatever_becomes_of_a_push_the_exception_of_the_order_of_its_number_sta
 
     with world.store.write() as conn:
         if end == "discarded":
-            assert discard(conn, Which(ids=[push]), now=now, by="ann") == 1
+            assert discard(Books(conn, now=now), Which(ids=[push]), by="ann") == 1
         else:
             conn.execute(
                 update(outbox).where(outbox.c.id == push).values(state="dead", tries=1, attempts=1, finalized_at=now)
             )
             if end == "retried":
-                assert retry(conn, Which(ids=[push]), now=now, by="ann") == 1
+                assert retry(Books(conn, now=now), Which(ids=[push]), by="ann") == 1
             elif end == "resolved":
-                assert resolve(conn, push, done=True, why="it is there", now=now, by="ann")
+                assert resolve(Books(conn, now=now), push, done=True, why="it is there", by="ann")
             else:
-                close_exceptions(conn, push, resolution="answered 201", now=now)
+                close_exceptions(Books(conn, now=now), push, resolution="answered 201")
     world.clock.advance(minutes=16)
     world.reconcile()
 
@@ -151,8 +188,10 @@ def test_an_exception_of_a_push_does_not_keep_the_order_of_its_number_from_being
     push = _numbered_alike(world)
     with world.store.write() as conn:
         now = world.clock.now()
-        open_exception(conn, "order_changed", Subject.push(push), detail="d", hint="h", now=now)
-        resolve_exceptions(conn, "order_changed", Subject.order(str(push)), resolution="r", now=now, by="ann")
+        Books(conn, now=now).open_exception("order_changed", about=Subject.push(push), detail="d", hint="h")
+        Books(conn, now=now).resolve_exceptions(
+            "order_changed", about=Subject.order(str(push)), resolution="r", by="ann"
+        )
     world.clock.advance(minutes=16)
 
     world.reconcile()
@@ -364,3 +403,48 @@ def test_an_exception_that_was_opened_by_another_flow_is_not_ours_to_settle(worl
     world.reconcile()
 
     assert world.told() == [("unknown_part", "mps:P-1")]
+
+
+STOCK = {"external_id": "P-1", "new_stock": 10, "new_cost": 2}
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_an_erp_stock_cost_for_a_part_that_mpw_has_is_refused(world: World, mapped: bool) -> None:
+    if mapped:
+        world.map(ItemMapping("E-1", "P-1", (MAIN,)))
+    world.erp("stock_cost", "erp-1", STOCK | ({"external_id": "E-1"} if mapped else {}))
+
+    world.reconcile()
+
+    assert world.rows() == [("rejected", "MPW has this part: its stock follows MPW")]
+    assert world.pushes() == []
+    assert world.told() == [("inbox_rejected", "stock_cost erp-1")]
+
+
+def test_the_refused_stock_cost_sent_again_is_refused_at_the_door(world: World) -> None:
+    world.erp("stock_cost", "erp-1", STOCK)
+    world.reconcile()
+    world.erp("stock_cost", "erp-1", STOCK)
+    world.erp("stock_cost", "erp-2", STOCK | {"external_id": "P-9"})
+
+    world.reconcile()
+
+    assert [state for state, _ in world.rows()] == ["rejected", "rejected", "accepted"]
+    assert world.told() == [("inbox_rejected", "stock_cost erp-1")]
+    assert [row.item for row in world.pushes()] == ["P-9"], "MPW has no part of that name"
+
+
+def test_a_stock_cost_waits_while_mpw_cannot_be_asked(world: World) -> None:
+    world.mpw.goes_wrong(LOOK, effect="never", answer=Reply(503, b""), times=99)
+    world.erp("stock_cost", "erp-1", STOCK)
+
+    world.reconcile()
+
+    assert world.rows() == [("accepted", None)]
+    assert world.pushes() == []
+
+    world.mpw.faults.clear()
+    world.clock.advance(minutes=6)
+    world.reconcile()
+
+    assert world.rows()[0][0] == "rejected"

@@ -15,6 +15,7 @@ from sync.database.exceptions import blocking
 from sync.database.schema import outbox
 from sync.errors import ConfigError
 from sync.jobs.resolve import Choice, resolve_by_person
+from sync.ledger.books import Books
 from sync.ledger.coverage import MOVEMENTS
 from sync.ledger.item_states import beliefs, save_item_state
 from sync.outbox.machine import Delivered, Transition
@@ -91,7 +92,7 @@ def finish(world: World, operation: str, api_key: str) -> None:
     )
     now, policy = world.clock.now(), world.ctx.policy
     with world.store.write() as conn:
-        assert settle(conn, operations()[operation], push, to, policy=policy, now=now, ends_attempt=False)
+        assert settle(Books(conn, now=now, policy=policy), operations()[operation], push, to, ends_attempt=False)
 
 
 # --- corrected before anything was sent ---------------------------------------------------
@@ -489,7 +490,7 @@ def test_a_deletion_is_taken_back_in_mpw_when_a_person_says_so(world: World) -> 
     from sync.reconcile.corrections import note_deleted
 
     with world.store.write() as conn:
-        note_deleted(conn, "m-1", now=world.clock.now())
+        note_deleted(Books(conn, now=world.clock.now()), "m-1")
     world.reconcile()
     before = keys(world.pushes())
     decide(world, APPLY)

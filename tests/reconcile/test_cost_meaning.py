@@ -10,12 +10,13 @@ import pytest
 from sqlalchemy import select
 
 from sync.database.engine import Store
-from sync.database.facts import fact, set_fact
+from sync.database.facts import fact
 from sync.database.schema import outbox
 from sync.errors import ConfigError
 from sync.jobs.due import an_agenda
 from sync.jobs.reports import view
 from sync.jobs.resolve import Choice, resolve_by_person
+from sync.ledger.books import Books
 from sync.outbox.rows import Which, discard
 from sync.poll.feed.window import poll_movements_once
 from sync.push.round import push_once
@@ -170,7 +171,7 @@ def test_a_push_that_a_person_discarded_is_not_asked_about(store: Store) -> None
         work(world, receipts="hold")
         with store.write() as conn:
             [held] = conn.execute(select(outbox.c.id)).scalars()
-            discard(conn, Which(ids=[held]), now=world.clock.now(), by="ann", why="not ours")
+            discard(Books(conn, now=world.clock.now()), Which(ids=[held]), by="ann", why="not ours")
         world.policy(cost_is="total")
         work(world)
 
@@ -344,7 +345,7 @@ def test_another_thread_whose_disk_filled_up_half_way_is_no_other_instance(store
         world.poll()
         work(world, receipts="hold")
         with world.store.write() as conn:
-            set_fact(conn, cost_meaning.COSTS_FILED_AS, cost_meaning.UNDER_WAY, now=world.clock.now())
+            Books(conn, now=world.clock.now()).note_fact(cost_meaning.COSTS_FILED_AS, cost_meaning.UNDER_WAY)
 
         reconcile_once(world.ctx)
 

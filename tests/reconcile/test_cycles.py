@@ -15,6 +15,8 @@ from sync.clients.mpw.wire import read_inventories
 from sync.database.engine import Store
 from sync.database.schema import inbox, outbox
 from sync.jobs.cycle import cycle_once
+from sync.ledger.books import Books
+from sync.outbox.rows import Which, discard
 from sync.reconcile.item_map import ItemMapping
 from sync.reconcile.item_rows import import_items
 from sync.values.policy import ROUTES
@@ -92,7 +94,7 @@ def test_a_mapped_item_that_mpservices_lacks_is_created_there_and_then_patched(w
     assert part is not None
     world.sandbox.mpw.person_receives("P-2", MAIN, 7, "3", "2024-03-15")
     with world.store.write() as conn:
-        import_items(conn, [ItemMapping("E-2", "P-2", (MAIN,))], now=world.clock.now())
+        import_items(Books(conn, now=world.clock.now()), [ItemMapping("E-2", "P-2", (MAIN,))])
 
     cycle(world, 4)
 
@@ -109,12 +111,37 @@ def test_a_mapped_item_that_mpservices_lacks_is_created_there_and_then_patched(w
     }
 
 
+def test_an_external_id_renamed_in_mpservices_makes_no_second_product_and_asks_a_person(world: OutboxWorld) -> None:
+    made = world.sandbox.mpservices.add_product("E-2", name="Oil filter", stock=7, cost=3)
+    world.sandbox.mpw.add_part("P-2", MAIN, unit_type="Each", name="Oil filter")
+    world.sandbox.mpw.person_receives("P-2", MAIN, 7, "3", "2024-03-15")
+    with world.store.write() as conn:
+        import_items(Books(conn, now=world.clock.now()), [ItemMapping("E-2", "P-2", (MAIN,))])
+    cycle(world, 3)
+
+    made.external_id = "E-2-NEW"
+    world.sandbox.mpw.person_receives("P-2", MAIN, 2, "3", "2024-03-15")
+    cycle(world, 4)
+
+    assert "create_product" not in [operation for operation, _, _ in pushed(world)]
+    assert [kind for kind, _ in world.told()] == ["unknown_product"]
+
+    with world.store.write() as conn:  # what the hint says where it was renamed
+        import_items(Books(conn, now=world.clock.now()), [ItemMapping("E-2-NEW", "P-2", (MAIN,))])
+        discard(Books(conn, now=world.clock.now()), Which(state="dead"), by="ann", why="renamed")
+    cycle(world, 4)
+
+    assert world.told() == []
+    assert made.stock == 9
+    assert len(world.sandbox.mpservices.products) == 1
+
+
 def test_without_the_path_a_missing_product_waits_for_the_setting(world: OutboxWorld) -> None:
     world.with_policy(create_product_path="")
     world.sandbox.mpw.add_part("P-2", MAIN, unit_type="Each")
     world.sandbox.mpw.person_receives("P-2", MAIN, 7, "3", "2024-03-15")
     with world.store.write() as conn:
-        import_items(conn, [ItemMapping("E-2", "P-2", (MAIN,))], now=world.clock.now())
+        import_items(Books(conn, now=world.clock.now()), [ItemMapping("E-2", "P-2", (MAIN,))])
 
     cycle(world, 3)
 
@@ -126,7 +153,7 @@ def test_a_part_without_a_unit_is_not_given_one(world: OutboxWorld) -> None:
     world.sandbox.mpw.add_part("P-2", MAIN, unit_type=None)
     world.sandbox.mpw.person_receives("P-2", MAIN, 7, "3", "2024-03-15")
     with world.store.write() as conn:
-        import_items(conn, [ItemMapping("E-2", "P-2", (MAIN,))], now=world.clock.now())
+        import_items(Books(conn, now=world.clock.now()), [ItemMapping("E-2", "P-2", (MAIN,))])
 
     cycle(world, 3)
 

@@ -12,7 +12,7 @@ from sqlalchemy import event, text, update
 from sync.database.engine import Store
 from sync.database.exceptions import open_exceptions
 from sync.database.schema import movement_lines
-from sync.ledger.entries import reverse_entries
+from sync.ledger.books import Books
 from sync.outbox.rows import Which, discard, find_pushes, release
 from sync.reconcile.derive import reconcile_once
 from sync.reconcile.item_map import ItemMapping
@@ -314,7 +314,7 @@ def test_what_a_person_deleted_in_mpw_is_not_posted_again(world: World) -> None:
     world.erp("receipt", "erp-1", RECEIPT)
     entry = world.mpw_entry("receipt", "erp-1")
     with world.store.write() as conn:
-        reverse_entries(conn, [entry], lock_date=None, now=world.clock.now(), run_id=None)
+        Books(conn, now=world.clock.now()).reverse([entry])
 
     world.reconcile()
 
@@ -444,7 +444,7 @@ def test_what_an_operator_released_on_a_held_route_stays_released(world: World) 
     world.move("Inbound", ("P-1", "1", "1"))
     world.reconcile()
     with world.store.write() as conn:
-        release(conn, Which(), now=world.clock.now())
+        release(Books(conn, now=world.clock.now()), Which())
 
     world.reconcile()
 
@@ -624,7 +624,7 @@ def test_a_void_of_what_a_person_deleted_already_deletes_nothing(world: World) -
     world.done(world.push().id)
     entry = world.mpw_entry("receipt", "erp-1")
     with world.store.write() as conn:
-        reverse_entries(conn, [entry], lock_date=None, now=world.clock.now(), run_id=None)
+        Books(conn, now=world.clock.now()).reverse([entry])
     world.erp("void", "erp-1", {"kind": "receipt"})
 
     world.reconcile()
@@ -669,6 +669,7 @@ def test_with_the_route_off_nothing_is_deleted_until_it_is_on(world: World) -> N
 
 def test_a_void_of_a_row_that_only_mpw_has_waits_for_its_route(world: World) -> None:
     world.routes(voids="off")
+    world.mpw_entry("receipt", "foreign-1")
     world.erp("void", "foreign-1", {"kind": "receipt"})
     world.reconcile()
     before = world.pushes()
@@ -727,7 +728,7 @@ def test_a_discarded_row_is_the_operators_word(world: World) -> None:
     world.move("Inbound", ("P-1", "1", "1"))
     world.reconcile()
     with world.store.write() as conn:
-        discard(conn, Which(), now=world.clock.now(), by="ann")
+        discard(Books(conn, now=world.clock.now()), Which(), by="ann")
     world.routes(receipts="push")
 
     world.reconcile()

@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import select
 
 from sync.database.engine import Store
-from sync.database.exceptions import open_exception, open_exceptions
+from sync.database.exceptions import open_exceptions
 from sync.database.facts import fact
 from sync.database.schema import item_states
+from sync.ledger.books import Books
 from sync.reconcile.item_map import ItemMapping, read_map
 from sync.reconcile.item_rows import ITEMS_VERSION, external_id_for, import_items, load_map, resolve
 from sync.values.subjects import Subject
@@ -22,7 +23,7 @@ B = ItemMapping("b", "P-1", ("W3",))
 
 def replace_map(store: Store, clock: FakeClock, *mappings: ItemMapping) -> None:
     with store.write() as conn:
-        import_items(conn, mappings, now=clock.now())
+        import_items(Books(conn, now=clock.now()), mappings)
 
 
 def test_a_map_comes_back_as_it_went_in(store: Store, clock: FakeClock) -> None:
@@ -63,7 +64,7 @@ def test_an_equal_map_changes_nothing(store: Store, clock: FakeClock) -> None:
         conn.execute(item_states.update().values(dirty_at=None))
         before = fact(conn, ITEMS_VERSION)
 
-        change = import_items(conn, [A], now=clock.now())
+        change = import_items(Books(conn, now=clock.now()), [A])
 
         assert (change.unchanged, change.added, change.changed, change.removed) == (1, set(), set(), set())
         assert fact(conn, ITEMS_VERSION) == before
@@ -95,7 +96,7 @@ def test_a_part_in_a_warehouse_is_resolved_back_to_one_item(store: Store, clock:
     ("row", "why"),
     [
         ({"external_id": " ", "part_number": "P"}, "external_id is empty"),
-        ({"external_id": "x", "part_number": None}, "part_number is empty"),
+        ({"external_id": "x", "part_number": None, "warehouses": "A"}, "part_number is empty"),
         ({"external_id": "x", "part_number": "P", "warehouses": ";"}, "MPW_WAREHOUSE is not set"),
         ({"external_id": "x", "part_number": "P", "warehouses": "A;A"}, "twice"),
         ({"external_id": "x", "part_number": "P", "warehouses": "A", "factor": "0"}, "above 0"),
@@ -125,7 +126,7 @@ def test_no_warehouse_and_no_factor_mean_the_default_one_and_1() -> None:
 def test_an_item_that_only_the_map_named_is_left_alone_when_the_map_drops_it(store: Store, clock: FakeClock) -> None:
     replace_map(store, clock, A, B)
     with store.write() as conn:
-        open_exception(conn, "unknown_part", Subject.stock_of("a"), detail="d", hint="h", now=clock.now())
+        Books(conn, now=clock.now()).open_exception("unknown_part", about=Subject.stock_of("a"), detail="d", hint="h")
 
     replace_map(store, clock, B)
 

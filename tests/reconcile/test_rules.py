@@ -23,6 +23,7 @@ from sync.reconcile.rules import (
     PushRow,
     Supersede,
     decide,
+    standing,
 )
 from sync.values.policy import ROUTES, Policy
 
@@ -79,6 +80,22 @@ def test_what_was_sent_and_is_voided_is_deleted_once(state: str, tries: int) -> 
     assert isinstance(decision, Derive)
     assert (decision.push.operation, decision.push.entity_key) == ("delete_receipt", "item:P")
     assert isinstance(again, Leave)
+
+
+def test_what_stands_in_mpw_is_the_first_that_may_be_there_and_that_nothing_takes_back() -> None:
+    sent = replace(ROW, state="done", tries=1, attempts=1)
+    corrected = replace(sent, id=2, api_key="mps-1-1_c2")
+    delete = replace(ROW, id=3, operation="delete_receipt")
+    event = replace(EVENT, corrections=("mps-1-1_c2",))
+
+    assert standing(replace(event, pushes=(sent,))) == sent
+    assert standing(replace(event, pushes=(corrected,))) == corrected
+    assert standing(replace(event, pushes=(sent, delete))) is None
+    assert standing(replace(event, pushes=(sent, delete, corrected))) == corrected
+    assert standing(replace(event, pushes=(ROW,))) is None
+    assert standing(replace(event, pushes=(replace(sent, state="dead"),))) is None
+    assert standing(replace(event, pushes=(replace(sent, state="discarded", attempts=0),))) is None
+    assert standing(replace(event, pushes=(replace(sent, state="discarded"),))) is not None
 
 
 @given(

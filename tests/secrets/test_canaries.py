@@ -72,13 +72,17 @@ def run(settings: dict[str, str], *arguments: str) -> str:
     return done.stdout + done.stderr
 
 
+ECHOED = [
+    *(("login", way) for way in WAYS),
+    *(("read", way) for way in ("html_escaped", "json_200", "refused_401", "cut")),
+    *(("write", way) for way in ("html_500", "json_200", "json_400", "redirect")),
+]
+ONE_EACH = {("login", "json_400"), ("read", "html_escaped"), ("write", "html_500")}
+"""What is in the README's line: each starts a process or five, and so do the databases below."""
+
+
 @pytest.mark.parametrize(
-    ("to", "way"),
-    [
-        *(("login", way) for way in WAYS),
-        *(("read", way) for way in ("html_escaped", "json_200", "refused_401", "cut")),
-        *(("write", way) for way in ("html_500", "json_200", "json_400", "redirect")),
-    ],
+    ("to", "way"), [pytest.param(*one, marks=() if one in ONE_EACH else pytest.mark.slow) for one in ECHOED]
 )
 def test_a_vendor_that_echoes_what_it_was_sent_brings_no_secret_into_log_report_or_database(
     tmp_path: Path, way: str, to: str
@@ -107,11 +111,16 @@ def test_a_vendor_that_echoes_what_it_was_sent_brings_no_secret_into_log_report_
     "url",
     [
         "postgresql+psycopg://sync:{secret}@127.0.0.1:1/books",
-        "postgresql://sync@127.0.0.1:1/books?password={secret}",
-        "postgresql://sync@127.0.0.1:1/books?sslpassword={secret}",
-        "postgresql://sync:{secret}@127.0.0.1:1/books?no_such_option=1",
-        "mysql://sync:{secret}@127.0.0.1/books",
-        "postgresql://sync:{secret}@127.0.0.1:port/books",
+        *(
+            pytest.param(url, marks=pytest.mark.slow)
+            for url in (
+                "postgresql://sync@127.0.0.1:1/books?password={secret}",
+                "postgresql://sync@127.0.0.1:1/books?sslpassword={secret}",
+                "postgresql://sync:{secret}@127.0.0.1:1/books?no_such_option=1",
+                "mysql://sync:{secret}@127.0.0.1/books",
+                "postgresql://sync:{secret}@127.0.0.1:port/books",
+            )
+        ),
     ],
 )
 def test_the_password_of_a_database_that_cannot_be_reached_is_told_by_no_command(tmp_path: Path, url: str) -> None:

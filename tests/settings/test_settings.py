@@ -366,3 +366,11 @@ def test_a_password_in_the_query_of_the_databases_address_is_a_secret_too(query:
     assert secret not in shown(make_url(settings.database_url))
     assert "sync" in shown(make_url(settings.database_url))
     assert secret not in repr(settings)
+
+
+def test_an_abbreviation_suggests_the_zone_that_it_stands_for_and_no_other() -> None:
+    with pytest.raises(ConfigError, match="America/Chicago") as told:
+        load(MPW_TIMEZONE="CST")
+    assert "EST" not in str(told.value)
+    with pytest.raises(ConfigError, match="abbreviation"):
+        load(MPW_TIMEZONE="XYZT")

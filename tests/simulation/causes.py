@@ -393,8 +393,16 @@ class Causes:
             return conn.execute(query.limit(1)).first() is not None
 
     def _echo_undecided(self, subject: str, facts: dict[str, Any]) -> bool:
-        """A person moved that very item, with a movement or without, or the patch was struck."""
-        mine = [move for move in self.world.mps.all_movements if move.id in facts["movements"]]
+        """A person moved that very item, with a movement or without, or the patch was struck.
+
+        Where follow-ups are in question themselves all of the chain are told together: one person's movement is cause
+        enough for each.
+        """
+        query = "select facts from exceptions where kind = 'echo_undecided' and resolved_at is null"
+        chain = [json.loads(row["facts"]) for row in self.world.raw.execute(query)]
+        chain = [one for one in chain if one["external_id"] == facts["external_id"]]
+        asked = {movement for one in (facts, *chain) for movement in one["movements"]}
+        mine = [move for move in self.world.mps.all_movements if move.id in asked]
         if any(not move.by_patch for move in mine):
             return True
         if self.world.mpw.chronicle.moved_oddly[str(facts["external_id"])]:

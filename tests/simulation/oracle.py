@@ -544,11 +544,18 @@ class Oracle:
         """Return what MPW has of a movement; of a corrected one, what is left of it and of its later versions."""
         mpw = self.world.mpw
         if not self.world.mps.before[kind, key] or self._was_read_once(kind, key):
-            return self.made(kind, key) if kind == "issuance" or not self.world.restated else self._made_anew(key)
+            return self._made_anew(key) if kind == "receipt" and self.world.restated else self._made_in_all(kind, key)
         if kind == "receipt":
             return sum((row.received for name, row in mpw.receipt_by_key.items() if event_of(name) == key), ZERO)
         rows = [row for name, rows in mpw.issuances_by_key.items() for row in rows if self._is_version(name, key)]
         return sum((row.quantity for row in rows), ZERO)
+
+    def _made_in_all(self, kind: str, key: str) -> Decimal:
+        """Return how much was made of an event under whatever key: what was taken back unsent goes as `key_c2`."""
+        parents = {
+            name.rsplit("_s", 1)[0] if "_s" in name else name for one, name in self.world.mpw.made if one == kind
+        }
+        return sum((self.made(kind, name) for name in {key, *parents} if event_of(name) == key), ZERO)
 
     def _was_read_once(self, kind: str, key: str) -> bool:
         """Tell whether a movement was read as one thing only: people corrected it before, or nobody has seen it yet."""
@@ -643,6 +650,16 @@ class Oracle:
     def pushes_so_far(self) -> int:
         """Return the number of the last push."""
         return int(self.world.raw.execute("select coalesce(max(id), 0) from outbox").fetchone()[0])
+
+    def waiting_items(self) -> set[str]:
+        """Return the items that are to be compared again."""
+        query = "select external_id from item_states where dirty_at is not null"
+        return {row["external_id"] for row in self.world.raw.execute(query)}
+
+    def pushed_since(self, after: int) -> set[str]:
+        """Return the items whose stock patches were derived since, and the keys of any other push."""
+        rows = self.world.raw.execute("select operation, item, api_key from outbox where id > ?", (after,))
+        return {row["item"] if row["operation"] == "patch_stock" else row["api_key"] for row in rows}
 
     def newest(self, after: int) -> str:
         """Return what was derived since, for a person to read."""

@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from sync.jobs.due import an_agenda
 from sync.jobs.resolve import Choice, resolve_by_person
+from sync.ledger.books import Books
 from sync.outbox.rows import Which, discard, release, retry
 from sync.push.operator import resolve_push
 from sync.reconcile.item_map import ItemMapping
@@ -440,8 +441,8 @@ class People:
         with self.world.inner.write() as conn:
             if random.random() < 0.3:
                 for route in sorted({"stock_cost", "transfers"} & set(self.world.held)):
-                    discard(conn, Which(state="held", route=route), now=now, by="sim", why="not wanted")
-            release(conn, Which(state="held"), now=now)
+                    discard(Books(conn, now=now), Which(state="held", route=route), by="sim", why="not wanted")
+            release(Books(conn, now=now), Which(state="held"))
         self.world.oracle.after_commit(None)
         self.world.oracle.operating = False
 
@@ -452,7 +453,7 @@ class People:
         oracle.operating = True
         try:
             with world.inner.write() as conn:
-                release(conn, Which(state="held"), now=ctx.clock.now())
+                release(Books(conn, now=ctx.clock.now()), Which(state="held"))
             for row in world.raw.execute("select * from exceptions where resolved_at is null").fetchall():
                 world.kernel.log("operator", row["kind"], row["subject"], row["detail"])
                 self._put_right(ctx, row)
@@ -515,7 +516,7 @@ class People:
         ]
         ids = [row["id"] for row in of_them if row["state"] in ("held", "ready")]
         with self.world.inner.write() as conn:
-            dropped = discard(conn, Which(ids=ids), now=ctx.clock.now(), by="sim", why="deleted in MPservices")
+            dropped = discard(Books(conn, now=ctx.clock.now()), Which(ids=ids), by="sim", why="deleted in MPservices")
         return dropped == len(ids) and not any(row["state"] in ("sending", "unknown") for row in of_them)
 
     def _take_out_by_hand(self, movements: list[str]) -> None:
@@ -582,18 +583,18 @@ class People:
             done = False  # its answer was perfect; who looks now sees that nothing is there
         if self._corrects_a_used_receipt(push):
             with world.inner.write() as conn:  # MPW lets nobody delete it: what it says stands, and nothing follows it
-                discard(conn, Which(ids=[outbox_id]), now=ctx.clock.now(), by="sim", why="it is used, and stays")
+                discard(Books(conn, now=ctx.clock.now()), Which(ids=[outbox_id]), by="sim", why="it is used, and stays")
             self.kept.add(("receipt", event_of(push["api_key"])))
             return
         hopeless = {"approve": "changed", "post_transfer": "maximum"}.get(push["operation"])
         unwanted = bool(hopeless and hopeless in push["last_error"]) or self._is_unwanted(push)
         if push["state"] == "dead" and not done and unwanted:
             with world.inner.write() as conn:  # it would be refused for ever: nobody wants it any more
-                discard(conn, Which(ids=[outbox_id]), now=ctx.clock.now(), by="sim", why="not wanted any more")
+                discard(Books(conn, now=ctx.clock.now()), Which(ids=[outbox_id]), by="sim", why="not wanted any more")
         elif push["state"] == "dead" and not done and outbox_id not in self.retried:
             self.retried.add(outbox_id)
             with world.inner.write() as conn:
-                retry(conn, Which(ids=[outbox_id]), now=ctx.clock.now(), by="sim")
+                retry(Books(conn, now=ctx.clock.now()), Which(ids=[outbox_id]), by="sim")
         elif push["state"] == "dead" or push["operation"] == "post_transfer":
             resolve_push(ctx, outbox_id, done=done, why="looked", by="sim")
 

@@ -17,6 +17,7 @@ from sqlalchemy import delete as delete_from
 from sync.database.schema import attempts, outbox
 from sync.errors import RejectedError
 from sync.jobs import compare_stock
+from sync.ledger.books import Books
 from sync.ledger.coverage import save_days
 from sync.outbox import claims as outbox_claims
 from sync.outbox import pushed
@@ -109,10 +110,10 @@ def no_attempt_row() -> Any:
     """The attempt is written down with its answer, not before the call."""
     real = outbox_claims.claim
 
-    def claim(conn: Connection, rows: Sequence[Push], *args: Any, **kwargs: Any) -> list[Push]:
-        claimed = real(conn, rows, *args, **kwargs)
+    def claim(books: Books, rows: Sequence[Push], *args: Any, **kwargs: Any) -> list[Push]:
+        claimed = real(books, rows, *args, **kwargs)
         for row in claimed:
-            conn.execute(delete_from(attempts).where(attempts.c.outbox_id == row.id, attempts.c.n == row.tries))
+            books.conn.execute(delete_from(attempts).where(attempts.c.outbox_id == row.id, attempts.c.n == row.tries))
         return claimed
 
     return swapped((push_calls, "claim", claim))
@@ -122,13 +123,13 @@ def no_fence() -> Any:
     """The answer is written to the row by its id, whoever has it by now."""
     real = outbox_claims.move
 
-    def move(conn: Connection, row: Push, to: Transition, *, now: datetime, sent_at: datetime | None = None) -> bool:
-        current = push_by_id(conn, row.id) or row
+    def move(books: Books, row: Push, to: Transition, *, sent_at: datetime | None = None) -> bool:
+        current = push_by_id(books.conn, row.id) or row
         if not is_legal(current.state, to.state):
-            ended = {"finalized_at": now if to.state in FINAL else None, "lease_owner": None, "lease_until": None}
-            conn.execute(update(outbox).where(outbox.c.id == row.id).values(state=to.state, **ended))
+            ended = {"finalized_at": books.now if to.state in FINAL else None, "lease_owner": None, "lease_until": None}
+            books.conn.execute(update(outbox).where(outbox.c.id == row.id).values(state=to.state, **ended))
             return True
-        return real(conn, replace(row, state=current.state, fence=current.fence), to, now=now, sent_at=sent_at)
+        return real(books, replace(row, state=current.state, fence=current.fence), to, sent_at=sent_at)
 
     return swapped((settle, "move", move))
 
@@ -140,10 +141,11 @@ def supersede_in_flight() -> Any:
     def waiting(item: ItemFacts) -> Any:
         return real(replace(item, patch=None, undecided=False, echo_open=False))
 
-    def supersede(conn: Connection, item: ItemFacts, *, why: str, now: datetime) -> None:
+    def supersede(books: Books, item: ItemFacts, *, why: str) -> None:
         if item.patch is not None and item.patch.state in ("held", "ready", "sending", "unknown"):
             where = outbox.c.id == item.patch.outbox_id
-            conn.execute(update(outbox).where(where).values(state="superseded", finalized_at=now, last_error=why))
+            values = {"state": "superseded", "finalized_at": books.now, "last_error": why}
+            books.conn.execute(update(outbox).where(where).values(**values))
 
     return swapped((stock_rules, "_waiting", waiting), (compare_stock, "_supersede", supersede))
 
@@ -296,9 +298,10 @@ def void_on_mass_absence() -> Any:
 def watermark_by_a_failed_window() -> Any:
     """A day is ticked off when it was asked for."""
 
-    def ticked_off(conn: Connection, source: str, days: Sequence[date], error: str, *, now: datetime) -> None:
-        read: Mapping[str, Any] = {"complete": True, "rows": 0, "last_read_at": now, "fetch_began_at": now}
-        save_days(conn, [{"source": source, "day": day, **read} for day in days])
+    def ticked_off(books: Books, source: str, days: Sequence[date], error: str) -> None:
+        at = {"last_read_at": books.now, "fetch_began_at": books.now}
+        read: Mapping[str, Any] = {"complete": True, "rows": 0, **at}
+        save_days(books.conn, [{"source": source, "day": day, **read} for day in days])
 
     return swapped((days, "record_day_error", ticked_off))
 

@@ -26,7 +26,7 @@ def fresh(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what EXPECTED names; of each test the first case on SQLite is for every run, the rest for the night."""
+    """Mark what EXPECTED names; of each test the first case on SQLite is for .ci/run, the rest for the night."""
     waits = {name: track for track, names in EXPECTED.items() for name in names}
     seen: set[str] = set()
     for item in items:

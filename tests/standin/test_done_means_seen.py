@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -173,7 +174,7 @@ def test_an_approval_that_did_nothing_though_it_said_so_is_not_done(world: World
     world.cycle(8)
 
     assert "done" not in world.states(operation="approve")
-    assert world.told() or world.status()
+    assert world.told() or world.status(later=timedelta(days=1))
     assert len(world.mpw.asked(APPROVE)) <= 8
 
 
@@ -328,6 +329,13 @@ def test_a_key_is_looked_for_before_it_is_first_sent(world: World, missing: Any)
     assert world.stocks() == (105, 105)
 
 
+def confirm_an_odd_date(world: World) -> None:
+    """A person says that a date before the ledger's start is right, where one is asked."""
+    world.cycle()
+    if "odd_date" in world.told():
+        world.resolve("odd_date", "--apply")
+
+
 @pytest.mark.parametrize("known", [False, True], ids=["of two months ago", "of yesterday"])
 @pytest.mark.parametrize(
     "differs", [{"quantity": 4}, {"cost": 11}, {"part_number": "P-2"}, {"created_on": "2024-03-01"}], ids=str
@@ -340,6 +348,7 @@ def test_a_taken_key_is_never_overwritten(world: World, known: bool, differs: di
     fields = {"quantity": 10, "cost": 10, "created_on": theirs.on} | differs
     world.restart(SYNC_PUSH_FROM="2024-01-01")
     world.erp_receipt("GR-4711", **fields)
+    confirm_an_odd_date(world)
     world.cycle(6)
 
     assert world.mpw.asked(RECEIPT) == []
@@ -355,6 +364,7 @@ def test_an_equal_row_under_the_key_is_the_push_done(world: World, known: bool) 
     world.rests()
     world.restart(SYNC_PUSH_FROM="2024-01-01")
     world.erp_receipt("GR-4711", 10, 10, created_on=theirs.on)
+    confirm_an_odd_date(world)
     world.cycle(4)
 
     assert world.mpw.asked(RECEIPT) == []

@@ -52,6 +52,23 @@ def test_it_is_keyed_in_by_hand_and_left(waiting: World) -> None:
     assert "stock_blocked" not in waiting.told()
 
 
+def test_what_is_left_stays_left_when_its_movement_vanishes_from_the_feed_and_returns(waiting: World) -> None:
+    waiting.mpw.receives(PART, 5, 10, MAIN)
+    waiting.follows("unknown_part", "--keep")
+    waiting.rests()
+    movement = waiting.mps._movement(waiting.moved)  # type: ignore[attr-defined]
+    at = waiting.mps.movements.index(movement)
+    waiting.mps.movements.remove(movement)
+    waiting.cycle(3)
+    assert {"movement_deleted", "short_window"} & set(waiting.told())
+
+    waiting.mps.movements.insert(at, movement)
+    waiting.mpw.adds(OWN, MAIN)  # else nothing could be posted for it
+    waiting.rests()
+    assert waiting.pushed() == []
+    assert waiting.stocks() == (105, 105)
+
+
 def test_its_own_id_is_mapped_to_its_part(world: World, tmp_path: Path) -> None:
     world.mps.add("P-3", 5, 10)
     world.mps.moves("P-3", 5, external=False)

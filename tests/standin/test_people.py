@@ -60,6 +60,19 @@ def test_applied_a_correction_deletes_the_counterpart_and_posts_it_as_corrected(
     assert all(row["matched"] for row in world.view("v_events", voided=0) if row["kind"] != "adjustment")
 
 
+def test_a_createdat_that_loses_its_fraction_of_a_second_corrects_nothing(world: World) -> None:
+    world.mps.moves(PART, -4)
+    world.rests()
+    with world.mps.lock:
+        for movement in world.mps.movements:
+            movement.created_at = movement.created_at.replace(microsecond=0)
+    world.rests()
+
+    assert world.stocks() == (96, 96)
+    assert world.pushed() == [ISSUANCE]
+    assert world.ever_told() == []
+
+
 def test_a_second_correction_is_posted_under_the_next_key(world: World) -> None:
     id_ = moved_and_corrected(world, 50, 5)
     world.resolve("movement_changed", "--apply")
@@ -167,6 +180,22 @@ def test_a_movement_of_an_unknown_type_blocks_its_item_until_a_person_has_settle
     ours, theirs = world.stocks()
     assert ours == theirs
     assert world.pushed() == []
+    assert world.told() == []
+
+
+def test_an_item_that_only_a_movement_of_an_unknown_type_names_is_set_to_mpws_stock_once_that_is_settled(
+    world: World,
+) -> None:
+    world.mps.add("P-9", 50, 3)
+    world.mpw.adds("P-9", MAIN, 12, 3)
+    world.mps.moves("P-9", -4, type="Merma")
+    world.cycle()
+    assert world.stocks("P-9") == (12, 46)
+
+    for kind in world.told():
+        world.resolve(kind)
+    world.rests()
+    assert world.stocks("P-9") == (12, 12)
     assert world.told() == []
 
 

@@ -138,14 +138,19 @@ def test_a_2xx_to_the_patch_of_what_may_not_be_there_proves_nothing(vendor: Worl
 
 
 def test_a_patch_of_the_erps_own_waits_for_its_product(vendor: World) -> None:
-    ordered(vendor)
-    vendor.erp("stock_cost", "sc-1", external_id=NEW, new_stock=4, new_cost=2)
+    lone = "P-8"  # MPW has no such part: its stock is the ERP's to set
+    ordered(vendor, lone)
+    vendor.erp("stock_cost", "sc-1", external_id=lone, new_stock=4, new_cost=2)
     vendor.mps.goes_wrong(CREATE, effect="never", answer="lost")
 
     vendor.cycle()
-    first = vendor.patches(NEW)
+    first = vendor.patches(lone)
     vendor.cycle(12, minutes=5)
 
     assert first == 0
     assert created(vendor) == 2
-    assert vendor.told() == []
+    assert vendor.told() == ["unknown_product"], "the patch is what told that there was no product yet"
+    vendor.follows("unknown_product", "outbox retry")
+    vendor.cycle(3)
+    assert "unknown_product" not in vendor.told()
+    assert vendor.mps.stock(lone) == 4

@@ -24,6 +24,7 @@ from sync.app import App, open_app
 from sync.jobs.cycle import CycleReport, cycle_once
 from sync.jobs.prune import prune_if_due_once
 from sync.jobs.reports import Record, needs_a_person, rows, view
+from sync.ledger.books import Books
 from sync.reconcile.item_map import ItemMapping
 from sync.reconcile.item_rows import import_items
 from sync.settings import load_settings
@@ -33,6 +34,7 @@ from tests.standin.mpservices import Mpservices
 from tests.standin.mpw import Mpw
 from tests.standin.server import serving
 from tests.standin.times import OurClock, TrueTime
+from tests.views.pinned import pin
 
 MAIN, OTHER, PART = "Warehouse #1", "WH2", "P-1"
 WRITES_MAX = 100
@@ -155,7 +157,7 @@ class World:
         """Replace the item map: external id, part, warehouses, factor."""
         found = [ItemMapping(ext, part, warehouses, Decimal(factor)) for ext, part, warehouses, factor in items]
         with self.app().store.write() as conn:
-            import_items(conn, found, now=self.clock.now())
+            import_items(Books(conn, now=self.clock.now()), found)
 
     def erp(self, document_type: str, api_key: str, **payload: Any) -> None:
         """Insert a document as the ERP does."""
@@ -210,8 +212,9 @@ class World:
         """Return the kinds of all exceptions there have been, each once."""
         return sorted({row["kind"] for row in self.view("v_exceptions")})
 
-    def status(self) -> list[str]:
-        """Return why `mpsync status` ends with 1; empty: it ends with 0."""
+    def status(self, later: timedelta = timedelta()) -> list[str]:
+        """Return why `mpsync status` ends with 1, or will so much later; empty: it ends with 0."""
+        pin(self.app().store, self.clock.now() + later)
         with self.app().store.read() as conn:
             return needs_a_person(conn)
 

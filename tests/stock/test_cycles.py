@@ -13,6 +13,7 @@ from sync.database.engine import Store
 from sync.database.exceptions import open_exceptions
 from sync.database.schema import parked
 from sync.jobs.compare_stock import plan_stock, stock_once
+from sync.ledger.books import Books
 from sync.outbox.machine import DELETE_RECEIPT, POST_RECEIPT
 from sync.outbox.rows import Which
 from sync.push.operator import discard_pushes
@@ -428,10 +429,10 @@ def test_a_route_that_is_off_blocks_the_items_whose_movements_it_would_have_push
     met.poll()
     met.reconciles = True
     with met.store.write() as conn:
-        from sync.database.facts import RECONCILED_SEQ, set_fact
+        from sync.database.facts import RECONCILED_SEQ
         from sync.ledger.entries import last_seq
 
-        set_fact(conn, RECONCILED_SEQ, str(last_seq(conn)), now=met.clock.now())
+        Books(conn, now=met.clock.now()).note_fact(RECONCILED_SEQ, str(last_seq(conn)))
         conn.execute(delete(parked))
     patched = len(met.patches())
     met.receives(10)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 
 import pytest
 
 from sync.stock.echo.rules import (
     ASKING_MAX,
+    DATE_RESOLUTION,
     DRAINS,
     DRAINS_DUE,
+    SKEW_MAX,
+    SLACK,
     Ask,
     Attempt,
     Base,
@@ -31,7 +36,7 @@ from sync.stock.echo.rules import (
     window_unanswered,
 )
 from sync.values.marks import marked
-from tests.stock.echo_worlds import Play, worlds
+from tests.stock.echo_worlds import Play, World, worlds
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 COST = Decimal("7.25")
@@ -69,6 +74,24 @@ def test_1_a_movement_of_nothing_at_the_mark_is_the_echo_whatever_was_believed()
     assert isinstance(found, Found)
     assert (found.line, found.quantity, found.stock) == (echo, 0, 101)
     assert (found.expected, found.explained) == (5, False)  # what was believed was 5 off
+    assert told.held == set()
+
+
+@pytest.mark.parametrize(("moved", "ours"), [("0", "f"), ("-5", "e")])
+def test_8_what_fits_beside_a_movement_of_nothing_is_the_echo_of_a_patch_applied_twice_or_people_s(
+    moved: str, ours: str
+) -> None:
+    fits, nothing = line("f", "5", mark=1), line("e", "0", mark=1, at=1)
+
+    asked = one(tell([attempt()], BASE, [fits, nothing], STRICT))
+    follow_ups = [attempt(2, asks=moved != "0", stock="105"), attempt(3, stock="105")]
+    shown = [line("u", moved, mark=2, at=9), line("v", "0", mark=3, at=18)]
+    told = tell([attempt(asks=True), *follow_ups], BASE, [fits, nothing, *shown], STRICT)
+
+    assert asked == Ask((fits, nothing), Decimal(105))
+    found = one(told)
+    assert isinstance(found, Found)
+    assert (found.line.movement_id, found.explained) == (ours, ours == "f")
     assert told.held == set()
 
 
@@ -138,6 +161,13 @@ def test_2_a_vendor_that_keeps_no_decimals_of_stock_may_be_off_by_less_than_one(
 
 def test_2_where_every_decimal_is_kept_one_off_does_not_fit() -> None:
     assert isinstance(one(tell([attempt()], BASE, [line("e", "4", mark=1)], STRICT)), Ask)
+
+
+def test_2_nor_does_what_is_finer_than_the_decimals_of_a_vendor_that_keeps_all_that_was_sent() -> None:
+    knows = Knows(True, stock_decimals=2)
+
+    assert isinstance(one(tell([attempt()], BASE, [line("e", "4.995", mark=1)], knows)), Ask)
+    assert isinstance(one(tell([attempt(stock="105.001")], BASE, [line("e", "5", mark=1)], knows)), Found)
 
 
 @pytest.mark.parametrize("moved", ["5", "2"])
@@ -507,6 +537,18 @@ def test_what_was_seen_before_the_claim_is_never_the_echo() -> None:
 # --- every interleaving -----------------------------------------------------------------------
 
 
+@pytest.fixture(params=[pytest.param(7, id="every 7th"), pytest.param(1, id="all", marks=pytest.mark.usual)])
+def step(request: pytest.FixtureRequest) -> int:
+    """Every how many-th world is played: all take ten seconds. What is drawn has 2, 4, 5 and 32 values, so that every
+    7th world has each pair of them."""
+    taken: int = request.param
+    return taken
+
+
+def drawn(step: int, **fixed: object) -> Iterator[World]:
+    return islice(worlds(**fixed), 0, None, step)
+
+
 @pytest.mark.parametrize(
     "fixed",
     [
@@ -518,11 +560,11 @@ def test_what_was_seen_before_the_claim_is_never_the_echo() -> None:
     ids=["a believed stock", "a vendor that always makes a movement", "no believed stock", "no stock, always one"],
 )
 def test_no_echo_is_forwarded_and_no_movement_of_people_s_is_swallowed_in_any_interleaving(
-    fixed: dict[str, object],
+    fixed: dict[str, object], step: int
 ) -> None:
     counts = Counter[str]()
     wrong = []
-    for world in worlds(**fixed):
+    for world in drawn(step, **fixed):
         play = Play(world).play()
         quiet = not world.people[3] and not world.people[4]  # nobody moves just as a follow-up is sent
         # people moved just before, and the drift made the patch one that changes nothing: it could as well be theirs
@@ -534,23 +576,25 @@ def test_no_echo_is_forwarded_and_no_movement_of_people_s_is_swallowed_in_any_in
             wrong.append(world)
 
     assert wrong == []
-    assert counts["worlds"] >= 832
+    assert counts["worlds"] >= 832 // step
     assert counts["persons asked though nobody moved at a follow-up"] == 0
     assert counts["persons asked"] <= counts["worlds"] // 20
 
 
-def test_before_it_is_known_whether_the_mark_survives_no_echo_that_shows_it_is_forwarded_unless_people_interfere() -> (
-    None
-):
-    plays = [Play(world).play() for world in worlds(survives=None)]
+def test_before_it_is_known_whether_the_mark_survives_no_echo_that_shows_it_is_forwarded_unless_people_interfere(
+    step: int,
+) -> None:
+    plays = [Play(world).play() for world in drawn(step, survives=None)]
     wrong = [play.world for play in plays if play.forwarded() or play.undecided()]
 
     assert [world for world in wrong if not world.people[3] and not world.people[4]] == []
     assert len(wrong) <= len(plays) // 1000  # people moved just as the follow-up was sent
 
 
-def test_of_a_vendor_that_shows_the_old_cost_few_echoes_are_forwarded_while_nothing_is_known_of_it() -> None:
-    plays = [Play(world).play() for world in worlds(survives=None, old_cost=True)]
+def test_of_a_vendor_that_shows_the_old_cost_few_echoes_are_forwarded_while_nothing_is_known_of_it(
+    step: int,
+) -> None:
+    plays = [Play(world).play() for world in drawn(step, survives=None, old_cost=True)]
     quiet = [play for play in plays if not play.world.people[3] and not play.world.people[4]]
 
     told = [play for play in quiet if play.forwarded() and play.world.call != "resent"]
@@ -595,6 +639,16 @@ def test_a_vendor_s_clock_that_is_minutes_off_moves_the_whole_window() -> None:
 def test_a_call_without_an_answer_may_land_at_any_time() -> None:
     assert window_of(NOON, None, None).last is None
     assert window_unanswered(NOON, call_max=timedelta(seconds=30), ahead=timedelta()).last is None
+
+
+def test_a_call_without_an_answer_should_be_over_when_its_time_was_up_by_the_vendor_s_clock() -> None:
+    call_max = timedelta(seconds=30)
+
+    known = window_unanswered(NOON, call_max=call_max, ahead=timedelta(minutes=7))
+    assert known.first == NOON + timedelta(minutes=7) - SLACK
+    assert known.sure == NOON + timedelta(minutes=7) + DATE_RESOLUTION + call_max + SLACK
+    unknown = window_unanswered(NOON, call_max=call_max, ahead=None)
+    assert (unknown.first, unknown.sure) == (NOON - SKEW_MAX, NOON + call_max + SKEW_MAX)
 
 
 def test_a_vendor_without_a_date_header_leaves_ten_minutes_on_either_side() -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from sync.database.engine import Store
-from sync.ledger.entries import append_entries, reverse_entries
+from sync.ledger.books import Books
 from sync.ledger.rules import new_entry
 from sync.stock.facts import ledger_of
 from sync.stock.rules import Target
@@ -31,7 +31,7 @@ def filed(store: Store, kind: str, cost: str, day: int) -> int:
         occurred_on=date(2024, 3, day),
     )
     with store.write() as conn:
-        (number,) = append_entries(conn, [entry], lock_date=None, now=NOW, run_id=None)
+        (number,) = Books(conn, now=NOW).append([entry])
     return number
 
 
@@ -63,5 +63,5 @@ def test_what_a_part_costs_the_newest_receipt_says_else_the_newest_issuance(
 def test_what_was_taken_back_says_no_cost(store: Store) -> None:
     number = filed(store, "issuance", "10", 4)
     with store.write() as conn:
-        reverse_entries(conn, [number], lock_date=None, now=NOW, run_id=None)
+        Books(conn, now=NOW).reverse([number])
     assert last_cost(store) is None

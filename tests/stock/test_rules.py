@@ -11,16 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.stock.rules import (
+    FOLLOW_UPS_MAX,
     Blocked,
     Equal,
     ItemFacts,
+    Kept,
     Ledger,
     MpwStock,
     Patch,
     PatchRow,
+    Question,
     Target,
     Wait,
     decide,
+    follow_up,
     in_units,
     readiness,
 )
@@ -50,6 +54,8 @@ ITEM = ItemFacts(
     lines_after_base=False,
 )
 PATCHED = PatchRow(1, "done", 1, False, Decimal(15), Decimal(9), "stock 10")
+
+QUESTION = Question(7, Decimal(12), Decimal(9), 0)
 
 
 def mpw(quantity: str, unit_cost: str | None = "9") -> MpwStock:
@@ -221,3 +227,88 @@ def test_an_item_is_blocked_where_a_patch_would_erase_what_people_did(item: Item
 
     assert isinstance(against, Blocked)
     assert against.kind == kind
+
+
+@pytest.mark.parametrize(("unfit", "blows"), [(1, False), (2, True), (3, True)])
+def test_the_fuse_blows_after_two_patches_that_made_unexpected_movements(unfit: int, blows: bool) -> None:
+    found = readiness(replace(ITEM, unfit=unfit))
+
+    assert (isinstance(found, Blocked) and found.kind == "patch_fuse") is blows
+
+
+@pytest.mark.parametrize(
+    ("item", "says"),
+    [
+        (replace(ITEM, nameless=True), "without an external id, which"),
+        (replace(ITEM, nameless=True, part_missing=True), "MPW has no part of its own id"),
+        (replace(ITEM, cost_contradicted=True), "MPSERVICES_COST_IS"),
+        (replace(ITEM, blocker="why"), "why"),
+        (replace(ITEM, question=QUESTION), "is not known yet"),
+    ],
+)
+def test_what_else_stands_against_a_comparison_is_said(item: ItemFacts, says: str) -> None:
+    found = readiness(item)
+
+    assert isinstance(found, Blocked | Wait)
+    assert says in found.reason
+
+
+def test_a_part_that_is_mapped_may_be_missing_and_its_item_is_still_named_by_nobody() -> None:
+    mapped = replace(ITEM, nameless=True, part_missing=True, target=Target("P-1", ("W",), Decimal(1), mapped=True))
+
+    assert isinstance(found := readiness(mapped), Blocked)
+    assert found.kind == "stock_blocked"
+
+
+@pytest.mark.parametrize(
+    ("kept", "other", "same"),
+    [
+        (Kept(), "10.000001", False),
+        (Kept(), "10", True),
+        (Kept(stock_decimals=2), "10.005", True),
+        (Kept(stock_decimals=2), "9.995", True),
+        (Kept(stock_decimals=2), "10.0051", False),
+        (Kept(stock_decimals=2), "9.9949", False),
+        (Kept(stock_decimals=2, stock_cut=True), "10.0099", True),
+        (Kept(stock_decimals=2, stock_cut=True), "10.01", False),
+    ],
+)
+def test_stocks_are_the_same_where_the_decimals_that_are_kept_cannot_tell_them(
+    kept: Kept, other: str, same: bool
+) -> None:
+    assert kept.same_stock(Decimal(10), Decimal(other)) is same
+    turned = Kept(cost_decimals=kept.stock_decimals, cost_cut=kept.stock_cut)
+    assert turned.same_cost(Decimal(10), Decimal(other)) is same
+    assert decide(replace(ITEM, kept=kept), mpw(other), NOTHING_KNOWN) == Equal() or not same
+
+
+def test_a_question_is_asked_with_the_same_stock_until_it_was_asked_often_enough() -> None:
+    asked = replace(ITEM, question=QUESTION)
+
+    assert follow_up(ITEM) is None
+    assert isinstance(patch := follow_up(asked), Patch)
+    assert (patch.new_stock, patch.new_cost) == (QUESTION.stock, QUESTION.cost)
+    assert follow_up(replace(asked, question=replace(QUESTION, follow_ups=FOLLOW_UPS_MAX - 1))) is not None
+    assert follow_up(replace(asked, question=replace(QUESTION, follow_ups=FOLLOW_UPS_MAX))) is None
+    assert follow_up(replace(asked, question=replace(QUESTION, stock=Decimal(-3)))) == replace(
+        patch, new_stock=Decimal(0)
+    )
+    for held in (replace(asked, doubtful=True), replace(asked, echo_open=True), replace(asked, target=None)):
+        assert follow_up(held) is None
+
+
+@pytest.mark.parametrize(
+    ("patch", "asks"),
+    [
+        (replace(PATCHED, state="sending"), False),
+        (replace(PATCHED, state="unknown"), False),
+        (replace(PATCHED, state="done"), True),
+        (replace(PATCHED, state="dead", follows=7), False),
+        (replace(PATCHED, state="dead", follows=6), True),
+        (replace(PATCHED, state="dead", follows=7, after_product=True), True),
+    ],
+)
+def test_a_question_waits_for_a_patch_that_is_out_and_for_a_person_where_it_was_refused(
+    patch: PatchRow, asks: bool
+) -> None:
+    assert (follow_up(replace(ITEM, question=QUESTION, patch=patch)) is not None) is asks

@@ -9,6 +9,7 @@ from sync.values.keys import (
     child_key,
     correction_key,
     is_child_key,
+    is_child_of,
     is_correction_key,
     is_key,
     marker,
@@ -31,6 +32,19 @@ def test_keys_are_derived_from_the_systems_own_ids() -> None:
 def test_our_keys_of_ordinary_ids_have_at_most_forty_characters() -> None:
     assert len(movement_key("4fbd13b5-4cdd-4b8e-b67c-2bdfd2ec71234e", 9)) <= 40
     assert len(mpw_receipt_key("9" * 20)) <= 40
+
+
+def test_an_id_stands_in_its_key_as_it_is_up_to_what_forty_characters_leave() -> None:
+    assert movement_key("a" * 34, 9) == f"mps-{'a' * 34}-9"
+    assert movement_key("-" * 9 + "a" * 34, 9) == f"mps-{'a' * 34}-9"
+    assert "a" * 35 not in movement_key("a" * 35, 9)
+    assert movement_key("a.b", 1) != movement_key("ab", 1)
+
+
+def test_a_part_s_key_is_told_from_others() -> None:
+    assert is_child_of("key_s1", "key")
+    assert is_child_of("key_s2_s12", "key_s2")
+    assert not any(is_child_of(key, "key") for key in ("key", "key_s0", "keys_s1", "key_s1_s1", "key_c2"))
 
 
 @given(st.text(min_size=1), st.integers(1, 999))

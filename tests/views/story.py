@@ -72,6 +72,24 @@ def done(api_key: str, **changed: Any) -> dict[str, Any]:
     return push(api_key, **settled | changed)
 
 
+RECEIPT = (
+    '{"id": 1, "inventory_name": "Fuel filter", "vendor_name": "Bosch", "vendor_number": null, "invoice_number": "I-9",'
+    ' "purchase_order_number": 1000, "description": "by truck"}'
+)
+ISSUANCE = '{"id": 7, "inventory_name": "Fuel filter", "overdraft": false, "description": "for pump 3"}'
+EQUIPMENT = (
+    '{"id": 282774, "last_recorded_on": "2024-03-14", "name": "STX-333", "status": "Active", "category_name":'
+    ' "General", "assignee_name": "Ann", "assignee_number": "330"}'
+)
+ORDER = (
+    '{"items": [{"id": 51212, "quantity": 5.0, "quantity_received": "2", "unit_cost": 7.0, "extended_cost": 35.0,'
+    ' "part_number": "P-1", "name": "Fuel filter", "unit_type": "Each", "supplier_part_number": "B-1"},'
+    ' {"id": 51213, "quantity": 50.0, "unit_cost": 3.2998, "extended_cost": 164.99, "part_number": "P-2",'
+    ' "name": "Oil"}]}'
+)
+WORK = '{"tasks": [{"id": 425994, "name": "repair3", "task_type": "Repair", "completed_at": null, "note": null}]}'
+
+
 def tell(conn: Connection) -> None:
     """Write the whole story."""
     add(
@@ -81,6 +99,18 @@ def tell(conn: Connection) -> None:
         entry("mpw", "receipt", "mps-abc-1", "4"),
         entry("mpservices", "issuance", "mps-def-1", "-1.5", item="EXT-1"),
         entry("erp", "receipt", "erp-4711", "3"),
+        entry("mpw", "issuance", "mpw-i-7", "-2", remote_id="7"),
+    )
+    of_mpw = {"system": "mpw", "digest": "d", "first_seen_at": NOON, "last_seen_at": NOON}
+    add(
+        conn,
+        schema.documents,
+        {**of_mpw, "type": "receipt", "remote_id": "1", "source": "mpw.receipts", "day": YESTERDAY, "raw": RECEIPT}
+        | {"api_key": "mps-abc-1", "item": "P-1", "warehouse": "Main", "remaining": Decimal(4), "entry_id": 2},
+        {**of_mpw, "type": "issuance", "remote_id": "7", "source": "mpw.issuances", "day": YESTERDAY, "raw": ISSUANCE}
+        | {"api_key": "mpw-i-7", "item": "P-1", "warehouse": "Main", "entry_id": 5},
+        {**of_mpw, "type": "equipment", "remote_id": "282774", "source": "mpw.equipment", "raw": EQUIPMENT}
+        | {"item": "STX-333", "provider": "geotab"},
     )
     add(
         conn,
@@ -165,7 +195,7 @@ def tell(conn: Connection) -> None:
             "lines": 2,
             "terms_digest": "t",
             "digest": "d",
-            "raw": "{}",
+            "raw": ORDER,
             "final": False,
             "first_read_at": NOON - two_days,
             "last_read_at": NOON - two_days,
@@ -184,7 +214,7 @@ def tell(conn: Connection) -> None:
             "scheduled_on": TODAY,
             "parts_cost": Decimal("12.34"),
             "digest": "d",
-            "raw": "{}",
+            "raw": WORK,
             "last_read_at": NOON,
         },
     )

@@ -214,3 +214,145 @@ def test_a_flag_is_one_or_zero(store: Store) -> None:
 
     assert [(type(row[0]), row[0]) for row in complete] == [(int, 1), (int, 0)]
     assert [(type(row[0]), row[0]) for row in ambiguous] == [(int, 1)]
+
+
+# --- what was read and stands in no table of its own --------------------------------------
+
+
+def test_a_receipt_stands_as_mpw_has_it_now(store: Store) -> None:
+    with store.write() as conn:
+        tell(conn)
+
+    (row,) = _rows(store, "select * from v_receipts")
+
+    assert (row.id, row.api_key, row.part_number, row.name, row.warehouse) == (
+        "1",
+        "mps-abc-1",
+        "P-1",
+        "Fuel filter",
+        "Main",
+    )
+    assert (row.quantity, row.unit_cost, row.amount, row.remaining) == (4, Decimal("2.5"), 10, 4)
+    assert (row.vendor_name, row.vendor_number, row.invoice_number) == ("Bosch", None, "I-9")
+    assert (row.purchase_order_number, row.description, str(row.created_on)) == ("1000", "by truck", "2024-03-14")
+
+
+def test_a_receipt_that_was_deleted_in_mpw_does_not_stand(store: Store) -> None:
+    with store.write() as conn:
+        tell(conn)
+        conn.execute(text("update documents set entry_id = null, voided_at = first_seen_at where remote_id = '1'"))
+
+    assert _rows(store, "select * from v_receipts") == []
+
+
+def test_an_issuance_stands_as_mpw_has_it_now(store: Store) -> None:
+    with store.write() as conn:
+        tell(conn)
+
+    (row,) = _rows(store, "select * from v_issuances")
+
+    assert (row.id, row.api_key, row.quantity, row.amount, row.overdraft) == ("7", "mpw-i-7", 2, 5, 0)
+    assert (row.name, row.description) == ("Fuel filter", "for pump 3")
+
+
+def test_the_lines_of_an_order_are_shown(store: Store) -> None:
+    with store.write() as conn:
+        tell(conn)
+
+    first, second = _rows(store, "select * from v_purchase_order_lines order by line_id")
+
+    assert (first.number, first.line_id, first.part_number, first.unit) == ("1000", "51212", "P-1", "Each")
+    assert (first.quantity, first.quantity_received, first.extended_cost) == (5, 2, 35)
+    assert (second.quantity_received, Decimal(str(second.unit_cost)).normalize()) == (None, Decimal("3.2998"))
+
+
+def test_the_tasks_of_a_work_order_are_shown(store: Store) -> None:
+    with store.write() as conn:
+        tell(conn)
+
+    (row,) = _rows(store, "select * from v_work_order_tasks")
+
+    assert tuple(row) == ("55", "425994", "repair3", "Repair", None)
+
+
+def test_equipment_is_shown_with_the_provider_that_reported_it(store: Store) -> None:
+    with store.write() as conn:
+        tell(conn)
+
+    (row,) = _rows(store, "select * from v_equipment")
+
+    assert (row.id, row.name, row.status, row.category) == ("282774", "STX-333", "Active", "General")
+    assert (row.assignee_name, row.assignee_number, row.provider) == ("Ann", "330", "geotab")
+    assert str(row.last_recorded_on) == "2024-03-14"
+
+
+ODD = (
+    "{}",
+    "[]",
+    '{"items": 5, "tasks": null}',
+    '{"items": {"id": 1}, "tasks": "x"}',
+    '{"items": [7, null, "x", [], {"quantity": "ten", "unit_cost": {}}], "tasks": [7, "x"]}',
+    '{"vendor_name": "a\\u0000b", "overdraft": "maybe", "last_recorded_on": "soon", "items": [{"name": "\\u0000"}]}',
+    '{"pruned_on": "2024-03-14"}',
+)
+
+
+@pytest.mark.parametrize("raw", ODD)
+@pytest.mark.parametrize(
+    "view", ["v_receipts", "v_issuances", "v_equipment", "v_purchase_order_lines", "v_work_order_tasks"]
+)
+def test_whatever_a_vendor_sent_no_view_fails(view: str, raw: str, store: Store) -> None:
+    with store.write() as conn:
+        tell(conn)
+        for table in ("documents", "purchase_orders", "work_orders"):
+            conn.execute(text(f"update {table} set raw = :raw"), {"raw": raw})
+
+    _rows(store, f"select * from {view}")
+
+
+def test_what_waits_behind_an_unknown_push_says_so_and_the_items_stock_too(store: Store) -> None:
+    behind = [push(f"K-{number}", entity_key="item:P-1") for number in range(21)]
+    with store.write() as conn:
+        add(conn, schema.items, {"external_id": "EXT-1", "part_number": "P-1", "factor": Decimal(1)})
+        add(conn, schema.outbox, push("LOST", state="unknown", entity_key="item:P-1"), *behind)
+
+    lost, *others = _rows(store, "select api_key, waits_for from v_outbox order by id")
+    (stock,) = _rows(store, "select blocked_reason from v_stock")
+
+    assert lost.waits_for == "what proves whether it took effect"
+    assert {row.waits_for for row in others} == {"push 1 (post_receipt LOST), which is unknown"}
+    assert stock.blocked_reason == "push 1 (post_receipt LOST) is unknown, and 21 wait behind it"
+
+
+def test_a_push_says_what_it_waits_for(store: Store) -> None:
+    with store.write() as conn:
+        add(
+            conn,
+            schema.outbox,
+            push("held", state="held"),
+            push("first", entity_key="item:P-1", rank=0),
+            push("second", entity_key="item:P-1", rank=1),
+            push("hungry", entity_key="item:P-2", stock_awaited_since=NOON),
+            push("again", entity_key="item:P-3", last_error="HTTP 503"),
+            done("done"),
+        )
+
+    found = {row.api_key: row.waits_for for row in _rows(store, "select api_key, waits_for from v_outbox")}
+
+    assert found == {
+        "held": "a release",
+        "first": "its turn",
+        "second": "push 2 (post_receipt first), which goes first",
+        "hungry": "stock in MPW",
+        "again": "its next try",
+        "done": None,
+    }
+
+
+def test_a_cost_that_mpws_inventory_does_not_show_is_the_ledgers(store: Store) -> None:
+    with store.write() as conn:
+        add(conn, schema.item_states, {"external_id": "E", "mpw_quantity": Decimal(3), "mpw_cost": Decimal("2.5")})
+
+    (row,) = _rows(store, "select mpw_unit_cost from v_stock")
+
+    assert row.mpw_unit_cost == Decimal("2.5")

@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert
 
 from sync.database import schema
-from sync.database.exceptions import open_exception
-from sync.database.facts import FIRST_RUN_AT, HEARTBEAT_AT, set_fact
+from sync.database.facts import FIRST_RUN_AT, HEARTBEAT_AT
 from sync.jobs.reports import Record
+from sync.ledger.books import Books
 from sync.ledger.coverage import DAY_SOURCES, MOVEMENTS, PURCHASE_ORDERS, WORK_ORDERS
 from sync.values.subjects import Subject
 from tests.views.story import done, push, tell
@@ -26,8 +26,8 @@ def paint(conn: Connection, now: datetime, *, trouble: bool = True) -> None:
         tell(conn)
         for table in (schema.coverage, schema.feeds):
             conn.execute(delete(table))
-    set_fact(conn, HEARTBEAT_AT, (now - timedelta(seconds=3)).isoformat(), now=now)
-    set_fact(conn, FIRST_RUN_AT, (now - timedelta(days=170)).isoformat(), now=now)
+    Books(conn, now=now).note_fact(HEARTBEAT_AT, (now - timedelta(seconds=3)).isoformat())
+    Books(conn, now=now).note_fact(FIRST_RUN_AT, (now - timedelta(days=170)).isoformat())
     for source in (*DAY_SOURCES, PURCHASE_ORDERS, WORK_ORDERS, MOVEMENTS):
         _cover(conn, source, now, dice, trouble=trouble)
     for flow, ago in (("poll.mpw.receipts", 40), ("poll.mpw.issuances", 38), ("poll.mpservices.movements", 90)):
@@ -100,29 +100,23 @@ def _trouble(conn: Connection, now: datetime) -> None:
         assert key is not None
         ids[row["api_key"]] = key[0]
     hint = "see `mpsync outbox show ID`; then retry, resolve or discard it"
-    open_exception(
-        conn,
+    Books(conn, now=now - timedelta(hours=29)).open_exception(
         "push_dead",
-        Subject.push(ids["mps-9f31-1"]),
+        about=Subject.push(ids["mps-9f31-1"]),
         detail="post_receipt mps-9f31-1 of P-1: Part number was not found",
         hint=hint,
-        now=now - timedelta(hours=29),
     )
-    open_exception(
-        conn,
+    Books(conn, now=now - timedelta(minutes=50)).open_exception(
         "unmapped_item",
-        Subject.item("EXT-77"),
+        about=Subject.item("EXT-77"),
         detail=f"no part of MPW is known for EXT-77 {NASTY}",
         hint="mpsync items import FILE, or set MPW_WAREHOUSE",
-        now=now - timedelta(minutes=50),
     )
-    open_exception(
-        conn,
+    Books(conn, now=now - timedelta(days=3)).open_exception(
         "quarantined_row",
-        Subject.row("mpw.receipts 2024-03-11"),
+        about=Subject.row("mpw.receipts 2024-03-11"),
         detail="a row could not be read: quantity_received is not a number",
         hint="look at it in v_quarantine and correct it at the vendor",
-        now=now - timedelta(days=3),
     )
 
 

@@ -15,9 +15,10 @@ from sqlalchemy import insert
 from sync.app import App
 from sync.clients.http import RequestSeen
 from sync.database import schema
-from sync.database.facts import HEARTBEAT_AT, set_fact
+from sync.database.facts import HEARTBEAT_AT
 from sync.database.pauses import pause_system
 from sync.jobs.prune import prune_once
+from sync.ledger.books import Books
 from sync.ledger.coverage import DAY_SOURCES
 from sync.web.metrics import FRESH_SECONDS, Metrics
 from sync.work.lead import Leadership
@@ -168,7 +169,7 @@ def test_leader_and_heartbeat_are_told(sqlite_app: App, clock: FakeClock) -> Non
     leadership = Leadership(sqlite_app.store, clock, sqlite_app.owner)
     leadership.take_or_refuse()
     with sqlite_app.store.write() as conn:
-        set_fact(conn, HEARTBEAT_AT, NOON.isoformat(), now=NOON)
+        Books(conn, now=NOON).note_fact(HEARTBEAT_AT, NOON.isoformat())
     clock.advance(FRESH_SECONDS)
 
     assert figure(scraped(metrics), "leader") == 1

@@ -14,12 +14,13 @@ from sqlalchemy.exc import OperationalError
 
 from sync.app import App
 from sync.database import schema
-from sync.database.exceptions import open_exception
-from sync.database.facts import HEARTBEAT_AT, set_fact
+from sync.database.facts import HEARTBEAT_AT
+from sync.ledger.books import Books
 from sync.values.subjects import Subject
 from sync.web.html import element, join
 from sync.web.site import Response, Site
 from tests.clocks import FakeClock
+from tests.views.pinned import pin
 from tests.views.story import NOON, tell
 from tests.web.conftest import opened
 from tests.web.picture import NASTY, NOW, paint
@@ -45,13 +46,14 @@ def test_an_empty_database_says_what_is_missing_and_nothing_fails(app: App) -> N
     answer = got(app, "/")
 
     assert answer.status == 200
-    assert "no daemon is at work: start `mpsync run`" in said(answer)
+    assert "no daemon has ever worked here: start `mpsync run`" in said(answer)
     assert "Nothing waits to be pushed." in said(answer)
 
 
 def test_a_good_day_is_green(app: App, clock: FakeClock) -> None:
     with app.store.write() as conn:
         paint(conn, clock.now(), trouble=False)
+    pin(app.store, clock.now())
 
     page = said(got(app, "/"))
 
@@ -64,12 +66,16 @@ def test_a_bad_night_names_every_trouble_with_what_to_do(app: App, clock: FakeCl
     clock.current = NOW
     with app.store.write() as conn:
         paint(conn, NOW)
+    pin(app.store, NOW)
 
     page = said(got(app, "/"))
 
     for told in (
         "7 things to look at",
-        "push_dead: 45 post_receipt mps-9f31-1 of P-1: Part number was not found Do: see `mpsync outbox show ID`",
+        "push_dead: 45 Receipt mps-9f31-1 of P-1: Part number was not found It is not sent any more",
+        "Do: see `mpsync outbox show ID`",
+        "try it again: mpsync outbox retry 45",
+        "Receipt erp-4720 of P-1 is held for review",
         "45 post_receipt mps-9f31-1 dead Part number was not found",
         "157 days complete, 2 failing 2024-02-11, 2024-03-12: mpw answered 503: Service Unavailable",
         "1 mpservices.movements 2024-03-13 12:00:00Z 2024-03-15 12:00:00Z",
@@ -90,7 +96,7 @@ def test_an_exception_of_an_order_does_not_lead_to_the_push_of_its_number(sqlite
     with sqlite_app.store.write() as conn:
         tell(conn)
         [push] = conn.execute(select(schema.outbox.c.id).where(schema.outbox.c.api_key == "mps-abc-1")).scalars()
-        open_exception(conn, "order_changed", Subject.order(str(push)), detail="d", hint="h", now=NOW)
+        Books(conn, now=NOW).open_exception("order_changed", about=Subject.order(str(push)), detail="d", hint="h")
 
     page = got(sqlite_app, "/").body.decode()
 
@@ -260,9 +266,11 @@ def test_a_page_that_fails_is_an_answer_and_no_end(sqlite_app: App, monkeypatch:
 def test_an_old_heartbeat_is_said_first(sqlite_url: str, clock: FakeClock) -> None:
     with opened(sqlite_url, clock) as app:
         with app.store.write() as conn:
-            set_fact(conn, HEARTBEAT_AT, NOON.isoformat(), now=NOON)
+            Books(conn, now=NOON).note_fact(HEARTBEAT_AT, NOON.isoformat())
+        pin(app.store, NOON)
         assert "no daemon is at work" not in said(got(app, "/"))
         clock.advance(minutes=5)
+        pin(app.store, clock.now())
 
         page = said(got(app, "/"))
 

@@ -48,6 +48,20 @@ def test_a_skew_that_was_learnt_while_ours_was_wrong_does_not_make_it_right() ->
     assert verdict.halts
 
 
+def test_skews_that_were_learnt_while_ours_was_wrong_do_not_make_it_wrong_once_it_is_right() -> None:
+    ours_ahead = judge({"mpw": -200 * S, "mpservices": -120 * S}, {}, vendors=BOTH)
+    learnt = noticed(ours_ahead, {})
+    assert learnt == {"mpw": -200 * S, "mpservices": -120 * S}
+
+    verdict = judge({"mpw": 40 * S, "mpservices": 120 * S}, learnt, vendors=BOTH)
+
+    assert (verdict.wrong, verdict.behind) == (False, 0 * S)
+    assert noticed(verdict, learnt) == {"mpw": 40 * S, "mpservices": 120 * S}
+    alike = judge({"mpw": 60 * S, "mpservices": 70 * S}, learnt, vendors=BOTH)
+    assert not alike.wrong
+    assert noticed(alike, learnt) == {"mpw": 0 * S, "mpservices": 0 * S}
+
+
 def test_before_the_second_has_answered_nothing_is_decided_and_a_halt_is_told() -> None:
     verdict = judge({"mpw": -2 * H}, {}, vendors=BOTH)
 

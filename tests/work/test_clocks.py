@@ -14,11 +14,12 @@ from sqlalchemy import insert, update
 from sync.clients.mpservices.client import MpservicesClient
 from sync.clients.mpw.client import MpwClient
 from sync.database.engine import Store
-from sync.database.facts import FIRST_RUN_AT, beat, fact, heartbeat_age, set_fact
+from sync.database.facts import FIRST_RUN_AT, beat, fact, heartbeat_age
 from sync.database.schema import outbox, parked
 from sync.jobs.due import an_agenda
 from sync.jobs.prune import prune_if_due_once
 from sync.learned.rows import learned
+from sync.ledger.books import Books
 from sync.ledger.coverage import ISSUANCES, MOVEMENTS, RECEIPTS, caught_up, covered_days, feed
 from sync.poll.feed.window import poll_movements_once
 from sync.poll.schedule import poll_days_once, poll_due_once
@@ -61,7 +62,7 @@ class Dated:
         """Start for the first time, by our clock as it is; return when that was."""
         started = self.world.clock.now()
         with self.world.store.write() as conn:
-            set_fact(conn, FIRST_RUN_AT, started.isoformat(), now=started)
+            Books(conn, now=started).note_fact(FIRST_RUN_AT, started.isoformat())
         self.world.set_policy(push_from=started)
         self.started(self.world.ctx)
         return started

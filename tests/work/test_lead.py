@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from sync.database.engine import Store
-from sync.database.facts import fact, set_fact
+from sync.database.facts import fact
 from sync.errors import LeaseHeldError, LeaseLostError
 from sync.jobs.due import an_agenda
 from sync.work.context import Context
@@ -105,11 +105,11 @@ def test_a_leader_that_was_replaced_writes_nothing(postgres_url: str, clock: Fak
     assert other.take()
     context = Context(store=store, clock=clock, policy=Policy(), lease=frozen.current, agenda=an_agenda())
 
-    with pytest.raises(LeaseLostError), context.write() as conn:
-        set_fact(conn, "written", "by a leader of the past", now=clock.now())
+    with pytest.raises(LeaseLostError), context.leader_writes() as books:
+        books.note_fact("written", "by a leader of the past")
     clock.current -= LASTS  # even where its own clock says that it still leads, the row decides
-    with pytest.raises(LeaseLostError), context.write() as conn:
-        set_fact(conn, "written", "by a leader of the past", now=clock.now())
+    with pytest.raises(LeaseLostError), context.leader_writes() as books:
+        books.note_fact("written", "by a leader of the past")
 
     with store.read() as conn:
         assert fact(conn, "written") is None

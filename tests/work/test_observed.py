@@ -40,8 +40,8 @@ def run(ctx: Context, work: object) -> Outcome:
 
 def test_a_database_error_ends_the_run_as_failed_and_goes_on(ctx: Context) -> None:
     def work(_run_id: int) -> Outcome:
-        with ctx.write() as conn:
-            conn.execute(text("select * from no_such_table"))
+        with ctx.leader_writes() as books:
+            books.conn.execute(text("select * from no_such_table"))
         return Outcome()
 
     with pytest.raises(SQLAlchemyError, match="no_such_table"):
@@ -99,8 +99,8 @@ def test_a_backfill_ends_no_run_of_another_backfill(ctx: Context, store: Store, 
 
 def test_a_pass_of_reconcile_that_fails_ends_its_run(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(ctx: Context, work: reconcile._Pass) -> None:
-        with ctx.write() as conn:
-            reconcile._begin(conn, ctx, work, 1)
+        with ctx.leader_writes() as books:
+            reconcile._begin(books, work, 1)
         raise InvariantError("our bug")
 
     monkeypatch.setattr(reconcile, "_reconcile_parked", fails)

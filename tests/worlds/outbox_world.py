@@ -18,6 +18,7 @@ from sync.database.engine import Store
 from sync.database.exceptions import open_exceptions
 from sync.database.schema import exceptions, outbox
 from sync.jobs.due import an_agenda
+from sync.ledger.books import Books
 from sync.outbox.machine import NewPush, rank_of
 from sync.outbox.rows import Push, add_push, attempts_of, push_by_id
 from sync.push.round import PushCounts, push_once
@@ -74,7 +75,7 @@ class OutboxWorld:
             facts=facts or {},
         )
         with self.store.write() as conn:
-            outbox_id = add_push(conn, push, now=self.clock.now())
+            outbox_id = add_push(Books(conn, now=self.clock.now()), push)
         assert outbox_id is not None
         return outbox_id
 

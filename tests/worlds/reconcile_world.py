@@ -22,7 +22,7 @@ from sync.inbox.take_in import inbox_once
 from sync.jobs.due import an_agenda
 from sync.learned.rows import learn, set_learned
 from sync.learned.rules import FACTS
-from sync.ledger.entries import append_entries
+from sync.ledger.books import Books
 from sync.ledger.rules import new_entry
 from sync.outbox.rows import Push, push_of
 from sync.poll.feed.window import ingest_movements
@@ -71,7 +71,7 @@ class World:
     def map(self, *mappings: ItemMapping) -> None:
         """Replace the item map."""
         with self.store.write() as conn:
-            import_items(conn, mappings, now=self.clock.now())
+            import_items(Books(conn, now=self.clock.now()), mappings)
 
     def move(
         self,
@@ -97,9 +97,8 @@ class World:
         }
         movements = read_movements(json.dumps([value], default=str).encode()).rows
         with self.store.write() as conn:
-            ingest_movements(
-                conn, movements, source=source, push=push, policy=self.ctx.policy, now=self.clock.now(), run_id=None
-            )
+            books = Books(conn, now=self.clock.now(), policy=self.ctx.policy)
+            ingest_movements(books, movements, source=source, push=push)
 
     def mpw_entry(
         self, kind: str, api_key: str, *, item: str = "P-1", quantity: str = "5", unit_cost: str = "9.99"
@@ -117,7 +116,7 @@ class World:
             occurred_on=date(2024, 3, 15),
         )
         with self.store.write() as conn:
-            return append_entries(conn, [entry], lock_date=None, now=self.clock.now(), run_id=None)[0]
+            return Books(conn, now=self.clock.now()).append([entry])[0]
 
     def erp(self, document_type: str, api_key: str | None, payload: object) -> int:
         """The ERP inserts a document, as it does: three columns."""

@@ -22,10 +22,11 @@ from sync.clients.mpservices.client import MpservicesClient
 from sync.clients.mpw.client import MpwClient
 from sync.database.engine import Store
 from sync.database.exceptions import open_exceptions
-from sync.database.facts import RECONCILED_SEQ, fact, set_fact
+from sync.database.facts import RECONCILED_SEQ, fact
 from sync.database.schema import echoes, item_states, ledger_entries, movement_lines, outbox, parked
 from sync.jobs.compare_stock import stock_once
 from sync.jobs.due import an_agenda
+from sync.ledger.books import Books
 from sync.ledger.entries import entries_after
 from sync.outbox.machine import PATCH_STOCK, POST_ISSUANCE, POST_RECEIPT, NewPush, rank_of
 from sync.outbox.rows import Push, add_push, push_exists, push_of
@@ -77,7 +78,7 @@ class StockWorld:
                 self._forward(conn, kind, api_key)
             conn.execute(delete(parked))
             if entries:
-                set_fact(conn, RECONCILED_SEQ, str(entries[-1].id), now=now)
+                Books(conn, now=now).note_fact(RECONCILED_SEQ, str(entries[-1].id))
 
     def _forward(self, conn: Any, kind: str, api_key: str) -> None:
         line = conn.execute(select(movement_lines).where(movement_lines.c.api_key == api_key)).one()
@@ -104,7 +105,7 @@ class StockWorld:
             state=state,
             rank=rank_of(operation),
         )
-        add_push(conn, push, now=self.clock.now())
+        add_push(Books(conn, now=self.clock.now()), push)
 
     def work(self) -> None:
         """Derive, push and verify until nothing is due."""
@@ -230,7 +231,7 @@ class StockWorld:
             rank=rank_of(operation),
         )
         with self.store.write() as conn:
-            assert add_push(conn, push, now=self.clock.now()) is not None
+            assert add_push(Books(conn, now=self.clock.now()), push) is not None
 
     def erp_sets(self, stock: str, cost: str, key: str = "SC-1", part: str = PART) -> None:
         """Let the ERP set a product's stock and cost."""
@@ -248,7 +249,7 @@ class StockWorld:
             facts={"erp": True},
         )
         with self.store.write() as conn:
-            assert add_push(conn, push, now=self.clock.now()) is not None
+            assert add_push(Books(conn, now=self.clock.now()), push) is not None
 
 
 @contextmanager

@@ -171,13 +171,22 @@ def read_issuances(body: bytes) -> Parsed[Issuance]:
 
 
 def read_receipts(body: bytes) -> Parsed[Receipt]:
-    """Read the answer to GET /receipts; raises MalformedResponseError when it is not an array."""
-    return read_list(list_of(body, "an array of receipts"), _RECEIPTS)
+    """Read the answer to GET /receipts; raises MalformedResponseError when it holds none."""
+    return read_list(_one_or_more(body, "an array of receipts"), _RECEIPTS)
 
 
 def read_inventories(body: bytes) -> Parsed[Inventory]:
-    """Read the answer to GET /inventories; raises MalformedResponseError when it is not an array."""
-    return read_list(list_of(body, "an array of inventories"), _INVENTORIES)
+    """Read the answer to GET /inventories; raises MalformedResponseError when it holds none."""
+    return read_list(_one_or_more(body, "an array of inventories"), _INVENTORIES)
+
+
+def _one_or_more(body: bytes, what: str) -> list[bytes]:
+    """Return the rows of an array, or a lone row: a question by key or part has one answer, and may show it bare."""
+    if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{":
+        fields = object_of(body, what)
+        if "id" in fields and "part_number" in fields and not is_complaint(fields):
+            return [body.removeprefix(b"\xef\xbb\xbf").strip()]
+    return list_of(body, what)
 
 
 def read_purchase_orders(body: bytes) -> tuple[Parsed[PurchaseOrder], Page | None]:

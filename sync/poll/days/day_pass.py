@@ -89,16 +89,8 @@ class DayPass:
         timely = self._ctx.is_timely()
         with ExitStack() as asking:
             asking.enter_context(self._quiet)
-            with self._ctx.write() as conn:
-                taken = take_days(
-                    conn,
-                    batch,
-                    policy=self._ctx.policy,
-                    now=self._ctx.clock.now(),
-                    run_id=self._run_id,
-                    asked=asking.close,
-                    timely=timely,
-                )
+            with self._ctx.leader_writes(run_id=self._run_id) as books:
+                taken = take_days(books, batch, asked=asking.close, timely=timely)
         self.counts.add(taken.counts)
         for source, ids in taken.due.items():
             self._due.setdefault(source, []).extend(ids)
@@ -114,16 +106,8 @@ class DayPass:
         """Write what is left and void what is gone, if our clock is right; return the counts and the first error."""
         self.flush()
         for source, days in self._days.items() if self._ctx.is_timely() else ():
-            with self._ctx.write() as conn:
-                self.counts.voided += void_gone(
-                    conn,
-                    source,
-                    self._due.get(source, []),
-                    days,
-                    policy=self._ctx.policy,
-                    now=self._ctx.clock.now(),
-                    run_id=self._run_id,
-                )
+            with self._ctx.leader_writes(run_id=self._run_id) as books:
+                self.counts.voided += void_gone(books, source, self._due.get(source, []), days)
         return Outcome(self.counts, error_text(self.failed))
 
 

@@ -15,9 +15,10 @@ from sync.clients.mpw.day_rows import DayRow
 from sync.clients.rows import BadRow
 from sync.database.engine import lock_appends
 from sync.database.runs import Counts
+from sync.ledger.books import Books
 from sync.ledger.coverage import covered_days, is_outdated
 from sync.ledger.documents import documents_by_remote_id, update_documents
-from sync.ledger.entries import append_entries, entries_by_id, reverse_entries
+from sync.ledger.entries import entries_by_id
 from sync.ledger.rules import NewEntry, new_entry
 from sync.outbox.evidence import same_key
 from sync.outbox.pushed import events_of_keys, keys_of_pushed_rows
@@ -72,14 +73,7 @@ Most rows are; so they are kept light.
 
 
 def file_rows(
-    conn: Connection,
-    source: DaySource,
-    arrivals: Sequence[Arrival],
-    *,
-    policy: Policy,
-    now: datetime,
-    run_id: int,
-    asked: Callable[[], object] | None = None,
+    books: Books, source: DaySource, arrivals: Sequence[Arrival], *, asked: Callable[[], object] | None = None
 ) -> Filing:
     """File the rows of whole days (the older reading first) and mark what they lack.
 
@@ -91,53 +85,55 @@ def file_rows(
     made = [arrival.ready for arrival in arrivals if arrival.ready is not None]
     if made and _share_rows(arrivals):
         made = []
-    of_days, unseen = look(conn, source, [arrival.day for arrival in arrivals], made)
+    of_days, unseen = look(books.conn, source, [arrival.day for arrival in arrivals], made)
     if asked is not None:
         asked()
-    file_ready(conn, source, unseen, now=now, run_id=run_id)
+    file_ready(books, source, unseen)
     arrivals = _others(arrivals, unseen, filing)
     if not arrivals:
         return filing
     seen = _latest(arrivals)
     known = {row.remote_id: row for row in of_days}
     known.update(
-        documents_by_remote_id(conn, MPW, source.kind, (remote_id for remote_id in seen if remote_id not in known))
+        documents_by_remote_id(
+            books.conn, MPW, source.kind, (remote_id for remote_id in seen if remote_id not in known)
+        )
     )
-    _drop_outdated(conn, source, seen, known, filing, run_id)
+    _drop_outdated(books.conn, source, seen, known, filing, books.run)
     new = [(row, arrival.day, None) for row, arrival in seen.values() if row.remote_id not in known]
     differing = [
         (row, arrival.day, known[row.remote_id])
         for row, arrival in (seen.values() if known else ())
         if row.remote_id in known and _differs(row, arrival.day, known[row.remote_id])
     ]
-    changes = _changes(conn, source, differing, seen)
-    fresh = _fresh(conn, source, new, seen)
-    learn_markers(conn, source.kind, [row for row, _, _ in (*new, *differing)], now=now)
+    changes = _changes(books.conn, source, differing, seen)
+    fresh = _fresh(books.conn, source, new, seen)
+    learn_markers(books, source.kind, [row for row, _, _ in (*new, *differing)])
     _count(filing, seen, changes, fresh)
-    _write(conn, source, changes, lock_date=policy.lock_date, now=now, run_id=run_id)
-    _write_fresh(conn, source, fresh, lock_date=policy.lock_date, now=now, run_id=run_id)
-    _mark_missing(conn, arrivals, of_days, seen, filing, policy)
+    _write(books, source, changes)
+    _write_fresh(books, source, fresh)
+    _mark_missing(books.conn, arrivals, of_days, seen, filing, books.policy)
     return filing
 
 
-def file_found(conn: Connection, source: DaySource, rows: Sequence[DayRow], *, policy: Policy, now: datetime) -> int:
+def file_found(books: Books, source: DaySource, rows: Sequence[DayRow]) -> int:
     """File rows that something else than a poll of their day has read; return how many were not known.
 
     Each is filed under the day it is dated to, and what is known of it already stays: its day's reading tells more.
     """
     if not rows:
         return 0
-    lock_appends(conn)
-    known = documents_by_remote_id(conn, MPW, source.kind, [row.remote_id for row in rows])
+    lock_appends(books.conn)
+    known = documents_by_remote_id(books.conn, MPW, source.kind, [row.remote_id for row in rows])
     new = [(row, row.created_on, None) for row in rows if row.remote_id not in known]
-    keys = _keys(conn, source, new)
+    keys = _keys(books.conn, source, new)
     fresh = []
     for row, day, _ in new:
         try:
             fresh.append((row, day, keys[row.remote_id], times_micros(row.quantity, row.unit_cost)))
         except ValueError:
             continue  # too large for the ledger: its day's reading puts it into quarantine
-    _write_fresh(conn, source, fresh, lock_date=policy.lock_date, now=now, run_id=None)
+    _write_fresh(books, source, fresh)
     return len(fresh)
 
 
@@ -327,37 +323,21 @@ def _count(filing: Filing, seen: _Seen, changes: Sequence[_Change], fresh: Seque
         counts.unchanged -= 1
 
 
-def _write(
-    conn: Connection,
-    source: DaySource,
-    changes: Sequence[_Change],
-    *,
-    lock_date: date | None,
-    now: datetime,
-    run_id: int,
-) -> None:
+def _write(books: Books, source: DaySource, changes: Sequence[_Change]) -> None:
     if not changes:
         return
     reversed_ids = [change.reverses for change in changes if change.reverses is not None]
-    reverse_entries(conn, reversed_ids, lock_date=lock_date, now=now, run_id=run_id)
+    books.reverse(reversed_ids)
     originals = [change.entry for change in changes if change.entry is not None]
-    ids = iter(append_entries(conn, originals, lock_date=lock_date, now=now, run_id=run_id))
+    ids = iter(books.append(originals))
     updated: list[dict[str, Any]] = []
     for change in changes:
         entry_id = next(ids) if change.entry is not None else change.document.entry_id
-        updated.append({"id": change.document.id, **_document_values(change, entry_id, now)})
-    update_documents(conn, updated)
+        updated.append({"id": change.document.id, **_document_values(change, entry_id, books.now)})
+    update_documents(books.conn, updated)
 
 
-def _write_fresh(
-    conn: Connection,
-    source: DaySource,
-    fresh: Sequence[_Fresh],
-    *,
-    lock_date: date | None,
-    now: datetime,
-    run_id: int | None,
-) -> None:
+def _write_fresh(books: Books, source: DaySource, fresh: Sequence[_Fresh]) -> None:
     if not fresh:
         return
     rows = [row for row, _, _, _ in fresh]
@@ -375,8 +355,8 @@ def _write_fresh(
         [row.digest for row in rows],
         [row.remaining for row in rows],
     )
-    made = pack(columns, lock_date=lock_date, sqlite=conn.dialect.name == "sqlite")
-    append_packs(conn, MPW, source.kind, source.name, [made], now=now, run_id=run_id)
+    made = pack(columns, lock_date=books.lock_date, sqlite=books.conn.dialect.name == "sqlite")
+    append_packs(books, MPW, source.kind, source.name, [made])
 
 
 def _document_values(change: _Change, entry_id: int | None, now: datetime) -> dict[str, Any]:

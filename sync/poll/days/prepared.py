@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from functools import lru_cache
 from itertools import chain
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 from sync.database.binary_copy import copy_rows, fields, numbers, rows_of, texts
 from sync.database.types import instant_text
 from sync.errors import InvariantError
+from sync.ledger.books import Books
 from sync.ledger.entries import ORIGINAL, last_seq, next_ids
 from sync.ledger.rules import posted_on
 
@@ -110,28 +111,26 @@ def pack(rows: NewRows, *, lock_date: date | None, sqlite: bool) -> Pack:
     )
 
 
-def append_packs(
-    conn: Connection, system: str, kind: str, source: str, packs: Sequence[Pack], *, now: datetime, run_id: int | None
-) -> None:
+def append_packs(books: Books, system: str, kind: str, source: str, packs: Sequence[Pack]) -> None:
     """Append the originals of rows that were never seen, and insert their documents; under `lock_appends`."""
     count = sum(len(one.remote_ids) for one in packs)
     if not count:
         return
-    ids = next_ids(conn, count)
-    sqlite = conn.dialect.name == "sqlite"
-    at = instant_text(now) if sqlite else now
-    entry = {"system": system, "kind": kind, "entry_type": ORIGINAL, "recorded_at": at, "run_id": run_id}
+    ids = next_ids(books.conn, count)
+    sqlite = books.conn.dialect.name == "sqlite"
+    at = instant_text(books.now) if sqlite else books.now
+    entry = {"system": system, "kind": kind, "entry_type": ORIGINAL, "recorded_at": at, "run_id": books.run_id}
     document = {"system": system, "type": kind, "source": source, "first_seen_at": at, "last_seen_at": at}
     if sqlite:
-        _insert(conn, "ledger_entries", entry, _ENTRY_COLUMNS, [one.entries for one in packs])
-        if last_seq(conn) != ids[-1]:
+        _insert(books.conn, "ledger_entries", entry, _ENTRY_COLUMNS, [one.entries for one in packs])
+        if last_seq(books.conn) != ids[-1]:
             raise InvariantError(f"the ledger's last entry is not {ids[-1]}, which its document names")
         values = [one.documents for one in packs]
-        _insert(conn, "documents", document, _DOCUMENT_COLUMNS, values, numbered="entry_id", first=ids[0])
+        _insert(books.conn, "documents", document, _DOCUMENT_COLUMNS, values, numbered="entry_id", first=ids[0])
     else:
-        copy_rows(conn, "ledger_entries", _ENTRY_COLUMNS, entry, "id", ids, _joined(one.entries for one in packs))
+        copy_rows(books.conn, "ledger_entries", _ENTRY_COLUMNS, entry, "id", ids, _joined(one.entries for one in packs))
         documents = _joined(one.documents for one in packs)
-        copy_rows(conn, "documents", _DOCUMENT_COLUMNS, document, "entry_id", ids, documents)
+        copy_rows(books.conn, "documents", _DOCUMENT_COLUMNS, document, "entry_id", ids, documents)
 
 
 def _each(days: Sequence[date], make: Callable[[date], A]) -> list[A]:

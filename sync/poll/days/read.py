@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
 from sync.clients.mpw.client import MpwClient
@@ -18,6 +17,7 @@ from sync.clock import Clock
 from sync.database.engine import lock_appends
 from sync.database.runs import Counts, newest_run
 from sync.errors import AuthError, RemoteError
+from sync.ledger.books import Books
 from sync.ledger.coverage import covered_days, is_outdated, record_day_error, save_days
 from sync.ledger.quarantine import quarantine_rows, raw_digest, release_day
 from sync.poll.days.filing import Arrival, file_rows
@@ -104,28 +104,21 @@ def is_unchanged(read: DayRead, known: Row[Any] | None) -> bool:
 
 
 def take_days(
-    conn: Connection,
-    reads: Sequence[DayRead],
-    *,
-    policy: Policy,
-    now: datetime,
-    run_id: int,
-    asked: Callable[[], object] | None = None,
-    timely: bool = True,
+    books: Books, reads: Sequence[DayRead], *, asked: Callable[[], object] | None = None, timely: bool = True
 ) -> Taken:
     """Take in whole days of one or both sources: entries, documents and coverage, in this transaction.
 
-    `run_id` is the run that read them, whose number was drawn before it asked. A read is dropped where the stored one
-    may be newer (`is_outdated`). `asked` is called when the short questions are over and rows are to be written.
-    Where our clock is wrong (not `timely`), rows are taken in, and no day is called complete, no row missing.
+    The books are of the run that read them, whose number was drawn before it asked. A read is dropped where the
+    stored one may be newer (`is_outdated`). `asked` is called when the short questions are over and rows are to be
+    written. Where our clock is wrong (not `timely`), rows are taken in, and no day is called complete, no row missing.
     """
-    lock_appends(conn)  # two readers of one day, a backfill beside the daemon, take it in one after the other
+    lock_appends(books.conn)  # two readers of one day, a backfill beside the daemon, take it in one after the other
     taken = Taken()
-    work = _Taking(policy, now, run_id, max(run_id, newest_run(conn)), timely)
+    work = _Taking(books, max(books.run, newest_run(books.conn)), timely)
     for source in DAY_SOURCES:
         mine = sorted((read for read in reads if read.source == source), key=lambda read: read.began_at)
         if mine:
-            _take_source(conn, source, mine, taken, work, asked=asked)
+            _take_source(source, mine, taken, work, asked=asked)
     for counts in taken.by_day.values():
         taken.counts.add(counts)
     return taken
@@ -135,46 +128,37 @@ def take_days(
 class _Taking:
     """What holds for all days of one transaction; `read_no`: the newest run, now that their answers are here."""
 
-    policy: Policy
-    now: datetime
-    run_id: int
+    books: Books
     read_no: int
     timely: bool
 
 
 def _take_source(
-    conn: Connection,
-    source: str,
-    reads: list[DayRead],
-    taken: Taken,
-    work: _Taking,
-    *,
-    asked: Callable[[], object] | None,
+    source: str, reads: list[DayRead], taken: Taken, work: _Taking, *, asked: Callable[[], object] | None
 ) -> None:
-    known = covered_days(conn, source, {read.day for read in reads})
+    known = covered_days(work.books.conn, source, {read.day for read in reads})
     fresh: list[DayRead] = []
     same: list[DayRead] = []
     for read in reads:
         before = known.get(read.day)
-        if read.error is None and is_outdated(before, work.run_id, read.began_at):
+        if read.error is None and is_outdated(before, work.books.run, read.began_at):
             continue
         if read.error is None and read.parsed is None and not is_unchanged(read, before):
             parse(read)
         if read.error is not None:
-            record_day_error(conn, source, [read.day], read.error.message, now=work.now)
+            record_day_error(work.books, source, [read.day], read.error.message)
         elif read.parsed is None or is_unchanged(read, before):
             same.append(read)
         else:
             fresh.append(read)
-    save_days(conn, [_coverage_row(read, known, work, known[read.day].rows) for read in same])
+    save_days(work.books.conn, [_coverage_row(read, known, work, known[read.day].rows) for read in same])
     for read in same:
         rows = known[read.day].rows
         taken.by_day[source, read.day] = Counts(seen=rows, unchanged=rows)
-    _take_fresh(conn, source, fresh, known, taken, work, asked=asked)
+    _take_fresh(source, fresh, known, taken, work, asked=asked)
 
 
 def _take_fresh(
-    conn: Connection,
     source: str,
     fresh: list[DayRead],
     known: Mapping[date, Row[Any]],
@@ -186,17 +170,15 @@ def _take_fresh(
     if not fresh:
         return
     arrivals = [_arrival(read, work) for read in fresh]
-    filing = file_rows(
-        conn, DAY_SOURCES[source], arrivals, policy=work.policy, now=work.now, run_id=work.run_id, asked=asked
-    )
+    filing = file_rows(work.books, DAY_SOURCES[source], arrivals, asked=asked)
     rows = []
     for read, arrival in zip(fresh, arrivals, strict=True):
         counts = filing.counts[read.day]
-        counts.quarantined = _quarantine(conn, source, read.day, arrival.bad, known.get(read.day), work.now)
+        counts.quarantined = _quarantine(work.books, source, read.day, arrival.bad, known.get(read.day))
         taken.by_day[source, read.day] = counts
         unclean = read.day in filing.unclean or bool(arrival.bad)
         rows.append(_coverage_row(read, known, work, len(arrival.rows), unclean=unclean))
-    save_days(conn, rows)
+    save_days(work.books.conn, rows)
     taken.due.setdefault(source, []).extend(filing.due)
 
 
@@ -205,12 +187,10 @@ def _arrival(read: DayRead, work: _Taking) -> Arrival:
     return Arrival(read.day, read.began_at, read.parsed.rows, list(read.parsed.bad), read.ready, work.timely)
 
 
-def _quarantine(
-    conn: Connection, source: str, day: date, bad: list[BadRow], before: Row[Any] | None, now: datetime
-) -> int:
+def _quarantine(books: Books, source: str, day: date, bad: list[BadRow], before: Row[Any] | None) -> int:
     if before is not None and before.unclean:
-        release_day(conn, source, day, still={raw_digest(row.raw) for row in bad}, now=now)
-    return quarantine_rows(conn, source, day, bad, now=now)
+        release_day(books, source, day, still={raw_digest(row.raw) for row in bad})
+    return quarantine_rows(books, source, day, bad)
 
 
 def _coverage_row(
@@ -220,11 +200,11 @@ def _coverage_row(
     return {
         "source": read.source,
         "day": read.day,
-        "complete": (work.timely and _has_ended(read, work.policy)) or (before is not None and before.complete),
+        "complete": (work.timely and _has_ended(read, work.books.policy)) or (before is not None and before.complete),
         "rows": rows,
         "last_read_at": read.read_at,
         "fetch_began_at": read.began_at if work.timely else None,
-        "began_no": work.run_id,
+        "began_no": work.books.run,
         "read_no": work.read_no,
         "digest": read.body_digest,
         "parser": PARSER,

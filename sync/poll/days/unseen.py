@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from itertools import chain
 from typing import Any
 
@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
 from sync.clients.mpw.day_rows import DayRow
+from sync.ledger.books import Books
 from sync.ledger.documents import documents_by_remote_id, documents_of_days
 from sync.outbox.pushed import events_of_keys, keys_of_pushed_rows, what_is_known
 from sync.poll.days.prepared import NewRows, Pack, append_packs, pack
@@ -87,8 +88,6 @@ def look(
     return of_days, new
 
 
-def file_ready(
-    conn: Connection, source: DaySource, days: Sequence[Ready], *, now: datetime, run_id: int | None
-) -> None:
+def file_ready(books: Books, source: DaySource, days: Sequence[Ready]) -> None:
     """File days of which nothing is known, as `look` has told in this transaction."""
-    append_packs(conn, MPW, source.kind, source.name, [day.pack for day in days], now=now, run_id=run_id)
+    append_packs(books, MPW, source.kind, source.name, [day.pack for day in days])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -14,17 +15,19 @@ from sqlalchemy.engine import Row
 from sync.clients.mpservices.wire import Movement, read_movements
 from sync.clients.rows import BadRow
 from sync.database.engine import lock_appends
-from sync.database.exceptions import open_exception, open_facts, resolve_exceptions
+from sync.database.exceptions import open_facts
 from sync.database.runs import Counts
+from sync.ledger.books import Books
 from sync.ledger.coverage import MOVEMENTS
 from sync.ledger.documents import documents_by_remote_id, insert_documents, update_documents
-from sync.ledger.entries import append_entries, event_entries, reverse_entries
+from sync.ledger.entries import event_entries
 from sync.ledger.movement_lines import (
     ECHO,
     EVENT,
     UNDECIDED,
     EventKey,
     hold_from_push,
+    ids_by_instant,
     insert_lines,
     last_places,
     let_push,
@@ -62,10 +65,14 @@ IMPORTED = "mpservices.import"
 
 @dataclass(slots=True)
 class Ingested:
-    """What taking in movements did. Counts are lines; `bad` are movements that could not be filed."""
+    """What taking in movements did. Counts are lines; `bad` are movements that could not be filed.
+
+    `named`: the items that those name by an external id.
+    """
 
     counts: Counts = field(default_factory=Counts)
     bad: list[BadRow] = field(default_factory=list)
+    named: set[str] = field(default_factory=set)
     readable: list[str] = field(default_factory=list)
 
 
@@ -90,9 +97,7 @@ class _Strange:
 class _Work:
     """What one call writes, gathered so that entries and lines go in together."""
 
-    policy: Policy
-    now: datetime
-    run_id: int | None
+    books: Books
     counts: Counts
     places: dict[datetime, int]
     awaiting: set[str]
@@ -105,75 +110,84 @@ class _Work:
     seen_events: list[EventKey] = field(default_factory=list)
 
 
-def ingest_movements(
-    conn: Connection,
-    movements: Sequence[Movement],
-    *,
-    source: str,
-    push: bool,
-    policy: Policy,
-    now: datetime,
-    run_id: int | None,
-) -> Ingested:
+def as_known(conn: Connection, movements: Sequence[Movement], *, known: Collection[str]) -> list[Movement]:
+    """Return movements under the ids by which they are known, where only capital and small letters differ.
+
+    No document says that an id keeps its letters: an export, or a new version of MPservices, may show others, and each
+    movement would be posted to MPW once more. `known`: those that are known as they stand. Only an id of the same
+    createdAt is taken for the same, and none where two are shown that are alike: then letters tell movements apart.
+    """
+    fresh = {one.created_at for one in movements if one.id not in known}
+    stored = ids_by_instant(conn, fresh) if fresh else {}
+    shown = Counter(one.id.lower() for one in movements)
+
+    def named(one: Movement) -> Movement:
+        alike = [id_ for id_ in stored.get(one.created_at, ()) if id_.lower() == one.id.lower()]
+        return replace(one, id=alike[0]) if len(alike) == 1 and shown[one.id.lower()] == 1 else one
+
+    return [named(one) for one in movements]
+
+
+def ingest_movements(books: Books, movements: Sequence[Movement], *, source: str, push: bool) -> Ingested:
     """Take in movements in this transaction: of the `feed` (newest first) or of an `import` (in file order).
 
     Lines that are known keep their number, whatever their order now; an added line takes the next.
     An imported movement that the feed has shown is left as the feed showed it. Without `push`, new
     imported events are recorded only; the feed, or an import with `push`, lets them go.
     """
-    lock_appends(conn)
+    lock_appends(books.conn)
     done = Ingested()
-    filed, strange = _file_all(movements, policy, done)
+    filed, strange = _file_all(movements, books.policy, done)
     if source == FEED:
         filed.reverse()  # older first: places among equal times follow the feed's order
     ids = [*(item.movement.id for item in filed), *(one.movement.id for one in strange)]
-    known = documents_by_remote_id(conn, MPSERVICES, "movement", ids)
-    stored = lines_of(conn, (item.movement.id for item in filed))
+    known = documents_by_remote_id(books.conn, MPSERVICES, "movement", ids)
+    stored = lines_of(books.conn, (item.movement.id for item in filed))
     work = _Work(
-        policy,
-        now,
-        run_id,
+        books,
         done.counts,
-        places=last_places(conn, {item.movement.created_at for item in filed}),
+        places=last_places(books.conn, {item.movement.created_at for item in filed}),
         awaiting=items_patched(
-            conn, {line.external_id for item in filed for line in item.lines}, since=now - policy.window
+            books.conn,
+            {line.external_id for item in filed for line in item.lines},
+            since=books.now - books.policy.window,
         ),
         strange=strange,
     )
     for item in filed:
-        _take(conn, item, known.get(item.movement.id), stored.get(item.movement.id, []), source, work)
-    _write_new(conn, work)
+        _take(item, known.get(item.movement.id), stored.get(item.movement.id, []), source, work)
+    _write_new(work)
     if source == IMPORT and not push:
-        hold_from_push(conn, work.new_events, why="imported without --push")
+        hold_from_push(books.conn, work.new_events, why="imported without --push")
     else:
         reason = "the feed shows it" if source == FEED else "imported with --push"
-        let_push(conn, work.seen_events, reason=reason, now=now)
-    _settle(conn, work, done, known)
+        let_push(books, work.seen_events, reason=reason)
+    _settle(work, done, known)
     return done
 
 
-def _settle(conn: Connection, work: _Work, done: Ingested, known: Mapping[str, Row[Any]]) -> None:
+def _settle(work: _Work, done: Ingested, known: Mapping[str, Row[Any]]) -> None:
     """Tell our own echoes from people's movements. One of an unknown type that is not ours is a bad row."""
     candidates: dict[str, list[EchoLine]] = {}
     new = [one for one in work.strange if one.movement.id not in known]
-    decided = movements_decided(conn, ECHO_UNDECIDED) if new else set()
+    decided = movements_decided(work.books.conn, ECHO_UNDECIDED) if new else set()
     for one in new:
         if one.movement.id not in decided:
-            candidates.setdefault(one.line.external_id, []).append(_as_candidate(conn, one))
-    items = work.touched | items_with_open_echoes(conn) | set(candidates)
-    found = settle_echoes(conn, items, policy=work.policy, now=work.now, run_id=work.run_id, strange=candidates)
+            candidates.setdefault(one.line.external_id, []).append(_as_candidate(work.books.conn, one))
+    items = work.touched | items_with_open_echoes(work.books.conn) | set(candidates)
+    found = settle_echoes(work.books, items, strange=candidates)
     for one in work.strange:
         if one.movement.id in known:
             done.readable.append(one.movement.id)
             work.counts.unchanged += 1
         elif one.movement.id in found:
-            _take_echo(conn, one, found[one.movement.id].quantity, work)
-            learn_from_strange_type(conn, found[one.movement.id], now=work.now)  # its text is kept only now
+            _take_echo(one, found[one.movement.id].quantity, work)
+            learn_from_strange_type(work.books, found[one.movement.id])  # its text is kept only now
             done.readable.append(one.movement.id)
         else:
-            if first_seen(conn, MOVEMENTS, one.movement.raw) is None:
-                _report_type(conn, one.movement, work.now)  # else it was told when it was first kept
-            done.bad.append(BadRow(one.movement.raw, _strange_type(one.movement), one.movement.id))
+            if first_seen(work.books.conn, MOVEMENTS, one.movement.raw) is None:
+                _report_type(work.books, one.movement)  # else it was told when it was first kept
+            _refuse(one.movement, _strange_type(one.movement), done)
 
 
 def _as_candidate(conn: Connection, one: _Strange) -> EchoLine:
@@ -198,33 +212,33 @@ def _as_candidate(conn: Connection, one: _Strange) -> EchoLine:
     )
 
 
-def take_named(conn: Connection, movement_id: str, *, policy: Policy, now: datetime) -> None:
+def take_named(books: Books, movement_id: str) -> None:
     """File a movement that a person has named as our own patch's, where it is of an unknown type: no table has it."""
-    raw = raw_of(conn, MOVEMENTS, movement_id)
-    if raw is None or documents_by_remote_id(conn, MPSERVICES, "movement", [movement_id]):
+    raw = raw_of(books.conn, MOVEMENTS, movement_id)
+    if raw is None or documents_by_remote_id(books.conn, MPSERVICES, "movement", [movement_id]):
         return
-    lock_appends(conn)
+    lock_appends(books.conn)
     done = Ingested()
-    _, strange = _file_all(read_movements(raw.encode()).rows, policy, done)
-    places = last_places(conn, {one.line.created_at for one in strange})
-    work = _Work(policy, now, None, done.counts, places, awaiting=set())
+    _, strange = _file_all(read_movements(raw.encode()).rows, books.policy, done)
+    places = last_places(books.conn, {one.line.created_at for one in strange})
+    work = _Work(books, done.counts, places, awaiting=set())
     for one in strange:
-        _take_echo(conn, one, one.line.quantity, work)
-    release_remote_ids(conn, MOVEMENTS, [one.movement.id for one in strange], bad=(), now=now)
+        _take_echo(one, one.line.quantity, work)
+    release_remote_ids(books, MOVEMENTS, [one.movement.id for one in strange], bad=())
 
 
-def _take_echo(conn: Connection, one: _Strange, quantity: Decimal, work: _Work) -> None:
+def _take_echo(one: _Strange, quantity: Decimal, work: _Work) -> None:
     """File a movement of an unknown type that our own patch made: an adjustment, as every echo is."""
     line = replace(one.line, quantity=quantity)
     item = _Filed(one.movement, ADJUSTMENT, [line])
-    _save_document(conn, item, None, FEED, work)
+    _save_document(item, None, FEED, work)
     work.new_lines.clear()
     work.entries.clear()
-    _add(conn, item, [], [line], work)
+    _add(item, [], [line], work)
     work.new_lines[0]["role"] = ECHO
-    _write_new(conn, work)
-    resolve_exceptions(
-        conn, UNKNOWN_VALUE, _type_subject(one.movement), resolution="it is our own stock update's", now=work.now
+    _write_new(work)
+    work.books.resolve_exceptions(
+        UNKNOWN_VALUE, about=_type_subject(one.movement), resolution="it is our own stock update's"
     )
 
 
@@ -252,8 +266,13 @@ def _file_all(movements: Sequence[Movement], policy: Policy, done: Ingested) -> 
             else:
                 raise ValueError(_strange_type(movement))
         except ValueError as error:
-            done.bad.append(BadRow(movement.raw, str(error), movement.id))
+            _refuse(movement, str(error), done)
     return filed, strange
+
+
+def _refuse(movement: Movement, reason: str, done: Ingested) -> None:
+    done.bad.append(BadRow(movement.raw, reason, movement.id))
+    done.named.update(line.item_external_id for line in movement.lines if line.item_external_id is not None)
 
 
 def _lines(movement: Movement, kind: str, policy: Policy) -> list[Line]:
@@ -279,29 +298,20 @@ def _lines(movement: Movement, kind: str, policy: Policy) -> list[Line]:
     return lines
 
 
-def _report_type(conn: Connection, movement: Movement, now: datetime) -> None:
+def _report_type(books: Books, movement: Movement) -> None:
     """Tell of a movement's type, once a movement: what a person has settled opens again with the next one only."""
-    before = open_facts(conn, UNKNOWN_VALUE, _type_subject(movement))
-    open_exception(
-        conn,
+    before = open_facts(books.conn, UNKNOWN_VALUE, _type_subject(movement))
+    books.open_exception(
         UNKNOWN_VALUE,
-        _type_subject(movement),
+        about=_type_subject(movement),
         detail=f"movement {movement.id} is of type {movement.type[:80]!r}, which is neither Inbound nor Outbound",
         hint="find out what it does to the stock and key that into MPW, then resolve this: MPservices' stock is then "
         "set to MPW's. The movement is in v_quarantine and reaches nobody",
-        now=now,
         facts={"digests": sorted({raw_digest(movement.raw), *before.get("digests", ())})},
     )
 
 
-def _take(
-    conn: Connection,
-    item: _Filed,
-    document: Row[Any] | None,
-    stored: list[Row[Any]],
-    source: str,
-    work: _Work,
-) -> None:
+def _take(item: _Filed, document: Row[Any] | None, stored: list[Row[Any]], source: str, work: _Work) -> None:
     movement = item.movement
     from_feed = document is not None and document.source == MOVEMENTS
     if not from_feed:
@@ -309,9 +319,11 @@ def _take(
     if document is not None and (document.digest == movement.digest or (source == IMPORT and from_feed)):
         work.counts.unchanged += max(1, len(item.lines))
         if source == FEED and not from_feed:
-            update_documents(conn, [{"id": document.id, "source": MOVEMENTS, "last_seen_at": work.now}])
+            update_documents(
+                work.books.conn, [{"id": document.id, "source": MOVEMENTS, "last_seen_at": work.books.now}]
+            )
         return
-    _save_document(conn, item, document, source, work)
+    _save_document(item, document, source, work)
     matches = match_lines(
         stored,
         item.lines,
@@ -325,31 +337,32 @@ def _take(
     gone = [line for line in matches.gone if line.entry_id is not None and source == FEED]
     if changed or gone or (from_feed and matches.new):
         n = max((line.n for line in stored), default=0)
-        keys = [line_key(conn, movement.id, n + place, about_to=work.keys) for place in range(1, len(matches.new) + 1)]
+        keys = [
+            line_key(work.books.conn, movement.id, n + place, about_to=work.keys)
+            for place in range(1, len(matches.new) + 1)
+        ]
         decided = note_correction(
-            conn,
+            work.books,
             movement.id,
             changed=changed,
             gone=gone,
             added=dict(zip(keys, matches.new, strict=True)),
             stored=stored,
             created_at=movement.created_at,
-            policy=work.policy,
-            now=work.now,
         )
         work.seen_events = [event for event in work.seen_events if event.api_key not in decided]
     for old, new in matches.pairs:
         if (old, new) not in changed and old.digest != new.digest:
-            update_line(conn, movement.id, old.n, digest=new.digest)
+            update_line(work.books.conn, movement.id, old.n, digest=new.digest)
     work.counts.unchanged += len(matches.pairs) - len(changed)
     for old, new in changed:
-        _change(conn, item, old, new, work)
+        _change(item, old, new, work)
     for old in gone:
-        _remove(conn, old, work)
+        _remove(old, work)
     if stored and matches.new:
         for old in stored:
-            update_line(conn, movement.id, old.n, single=False)
-    _add(conn, item, stored, matches.new, work)
+            update_line(work.books.conn, movement.id, old.n, single=False)
+    _add(item, stored, matches.new, work)
 
 
 def _content_of_row(row: Row[Any]) -> tuple[object, ...]:
@@ -362,45 +375,44 @@ def _content_of_line(line: Line) -> tuple[object, ...]:
 
 def _differs(old: Row[Any], new: Line) -> bool:
     """Tell whether a movement says something else now. What our own patch cost, we know better than its movement."""
+    if not _is_same_moment(old.created_at, new.created_at):
+        return True
     if old.role == ECHO:
-        was, now = (old.external_id, old.quantity, old.created_at), (new.external_id, new.quantity, new.created_at)
-        return was != now
-    return _material(old) != _material_line(new)
+        return bool((old.external_id, old.quantity) != (new.external_id, new.quantity))
+    return _content_of_row(old) != _content_of_line(new)
 
 
-def _material(row: Row[Any]) -> tuple[object, ...]:
-    return (row.external_id, row.quantity, row.unit_cost, row.created_at)
+def _is_same_moment(was: datetime, now: datetime) -> bool:
+    """Tell whether two times are one that is, or was, shown without its fraction of a second."""
+    whole = was.replace(microsecond=0) == now.replace(microsecond=0)
+    return was == now or (whole and 0 in (was.microsecond, now.microsecond))
 
 
-def _material_line(line: Line) -> tuple[object, ...]:
-    return (line.external_id, line.quantity, line.unit_cost, line.created_at)
-
-
-def _save_document(conn: Connection, item: _Filed, document: Row[Any] | None, source: str, work: _Work) -> None:
+def _save_document(item: _Filed, document: Row[Any] | None, source: str, work: _Work) -> None:
     movement = item.movement
     values = {
         "source": MOVEMENTS if source == FEED else IMPORTED,
-        "day": work.policy.day(movement.created_at),
+        "day": work.books.policy.day(movement.created_at),
         "raw": movement.raw,
         "digest": movement.digest,
-        "last_seen_at": work.now,
+        "last_seen_at": work.books.now,
     }
     if document is not None:
-        update_documents(conn, [{"id": document.id, **values}])
+        update_documents(work.books.conn, [{"id": document.id, **values}])
         return
-    key = {"system": MPSERVICES, "type": "movement", "remote_id": movement.id, "first_seen_at": work.now}
-    insert_documents(conn, [{**key, **values}])
+    key = {"system": MPSERVICES, "type": "movement", "remote_id": movement.id, "first_seen_at": work.books.now}
+    insert_documents(work.books.conn, [{**key, **values}])
 
 
-def _add(conn: Connection, item: _Filed, stored: list[Row[Any]], lines: Sequence[Line], work: _Work) -> None:
+def _add(item: _Filed, stored: list[Row[Any]], lines: Sequence[Line], work: _Work) -> None:
     n = max((line.n for line in stored), default=0)
     for line in lines:
         n += 1
         place = work.places.get(line.created_at, -1) + 1
         work.places[line.created_at] = place
-        key = line_key(conn, item.movement.id, n, about_to=work.keys)
+        key = line_key(work.books.conn, item.movement.id, n, about_to=work.keys)
         work.keys.add(key)
-        work.entries.append(_entry(item.kind, key, item.movement, line, work.policy))
+        work.entries.append(_entry(item.kind, key, item.movement, line, work.books.policy))
         work.new_lines.append(
             {
                 "movement_id": item.movement.id,
@@ -423,29 +435,29 @@ def _add(conn: Connection, item: _Filed, stored: list[Row[Any]], lines: Sequence
         work.counts.added += 1
 
 
-def _write_new(conn: Connection, work: _Work) -> None:
-    lock_date = work.policy.lock_date
-    ids = append_entries(conn, work.entries, lock_date=lock_date, now=work.now, run_id=work.run_id)
+def _write_new(work: _Work) -> None:
+    ids = work.books.append(work.entries)
     rows = zip(work.new_lines, ids, strict=True)
-    insert_lines(conn, [{**line, "entry_id": entry_id, "seen_seq": entry_id} for line, entry_id in rows])
+    insert_lines(work.books.conn, [{**line, "entry_id": entry_id, "seen_seq": entry_id} for line, entry_id in rows])
 
 
-def _change(conn: Connection, item: _Filed, old: Row[Any], new: Line, work: _Work) -> None:
+def _change(item: _Filed, old: Row[Any], new: Line, work: _Work) -> None:
     """Replace a line's entry: a reversal and a new original under the same key."""
     kind = ADJUSTMENT if old.role == ECHO else item.kind
-    entry = _entry(kind, old.api_key, item.movement, new, work.policy)
-    if not event_entries(conn, kind, old.api_key):  # Inbound has become Outbound, or the reverse: another event
+    entry = _entry(kind, old.api_key, item.movement, new, work.books.policy)
+    if not event_entries(
+        work.books.conn, kind, old.api_key
+    ):  # Inbound has become Outbound, or the reverse: another event
         work.new_events.append(EventKey(kind, old.api_key))
-    lock_date = work.policy.lock_date
     if old.entry_id is not None:
-        reverse_entries(conn, [old.entry_id], lock_date=lock_date, now=work.now, run_id=work.run_id)
-    entry_id = append_entries(conn, [entry], lock_date=lock_date, now=work.now, run_id=work.run_id)[0]
+        work.books.reverse([old.entry_id])
+    entry_id = work.books.append([entry])[0]
     place = {}
     if old.created_at != new.created_at:
         place = {"place": work.places.get(new.created_at, -1) + 1}
         work.places[new.created_at] = place["place"]
     update_line(
-        conn,
+        work.books.conn,
         item.movement.id,
         old.n,
         digest=new.digest,
@@ -462,10 +474,10 @@ def _change(conn: Connection, item: _Filed, old: Row[Any], new: Line, work: _Wor
     work.counts.changed += 1
 
 
-def _remove(conn: Connection, old: Row[Any], work: _Work) -> None:
+def _remove(old: Row[Any], work: _Work) -> None:
     """Reverse a line that its movement no longer has; its number stays taken, its quantity counts no more."""
-    reverse_entries(conn, [old.entry_id], lock_date=work.policy.lock_date, now=work.now, run_id=work.run_id)
-    take_back(conn, old)
+    work.books.reverse([old.entry_id])
+    take_back(work.books.conn, old)
     work.touched.add(old.external_id)
     work.counts.changed += 1
 

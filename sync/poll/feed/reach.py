@@ -6,14 +6,11 @@ import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection
-
-from sync.database.exceptions import resolve_exceptions
-from sync.database.facts import fact, set_fact
+from sync.database.facts import fact
 from sync.learned.rows import learn
+from sync.ledger.books import Books
 from sync.ledger.coverage import MOVEMENTS
 from sync.poll.feed.reach_rules import DAY, Edge, Reach, edge_of, watch
-from sync.values.policy import Policy
 from sync.values.subjects import Subject
 from sync.values.systems import MPSERVICES
 
@@ -24,25 +21,17 @@ LOOK_BACK = 5 * DAY
 """How old a known movement may be to tell where the window begins: well beyond any "two days"."""
 
 
-def learn_reach(
-    conn: Connection,
-    shown: Mapping[str, datetime],
-    known: Mapping[str, datetime],
-    *,
-    at: datetime,
-    policy: Policy,
-    now: datetime,
-) -> None:
+def learn_reach(books: Books, shown: Mapping[str, datetime], known: Mapping[str, datetime], *, at: datetime) -> None:
     """Learn what an answer shows of the window. `at`: when it was answered, by the vendor's own clock."""
-    before = _kept(fact(conn, MOVEMENTS_REACH))
+    before = _kept(fact(books.conn, MOVEMENTS_REACH))
     edge = edge_of(at, shown, known)
-    after, found = watch(before, at, shown, edge, zone=policy.timezone, setting=policy.window)
+    after, found = watch(before, at, shown, edge, zone=books.policy.timezone, setting=books.policy.window)
     if after.edges != before.edges or after.longest >= before.longest + timedelta(hours=1):
-        set_fact(conn, MOVEMENTS_REACH, _as_text(after), now=now)
+        books.note_fact(MOVEMENTS_REACH, _as_text(after))
     for one in found:
-        if learn(conn, MPSERVICES, one.fact, one.value, evidence=one.evidence, now=now):
+        if learn(books.conn, MPSERVICES, one.fact, one.value, evidence=one.evidence, now=books.now):
             resolution = f"how far the feed reaches is known now: {one.fact} is {one.value}"
-            resolve_exceptions(conn, "short_window", Subject.source(MOVEMENTS), resolution=resolution, now=now)
+            books.resolve_exceptions("short_window", about=Subject.source(MOVEMENTS), resolution=resolution)
 
 
 def _kept(text: str | None) -> Reach:

@@ -15,15 +15,16 @@ from sync.clients.mpservices.named_items import named_items
 from sync.clients.mpservices.wire import Movement, read_movements
 from sync.clients.rows import BadRow
 from sync.database.engine import lock_appends
-from sync.database.exceptions import open_exception, open_facts, resolve_exceptions, settled_by_people
+from sync.database.exceptions import open_facts, settled_by_people
 from sync.database.runs import Counts, newest_run
 from sync.learned.rows import reach_of
+from sync.ledger.books import Books
 from sync.ledger.coverage import MOVEMENTS, feed, is_feed_outdated, note_feed_read, open_gap, rows_by_day, save_days
 from sync.ledger.documents import documents_by_remote_id, update_documents
-from sync.ledger.item_states import forget_bases
+from sync.ledger.item_states import begin_to_manage, forget_bases
 from sync.ledger.movement_lines import lines_of, recent_movements, young_movements
 from sync.ledger.quarantine import quarantine_rows, release_remote_ids
-from sync.poll.feed.lines import Ingested, ingest_movements
+from sync.poll.feed.lines import Ingested, as_known, ingest_movements
 from sync.poll.feed.reach import LOOK_BACK, learn_reach
 from sync.poll.feed.reach_rules import gap_after
 from sync.reconcile.corrections import MOVEMENT_DELETED, note_deleted, note_returned
@@ -36,7 +37,7 @@ from sync.work.clocks import note_clocks
 from sync.work.context import Context
 from sync.work.observed import Outcome, observe
 
-__all__ = ["FeedRead", "Ingested", "ingest_movements", "poll_movements_once", "take_movements"]
+__all__ = ["FeedRead", "Ingested", "as_known", "ingest_movements", "poll_movements_once", "take_movements"]
 
 SHORT_WINDOW = "short_window"
 
@@ -53,10 +54,9 @@ TRIES = 3
 class FeedRead:
     """When the feed was read: by our clock (`began_at`), and by the vendor's (`there`), which its createdAt is of.
 
-    `timely` False: our clock is wrong. `run_id` was drawn before it was asked for.
+    `timely` False: our clock is wrong.
     """
 
-    run_id: int
     began_at: datetime
     there: datetime
     timely: bool = True
@@ -94,69 +94,64 @@ def _drain(ctx: Context, client: MpservicesClient, run_id: int) -> Outcome:
     parsed = read_movements(answer.body)
     there = began_at + ctx.vendor_ahead(MPSERVICES) if answer.answered_at is None else answer.answered_at
     note_clocks(ctx)  # what this answer tells of the vendor's clock counts for its movements
-    read = FeedRead(run_id, began_at, there, ctx.is_timely())
-    with ctx.write() as conn:
-        now = ctx.clock.now()
-        counts = take_movements(conn, parsed.rows, parsed.bad, read=read, policy=ctx.policy, now=now)
+    read = FeedRead(began_at, there, ctx.is_timely())
+    with ctx.leader_writes(run_id=run_id) as books:  # the number was drawn before the feed was asked for
+        counts = take_movements(books, parsed.rows, parsed.bad, read=read)
     return Outcome(counts or Counts(), ahead=ahead, dropped=counts is None)
 
 
 def take_movements(
-    conn: Connection,
-    movements: Sequence[Movement],
-    bad: Sequence[BadRow],
-    *,
-    read: FeedRead,
-    policy: Policy,
-    now: datetime,
+    books: Books, movements: Sequence[Movement], bad: Sequence[BadRow], *, read: FeedRead
 ) -> Counts | None:
     """Take in one whole answer: lines, gap, short window, coverage.
 
     None where it is dropped: another one, which may be newer, was taken in since this one's run began. Where our
     clock is wrong the lines are taken in, and nothing that rests on time is concluded.
     """
-    lock_appends(conn)
-    known = feed(conn, MOVEMENTS)
-    if is_feed_outdated(known, read.run_id):
+    lock_appends(books.conn)
+    known = feed(books.conn, MOVEMENTS)
+    if is_feed_outdated(known, books.run):
         return None
-    read_no = max(read.run_id, newest_run(conn))
-    reach = reach_of(conn, policy)
-    before = recent_movements(conn, MOVEMENTS, read.there - LOOK_BACK)
+    read_no = max(books.run, newest_run(books.conn))
+    reach = reach_of(books.conn, books.policy)
+    before = recent_movements(books.conn, MOVEMENTS, read.there - LOOK_BACK)
+    movements = as_known(books.conn, movements, known=before)
     shown = {movement.id: movement.created_at for movement in movements}
-    done = ingest_movements(conn, movements, source="feed", push=True, policy=policy, now=now, run_id=read.run_id)
+    done = ingest_movements(books, movements, source="feed", push=True)
     unreadable = [*bad, *done.bad]
     done.counts.seen += len(bad)
-    about = _items_of_unreadable(conn, unreadable)
+    about = _items_of_unreadable(books.conn, unreadable)
     done.counts.quarantined = quarantine_rows(
-        conn, MOVEMENTS, None, unreadable, now=now, items=lambda row: about.get(row.raw, set())
+        books, MOVEMENTS, None, unreadable, items=lambda row: about.get(row.raw, set())
     )
-    release_remote_ids(conn, MOVEMENTS, done.readable, bad=unreadable, now=now)
+    release_remote_ids(books, MOVEMENTS, done.readable, bad=unreadable)
+    begin_to_manage(books, done.named)  # once a person has settled what they moved, MPW's stock is theirs
     last = _last_read_there(known) if known is not None else None
     if not read.timely:
         unbroken = last is not None and last >= read.there - reach
         note_feed_read(
-            conn,
+            books.conn,
             MOVEMENTS,
-            run_id=read.run_id,
+            run_id=books.run,
             began_at=read.began_at,
             vendor_read_at=read.there if unbroken else last,  # the hole begins where it began
             read_no=read_no,
         )
         return done.counts
-    covered_from = _covered_from(conn, known, read, shown, before, reach, now)
-    _check_presence(conn, movements, unreadable, read=read, reach=reach, now=now)
+    covered_from = _covered_from(books, known, read, shown, before, reach)
+    _check_presence(books, movements, unreadable, read=read, reach=reach)
     if not unreadable:  # a row that cannot be read is there, and may be the oldest
-        learn_reach(conn, shown, before, at=read.there, policy=policy, now=now)
+        learn_reach(books, shown, before, at=read.there)
     note_feed_read(
-        conn,
+        books.conn,
         MOVEMENTS,
-        run_id=read.run_id,
+        run_id=books.run,
         began_at=read.began_at,
         covered_from=covered_from,
         vendor_read_at=read.there,
         read_no=read_no,
     )
-    _cover(conn, covered_from, read, read_no, policy, now)
+    _cover(books, covered_from, read, read_no)
     return done.counts
 
 
@@ -166,13 +161,12 @@ def _last_read_there(known: Row[Any]) -> datetime | None:
 
 
 def _covered_from(
-    conn: Connection,
+    books: Books,
     known: Row[Any] | None,
     read: FeedRead,
     shown: Mapping[str, datetime],
     before: Mapping[str, datetime],
     reach: timedelta,
-    now: datetime,
 ) -> datetime:
     """Return where the unbroken stretch that this reading ends begins; a hole before it is recorded."""
     last = _last_read_there(known) if known is not None else None
@@ -181,17 +175,15 @@ def _covered_from(
     reaches = gap_after(last, read.there, reach=reach, shown=shown, known=before)
     if reaches is None:
         return min(known.covered_from, read.there)  # type: ignore[no-any-return]
-    gap_id = open_gap(conn, MOVEMENTS, last, reaches, now=now)
+    gap_id = open_gap(books, MOVEMENTS, last, reaches)
     bounds = f"{_text(last)} to {_text(reaches)}"
-    open_exception(
-        conn,
+    books.open_exception(
         "gap",
-        Subject.source(MOVEMENTS, _text(last)),
+        about=Subject.source(MOVEMENTS, _text(last)),
         detail=f"movements created from {bounds} were never read: the feed shows the last "
         f"{(read.there - reaches) / timedelta(hours=1):g} hours only",
         hint="export them from MPservices' screens, `mpsync import FILE --type movement`, "
         "then resolve this exception, saying what you did",
-        now=now,
         facts={"gap_id": gap_id, "source": MOVEMENTS},
     )
     return reaches
@@ -207,13 +199,7 @@ def _items_of_unreadable(conn: Connection, unreadable: Sequence[BadRow]) -> dict
 
 
 def _check_presence(
-    conn: Connection,
-    movements: Sequence[Movement],
-    unreadable: Sequence[BadRow],
-    *,
-    read: FeedRead,
-    reach: timedelta,
-    now: datetime,
+    books: Books, movements: Sequence[Movement], unreadable: Sequence[BadRow], *, read: FeedRead, reach: timedelta
 ) -> None:
     """Report stored movements younger than the window that the answer lacks, and take back what is shown again.
 
@@ -221,14 +207,14 @@ def _check_presence(
     (edge case S2). Each is reported once: what a person has decided of it stands while it stays away.
     """
     shown = {movement.id for movement in movements} | {row.remote_id for row in unreadable if row.remote_id}
-    _take_back(conn, shown, now=now)
-    lacking = young_movements(conn, MOVEMENTS, read.there - reach + SKEW)
+    _take_back(books, shown)
+    lacking = young_movements(books.conn, MOVEMENTS, read.there - reach + SKEW)
     lacking = {movement_id: at for movement_id, at in lacking.items() if movement_id not in shown}
     if not lacking:
         return
     oldest = min((movement.created_at for movement in movements), default=None)
-    known = documents_by_remote_id(conn, MPSERVICES, "movement", lacking)
-    settled = _settled_absences(conn)
+    known = documents_by_remote_id(books.conn, MPSERVICES, "movement", lacking)
+    settled = _settled_absences(books.conn)
     short: list[str] = []
     for movement_id, created_at in sorted(lacking.items()):
         document = known[movement_id]
@@ -237,30 +223,30 @@ def _check_presence(
         if document.missing_since is not None and document.missing_since <= settled.get(movement_id, LONG_AGO):
             continue  # a person has settled it, and it has not been shown since
         deleted = oldest is not None and oldest < created_at
-        marks = {"missing_since": document.missing_since or read.began_at, "voided_at": now if deleted else None}
-        update_documents(conn, [{"id": document.id, **marks}])
+        marks = {"missing_since": document.missing_since or read.began_at, "voided_at": books.now if deleted else None}
+        update_documents(books.conn, [{"id": document.id, **marks}])
         if deleted:
-            note_deleted(conn, movement_id, now=now)
+            note_deleted(books, movement_id)
         else:
             short.append(movement_id)
     if short:
-        _report_short_window(conn, short, reach, now)
+        _report_short_window(books, short, reach)
 
 
-def _take_back(conn: Connection, shown: Collection[str], *, now: datetime) -> None:
+def _take_back(books: Books, shown: Collection[str]) -> None:
     """End what was said of movements that the feed lacked and shows again."""
-    found = documents_by_remote_id(conn, MPSERVICES, "movement", shown)
+    found = documents_by_remote_id(books.conn, MPSERVICES, "movement", shown)
     back = [row for row in found.values() if row.missing_since is not None]
     for row in back:
-        update_documents(conn, [{"id": row.id, "missing_since": None, "voided_at": None}])
+        update_documents(books.conn, [{"id": row.id, "missing_since": None, "voided_at": None}])
         again = "the feed shows it again"
-        resolve_exceptions(conn, MOVEMENT_DELETED, Subject.row(row.remote_id), resolution=again, now=now)
+        books.resolve_exceptions(MOVEMENT_DELETED, about=Subject.row(row.remote_id), resolution=again)
         if row.voided_at is not None:
-            note_returned(conn, row.remote_id, now=now)
-    told = open_facts(conn, SHORT_WINDOW, Subject.source(MOVEMENTS)).get("movement_ids", ())
+            note_returned(books, row.remote_id)
+    told = open_facts(books.conn, SHORT_WINDOW, Subject.source(MOVEMENTS)).get("movement_ids", ())
     if back and told and set(told) <= set(shown):
         again = "the feed shows them again"
-        resolve_exceptions(conn, SHORT_WINDOW, Subject.source(MOVEMENTS), resolution=again, now=now)
+        books.resolve_exceptions(SHORT_WINDOW, about=Subject.source(MOVEMENTS), resolution=again)
 
 
 def _settled_absences(conn: Connection) -> dict[str, datetime]:
@@ -272,25 +258,24 @@ def _settled_absences(conn: Connection) -> dict[str, datetime]:
     return found
 
 
-def _report_short_window(conn: Connection, short: Sequence[str], reach: timedelta, now: datetime) -> None:
-    known = open_facts(conn, SHORT_WINDOW, Subject.source(MOVEMENTS))
+def _report_short_window(books: Books, short: Sequence[str], reach: timedelta) -> None:
+    known = open_facts(books.conn, SHORT_WINDOW, Subject.source(MOVEMENTS))
     fresh = set(short) - set(known.get("movement_ids", ()))
     if known and not fresh:
         return
-    lines = [line for found in lines_of(conn, short).values() for line in found]
+    lines = [line for found in lines_of(books.conn, short).values() for line in found]
     items = {line.external_id for line in lines}
-    forget_bases(conn, {line.external_id for line in lines if line.movement_id in fresh}, now=now)
-    open_exception(
-        conn,
+    forget_bases(books, {line.external_id for line in lines if line.movement_id in fresh})
+    books.open_exception(
         SHORT_WINDOW,
-        Subject.source(MOVEMENTS),
+        about=Subject.source(MOVEMENTS),
         detail=f"the feed no longer shows {len(short)} movements that are younger than "
         f"{reach / timedelta(hours=1):g} hours, {short[0]} among them, nor older ones: it reaches less far than is "
         "believed. Their items get no stock patch until a person has looked",
         hint="say how far it really reaches: `mpsync learned set window_hours HOURS --why TEXT`, or set "
-        "MPSERVICES_WINDOW_HOURS and restart, since a shorter outage than is believed may lose movements; then resolve "
+        "MPSERVICES_WINDOW_HOURS and restart, since a shorter outage than is believed may lose movements; where people "
+        "deleted the movements instead, delete in MPW too what was posted for them (`mpsync explain ID`); then resolve "
         "this",
-        now=now,
         facts={
             "movement_ids": sorted({*short, *known.get("movement_ids", ())}),
             "external_ids": sorted({*items, *known.get("external_ids", ())}),
@@ -298,26 +283,24 @@ def _report_short_window(conn: Connection, short: Sequence[str], reach: timedelt
     )
 
 
-def _cover(
-    conn: Connection, covered_from: datetime, read: FeedRead, read_no: int, policy: Policy, now: datetime
-) -> None:
+def _cover(books: Books, covered_from: datetime, read: FeedRead, read_no: int) -> None:
     """Note the days of the last window that lie wholly in the unbroken stretch, and today."""
     ended_by = min(read.began_at, read.there)
-    today = policy.day(ended_by)
-    first = policy.day(max(covered_from, read.there - policy.window - timedelta(days=1)))
-    days = [day for day in days_between(first, today) if _starts_at(day, policy) >= covered_from]
-    counts = rows_by_day(conn, MOVEMENTS, days)
+    today = books.policy.day(ended_by)
+    first = books.policy.day(max(covered_from, read.there - books.policy.window - timedelta(days=1)))
+    days = [day for day in days_between(first, today) if _starts_at(day, books.policy) >= covered_from]
+    counts = rows_by_day(books.conn, MOVEMENTS, days)
     save_days(
-        conn,
+        books.conn,
         [
             {
                 "source": MOVEMENTS,
                 "day": day,
-                "complete": has_ended(day, ended_by, policy),
+                "complete": has_ended(day, ended_by, books.policy),
                 "rows": counts.get(day, 0),
-                "last_read_at": now,
+                "last_read_at": books.now,
                 "fetch_began_at": read.began_at,
-                "began_no": read.run_id,
+                "began_no": books.run,
                 "read_no": read_no,
             }
             for day in days

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-
-from sqlalchemy import Connection
+from datetime import timedelta
 
 from sync.clients.mpw.client import MpwClient
 from sync.clients.mpw.wire import Equipment, read_equipment
 from sync.database.engine import lock_appends
 from sync.database.runs import Counts, newest_run
+from sync.ledger.books import Books
 from sync.ledger.coverage import EQUIPMENT, feed, is_feed_outdated, note_feed_read, save_days
 from sync.ledger.documents import documents_by_remote_id, insert_documents, update_documents
 from sync.ledger.quarantine import quarantine_rows, release_remote_ids
@@ -33,43 +32,51 @@ def poll_equipment_once(ctx: Context) -> Counts:
 def _poll(ctx: Context, client: MpwClient, run_id: int) -> Outcome:
     began_at = ctx.clock.now()
     rows: dict[str, Equipment] = {}
+    providers: dict[str, str] = {}
     bad = []
     for provider in ctx.policy.gps_providers:
         parsed = read_equipment(client.gps_meter_updates(provider).body)
         rows.update((row.id, row) for row in parsed.rows)
+        providers.update((row.id, provider) for row in parsed.rows)
         bad.extend(parsed.bad)
     counts = Counts(seen=len(rows) + len(bad))
-    now = ctx.clock.now()
-    with ctx.write() as conn:
-        lock_appends(conn)
-        if is_feed_outdated(feed(conn, EQUIPMENT), run_id):
+    with ctx.leader_writes() as books:
+        lock_appends(books.conn)
+        if is_feed_outdated(feed(books.conn, EQUIPMENT), run_id):
             return Outcome(dropped=True)
-        read_no = max(run_id, newest_run(conn))
-        note_feed_read(conn, EQUIPMENT, run_id=run_id, began_at=began_at, read_no=read_no)
-        _take(conn, rows, counts, now=now)
-        counts.quarantined = quarantine_rows(conn, EQUIPMENT, None, bad, now=now)
-        release_remote_ids(conn, EQUIPMENT, rows, bad=bad, now=now)
-        day = ctx.policy.day(began_at)
+        read_no = max(run_id, newest_run(books.conn))
+        note_feed_read(books.conn, EQUIPMENT, run_id=run_id, began_at=began_at, read_no=read_no)
+        _take(books, rows, providers, counts)
+        counts.quarantined = quarantine_rows(books, EQUIPMENT, None, bad)
+        release_remote_ids(books, EQUIPMENT, rows, bad=bad)
+        day = books.policy.day(began_at)
         read = {"source": EQUIPMENT, "day": day, "complete": ctx.is_timely(), "rows": len(rows)}
         numbers = {"began_no": run_id, "read_no": read_no}
-        save_days(conn, [{**read, **numbers, "last_read_at": now, "fetch_began_at": began_at}])
+        save_days(books.conn, [{**read, **numbers, "last_read_at": books.now, "fetch_began_at": began_at}])
     return Outcome(counts)
 
 
-def _take(conn: Connection, rows: dict[str, Equipment], counts: Counts, *, now: datetime) -> None:
-    known = documents_by_remote_id(conn, MPW, "equipment", rows)
+def _take(books: Books, rows: dict[str, Equipment], providers: dict[str, str], counts: Counts) -> None:
+    known = documents_by_remote_id(books.conn, MPW, "equipment", rows)
     new, changed = [], []
     for row in rows.values():
         before = known.get(row.id)
-        if before is not None and before.digest == row.digest:
+        provider = providers[row.id]
+        if before is not None and (before.digest, before.provider) == (row.digest, provider):
             counts.unchanged += 1
             continue
-        values = {"raw": row.raw, "digest": row.digest, "item": row.name, "last_seen_at": now}
+        values = {
+            "raw": row.raw,
+            "digest": row.digest,
+            "item": row.name,
+            "provider": provider,
+            "last_seen_at": books.now,
+        }
         if before is None:
             key = {"system": MPW, "type": "equipment", "remote_id": row.id, "source": EQUIPMENT}
-            new.append({**key, "first_seen_at": now, **values})
+            new.append({**key, "first_seen_at": books.now, **values})
         else:
             changed.append({"id": before.id, **values})
-    insert_documents(conn, new)
-    update_documents(conn, changed)
+    insert_documents(books.conn, new)
+    update_documents(books.conn, changed)
     counts.added, counts.changed = len(new), len(changed)

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import Connection
-
 from sync.clients.mpw.client import MpwClient, OrderDate
 from sync.clients.mpw.wire import Page, PurchaseOrder, read_purchase_orders
 from sync.clients.rows import Parsed
-from sync.database.exceptions import open_exception
 from sync.database.runs import Counts
+from sync.ledger.books import Books
 from sync.ledger.coverage import PURCHASE_ORDERS, complete_days, days_by_last_read
 from sync.poll.spans.pages import Narrow, Pager, Splits
 from sync.poll.spans.paging import Paging
@@ -105,21 +103,17 @@ def order_pager(client: MpwClient, ctx: Context | None = None) -> Pager[Purchase
     return Pager(fetch, lambda row: row.number, paging, splits)
 
 
-def take_orders(
-    conn: Connection, orders: Sequence[PurchaseOrder], now: datetime, began_at: datetime
-) -> tuple[int, int]:
+def take_orders(books: Books, orders: Sequence[PurchaseOrder], began_at: datetime) -> tuple[int, int]:
     """Store orders; return how many are new and how many changed. A status we do not know keeps an order open."""
     for status in sorted({order.status for order in orders if not is_known_status(order.status)}):
         example = next(order.number for order in orders if order.status == status)
-        open_exception(
-            conn,
+        books.open_exception(
             "unknown_value",
-            Subject.source(PURCHASE_ORDERS, f"status {status[:80]}"),
+            about=Subject.source(PURCHASE_ORDERS, f"status {status[:80]}"),
             detail=f"purchase order {example} has the status {status[:80]!r}, which the program does not know",
             hint="such orders are taken for open and read again on every poll; tell the maintainers what it means",
-            now=now,
         )
-    return save_orders(conn, [order_values(order) for order in orders], now=now, began_at=began_at)
+    return save_orders(books, [order_values(order) for order in orders], began_at=began_at)
 
 
 def order_values(order: PurchaseOrder) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from sync.database.facts import fact, forget_fact, set_fact
+from sync.database.facts import fact, forget_fact
 from sync.learned.rows import learn, learned
 from sync.values.systems import MPW
 from sync.work.context import Context
@@ -34,9 +34,9 @@ class Paging:
         """Keep what an answer of several pages has shown; no transaction may be open."""
         span = f"the {self.rows} from {first} to {last}, which have {pages} pages"
         evidence = f"all pages of {span}, are different" if works else f"a further page of {span}, was an earlier one"
-        with self.ctx.store.write() as conn:
+        with self.ctx.anyone_writes() as books:
             value = "yes" if works else "no"
-            learn(conn, MPW, PAGE_HONOURED, value, evidence=evidence, now=self.ctx.clock.now())
+            learn(books.conn, MPW, PAGE_HONOURED, value, evidence=evidence, now=books.now)
 
     def left_of(self, day: date, count: int) -> int | None:
         """Return how many of a day's rows a search could show a short while ago; None: it is to be searched (again)."""
@@ -50,16 +50,16 @@ class Paging:
 
     def showed_of(self, day: date, read: int, count: int) -> None:
         """Keep how many of a day's rows a search could show, if not all; no transaction may be open."""
-        now, name = self.ctx.clock.now(), self._left(day)
+        name = self._left(day)
         with self.ctx.read() as conn:
             known = fact(conn, name)
         if read >= count and known is None:
             return
-        with self.ctx.store.write() as conn:
+        with self.ctx.anyone_writes() as books:
             if read >= count:
-                forget_fact(conn, name)
+                forget_fact(books.conn, name)
             else:
-                set_fact(conn, name, json.dumps({"at": now.isoformat(), "count": count, "read": read}), now=now)
+                books.note_fact(name, json.dumps({"at": books.now.isoformat(), "count": count, "read": read}))
 
     def _left(self, day: date) -> str:
         return f"left of {self.rows} of {day}"

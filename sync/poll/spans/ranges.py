@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Generic, TypeVar
 
-from sqlalchemy import Connection
-
 from sync.database.engine import lock_appends
-from sync.database.exceptions import is_settled_so, open_exception, open_exceptions, resolve_exceptions, subject_of
+from sync.database.exceptions import is_settled_so, open_exceptions, subject_of
 from sync.database.runs import Counts, newest_run
 from sync.errors import AuthError, RemoteError, RetryableError
+from sync.ledger.books import Books
 from sync.ledger.coverage import covered_days, is_outdated, record_day_error, save_days
 from sync.ledger.quarantine import quarantine_rows, release_remote_ids
 from sync.poll.days.day_pass import FAILURES_MAX, error_text
@@ -41,7 +40,7 @@ class RangeSource(Generic[T]):
 
     name: str
     read: Callable[[date, date], Read[T]]
-    save: Callable[[Connection, Sequence[T], datetime, datetime], tuple[int, int]]
+    save: Callable[[Books, Sequence[T], datetime], tuple[int, int]]
     identity: Callable[[T], str]
     day_of: Callable[[T], date | None]
 
@@ -78,9 +77,9 @@ def read_ranges(
         except RemoteError as error:
             failures = failures + 1 if isinstance(error, RetryableError) else 0
             done.failed.append((source.name, first, error.message))
-            with ctx.write() as conn:
+            with ctx.leader_writes() as books:
                 days = _noted_days(ctx, (first, last))
-                record_day_error(conn, source.name, days, error.message, now=ctx.clock.now())
+                record_day_error(books, source.name, days, error.message)
             continue
         failures = 0
         counts = _take(ctx, source, (first, last), parsed, began_at, run_id)
@@ -92,34 +91,33 @@ def read_ranges(
 
 
 def _take(ctx: Context, source: RangeSource[T], span: Span, parsed: Read[T], began_at: datetime, run_id: int) -> Counts:
-    now = ctx.clock.now()
     counts = Counts(seen=len(parsed.rows) + len(parsed.bad))
-    with ctx.write() as conn:
-        lock_appends(conn)
+    with ctx.leader_writes() as books:
+        lock_appends(books.conn)
         days = _noted_days(ctx, span)
-        known = covered_days(conn, source.name, days)
+        known = covered_days(books.conn, source.name, days)
         timely = ctx.is_timely()
         if any(is_outdated(row, run_id, began_at) for row in known.values()):
             return Counts()
-        read_no = max(run_id, newest_run(conn))
-        counts.added, counts.changed = source.save(conn, parsed.rows, now, began_at)
+        read_no = max(run_id, newest_run(books.conn))
+        counts.added, counts.changed = source.save(books, parsed.rows, began_at)
         counts.unchanged = len(parsed.rows) - counts.added - counts.changed
-        counts.quarantined = quarantine_rows(conn, source.name, None, parsed.bad, now=now)
+        counts.quarantined = quarantine_rows(books, source.name, None, parsed.bad)
         read_well = [source.identity(row) for row in parsed.rows]
-        release_remote_ids(conn, source.name, read_well, bad=parsed.bad, now=now)
+        release_remote_ids(books, source.name, read_well, bad=parsed.bad)
         per_day = _per_day(source, parsed.rows)
         ended_by = min(began_at, began_at + ctx.vendor_ahead(MPW))  # a day is over when it is, by either clock
         left = {one.day: one for one in parsed.left}
         save_days(
-            conn,
+            books.conn,
             [
                 {
                     "source": source.name,
                     "day": day,
                     "complete": day not in left
-                    and ((timely and has_ended(day, ended_by, ctx.policy)) or (day in known and known[day].complete)),
+                    and ((timely and has_ended(day, ended_by, books.policy)) or (day in known and known[day].complete)),
                     "rows": per_day.get(day, 0),
-                    "last_read_at": now,
+                    "last_read_at": books.now,
                     "fetch_began_at": began_at if timely else None,
                     "began_no": run_id,
                     "read_no": read_no,
@@ -127,34 +125,30 @@ def _take(ctx: Context, source: RangeSource[T], span: Span, parsed: Read[T], beg
                 for day in days
             ],
         )
-        _tell_of_left(conn, source.name, days, left, now=now)
+        _tell_of_left(books, source.name, days, left)
     return counts
 
 
-def _tell_of_left(
-    conn: Connection, source: str, days: Sequence[date], left: Mapping[date, Left], *, now: datetime
-) -> None:
+def _tell_of_left(books: Books, source: str, days: Sequence[date], left: Mapping[date, Left]) -> None:
     """Open an exception for each day that the vendor does not show whole; resolve those of days that it does."""
     for day, one in left.items():
-        record_day_error(conn, source, [day], str(one), now=now)
+        record_day_error(books, source, [day], str(one))
         facts = {"read": one.read, "count": one.count}
-        if is_settled_so(conn, ROWS_NOT_SHOWN, Subject.day(source, day), facts):
+        if is_settled_so(books.conn, ROWS_NOT_SHOWN, Subject.day(source, day), facts):
             continue  # a person knows of these rows
-        open_exception(
-            conn,
+        books.open_exception(
             ROWS_NOT_SHOWN,
-            Subject.day(source, day),
+            about=Subject.day(source, day),
             detail=f"{source} {one}, not by status and not by its other dates either; what was read is stored, the "
             "rest is unknown to the program: it is neither approved nor shown",
             hint="ask MPW's support how to read further pages; until then look at the orders of that day in MPW, and "
             "then `mpsync exceptions resolve ID --why TEXT`: it is reported again if the numbers change",
-            now=now,
             facts=facts,
         )
-    open_ones = {subject_of(row) for row in open_exceptions(conn, kind=ROWS_NOT_SHOWN)}
+    open_ones = {subject_of(row) for row in open_exceptions(books.conn, kind=ROWS_NOT_SHOWN)}
     for day in days:
         if day not in left and (subject := Subject.day(source, day)) in open_ones:
-            resolve_exceptions(conn, ROWS_NOT_SHOWN, subject, resolution="all its rows could be read", now=now)
+            books.resolve_exceptions(ROWS_NOT_SHOWN, about=subject, resolution="all its rows could be read")
 
 
 def _noted_days(ctx: Context, span: Span) -> list[date]:

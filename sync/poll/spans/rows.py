@@ -11,6 +11,7 @@ from sqlalchemy.engine import Row
 
 from sync.database.chunks import chunks, upsert
 from sync.database.schema import purchase_orders, work_orders
+from sync.ledger.books import Books
 from sync.reconcile.approval_terms import stands
 
 
@@ -25,9 +26,7 @@ def ordered_read_at(conn: Connection, number: str) -> datetime | None:
     return conn.execute(query).scalar_one_or_none()
 
 
-def save_orders(
-    conn: Connection, rows: Sequence[dict[str, Any]], *, now: datetime, began_at: datetime
-) -> tuple[int, int]:
+def save_orders(books: Books, rows: Sequence[dict[str, Any]], *, began_at: datetime) -> tuple[int, int]:
     """Store purchase orders; return how many are new and how many differ from before. Equal ones are not written.
 
     `began_at` is when the reading that shows them began.
@@ -45,21 +44,21 @@ def save_orders(
             purchase_orders.c.changed_at,
             purchase_orders.c.ordered_at,
         )
-        known.update({row.number: row for row in conn.execute(query.where(purchase_orders.c.number.in_(chunk)))})
+        known.update({row.number: row for row in books.conn.execute(query.where(purchase_orders.c.number.in_(chunk)))})
     new = [row for row in rows if row["number"] not in known]
     changed = [row for row in rows if row["number"] in known and known[row["number"]].digest != row["digest"]]
     if new:
-        made = {"first_read_at": now, "last_read_at": now, "changed_at": now}
-        conn.execute(
+        made = {"first_read_at": books.now, "last_read_at": books.now, "changed_at": books.now}
+        books.conn.execute(
             insert(purchase_orders), [{**row, **made, "ordered_at": _ordered_at(row, None, began_at)} for row in new]
         )
     if changed:
         _update(
-            conn,
+            books.conn,
             [
                 {
                     **row,
-                    **_times(row, known[row["number"]], now),
+                    **_times(row, known[row["number"]], books.now),
                     "ordered_at": _ordered_at(row, known[row["number"]], began_at),
                 }
                 for row in changed

@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import Connection
-
 from sync.clients.mpservices.client import MpservicesClient
 from sync.clients.mpservices.wire import WorkOrder as ServiceOrder
 from sync.clients.mpservices.wire import read_work_orders as read_service_orders
@@ -16,6 +14,7 @@ from sync.clients.mpw.wire import Page, WorkOrder, read_work_orders
 from sync.clients.rows import Parsed
 from sync.database.engine import lock_appends
 from sync.database.runs import Counts, newest_run
+from sync.ledger.books import Books
 from sync.ledger.coverage import (
     MPSERVICES_WORK_ORDERS,
     WORK_ORDERS,
@@ -91,7 +90,7 @@ def work_order_source(client: MpwClient, ctx: Context | None = None) -> RangeSou
     return RangeSource(
         WORK_ORDERS,
         read=read,
-        save=lambda conn, rows, now, _began_at: save_work_orders(conn, [_values(row, now) for row in rows]),
+        save=lambda books, rows, _began_at: save_work_orders(books.conn, [_values(row, books.now) for row in rows]),
         identity=lambda row: row.number,
         day_of=lambda row: row.scheduled_on or row.due_on or row.completed_on,
     )
@@ -158,25 +157,22 @@ def _poll_services(ctx: Context, client: MpservicesClient, run_id: int) -> Outco
     """Read MPservices' two-day window; orders that left it stay as they were last seen (edge case S15)."""
     began_at = ctx.clock.now()
     parsed = read_service_orders(client.work_orders().body)
-    now = ctx.clock.now()
-    with ctx.write() as conn:
-        lock_appends(conn)
-        if is_feed_outdated(feed(conn, MPSERVICES_WORK_ORDERS), run_id):
+    with ctx.leader_writes() as books:
+        lock_appends(books.conn)
+        if is_feed_outdated(feed(books.conn, MPSERVICES_WORK_ORDERS), run_id):
             return Outcome(dropped=True)
-        read_no = max(run_id, newest_run(conn))
-        note_feed_read(conn, MPSERVICES_WORK_ORDERS, run_id=run_id, began_at=began_at, read_no=read_no)
-        added, changed = take_service_orders(conn, parsed.rows, policy_day=ctx.policy.day, now=now)
-        new_bad = quarantine_rows(conn, MPSERVICES_WORK_ORDERS, None, parsed.bad, now=now)
+        read_no = max(run_id, newest_run(books.conn))
+        note_feed_read(books.conn, MPSERVICES_WORK_ORDERS, run_id=run_id, began_at=began_at, read_no=read_no)
+        added, changed = take_service_orders(books, parsed.rows)
+        new_bad = quarantine_rows(books, MPSERVICES_WORK_ORDERS, None, parsed.bad)
         read_well = [row.id for row in parsed.rows]
-        release_remote_ids(conn, MPSERVICES_WORK_ORDERS, read_well, bad=parsed.bad, now=now)
+        release_remote_ids(books, MPSERVICES_WORK_ORDERS, read_well, bad=parsed.bad)
     seen = len(parsed.rows) + len(parsed.bad)
     unchanged = len(parsed.rows) - added - changed
     return Outcome(Counts(seen=seen, added=added, changed=changed, unchanged=unchanged, quarantined=new_bad))
 
 
-def take_service_orders(
-    conn: Connection, rows: Sequence[ServiceOrder], *, policy_day: Callable[[datetime], date], now: datetime
-) -> tuple[int, int]:
+def take_service_orders(books: Books, rows: Sequence[ServiceOrder]) -> tuple[int, int]:
     """Store MPservices' work orders under their folio, which movements refer to ("Folio-198"), else their id."""
     values = {
         row.folio or row.id: {
@@ -184,17 +180,17 @@ def take_service_orders(
             "number": row.folio or row.id,
             "title": row.title,
             "status": _status(row),
-            "scheduled_on": policy_day(row.schedule_date) if row.schedule_date is not None else None,
+            "scheduled_on": books.policy.day(row.schedule_date) if row.schedule_date is not None else None,
             "completed_on": None,
             "parts_cost": None,
             "total_cost": None,
             "digest": row.digest,
             "raw": row.raw,
-            "last_read_at": now,
+            "last_read_at": books.now,
         }
         for row in reversed(rows)
     }
-    return save_work_orders(conn, list(values.values()))
+    return save_work_orders(books.conn, list(values.values()))
 
 
 def _status(row: ServiceOrder) -> str | None:

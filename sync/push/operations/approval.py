@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from sync.clients.mpw.approval import ApprovalResult
 from sync.clients.mpw.client import APPROVALS_MAX
 from sync.errors import RejectedError, RemoteError
+from sync.ledger.books import Books
 from sync.outbox.asking import open_about
 from sync.outbox.machine import (
     APPROVE,
@@ -33,7 +34,6 @@ from sync.push.operations.own_rows import mpw
 from sync.reconcile.approval_terms import Terms, changes, stands
 from sync.reconcile.rows import note_approval
 from sync.values.money import plain
-from sync.values.policy import Policy
 from sync.values.systems import MPW
 from sync.work.context import Context
 
@@ -68,9 +68,9 @@ class Approve(Operation):
         now = ctx.clock.now()
         return {row.id: decided.get(row.id) or _decide(row, read, now=now) for row in rows}
 
-    def claimed(self, conn: Connection, row: Push, *, policy: Policy, now: datetime) -> None:
+    def claimed(self, books: Books, row: Push) -> None:
         """Show the order as sent."""
-        note_approval(conn, _number(row), "sent")
+        note_approval(books.conn, _number(row), "sent")
 
     def send(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Outcome]:
         """Approve them in one call, then read each."""
@@ -127,22 +127,22 @@ class Approve(Operation):
         read = _read(ctx, rows)
         return {row.id: _verdict(ctx, row, read) for row in rows}
 
-    def after(self, conn: Connection, row: Push, to: Transition, *, policy: Policy, now: datetime) -> None:
+    def after(self, books: Books, row: Push, to: Transition) -> None:
         """Show what became of the approval; an order that was approved on other terms is a person's business."""
         if to.state == "done":
-            note_approval(conn, _number(row), "done")
+            note_approval(books.conn, _number(row), "done")
             read = getattr(to.cause, "data", None)
-            changed = _changed_since(conn, row, read) if isinstance(read, Terms) else None
+            changed = _changed_since(books.conn, row, read) if isinstance(read, Terms) else None
             if changed is not None:
-                open_about(conn, row, "order_changed", f"it was approved, and {changed}", now=now, hint=_CHANGED_HINT)
+                open_about(books, row, "order_changed", f"it was approved, and {changed}", hint=_CHANGED_HINT)
         elif to.state == "dead":
-            note_approval(conn, _number(row), "exception")
+            note_approval(books.conn, _number(row), "exception")
         elif to.state == "discarded":
-            note_approval(conn, _number(row), None)
+            note_approval(books.conn, _number(row), None)
         elif to.state == "ready":
-            note_approval(conn, _number(row), "wanted")
+            note_approval(books.conn, _number(row), "wanted")
         elif to.state == "unknown":
-            note_approval(conn, _number(row), "sent")
+            note_approval(books.conn, _number(row), "sent")
 
 
 def _number(row: Push) -> str:

@@ -23,9 +23,9 @@ from typing import Any, ClassVar
 
 from sqlalchemy import Connection
 
+from sync.ledger.books import Books
 from sync.outbox.machine import Conflict, Delivered, More, Outcome, Transition, Verdict
 from sync.outbox.rows import Push
-from sync.values.policy import Policy
 from sync.work.context import Context
 
 
@@ -96,7 +96,7 @@ class Operation(ABC):
         """
         return {}
 
-    def claimed(self, conn: Connection, row: Push, *, policy: Policy, now: datetime) -> None:
+    def claimed(self, books: Books, row: Push) -> None:
         """Write what must be durable before the call, in the transaction that claims the row."""
         return
 
@@ -127,7 +127,7 @@ class Operation(ABC):
         """Verify up to `batch` rows; overridden where one read tells of several."""
         return {row.id: self.verify(ctx, row) for row in rows}
 
-    def after(self, conn: Connection, row: Push, to: Transition, *, policy: Policy, now: datetime) -> None:
+    def after(self, books: Books, row: Push, to: Transition) -> None:
         """Write what follows from the row's new state, in the transaction that records it.
 
         `row` is the row before, `to.state` its new state, and `to.cause` why: the Outcome, Verdict, or
@@ -135,12 +135,10 @@ class Operation(ABC):
         """
         return
 
-    def after_all(
-        self, conn: Connection, settled: Sequence[tuple[Push, Transition]], *, policy: Policy, now: datetime
-    ) -> None:
+    def after_all(self, books: Books, settled: Sequence[tuple[Push, Transition]]) -> None:
         """Write what follows for several rows of one transaction; overridden where that takes fewer statements."""
         for row, to in settled:
-            self.after(conn, row, to, policy=policy, now=now)
+            self.after(books, row, to)
 
 
 def prepares(operation: Operation) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import ClassVar
 
 from sqlalchemy import Connection
@@ -12,6 +12,7 @@ from sync.clients.mpw.client import MpwClient
 from sync.clients.mpw.wire import read_issuances, read_receipts
 from sync.clients.written import Written
 from sync.errors import RejectedError
+from sync.ledger.books import Books
 from sync.ledger.entries import event_entries
 from sync.ledger.rules import ISSUANCE, RECEIPT
 from sync.outbox.claims import end_attempt
@@ -40,7 +41,6 @@ from sync.push.operations.payload_fields import fields_of, text
 from sync.push.refusals import says_absent
 from sync.reconcile.known_parts import ask_parts
 from sync.values.keys import markers
-from sync.values.policy import Policy
 from sync.values.systems import MPW
 from sync.work.context import Context
 
@@ -75,10 +75,9 @@ class _Delete(Operation):
         return {row.id: NotNow(own.due_at, f"its own push {own.id} is {own.state}")}
 
     def _cancel(self, ctx: Context, row: Push, own: Push) -> Preparation:
-        now = ctx.clock.now()
-        with ctx.store.write() as conn:
-            if not cancel(conn, own, why=f"cancelled by the delete {row.id}", now=now):
-                return NotNow(now, f"its own push {own.id} is being sent")
+        with ctx.anyone_writes() as books:
+            if not cancel(books, own, why=f"cancelled by the delete {row.id}"):
+                return NotNow(books.now, f"its own push {own.id} is being sent")
         if own.attempts == 0:
             return AlreadyDone("its own push was withdrawn before any vendor saw it")
         return Go(sent_key=_next_key(ctx, row))
@@ -138,24 +137,24 @@ class _Delete(Operation):
             tries = attempts_of(conn, row.id)
         return bool(tries) and (tries[-1].error or "").startswith(ANSWERED)
 
-    def after(self, conn: Connection, row: Push, to: Transition, *, policy: Policy, now: datetime) -> None:
+    def after(self, books: Books, row: Push, to: Transition) -> None:
         """Drop the key's own push, if it failed or was just set going again: nobody wants it in MPW any more.
 
         A part that a look found gone is on record as deleted, as one whose answer proved it: `_keys_left` counts both.
         A correction may be posted from here on, whoever says that the delete is done: the vendor or a person.
         """
         if to.state == "done":
-            let_correction_go(conn, self.kind, row.api_key, now=now)
+            let_correction_go(books, self.kind, row.api_key)
         if row.state == "unknown" and isinstance(to.cause, More):
-            end_attempt(conn, row, to, now=now)
-        own = push_of_key(conn, self.posted_by, row.api_key) if to.state == "done" else None
+            end_attempt(books, row, to)
+        own = push_of_key(books.conn, self.posted_by, row.api_key) if to.state == "done" else None
         if own is None:
             return
         why = f"its delete {row.id} is done"
         if own.state == "dead":
-            discard(conn, Which(ids=[own.id]), now=now, by="mpsync", why=why)
+            discard(books, Which(ids=[own.id]), by="mpsync", why=why)
         elif own.state in ("held", "ready"):
-            cancel(conn, own, why=why, now=now)
+            cancel(books, own, why=why)
 
     def _is_hidden(self, ctx: Context, row: Push) -> bool:
         """Tell whether MPW does not show the part in the warehouse either, or cannot be asked.

@@ -4,12 +4,10 @@ answer shows another part than was sent."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-
-from sqlalchemy import Connection
 
 from sync.clients.mpw.wire import Inventory, read_inventories
 from sync.errors import MalformedResponseError, RejectedError, RemoteError
+from sync.ledger.books import Books
 from sync.outbox.asking import open_about
 from sync.outbox.evidence import differences
 from sync.outbox.machine import (
@@ -30,7 +28,6 @@ from sync.push.operations.base import AlreadyDone, Go, Operation, Preparation
 from sync.push.operations.own_rows import judged_answer, mpw, not_overwritten, under_key, when_found
 from sync.push.operations.payload_fields import fields_of, text
 from sync.push.refusals import says_exists
-from sync.values.policy import Policy
 from sync.values.systems import MPW
 from sync.work.context import Context
 
@@ -75,14 +72,14 @@ class PostInventory(Operation):
             return Absent("GET /inventories does not have it")
         return Later(sure_at, "not there yet; a late call may still land")
 
-    def after(self, conn: Connection, row: Push, to: Transition, *, policy: Policy, now: datetime) -> None:
+    def after(self, books: Books, row: Push, to: Transition) -> None:
         """Say so when tracking was asked for and is not on."""
         found = getattr(to.cause, "data", None)  # what was read, before it was sent or after
         wanted = text(fields_of(row.payload).get("tracking_enabled")).strip().casefold() == "true"
         if to.state == "done" and wanted and isinstance(found, Inventory) and found.tracking_enabled is False:
             hint = "switch inventory tracking on for this part in MPW"
             detail = "MPW does not track this part although that was asked for"
-            open_about(conn, row, "tracking_not_enabled", detail, now=now, hint=hint)
+            open_about(books, row, "tracking_not_enabled", detail, hint=hint)
 
 
 def _refused(ctx: Context, row: Push, error: RejectedError) -> Outcome:

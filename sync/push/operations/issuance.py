@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
@@ -12,6 +11,7 @@ from sqlalchemy import Connection
 
 from sync.clients.written import Written
 from sync.errors import InvariantError, RejectedError, RemoteError
+from sync.ledger.books import Books
 from sync.outbox.evidence import Proof, adds_up, differences
 from sync.outbox.machine import (
     POST_ISSUANCE,
@@ -39,7 +39,6 @@ from sync.push.operations.payload_fields import fields_of, frozen, number, text
 from sync.push.refusals import maximum_in
 from sync.values.keys import child_key
 from sync.values.money import fixed, plain
-from sync.values.policy import Policy
 from sync.values.systems import MPW
 from sync.work.context import Context
 
@@ -87,11 +86,11 @@ class PostIssuance(Operation):
         unrecorded = _unrecorded_parts(ctx, row) if part.n == 0 else None
         return {row.id: unrecorded or Go(sent_key=part.api_key)}
 
-    def claimed(self, conn: Connection, row: Push, *, policy: Policy, now: datetime) -> None:
+    def claimed(self, books: Books, row: Push) -> None:
         """Have the part on record before it is sent."""
-        part = _next(row, parts(conn, row.id))
+        part = _next(row, parts(books.conn, row.id))
         if part is not None and part.n > 0:
-            plan_part(conn, row.id, part)
+            plan_part(books.conn, row.id, part)
 
     def send(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Outcome]:
         """Post the whole, or the part that is next."""
@@ -144,16 +143,16 @@ class PostIssuance(Operation):
             return Absent(f"its day does not have {part.api_key}")
         return Later(sure_at, "not there yet; a late call may still land")
 
-    def after(self, conn: Connection, row: Push, to: Transition, *, policy: Policy, now: datetime) -> None:
+    def after(self, books: Books, row: Push, to: Transition) -> None:
         """Keep the parts, and know the rows as ours."""
         data = getattr(to.cause, "data", None)
         if isinstance(data, _Split):
-            plan_part(conn, row.id, data.part)
+            plan_part(books.conn, row.id, data.part)
         elif isinstance(data, _PartDone):
-            finish_part(conn, row.id, data.n, to.remote_ids)
+            finish_part(books.conn, row.id, data.n, to.remote_ids)
         if to.state == "done" and to.outcome == "verified" and isinstance(to.cause, Delivered) and to.remote_ids:
-            learn_exists_said(conn, row.api_key, to.cause.evidence, now=now)
-        claim_rows(conn, row, "issuance", to.remote_ids, policy=policy, now=now)
+            learn_exists_said(books, row.api_key, to.cause.evidence)
+        claim_rows(books, row, "issuance", to.remote_ids)
 
 
 # --- parts --------------------------------------------------------------------------------

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection
-
-from sync.database.facts import fact, set_fact
+from sync.database.facts import fact
 from sync.errors import RejectedError
 from sync.learned.rows import learn, learned
 from sync.learned.rules import BETWEEN
+from sync.ledger.books import Books
 from sync.outbox.parts import Part, oldest_remaining
 from sync.push.operations.issuance_day import Wanted
 from sync.push.operations.payload_fields import text
@@ -68,11 +66,11 @@ class Refusal:
 
     def perhaps_meant_exists(self) -> None:
         """It says in words that we know that the key is there, and nothing shows it yet: kept until a poll does."""
-        with self.ctx.store.write() as conn:
-            said = json.loads(fact(conn, EXISTS_SAID) or "{}")
+        with self.ctx.anyone_writes() as books:
+            said = json.loads(fact(books.conn, EXISTS_SAID) or "{}")
             said = dict([*((key, one) for key, one in said.items() if key != self.api_key)][1 - SAID_MAX :])
             said[self.api_key] = [self._wording(), self._words()]
-            set_fact(conn, EXISTS_SAID, json.dumps(said), now=self.ctx.clock.now())
+            books.note_fact(EXISTS_SAID, json.dumps(said))
 
     def named_the_maximum(self) -> None:
         """It is about the quantity; where it names what remains of the oldest receipt, these are the words for it."""
@@ -83,8 +81,8 @@ class Refusal:
     def was_neither(self) -> None:
         """It says nothing that we know. It may be about a fraction, or name what remains in words of its own."""
         if self._is_fraction() and says_whole(self.error.message):
-            with self.ctx.store.write() as conn:
-                learn(conn, MPW, FRACTIONS_TAKEN, "no", evidence=self._words(), now=self.ctx.clock.now())
+            with self.ctx.anyone_writes() as books:
+                learn(books.conn, MPW, FRACTIONS_TAKEN, "no", evidence=self._words(), now=books.now)
             return
         remaining = self._remaining()
         if remaining is not None and remaining == self._named():
@@ -99,16 +97,15 @@ class Refusal:
         words = self._wording()
         if not words.strip("…#. "):
             return
-        with self.ctx.store.write() as conn:
-            now = self.ctx.clock.now()
+        with self.ctx.anyone_writes() as books:
             if not knew:
                 seen_name = f"{name}_seen"
-                seen = json.loads(fact(conn, seen_name) or "{}")
+                seen = json.loads(fact(books.conn, seen_name) or "{}")
                 if seen.get(words, self.api_key) == self.api_key:
                     kept = {**dict(list(seen.items())[-20:]), words: self.api_key}
-                    set_fact(conn, seen_name, json.dumps(kept), now=now)
+                    books.note_fact(seen_name, json.dumps(kept))
                     return
-            learn(conn, MPW, name, words, evidence=evidence, now=now)
+            learn(books.conn, MPW, name, words, evidence=evidence, now=books.now)
 
     def _wording(self) -> str:
         return wording(self.error.message, ignore=self._texts())
@@ -132,15 +129,15 @@ class Refusal:
             return oldest_remaining(conn, text(fields.get("part_number")), text(fields.get("warehouse_name")))
 
 
-def learn_exists_said(conn: Connection, api_key: str, evidence: str, *, now: datetime) -> None:
+def learn_exists_said(books: Books, api_key: str, evidence: str) -> None:
     """The issuance was found under its key after MPW had refused it as one that exists: these are the words for it."""
-    said = json.loads(fact(conn, EXISTS_SAID) or "{}")
+    said = json.loads(fact(books.conn, EXISTS_SAID) or "{}")
     if api_key not in said:
         return
     words, refusal = said.pop(api_key)
-    set_fact(conn, EXISTS_SAID, json.dumps(said), now=now)
+    books.note_fact(EXISTS_SAID, json.dumps(said))
     if words.strip("…#. "):
-        learn(conn, MPW, EXISTS_WORDS, words, evidence=f"{refusal}; {evidence}", now=now)
+        learn(books.conn, MPW, EXISTS_WORDS, words, evidence=f"{refusal}; {evidence}", now=books.now)
 
 
 def learn_fraction(ctx: Context, wanted: Wanted, answered: Decimal, ids: tuple[str, ...]) -> None:
@@ -153,5 +150,5 @@ def learn_fraction(ctx: Context, wanted: Wanted, answered: Decimal, ids: tuple[s
     evidence = (
         f"issuance {wanted.api_key} of {plain(wanted.quantity)} was answered as {plain(answered)}, id {', '.join(ids)}"
     )
-    with ctx.store.write() as conn:
-        learn(conn, MPW, FRACTIONS_TAKEN, value, evidence=evidence, now=ctx.clock.now())
+    with ctx.anyone_writes() as books:
+        learn(books.conn, MPW, FRACTIONS_TAKEN, value, evidence=evidence, now=books.now)

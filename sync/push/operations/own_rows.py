@@ -3,48 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Protocol, TypeVar
-
-from sqlalchemy import Connection
 
 from sync.clients.mpw.client import MpwClient
 from sync.clients.written import Written
 from sync.database.engine import lock_appends
 from sync.errors import InvariantError
-from sync.ledger.documents import documents_by_remote_id, rekey_document
+from sync.ledger.books import Books
+from sync.ledger.documents import documents_by_remote_id
 from sync.outbox.asking import KEY_TAKEN, default_hint, key_taken_hint, key_taken_reason
 from sync.outbox.corrections import events_of_corrections
 from sync.outbox.evidence import proof, same_key
 from sync.outbox.machine import Conflict, Delivered, Unclear
 from sync.outbox.rows import Push, add_pushed_rows
 from sync.push.operations.base import GiveUp
-from sync.values.policy import Policy
 from sync.values.systems import MPW
 from sync.work.context import Context
 
 
-def claim_rows(
-    conn: Connection, row: Push, type_: str, remote_ids: Sequence[str], *, policy: Policy, now: datetime
-) -> None:
+def claim_rows(books: Books, row: Push, type_: str, remote_ids: Sequence[str]) -> None:
     """Remember remote rows as the push's doing, and file those already seen under its event."""
-    claim_rows_of(conn, type_, [(row, remote_id) for remote_id in remote_ids], policy=policy, now=now)
+    claim_rows_of(books, type_, [(row, remote_id) for remote_id in remote_ids])
 
 
-def claim_rows_of(
-    conn: Connection, type_: str, pushed: Sequence[tuple[Push, str]], *, policy: Policy, now: datetime
-) -> None:
+def claim_rows_of(books: Books, type_: str, pushed: Sequence[tuple[Push, str]]) -> None:
     """Do the same for several pushes, each given with the id of a row that it made."""
     if not pushed:
         return
-    add_pushed_rows(conn, type_, pushed)
-    lock_appends(conn)  # before the look: a poll that files them now is waited for
-    seen = documents_by_remote_id(conn, MPW, type_, [remote_id for _, remote_id in pushed])
-    events = events_of_corrections(conn, type_, {push.api_key for push, remote_id in pushed if remote_id in seen})
+    add_pushed_rows(books.conn, type_, pushed)
+    lock_appends(books.conn)  # before the look: a poll that files them now is waited for
+    seen = documents_by_remote_id(books.conn, MPW, type_, [remote_id for _, remote_id in pushed])
+    events = events_of_corrections(books.conn, type_, {push.api_key for push, remote_id in pushed if remote_id in seen})
     for push, remote_id in pushed:
         if remote_id in seen:
             key = events.get(push.api_key, push.api_key)
-            rekey_document(conn, MPW, type_, remote_id, key, lock_date=policy.lock_date, now=now, run_id=None)
+            books.refile(MPW, type_, remote_id, key)
 
 
 def mpw(ctx: Context) -> MpwClient:

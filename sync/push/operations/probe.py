@@ -18,14 +18,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection
-
 from sync.clients.mpw.wire import read_issuances, read_receipts
 from sync.errors import MalformedResponseError, OutcomeUnknownError, RejectedError, RemoteError
+from sync.ledger.books import Books
 from sync.ledger.rules import RECEIPT
 from sync.outbox.evidence import same_name
 from sync.outbox.machine import (
@@ -53,7 +52,6 @@ from sync.push.operations.payload_fields import fields_of, text
 from sync.push.refusals import says_absent
 from sync.values.keys import markers
 from sync.values.money import plain
-from sync.values.policy import Policy
 from sync.values.systems import MPW
 from sync.work.context import Context
 
@@ -138,11 +136,11 @@ class ProbePost(Operation):
             return Later(sure_at, "not there yet; a call whose answer was lost may still land")
         return Delivered(f"{NO_TRACE}{last.error or 'no answer'}, and MPW does not show it")
 
-    def after(self, conn: Connection, row: Push, to: Transition, *, policy: Policy, now: datetime) -> None:
+    def after(self, books: Books, row: Push, to: Transition) -> None:
         """Know the rows as ours: a poll files them under the step's key, and not as people's."""
         if row.kind is not None:
             pushed = [(row, remote_id) for remote_id in to.remote_ids]
-            claim_rows_of(conn, row.kind, pushed, policy=policy, now=now)
+            claim_rows_of(books, row.kind, pushed)
 
 
 class ProbeDelete(Operation):

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import Connection
-
 from sync.clients.mpservices.client import MpservicesClient
 from sync.errors import InvariantError, RejectedError
+from sync.ledger.books import Books
 from sync.ledger.item_states import beliefs, forget_base, mark_dirty, save_item_state
 from sync.outbox.machine import (
     CREATE_PRODUCT,
@@ -113,7 +112,7 @@ class CreateProduct(Operation):
             "--why TEXT`, which creates it",
         )
 
-    def after(self, conn: Connection, row: Push, to: Transition, *, policy: Policy, now: datetime) -> None:
+    def after(self, books: Books, row: Push, to: Transition) -> None:
         """Have a product compared with MPW's stock; one that we created has until then what it was created with.
 
         One that is perhaps there, too: the patch that this leads to tells.
@@ -121,8 +120,8 @@ class CreateProduct(Operation):
         if to.state not in ("done", "unknown") or row.state == to.state or row.item is None:
             return
         if to.state == "done" and isinstance(getattr(to.cause, "data", None), _Made):
-            _believe(conn, row, row.item, at=getattr(to.cause, "answered_at", None) or now)
-        mark_dirty(conn, [row.item], now=now, managed=True)
+            _believe(books, row, row.item, at=getattr(to.cause, "answered_at", None) or books.now)
+        mark_dirty(books, [row.item], managed=True)
 
 
 def patch_tells_at(row: Push, policy: Policy) -> datetime:
@@ -130,16 +129,16 @@ def patch_tells_at(row: Push, policy: Policy) -> datetime:
     return absence_counts_at(row.last_sent_at or row.created_at, policy.late_arrival)
 
 
-def _believe(conn: Connection, row: Push, external_id: str, *, at: datetime) -> None:
+def _believe(books: Books, row: Push, external_id: str, *, at: datetime) -> None:
     """Take the stock and cost of the creation for the item's, unproven, where nothing else is known of it."""
-    fields, known = fields_of(row.payload), beliefs(conn, [external_id])[external_id]
+    fields, known = fields_of(row.payload), beliefs(books.conn, [external_id])[external_id]
     stock, cost = _number(fields.get("product_stock")), _number(fields.get("weighted_average"))
     if known.quantity is not None:
-        forget_base(conn, external_id, now=at)  # that was another product's, which people deleted
+        forget_base(books, external_id)  # that was another product's, which people deleted
     if known.quantity is not None or known.last_position is not None or stock is None:
         return
     values: dict[str, object] = {"base_quantity": stock, "base_at": at, "base_place": 0, "base_verified": False}
-    save_item_state(conn, external_id, values | {"mps_quantity": stock, "mps_unit_cost": cost})
+    save_item_state(books.conn, external_id, values | {"mps_quantity": stock, "mps_unit_cost": cost})
 
 
 def _number(value: object) -> Decimal | None:

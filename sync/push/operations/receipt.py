@@ -10,13 +10,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from sqlalchemy import Connection
 
 from sync.clients.mpw.day_rows import DayRow, read_receipt_rows
 from sync.clients.mpw.wire import Receipt, read_receipts
 from sync.errors import MalformedResponseError, RejectedError, RemoteError
+from sync.ledger.books import Books
 from sync.ledger.coverage import RECEIPTS
 from sync.outbox.evidence import differences
 from sync.outbox.machine import (
@@ -39,7 +39,6 @@ from sync.poll.days.sources import DAY_SOURCES
 from sync.push.operations.base import AlreadyDone, Go, Operation, Preparation
 from sync.push.operations.own_rows import claim_rows_of, judged_answer, mpw, not_overwritten, under_key, when_found
 from sync.push.operations.payload_fields import fields_of
-from sync.values.policy import Policy
 from sync.values.systems import MPW
 from sync.work.context import Context
 
@@ -101,18 +100,16 @@ class PostReceipt(Operation):
             return Absent("GET /receipts does not have it")
         return Later(sure_at, "not there yet; a late call may still land")
 
-    def after(self, conn: Connection, row: Push, to: Transition, *, policy: Policy, now: datetime) -> None:
+    def after(self, books: Books, row: Push, to: Transition) -> None:
         """Know the row as ours."""
-        self.after_all(conn, [(row, to)], policy=policy, now=now)
+        self.after_all(books, [(row, to)])
 
-    def after_all(
-        self, conn: Connection, settled: Sequence[tuple[Push, Transition]], *, policy: Policy, now: datetime
-    ) -> None:
+    def after_all(self, books: Books, settled: Sequence[tuple[Push, Transition]]) -> None:
         """Know the rows as ours; one that was there before we sent anything enters the ledger with this."""
         pushed = [(row, remote_id) for row, to in settled for remote_id in to.remote_ids]
-        claim_rows_of(conn, "receipt", pushed, policy=policy, now=now)
+        claim_rows_of(books, "receipt", pushed)
         found = [one for _, to in settled if isinstance(to.cause, AlreadyDone) for one in to.cause.data or ()]
-        file_found(conn, DAY_SOURCES[RECEIPTS], found, policy=policy, now=now)
+        file_found(books, DAY_SOURCES[RECEIPTS], found)
 
 
 def _explained(ctx: Context, row: Push, error: RejectedError) -> Outcome:

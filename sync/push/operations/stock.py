@@ -17,6 +17,7 @@ from typing import ClassVar
 from sqlalchemy import Connection
 
 from sync.errors import RejectedError, RetryableError
+from sync.ledger.books import Books
 from sync.ledger.entries import last_seq
 from sync.ledger.item_states import forget_base, mark_dirty, save_item_state
 from sync.outbox.machine import (
@@ -120,20 +121,20 @@ class PatchStock(Operation):
         with ctx.read() as conn:
             return {row.id: _judge(conn, row, policy=ctx.policy, now=now, ahead=drained.ahead) for row in rows}
 
-    def claimed(self, conn: Connection, row: Push, *, policy: Policy, now: datetime) -> None:
+    def claimed(self, books: Books, row: Push) -> None:
         """Expect the echo before the call can have made it, and give the attempt its mark."""
         wanted = Wanted.of(row)
-        believed = item_facts(conn, [wanted.external_id], policy=policy)[wanted.external_id].believed
+        believed = item_facts(books.conn, [wanted.external_id], policy=books.policy)[wanted.external_id].believed
         expect_echo(
-            conn,
+            books.conn,
             row.id,
             row.tries,
             wanted.external_id,
             new_stock=wanted.new_stock,
             new_cost=wanted.new_cost,
-            sent_cost=_marked(conn, wanted, policy=policy, now=now),
+            sent_cost=_marked(books, wanted),
             believed_quantity=believed,
-            claimed_seq=last_seq(conn),
+            claimed_seq=last_seq(books.conn),
         )
 
     def send(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Outcome]:
@@ -189,38 +190,40 @@ class PatchStock(Operation):
                 return Later(certain_at, "no movement of it is in the feed yet")
             return _absent(conn, row, "no movement of it is in the feed", policy=ctx.policy)
 
-    def after(self, conn: Connection, row: Push, to: Transition, *, policy: Policy, now: datetime) -> None:
+    def after(self, books: Books, row: Push, to: Transition) -> None:
         """Let the item's state follow what became of its patch."""
         wanted = Wanted.of(row)
-        call_ended(conn, row.id, row.tries)
+        call_ended(books.conn, row.id, row.tries)
         if to.state in ("done", "dead"):
-            for made in unsettled_for_entity(conn, product_entity(wanted.external_id)):
-                check_now(conn, made.id, now=now)  # it may tell whether the product is there
+            for made in unsettled_for_entity(books.conn, product_entity(wanted.external_id)):
+                check_now(books, made.id)  # it may tell whether the product is there
         if to.state == "unknown":
             if to.outcome == LANDED:
-                save_item_state(conn, wanted.external_id, {"last_patched_at": now})
+                save_item_state(books.conn, wanted.external_id, {"last_patched_at": books.now})
             return
         if to.state == "done":
-            save_item_state(conn, wanted.external_id, {"mps_unit_cost": wanted.new_cost, "last_patched_at": now})
+            save_item_state(
+                books.conn, wanted.external_id, {"mps_unit_cost": wanted.new_cost, "last_patched_at": books.now}
+            )
             return
         provably = isinstance(to.cause, NotSent | Refused) or to.outcome == "given_back"
-        close_absent(conn, row.id, unsent=provably, policy=policy, now=now)
+        close_absent(books, row.id, unsent=provably)
         if isinstance(to.cause, Conflict):  # it was taken twice and did nothing: what stock there is, nobody knows
-            forget_base(conn, wanted.external_id, now=now)
+            forget_base(books, wanted.external_id)
         if to.state != "ready":
-            mark_dirty(conn, [wanted.external_id], now=now)
+            mark_dirty(books, [wanted.external_id])
 
 
-def _marked(conn: Connection, wanted: Wanted, *, policy: Policy, now: datetime) -> Decimal:
+def _marked(books: Books, wanted: Wanted) -> Decimal:
     """Return the cost that the next attempt of an item sends: the wanted one, with a digit that nothing else shows."""
-    if not policy.cost_mark:
+    if not books.policy.cost_mark:
         return without_mark(wanted.new_cost)
-    window = now - policy.window - SKEW_MAX
+    window = books.now - books.policy.window - SKEW_MAX
     shown = [
-        per_unit(cost, quantity, cost_is=policy.cost_is)
-        for cost, quantity in costs_shown(conn, wanted.external_id, since=window)
+        per_unit(cost, quantity, cost_is=books.policy.cost_is)
+        for cost, quantity in costs_shown(books.conn, wanted.external_id, since=window)
     ]
-    return marked(wanted.new_cost, next_mark(shown, costs_sent(conn, wanted.external_id, limit=SENT_LOOKED_AT)))
+    return marked(wanted.new_cost, next_mark(shown, costs_sent(books.conn, wanted.external_id, limit=SENT_LOOKED_AT)))
 
 
 def _body(row: Push, expected: Expected) -> str:
@@ -347,7 +350,8 @@ def _refused(row: Push, error: RejectedError) -> Refused:
     if not says_no_product(error.message, error.status):
         return Refused(error.message, hint=error.hint, status=error.status, answered_at=error.answered_at)
     hint = (
-        f"MPservices has no product {row.item}: create it there or with an ERP document of type product, "
-        f"or take it out of the item map; then `mpsync outbox retry {row.id}`"
+        f"MPservices has no product {row.item}. If it was renamed there, give the item map its new external id and "
+        f"`mpsync outbox discard {row.id} --why TEXT`; if it is to be there, create it or send an ERP document of type "
+        f"product, then `mpsync outbox retry {row.id}`"
     )
     return Refused(error.message, "unknown_product", hint, status=error.status, answered_at=error.answered_at)

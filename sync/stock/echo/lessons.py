@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
 
 from sqlalchemy import Connection
 
-from sync.database.exceptions import open_exception
 from sync.learned.rows import learn, learned, learned_of
 from sync.learned.rules import BETWEEN
+from sync.ledger.books import Books
 from sync.stock.echo.rows import ASKING, Expected, raw_movement, was_shown
 from sync.stock.echo.rules import Found, Knows, Line
 from sync.values.marks import decimals_of, mark_of, meaning_of, resembles
 from sync.values.money import plain, times
-from sync.values.policy import Policy
 from sync.values.subjects import Subject
 from sync.values.systems import MPSERVICES
 
@@ -55,7 +53,7 @@ def knows(conn: Connection) -> Knows:
     )
 
 
-def learn_from_echo(conn: Connection, expected: Expected, found: Found, *, policy: Policy, now: datetime) -> None:
+def learn_from_echo(books: Books, expected: Expected, found: Found) -> None:
     """Write down what an echo shows that is known by more than its mark: it moved what it had to, or nothing."""
     moved, shown, sent = found.quantity, found.line.shown, expected.sent_cost
     proved = _is_proved(found)
@@ -63,12 +61,12 @@ def learn_from_echo(conn: Connection, expected: Expected, found: Found, *, polic
     evidence = f"movement {found.line.movement_id}, made by {expected.api_key}"
 
     def note(fact: str, value: str) -> None:
-        learn(conn, MPSERVICES, fact, value, evidence=evidence, now=now)
+        learn(books.conn, MPSERVICES, fact, value, evidence=evidence, now=books.now)
 
     if moved == 0:
         note(ZERO_ECHO, YES)
     elif expected.outcome == ASKING and meaning is None and mark_of(sent):
-        _note_unmarked(conn, evidence, now=now)
+        _note_unmarked(books, evidence)
     if not proved and meaning is None:
         return
     if mark_of(sent) and not (moved == 0 and shown == 0) and proved:
@@ -76,38 +74,38 @@ def learn_from_echo(conn: Connection, expected: Expected, found: Found, *, polic
     if moved != 0 and found.line.signed and proved:
         signed = moved == found.line.quantity
         if (
-            not signed or learned(conn, MPSERVICES, ECHO_SIGN) is None
+            not signed or learned(books.conn, MPSERVICES, ECHO_SIGN) is None
         ):  # one that always says Outbound is right at times
             note(ECHO_SIGN, SIGNED if signed else UNSIGNED)
-    _learn_stock(conn, expected, found, note)
+    _learn_stock(books.conn, expected, found, note)
     # A vendor may show the cost from before the patch: that says nothing of how it keeps ours.
-    ours = meaning is not None or not was_shown(conn, expected, shown)
+    ours = meaning is not None or not was_shown(books.conn, expected, shown)
     if proved and meaning is None and ours and not (moved == 0 and shown == 0) and resembles(shown, moved, sent):
-        _learn_cost(conn, shown, moved, sent, note)
+        _learn_cost(books.conn, shown, moved, sent, note)
     elif proved and meaning is not None:
-        _learn_all_kept(conn, COST_DECIMALS, sent, note)
-    _learn_looks(conn, found.line.movement_id, note)
+        _learn_all_kept(books.conn, COST_DECIMALS, sent, note)
+    _learn_looks(books.conn, found.line.movement_id, note)
     if moved not in (0, 1, -1) and ours and expected.claimed_seq > 0:
-        _learn_meaning(conn, shown, moved, sent, meaning, policy, note, now=now)
+        _learn_meaning(books, shown, moved, sent, meaning, note)
 
 
-def learn_from_silence(conn: Connection, expected: Expected, *, now: datetime) -> None:
+def learn_from_silence(books: Books, expected: Expected) -> None:
     """Write down that a patch which changed nothing made no movement."""
-    if expected.believed_quantity == expected.new_stock and learned(conn, MPSERVICES, ZERO_ECHO) is None:
+    if expected.believed_quantity == expected.new_stock and learned(books.conn, MPSERVICES, ZERO_ECHO) is None:
         evidence = f"no movement of {expected.api_key} in two reads of the feed"
-        learn(conn, MPSERVICES, ZERO_ECHO, NO, evidence=evidence, now=now)
+        learn(books.conn, MPSERVICES, ZERO_ECHO, NO, evidence=evidence, now=books.now)
 
 
-def learn_from_word(conn: Connection, line: Line, sent: Decimal, *, now: datetime) -> None:
+def learn_from_word(books: Books, line: Line, sent: Decimal) -> None:
     """Write down that the mark is lost, where a person named an echo without it: else each patch is asked about."""
     if mark_of(sent) and meaning_of(line.shown, line.quantity, sent) is None:
-        _note_unmarked(conn, f"movement {line.movement_id}, which a person named", now=now)
+        _note_unmarked(books, f"movement {line.movement_id}, which a person named")
 
 
-def _note_unmarked(conn: Connection, evidence: str, *, now: datetime) -> None:
+def _note_unmarked(books: Books, evidence: str) -> None:
     """Write down that the mark is lost, where an echo without it was told by other means and nothing else is known."""
-    if learned(conn, MPSERVICES, MARK_SURVIVES) is None:
-        learn(conn, MPSERVICES, MARK_SURVIVES, NO, evidence=evidence, now=now)
+    if learned(books.conn, MPSERVICES, MARK_SURVIVES) is None:
+        learn(books.conn, MPSERVICES, MARK_SURVIVES, NO, evidence=evidence, now=books.now)
 
 
 def _learn_stock(conn: Connection, expected: Expected, found: Found, note: Note) -> None:
@@ -164,15 +162,15 @@ def _learn_cost(conn: Connection, shown: Decimal, moved: Decimal, sent: Decimal,
             note(COST_CUT, CUT if shown == cut else ROUNDED)
 
 
-def learn_from_strange_type(conn: Connection, found: Found, *, now: datetime) -> None:
+def learn_from_strange_type(books: Books, found: Found) -> None:
     """Write down how an echo of an unknown type looks: its text is kept only once it is known to be one."""
     evidence = f"movement {found.line.movement_id}, which a patch of ours made"
 
     def note(fact: str, value: str) -> None:
-        learn(conn, MPSERVICES, fact, value, evidence=evidence, now=now)
+        learn(books.conn, MPSERVICES, fact, value, evidence=evidence, now=books.now)
 
     if _is_proved(found):
-        _learn_looks(conn, found.line.movement_id, note)
+        _learn_looks(books.conn, found.line.movement_id, note)
 
 
 def _is_proved(found: Found) -> bool:
@@ -230,15 +228,7 @@ def _looks_of(raw: str) -> tuple[str, str]:
 
 
 def _learn_meaning(
-    conn: Connection,
-    shown: Decimal,
-    moved: Decimal,
-    sent: Decimal,
-    meaning: str | None,
-    policy: Policy,
-    note: Note,
-    *,
-    now: datetime,
+    books: Books, shown: Decimal, moved: Decimal, sent: Decimal, meaning: str | None, note: Note
 ) -> None:
     """Tell a unit's cost from a total, which only a quantity other than 0 and 1 can tell apart."""
     unit, total = resembles(shown, Decimal(1), sent), resembles(shown, Decimal(1), times(abs(moved), sent))
@@ -247,17 +237,15 @@ def _learn_meaning(
     if meaning is None:
         return
     note(COST_IS, meaning)
-    if meaning != policy.cost_is:
-        open_exception(
-            conn,
+    if meaning != books.policy.cost_is:
+        books.open_exception(
             COST_IS_WRONG,
-            Subject.setting("MPSERVICES_COST_IS"),
+            about=Subject.setting("MPSERVICES_COST_IS"),
             detail=f"MPservices shows {plain(shown)} for a movement of {plain(abs(moved))} at a cost of {plain(sent)}:"
-            f" a movement's cost is that of {WORDS[meaning]}, and MPSERVICES_COST_IS says {policy.cost_is}."
+            f" a movement's cost is that of {WORDS[meaning]}, and MPSERVICES_COST_IS says {books.policy.cost_is}."
             " Nothing is patched until that is right; receipts that were posted from movements carry a wrong cost",
             hint=f"put MPSERVICES_COST_IS={meaning} into the settings and restart: the exception resolves itself, and"
             " one about the receipts in MPW that carry a wrong cost asks whether to correct them",
-            now=now,
         )
 
 

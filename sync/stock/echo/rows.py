@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, insert, literal_column, or_, select, text, union, update
 from sqlalchemy.engine import Row
 
-from sync.database.chunks import chunks, upsert
+from sync.database.chunks import chunks
 from sync.database.schema import (
     TO_ACT,
     attempts,
@@ -24,9 +24,9 @@ from sync.database.schema import (
     item_states,
     movement_lines,
     outbox,
-    parked,
     runs,
 )
+from sync.ledger.books import Books
 from sync.stock.echo.rules import Base, Line
 from sync.stock.rules import FOLLOWS
 from sync.values.marks import mark_of, meaning_of
@@ -119,26 +119,30 @@ def call_ended(conn: Connection, outbox_id: int, n: int) -> None:
     conn.execute(update(echoes).where(*mine).values(read_after=last))
 
 
-def close_echo(conn: Connection, echo_id: int, outcome: str, *, now: datetime, **values: Any) -> None:
+def close_echo(books: Books, echo_id: int, outcome: str, **values: Any) -> None:
     """Say what became of an expectation, and with it what its movement was."""
-    conn.execute(update(echoes).where(echoes.c.id == echo_id).values(outcome=outcome, closed_at=now, **values))
+    books.conn.execute(
+        update(echoes).where(echoes.c.id == echo_id).values(outcome=outcome, closed_at=books.now, **values)
+    )
 
 
-def close_doubt(conn: Connection, echo_id: int, named: str | None, echo: Line | None, *, now: datetime) -> bool:
+def close_doubt(books: Books, echo_id: int, named: str | None, echo: Line | None) -> bool:
     """Close an attempt in doubt as a person said; False where it was closed before.
 
     `named`: the movement that is its own, and `echo` the line of that, if a table holds one.
     """
     moved = {} if echo is None else {"line_n": echo.n, "quantity": echo.quantity}
-    values = {"outcome": SILENT if named is None else FOUND, "movement_id": named, "closed_at": now, **moved}
-    done = conn.execute(update(echoes).where(echoes.c.id == echo_id, echoes.c.outcome == SEVERAL).values(**values))
+    values = {"outcome": SILENT if named is None else FOUND, "movement_id": named, "closed_at": books.now, **moved}
+    done = books.conn.execute(
+        update(echoes).where(echoes.c.id == echo_id, echoes.c.outcome == SEVERAL).values(**values)
+    )
     return done.rowcount == 1
 
 
-def ask_about(conn: Connection, echo_id: int, lines: Iterable[Line], *, stock: Decimal, now: datetime) -> None:
+def ask_about(books: Books, echo_id: int, lines: Iterable[Line], *, stock: Decimal) -> None:
     """Put an attempt in question: `lines` may be its echo, and a follow-up to `stock` is to tell."""
-    close_echo(conn, echo_id, ASKING, now=now, follow_stock=stock)
-    hold_for(conn, echo_id, lines)
+    close_echo(books, echo_id, ASKING, follow_stock=stock)
+    hold_for(books.conn, echo_id, lines)
 
 
 def hold_for(conn: Connection, echo_id: int, lines: Iterable[Line]) -> None:
@@ -340,12 +344,6 @@ def raw_movement(conn: Connection, movement_id: str) -> str | None:
     return conn.execute(select(documents.c.raw).where(*same)).scalar_one_or_none()
 
 
-def park_late_decisions(conn: Connection, events: Iterable[tuple[str, str]], *, now: datetime) -> None:
-    """Let reconcile look at events (kind, api_key) that it may have passed over while they were undecided."""
-    rows = [{"kind": kind, "api_key": key, "reason": "late decision", "due_at": now} for kind, key in events]
-    upsert(conn, parked, rows, key=["kind", "api_key"], update=["reason", "due_at"])
-
-
 def whole_reads_after(conn: Connection, flow: str, after: int, *, run_id: int | None, limit: int) -> int:
     """Count the flow's successful runs with a higher number, the running one (`run_id`) included, up to `limit`.
 
@@ -378,9 +376,9 @@ def doubts_decided_by_people(conn: Connection) -> list[Row[Any]]:
     return list(conn.execute(select(exceptions).where(text(TO_ACT)).order_by(exceptions.c.id)))
 
 
-def note_acted(conn: Connection, exception_id: int, *, now: datetime) -> None:
+def note_acted(books: Books, exception_id: int) -> None:
     """Note that a person's decision is carried out: no round looks at it again."""
-    conn.execute(update(exceptions).where(exceptions.c.id == exception_id).values(acted_at=now))
+    books.conn.execute(update(exceptions).where(exceptions.c.id == exception_id).values(acted_at=books.now))
 
 
 def act_again(conn: Connection, exception_ids: Iterable[int]) -> None:

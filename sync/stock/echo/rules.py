@@ -8,7 +8,7 @@ made until it is closed. Of these:
 
 | branch | what there is | what follows |
 |---|---|---|
-| 1 | a candidate that moved nothing | it is the echo: the stock was the patched one already |
+| 1 | a candidate that moved nothing, and none at the mark that fits | it is the echo: the stock was the patched one |
 | 2 | one whose quantity leads from a possible stock to the patched one | it is the echo |
 | 3 | a single one, no stock was believed, and the vendor makes a movement for every patch | it is the echo |
 | 4 | any other | undecided: a follow-up patch to the same stock asks the vendor (branch 8) |
@@ -18,6 +18,8 @@ made until it is closed. Of these:
 | 8 | the follow-up of a patch in question moved q | the candidate whose absence from people's movements explains q |
 | 9 | nothing explains q, or several do, or four attempts in a row are in question | a person is asked |
 
+A vendor, or what stands between, may apply a patch twice: then a movement that fits is followed by one of nothing, and
+the follow-up tells (branch 4).
 A possible stock is the believed one, with or without each movement that was shown late with an earlier createdAt.
 Branch 2 needs a cost that the echo may show; at another, people moved as much just then, and it is branch 4. It needs
 more of a line that a call without an answer may have made late: a cost that only the patch can have brought. Where the
@@ -530,9 +532,14 @@ def _shows_cost_before(case: _Case, attempt: Attempt, line: Line) -> bool:
 def _judge(case: _Case, attempt: Attempt, asking: Attempt | None, candidates: list[Line]) -> Finding:
     believed = case.base is not None and asking is None and not case.doubted
     nothing = [line for line in candidates if line.quantity == 0]
-    if nothing:  # branch 1
-        return _found(case, attempt, nothing[0], Decimal(0), believed=believed)
     fitting = [one for one in _fitting(case, attempt, candidates) if believed and _known_by_fit(case, attempt, one[0])]
+    twice = bool(nothing) and any(_shows_mark(case, attempt, line) for line, _ in fitting)
+    if nothing and not twice:  # branch 1
+        return _found(case, attempt, nothing[0], Decimal(0), believed=believed)
+    if (
+        twice
+    ):  # what fits may be people's after a patch that changed nothing, or ours, of a patch that was applied twice
+        fitting = []
     if len({quantity for _, quantity in fitting}) > 1:  # people moved just before it
         fitting = [one for one in fitting if _tells_by_cost(case, attempt, one[0])] or fitting
     if len({quantity for _, quantity in fitting}) == 1:  # branch 2
@@ -892,7 +899,7 @@ def _answer(case: _Case, asking: Sequence[Attempt], follow_up: Attempt, finding:
             one: _explaining(case, asked, later, one, without=line, survives=survives)
             for one in _ways(case, line, moved)
         }
-        explaining = _by_looks([one for found in told_by.values() for one in found])
+        explaining = _by_looks(_rather_of_nothing([one for found in told_by.values() for one in found]))
         if len({None if one is None else one.quantity for one in explaining}) != 1:
             which, doubtful = "several", asking[: asking.index(asked) + 1]
             if not explaining:  # then what was found of those after it is in question again
@@ -921,6 +928,11 @@ def _answer(case: _Case, asking: Sequence[Attempt], follow_up: Attempt, finding:
             case.settled.add(asked.id)
         later, line = asked, echo
     return told.findings[follow_up.id]
+
+
+def _rather_of_nothing(explaining: list[Line | None]) -> list[Line | None]:
+    """Leave out that there was no echo where a movement of nothing explains as much: nobody else moves nothing."""
+    return [one for one in explaining if one] if any(one and one.quantity == 0 for one in explaining) else explaining
 
 
 def _by_looks(explaining: list[Line | None]) -> list[Line | None]:

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection
 
-from sync.database.exceptions import open_exception, resolve_exceptions
-from sync.ledger.entries import append_entries, entries_by_id, last_seq, reverse_entries
+from sync.ledger.books import Books
+from sync.ledger.entries import entries_by_id, last_seq
 from sync.ledger.item_states import beliefs, forget_base, mark_dirty, save_item_state, unfit_patches
 from sync.ledger.movement_lines import lines_of
 from sync.ledger.quarantine import concerns
-from sync.ledger.rules import ADJUSTMENT, NewEntry
+from sync.ledger.rules import ADJUSTMENT
 from sync.outbox.machine import WORKER_STOPPED
 from sync.outbox.watch import check_now
 from sync.stock.echo.lessons import Looks, knows, learn_from_echo, learn_from_silence, learn_from_word, looks
@@ -52,7 +52,6 @@ from sync.stock.echo.rows import (
     lines_to_settle,
     note_acted,
     open_doubts,
-    park_late_decisions,
     people_moved_late,
     raw_movement,
     set_role,
@@ -95,23 +94,8 @@ DID_NOTHING = frozenset({"not_sent", "429", "401", "rejected", "given_back"})
 """Outcomes of an attempt that provably did nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What a transaction works with. `run_id`: the reading of the feed that it belongs to, if it does."""
-
-    policy: Policy
-    now: datetime
-    run_id: int | None = None
-
-
 def settle_echoes(
-    conn: Connection,
-    external_ids: Iterable[str],
-    *,
-    policy: Policy,
-    now: datetime,
-    run_id: int | None,
-    strange: Mapping[str, Sequence[Line]] | None = None,
+    books: Books, external_ids: Iterable[str], *, strange: Mapping[str, Sequence[Line]] | None = None
 ) -> dict[str, Found]:
     """Decide what can be decided about these items' undecided movements.
 
@@ -120,53 +104,50 @@ def settle_echoes(
     `strange`: by item, movements of a type that we do not know, which no table holds; returned are those that are
     echoes, by their movement's id.
     """
-    means = Means(policy, now, run_id)
     ids = sorted(set(external_ids))
     found: dict[str, Found] = {}
-    known = expectations(conn, ids, since=now - policy.window)
+    known = expectations(books.conn, ids, since=books.now - books.policy.window)
     for item in ids:
         extra = (strange or {}).get(item, ())
-        found |= _settle_item(conn, item, known.get(item, []), extra, means)
-    _explain_drifts(conn, ids, means)
+        found |= _settle_item(books, item, known.get(item, []), extra)
+    _explain_drifts(books, ids)
     return found
 
 
-def settle_all(conn: Connection, *, policy: Policy, now: datetime) -> None:
+def settle_all(books: Books) -> None:
     """Settle every open expectation, and the doubts that people have decided."""
-    settle_echoes(conn, items_with_open_echoes(conn), policy=policy, now=now, run_id=None)
-    for row in doubts_decided_by_people(conn):
-        _settle_doubt(conn, json.loads(row.facts), Means(policy, now))
-        note_acted(conn, row.id, now=now)
+    settle_echoes(books, items_with_open_echoes(books.conn))
+    for row in doubts_decided_by_people(books.conn):
+        _settle_doubt(books, json.loads(row.facts))
+        note_acted(books, row.id)
 
 
-def close_absent(conn: Connection, outbox_id: int, *, unsent: bool, policy: Policy, now: datetime) -> None:
+def close_absent(books: Books, outbox_id: int, *, unsent: bool) -> None:
     """Close the expectation of a patch that provably had no effect, or of which none was found in time.
 
     What may still be its echo goes on being held, and the next patch is its follow-up; the rest is people's.
     """
-    expected = expectation(conn, outbox_id)
+    expected = expectation(books.conn, outbox_id)
     if expected is None or expected.outcome is not None:
         return
-    means, item = Means(policy, now), expected.external_id
+    item = expected.external_id
     if not unsent:
-        told, _ = _tell(conn, item, [expected], (), means)
+        told, _ = _tell(books, item, [expected], ())
         finding = told.findings.get(expected.id)
         if isinstance(finding, Wait) and finding.lines:
-            ask_about(conn, expected.id, finding.lines, stock=expected.new_stock, now=now)
+            ask_about(books, expected.id, finding.lines, stock=expected.new_stock)
             return
-    close_echo(conn, expected.id, UNSENT if unsent else ABSENT, now=now)
-    _settle_item(conn, item, expectations(conn, [item], since=now - policy.window).get(item, []), (), means)
+    close_echo(books, expected.id, UNSENT if unsent else ABSENT)
+    _settle_item(books, item, expectations(books.conn, [item], since=books.now - books.policy.window).get(item, []), ())
 
 
 # --- one item ------------------------------------------------------------------------------
 
 
-def _settle_item(
-    conn: Connection, item: str, known: Sequence[Expected], strange: Sequence[Line], means: Means
-) -> dict[str, Found]:
-    told, lines = _tell(conn, item, known, strange, means)
+def _settle_item(books: Books, item: str, known: Sequence[Expected], strange: Sequence[Line]) -> dict[str, Found]:
+    told, lines = _tell(books, item, known, strange)
     asking = {one.id for one in known if one.outcome == ASKING}
-    if means.run_id is None and asking and (asking - {line.asked for line in lines} or concerns(conn, item)):
+    if books.run_id is None and asking and (asking - {line.asked for line in lines} or concerns(books.conn, item)):
         return {}  # only a reading shows movements of types that no table holds
     echoes: dict[str, Found] = {}
     asked = any(one.outcome == "asking" and isinstance(told.findings.get(one.id), Found) for one in known)
@@ -175,39 +156,38 @@ def _settle_item(
         if isinstance(finding, Found):
             echoes[finding.line.movement_id] = finding
         if finding is not None:
-            _write(conn, expected, finding, lines, means, proved=asked)
+            _write(books, expected, finding, lines, proved=asked)
     if any(one.outcome == ASKING or isinstance(told.findings.get(one.id), Ask) for one in known):
-        _end_question(conn, item, told, [line for line in lines if line.movement_id not in echoes], means)
+        _end_question(books, item, told, [line for line in lines if line.movement_id not in echoes])
     ours = {line.api_key for line in lines if line.movement_id in echoes}
     free = [line for line in lines if line.undecided and line.api_key not in told.held | ours]
-    _release(conn, _not_in_doubt(conn, free), now=means.now)
+    _release(books, _not_in_doubt(books.conn, free))
     if lines:
-        _take_late_ones(conn, item, lines, means)
+        _take_late_ones(books, item, lines)
     return echoes
 
 
-def _tell(
-    conn: Connection, item: str, known: Sequence[Expected], strange: Sequence[Line], means: Means
-) -> tuple[Told, list[Line]]:
-    base = base_of(conn, item)
-    lines = [*lines_to_settle(conn, item, base, seen_after=min((one.claimed_seq for one in known), default=2**62))]
+def _tell(books: Books, item: str, known: Sequence[Expected], strange: Sequence[Line]) -> tuple[Told, list[Line]]:
+    base = base_of(books.conn, item)
+    lines = [
+        *lines_to_settle(books.conn, item, base, seen_after=min((one.claimed_seq for one in known), default=2**62))
+    ]
     lines += strange
     if not known:
         return Told(), lines
     if any(one.outcome == ASKING for one in known):
-        lines = _with_looks(conn, lines)
+        lines = _with_looks(books.conn, lines)
     asked = max((one.id for one in known if one.outcome == "asking"), default=0)
     silent = [one for one in known if one.outcome == NO_MOVEMENT]
     attempts = [
         _attempt(
-            conn,
+            books,
             one,
-            means,
             again=any(other.id < one.id and (other.outbox_id == one.outbox_id or other.id > asked) for other in silent),
         )
         for one in known
     ]
-    return tell([one for one in attempts if one is not None], base, lines, knows(conn)), lines
+    return tell([one for one in attempts if one is not None], base, lines, knows(books.conn)), lines
 
 
 def _with_looks(conn: Connection, lines: Sequence[Line]) -> list[Line]:
@@ -221,7 +201,7 @@ def _with_looks(conn: Connection, lines: Sequence[Line]) -> list[Line]:
     ]
 
 
-def _attempt(conn: Connection, expected: Expected, means: Means, *, again: bool) -> Attempt | None:
+def _attempt(books: Books, expected: Expected, *, again: bool) -> Attempt | None:
     """Return an expectation as the rules know it; None: it provably had no effect."""
     if expected.landed_as in DID_NOTHING:
         return None
@@ -232,9 +212,9 @@ def _attempt(conn: Connection, expected: Expected, means: Means, *, again: bool)
     over = landed is None and status is not None and not may_land_later(status)
     reads, prompt = 0, False
     if expected.read_after is not None:
-        reads = whole_reads_after(conn, DRAIN_FLOW, expected.read_after, run_id=means.run_id, limit=DRAINS_DUE)
-        first = first_whole_read_after(conn, DRAIN_FLOW, expected.read_after, run_id=means.run_id)
-        ended = _seen_to_end(expected, means.policy)
+        reads = whole_reads_after(books.conn, DRAIN_FLOW, expected.read_after, run_id=books.run_id, limit=DRAINS_DUE)
+        first = first_whole_read_after(books.conn, DRAIN_FLOW, expected.read_after, run_id=books.run_id)
+        ended = _seen_to_end(expected, books.policy)
         prompt = first is not None and ended is not None and abs(first - ended) <= PROMPT
     return Attempt(
         id=expected.id,
@@ -243,7 +223,7 @@ def _attempt(conn: Connection, expected: Expected, means: Means, *, again: bool)
         claimed=expected.claimed_seq,
         landed=landed,
         reads=reads,
-        window=_window(expected, means, ended=bool(landed) or over),
+        window=_window(expected, books, ended=bool(landed) or over),
         prompt=prompt,
         over=over,
         asks=expected.outcome == "asking",
@@ -260,103 +240,99 @@ def _seen_to_end(expected: Expected, policy: Policy) -> datetime | None:
     return expected.ended_at if expected.ended_at - expected.started_at <= policy.request_timeout else None
 
 
-def _window(expected: Expected, means: Means, *, ended: bool) -> Window:
+def _window(expected: Expected, books: Books, *, ended: bool) -> Window:
     """Return when the patch can have been made: up to its answer, where one came that ended it, were it unreadable."""
-    started = expected.started_at or means.now
+    started = expected.started_at or books.now
     if ended or expected.answered_at is not None:
         window = window_of(started, expected.ended_at, expected.answered_at)
         return window if ended else replace(window, last=None)
-    return window_unanswered(started, call_max=means.policy.request_timeout, ahead=expected.ahead)
+    return window_unanswered(started, call_max=books.policy.request_timeout, ahead=expected.ahead)
 
 
 # --- writing it down ------------------------------------------------------------------------
 
 
 def _write(
-    conn: Connection,
+    books: Books,
     expected: Expected,
     finding: Found | Silent | NoMovement | Ask | Doubt | Wait,
     lines: Sequence[Line],
-    means: Means,
     *,
     proved: bool,
 ) -> None:
     """Write a finding down. `proved`: an echo in question is known now, so that a silent follow-up has proved it."""
     match finding:
         case Found():
-            _write_found(conn, expected, finding, lines, means)
+            _write_found(books, expected, finding, lines)
         case Silent():
-            close_echo(conn, expected.id, SILENT, now=means.now)
-            learn_from_silence(conn, expected, now=means.now)
+            close_echo(books, expected.id, SILENT)
+            learn_from_silence(books, expected)
             if finding.stock is not None:
-                _rebase(conn, expected, finding.stock, lines, means, proved=proved)
+                _rebase(books, expected, finding.stock, lines, proved=proved)
             elif proved or expected.believed_quantity != expected.new_stock:
-                forget_base(conn, expected.external_id, now=means.now)
+                forget_base(books, expected.external_id)
         case NoMovement():
-            close_echo(conn, expected.id, NO_MOVEMENT, now=means.now)
+            close_echo(books, expected.id, NO_MOVEMENT)
         case Ask():
-            ask_about(conn, expected.id, finding.lines, stock=finding.stock, now=means.now)
-            mark_dirty(conn, [expected.external_id], now=means.now)
+            ask_about(books, expected.id, finding.lines, stock=finding.stock)
+            mark_dirty(books, [expected.external_id])
         case Doubt():
-            _ask_people(conn, expected, finding, means)
+            _ask_people(books, expected, finding)
         case Wait():
-            hold_for(conn, expected.id, finding.lines)
+            hold_for(books.conn, expected.id, finding.lines)
             return
-    check_now(conn, expected.outbox_id, now=means.now)
+    check_now(books, expected.outbox_id)
 
 
-def _write_found(conn: Connection, expected: Expected, finding: Found, lines: Sequence[Line], means: Means) -> None:
+def _write_found(books: Books, expected: Expected, finding: Found, lines: Sequence[Line]) -> None:
     line = finding.line
     drift = None if finding.expected is None else finding.expected - finding.quantity
     close_echo(
-        conn,
+        books,
         expected.id,
         FOUND,
-        now=means.now,
         movement_id=line.movement_id,
         line_n=line.n,
         quantity=finding.quantity,
         drift=drift or None,
     )
     if line.entry_id is not None:
-        set_role(conn, line, "echo", entry_id=_file_as_adjustment(conn, line.entry_id, means, finding.quantity))
-    learn_from_echo(conn, expected, finding, policy=means.policy, now=means.now)
-    base = base_of(conn, expected.external_id)
+        set_role(books.conn, line, "echo", entry_id=_file_as_adjustment(books, line.entry_id, finding.quantity))
+    learn_from_echo(books, expected, finding)
+    base = base_of(books.conn, expected.external_id)
     if expected.outcome != "asking" and (expected.is_last or base is None or line.position > base.position):
-        _rebase(conn, expected, finding.stock, lines, means, proved=True)
+        _rebase(books, expected, finding.stock, lines, proved=True)
     if finding.expected is not None:  # a follow-up says nothing of fitting: it asks
-        unfit = 0 if finding.explained else unfit_patches(conn, expected.external_id) + 1
-        save_item_state(conn, expected.external_id, {"unfit_patches": unfit})
+        unfit = 0 if finding.explained else unfit_patches(books.conn, expected.external_id) + 1
+        save_item_state(books.conn, expected.external_id, {"unfit_patches": unfit})
     if not finding.explained and drift:
-        _tell_drift(conn, expected, line, drift, means)
+        _tell_drift(books, expected, line, drift)
 
 
-def _rebase(
-    conn: Connection, expected: Expected, stock: Decimal, lines: Sequence[Line], means: Means, *, proved: bool
-) -> None:
+def _rebase(books: Books, expected: Expected, stock: Decimal, lines: Sequence[Line], *, proved: bool) -> None:
     """Believe in a stock from now on: all that is known so far is in it."""
     item = expected.external_id
     positions = [line.position if line.entry_id is not None else (line.created_at, PLACE_MAX) for line in lines]
-    last = last_position(conn, item)
-    at, place = max([*positions, *([last] if last else [])], default=(expected.started_at or means.now, 0))
+    last = last_position(books.conn, item)
+    at, place = max([*positions, *([last] if last else [])], default=(expected.started_at or books.now, 0))
     base = {
         "base_quantity": stock,
         "base_at": at,
         "base_place": place,
         "base_verified": proved,
-        "base_seq": last_seq(conn),
+        "base_seq": last_seq(books.conn),
         "base_cost": expected.sent_cost,
         "mps_unit_cost": expected.new_cost,
-        "last_patched_at": expected.finalized_at or expected.last_sent_at or means.now,
+        "last_patched_at": expected.finalized_at or expected.last_sent_at or books.now,
     }
-    save_item_state(conn, item, base)
-    _note_belief(conn, item)
-    mark_dirty(conn, [item], now=means.now)
+    save_item_state(books.conn, item, base)
+    _note_belief(books.conn, item)
+    mark_dirty(books, [item])
 
 
-def _take_late_ones(conn: Connection, item: str, lines: Sequence[Line], means: Means) -> None:
+def _take_late_ones(books: Books, item: str, lines: Sequence[Line]) -> None:
     """Count what was shown late and provably came after the patch: it shows the patch's own mark."""
-    base = base_of(conn, item)
+    base = base_of(books.conn, item)
     if base is None:
         return
     late = [line for line in lines if line.entry_id is not None and line.seen > base.seq and not line.ours]
@@ -366,57 +342,40 @@ def _take_late_ones(conn: Connection, item: str, lines: Sequence[Line], means: M
     marked = [line for line in late if base.cost is not None and meaning_of(line.shown, line.quantity, base.cost)]
     if marked:
         moved = sum((line.quantity for line in marked), Decimal(0))
-        save_item_state(conn, item, {"base_quantity": base.quantity + moved, "base_seq": last_seq(conn)})
-        _note_belief(conn, item)
+        save_item_state(books.conn, item, {"base_quantity": base.quantity + moved, "base_seq": last_seq(books.conn)})
+        _note_belief(books.conn, item)
 
 
-def _explain_drifts(conn: Connection, items: Collection[str], means: Means) -> None:
+def _explain_drifts(books: Books, items: Collection[str]) -> None:
     """Resolve each drift for which a movement of that size turned up: shown late, or without its external id before."""
-    for facts in open_doubts(conn, STOCK_DRIFT, items):
+    for facts in open_doubts(books.conn, STOCK_DRIFT, items):
         item, drift = facts["external_id"], Decimal(facts["drift"])
-        if late := people_moved_late(conn, item, drift, shown_by=facts["movement"]):
+        if late := people_moved_late(books.conn, item, drift, shown_by=facts["movement"]):
             note = f"movement {late}, which the feed showed late or of another item before, explains it"
-            resolve_exceptions(conn, STOCK_DRIFT, Subject.stock_of(item), resolution=note, now=means.now)
+            books.resolve_exceptions(STOCK_DRIFT, about=Subject.stock_of(item), resolution=note)
 
 
-def _tell_drift(conn: Connection, expected: Expected, line: Line, drift: Decimal, means: Means) -> None:
+def _tell_drift(books: Books, expected: Expected, line: Line, drift: Decimal) -> None:
     item, more = expected.external_id, "more" if drift > 0 else "less"
-    open_exception(
-        conn,
+    books.open_exception(
         STOCK_DRIFT,
-        Subject.stock_of(item),
+        about=Subject.stock_of(item),
         detail=f"MPservices had {plain(abs(drift))} {more} of {item} than its movements say, when patch"
         f" {expected.api_key} reached it: movement {line.movement_id} shows it. Nothing of it went to MPW, whose"
         " stock stands in both systems now",
         hint="find out who changed the stock of it without a movement, and count it; correct MPW if the count differs."
         " Then `mpsync exceptions resolve ID --why TEXT`. It resolves itself if a movement of that size turns up",
-        now=means.now,
         facts={"external_id": item, "drift": plain(drift), "movement": line.movement_id},
     )
 
 
-def _file_as_adjustment(conn: Connection, entry_id: int, means: Means, quantity: Decimal) -> int:
+def _file_as_adjustment(books: Books, entry_id: int, quantity: Decimal) -> int:
     """File a movement's entry anew as an adjustment under the same key; return the new entry's id.
 
     `quantity`: what it moved, signed by what must hold.
     """
-    old = entries_by_id(conn, [entry_id])[entry_id]
-    lock_date = means.policy.lock_date
-    reverse_entries(conn, [entry_id], lock_date=lock_date, now=means.now, run_id=means.run_id)
-    entry = NewEntry(
-        old.system,
-        ADJUSTMENT,
-        old.api_key,
-        old.remote_id,
-        old.item,
-        old.warehouse,
-        quantity,
-        old.unit_cost,
-        times(quantity, old.unit_cost),
-        old.occurred_on,
-        old.occurred_at,
-    )
-    return append_entries(conn, [entry], lock_date=lock_date, now=means.now, run_id=means.run_id)[0]
+    old = entries_by_id(books.conn, [entry_id])[entry_id]
+    return books.file_again(entry_id, kind=ADJUSTMENT, quantity=quantity, amount=times(quantity, old.unit_cost))
 
 
 def _note_belief(conn: Connection, external_id: str) -> None:
@@ -427,23 +386,23 @@ def _note_belief(conn: Connection, external_id: str) -> None:
 # --- a person's choice -----------------------------------------------------------------------
 
 
-def _end_question(conn: Connection, item: str, told: Told, lines: Sequence[Line], means: Means) -> None:
+def _end_question(books: Books, item: str, told: Told, lines: Sequence[Line]) -> None:
     """Put a question to a person that as many follow-ups as may be sent did not settle, whatever the rules say of it.
 
     Where no movement is in question, there is none to name: a person says so, and the next patch starts afresh.
     """
-    known = expectations(conn, [item], since=means.now).get(item, [])
+    known = expectations(books.conn, [item], since=books.now).get(item, [])
     asking = [one for one in known if one.outcome == ASKING]
-    sent = follow_ups_in_a_row(conn, [item]).get(item, 0)
+    sent = follow_ups_in_a_row(books.conn, [item]).get(item, 0)
     if not asking or sent < FOLLOW_UPS_MAX or any(one.closed_at is None for one in known):
         return
     reason = f"{sent} follow-up patches did not tell"
     doubts = {one.id: Doubt(_in_question(one, told, lines), reason) for one in asking}
     for one in asking:
-        _ask_people(conn, one, doubts[one.id], means)
-        check_now(conn, one.outbox_id, now=means.now)
+        _ask_people(books, one, doubts[one.id])
+        check_now(books, one.outbox_id)
     if not any(doubt.lines for doubt in doubts.values()):
-        _open_doubt(conn, asking[-1], doubts[asking[-1].id], means)
+        _open_doubt(books, asking[-1], doubts[asking[-1].id])
 
 
 def _in_question(expected: Expected, told: Told, lines: Sequence[Line]) -> tuple[Line, ...]:
@@ -452,33 +411,31 @@ def _in_question(expected: Expected, told: Told, lines: Sequence[Line]) -> tuple
     return tuple(line for line in lines if line.undecided and (line in asked or line.asked == expected.id))
 
 
-def _ask_people(conn: Connection, expected: Expected, doubt: Doubt, means: Means) -> None:
+def _ask_people(books: Books, expected: Expected, doubt: Doubt) -> None:
     """Leave the choice to a person: none of the movements is forwarded, and the item is not patched until then."""
-    close_echo(conn, expected.id, SEVERAL, now=means.now)
-    hold_for(conn, expected.id, doubt.lines)
+    close_echo(books, expected.id, SEVERAL)
+    hold_for(books.conn, expected.id, doubt.lines)
     if not doubt.lines:
-        forget_base(conn, expected.external_id, now=means.now)
+        forget_base(books, expected.external_id)
         return
-    _open_doubt(conn, expected, doubt, means)
+    _open_doubt(books, expected, doubt)
 
 
-def _open_doubt(conn: Connection, expected: Expected, doubt: Doubt, means: Means) -> None:
+def _open_doubt(books: Books, expected: Expected, doubt: Doubt) -> None:
     told = "; ".join(
         f"{line.movement_id} of {line.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, "
         f"{plain(line.quantity)} at {plain(line.shown)}"
         for line in doubt.lines
     )
-    open_exception(
-        conn,
+    books.open_exception(
         ECHO_UNDECIDED,
-        Subject.event(expected.api_key if expected.is_last else f"{expected.api_key} attempt {expected.n}"),
+        about=Subject.event(expected.api_key if expected.is_last else f"{expected.api_key} attempt {expected.n}"),
         detail=f"our patch of {expected.external_id} to {plain(expected.new_stock)} at {plain(expected.new_cost)} made "
         f"a movement, and it is not clear which: {doubt.reason}. {told or 'No movement is in question any more'}",
         hint="look in MPservices which one is the stock update, then `mpsync exceptions resolve ID --echo MOVEMENT_ID"
         " --why TEXT`; or `--none` if people made all of them. The others go to MPW as people's"
         if doubt.lines
         else "`mpsync exceptions resolve ID --none --why TEXT`: the next patch starts from an unknown stock",
-        now=means.now,
         facts={
             "external_id": expected.external_id,
             "outbox_id": expected.outbox_id,
@@ -490,27 +447,27 @@ def _open_doubt(conn: Connection, expected: Expected, doubt: Doubt, means: Means
     )
 
 
-def _settle_doubt(conn: Connection, facts: Mapping[str, Any], means: Means) -> None:
+def _settle_doubt(books: Books, facts: Mapping[str, Any]) -> None:
     """Act on a person's word: the movement it names is the echo, the others of the doubt are people's."""
     external_id, doubtful = str(facts["external_id"]), set(facts["movements"])
-    lines = [line for line in undecided_lines(conn, external_id) if line.movement_id in doubtful]
+    lines = [line for line in undecided_lines(books.conn, external_id) if line.movement_id in doubtful]
     named = (facts.get("decision") or {}).get("echo")
-    echo = next((line_of(row) for row in lines_of(conn, [named]).get(named, ())), None) if named else None
-    open_still = "echo_id" in facts and close_doubt(conn, int(facts["echo_id"]), named, echo, now=means.now)
+    echo = next((line_of(row) for row in lines_of(books.conn, [named]).get(named, ())), None) if named else None
+    open_still = "echo_id" in facts and close_doubt(books, int(facts["echo_id"]), named, echo)
     if not lines and not open_still:
         return  # settled before
     if echo is not None and echo.undecided and echo.entry_id is not None:
-        set_role(conn, echo, "echo", entry_id=_file_as_adjustment(conn, echo.entry_id, means, echo.quantity))
+        set_role(books.conn, echo, "echo", entry_id=_file_as_adjustment(books, echo.entry_id, echo.quantity))
     if echo is not None and "sent_cost" in facts:
-        learn_from_word(conn, echo, Decimal(facts["sent_cost"]), now=means.now)
-    _release(conn, [line for line in lines if line.movement_id != named], now=means.now)
-    _start_afresh(conn, external_id, facts, now=means.now)
+        learn_from_word(books, echo, Decimal(facts["sent_cost"]))
+    _release(books, [line for line in lines if line.movement_id != named])
+    _start_afresh(books, external_id, facts)
 
 
-def _start_afresh(conn: Connection, external_id: str, facts: Mapping[str, Any], *, now: datetime) -> None:
-    forget_base(conn, external_id, now=now)  # what there is now, the next patch shows
-    save_item_state(conn, external_id, {"unfit_patches": 0})
-    check_now(conn, int(facts["outbox_id"]), now=now)
+def _start_afresh(books: Books, external_id: str, facts: Mapping[str, Any]) -> None:
+    forget_base(books, external_id)  # what there is now, the next patch shows
+    save_item_state(books.conn, external_id, {"unfit_patches": 0})
+    check_now(books, int(facts["outbox_id"]))
 
 
 def _not_in_doubt(conn: Connection, lines: list[Line]) -> list[Line]:
@@ -526,13 +483,14 @@ def _not_in_doubt(conn: Connection, lines: list[Line]) -> list[Line]:
     return [line for line in lines if line.movement_id not in doubtful]
 
 
-def _release(conn: Connection, lines: Iterable[Line], *, now: datetime) -> None:
+def _release(books: Books, lines: Iterable[Line]) -> None:
     """Take lines for people's: reconcile, which may have passed over them, is to look at them.
 
     Those too that were taken back, which have no entry: nothing is left to decide about them.
     """
     released = list(lines)
-    entries = entries_by_id(conn, [line.entry_id for line in released if line.entry_id is not None])
+    entries = entries_by_id(books.conn, [line.entry_id for line in released if line.entry_id is not None])
     for line in released:
-        set_role(conn, line, "event")
-    park_late_decisions(conn, [(entry.kind, entry.api_key) for entry in entries.values()], now=now)
+        set_role(books.conn, line, "event")
+    # reconcile may have passed over them while they were undecided
+    books.look_again([(entry.kind, entry.api_key) for entry in entries.values()], reason="late decision")
