@@ -36,6 +36,7 @@ COMMANDS: dict[str, Entry] = {
     "items": Entry("items", "Import or export the item map."),
     "export": Entry("export", "Write the ledger to a file."),
     "learned": Entry("learned", "List, set or forget what the vendors do that no document says."),
+    "probe": Entry("probe", "Try both vendors out, on an item set aside for it."),
     "db": Entry("db", "Upgrade or check the database's schema."),
     "doctor": Entry("doctor", "Check settings, database, logins and clocks; say what to do."),
     "healthcheck": Entry("healthcheck", "Exit with 0 while the daemon works."),

@@ -27,7 +27,7 @@ from sync.errors import (
 HEAVY = ("sqlalchemy", "httpx", "pydantic", "structlog", "rich", "starlette", "apscheduler", "alembic", "msgspec")
 PROMISED = [
     *("run", "once", "backfill", "plan", "status", "todo", "explain", "outbox", "exceptions", "inbox", "import"),
-    *("items", "export", "learned", "db", "doctor", "healthcheck", "sandbox", "demo", "completion"),
+    *("items", "export", "learned", "probe", "db", "doctor", "healthcheck", "sandbox", "demo", "completion"),
 ]
 
 Install = Callable[[Callable[[], object]], None]
