@@ -65,16 +65,17 @@ class App:
         observer = _telling(self.request_observers)
         return mpservices_of(self.settings, self.clock, self.mpservices_transport, observer)
 
-    def context(self, leadership: Leadership | None = None) -> Context:
+    def context(self, leadership: Leadership | None = None, *, begins: bool = True) -> Context:
         """Return what flows work with; with `leadership`, every write asks whether we still lead.
 
+        `begins` False: this is not the first run, even if there was none yet (a probe comes before the go-live).
         Who leads lifts the pauses of credentials that have changed. Nobody else does: what they were told may be other
         than what the one who works here was told.
         """
         from sync.jobs.due import an_agenda
         from sync.work.context import Context
 
-        if leadership is not None:
+        if leadership is not None and begins:
             self._begin()
         context = Context(
             store=self.store,

@@ -38,6 +38,7 @@ COMMANDS: dict[str, Entry] = {
     "accounts": Entry("accounts", "Import, export or check the rules of accounts."),
     "journal": Entry("journal", "The ledger in accounts: show, check, book what waits."),
     "learned": Entry("learned", "List, set or forget what the vendors do that no document says."),
+    "probe": Entry("probe", "Try both vendors out, on an item set aside for it."),
     "db": Entry("db", "Upgrade or check the database's schema."),
     "doctor": Entry("doctor", "Check settings, database, logins and clocks; say what to do."),
     "healthcheck": Entry("healthcheck", "Exit with 0 while the daemon works."),

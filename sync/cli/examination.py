@@ -234,7 +234,7 @@ def _learnt(store: Store, settings: Settings) -> Iterator[Finding]:
         if key not in known:
             continue
         row = known[key]
-        assumed = _assumed_of(fact, settings)
+        assumed = assumed_of(fact, settings)
         differs = assumed is not None and (assumed == "all" or not fact.same(row["value"], assumed))
         whose = f"{row['set_by']} set it: " if row["set_by"] else ""
         what = (
@@ -252,7 +252,7 @@ def _learnt(store: Store, settings: Settings) -> Iterator[Finding]:
         yield Finding("learnt", "ok", f"not known yet, so as docs/assumptions.md assumes: {', '.join(unknown)}")
 
 
-def _assumed_of(fact: Fact, settings: Settings) -> str | None:
+def assumed_of(fact: Fact, settings: Settings) -> str | None:
     """Return what is assumed as a value: what a setting says, else the fact's own; None: nothing to compare with."""
     of_settings = {
         "window_hours": f"{settings.mpservices_window_hours:g}",

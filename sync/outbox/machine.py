@@ -30,6 +30,8 @@ POST_INVENTORY = "post_inventory"
 POST_TRANSFER = "post_transfer"
 DELETE_RECEIPT = "delete_receipt"
 DELETE_ISSUANCE = "delete_issuance"
+PROBE_POST = "probe_post"
+PROBE_DELETE = "probe_delete"
 
 RANKS: Mapping[str, int] = {DELETE_RECEIPT: 0, DELETE_ISSUANCE: 0, POST_RECEIPT: 0, POST_ISSUANCE: 1}
 """The order within an item: what brings stock (back) goes before what takes it; the rest is `RANK_OTHERS`."""

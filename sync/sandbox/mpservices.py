@@ -5,7 +5,7 @@ The two feeds show what was created in the last two days, newest first; the docu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -76,12 +76,15 @@ class MpservicesOptions:
     `patch_zero_delta_movement`: a patch that leaves the stock as it is makes a movement of quantity 0, else none.
     `feed_wrapper`: put the feed's list under this name; empty: a bare list.
     `stamp_skew_seconds`: how far createdAt runs ahead of the Date header's clock.
+    `keeps_cost`, `keeps_stock`: what is kept of the numbers that a patch sends.
     """
 
     feed_hours: float = 48
     patch_zero_delta_movement: bool = False
     feed_wrapper: str = ""
     stamp_skew_seconds: float = 0
+    keeps_cost: Callable[[Decimal], Decimal] = lambda cost: cost
+    keeps_stock: Callable[[Decimal], Decimal] = lambda stock: stock
 
 
 class MpservicesModel:
@@ -156,6 +159,7 @@ class MpservicesModel:
         product = self._by_external_id(external_id)
         if product is None:
             raise Refusal(404, f"There is no product with external_id {external_id}")
+        stock, cost = self.options.keeps_stock(stock), self.options.keeps_cost(cost)
         delta = stock - product.stock
         product.stock, product.cost = stock, cost
         if delta != 0 or self.options.patch_zero_delta_movement:

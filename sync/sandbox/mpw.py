@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from math import ceil
 from typing import TypeVar
 
@@ -51,12 +51,17 @@ class MpwOptions:
     `allow_fractions`: take fractional issuances and transfers ("Integer", says the table; the samples send 1.00).
     `transfers_listed`: show a transfer's new layer in GET /receipts and what left in GET /issuances.
     `unknown_inventory_is_404`: answer GET /inventories of an unknown part with 404, else with an empty array.
+    `page_size`: rows of a page. `description_max`: how many characters of an issuance's description are kept.
+    `whole_issuances`: an issuance of a fraction is made the next whole number.
     """
 
     page_parameter: bool = True
     allow_fractions: bool = False
     transfers_listed: bool = False
     unknown_inventory_is_404: bool = False
+    page_size: int = PAGE_SIZE
+    description_max: int | None = None
+    whole_issuances: bool = False
 
 
 class MpwModel(MpwPeople):
@@ -119,6 +124,10 @@ class MpwModel(MpwPeople):
         quantity = fields.quantity("quantity", fractions=self.options.allow_fractions)
         created_on, api_key = fields.day("created_on"), fields.text("api_key")
         description = fields.optional_text("description")
+        if description is not None and self.options.description_max is not None:
+            description = description[: self.options.description_max] or None
+        if self.options.whole_issuances:
+            quantity = quantity.to_integral_value(ROUND_CEILING)
         equipment, work_order = self._issued_to(fields)
         if api_key in self.issuances_by_key:
             raise Refusal(422, f"An Issuance with api_key {api_key} already exists.")
@@ -331,14 +340,14 @@ class MpwModel(MpwPeople):
 
     def _paged(self, name: str, found: list[T], query: Query, row: Callable[[T], Row]) -> object:
         text = query.get("page", "1") if self.options.page_parameter else "1"
-        page = max(1, int(text)) if text.isdecimal() else 1
-        shown = found[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
+        page, size = max(1, int(text)) if text.isdecimal() else 1, self.options.page_size
+        shown = found[(page - 1) * size : page * size]
         return {
             name: [row(item) for item in shown],
             "pagination": {
                 "page": page,
-                "pageSize": PAGE_SIZE,
-                "pageCount": max(1, ceil(len(found) / PAGE_SIZE)),
+                "pageSize": size,
+                "pageCount": max(1, ceil(len(found) / size)),
                 "count": len(found),
             },
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 
@@ -20,6 +21,7 @@ from sync.sandbox.faults import Faults
 from sync.sandbox.history import load_adventureworks
 from sync.sandbox.mpservices import MpservicesModel
 from sync.sandbox.mpw import MpwModel, MpwOptions
+from sync.sandbox.quirks import QUIRKS, Quirks
 from sync.sandbox.requests import RequestLog
 from sync.sandbox.seed import GPS_PROVIDER, MAIN, populate
 
@@ -48,6 +50,7 @@ class Sandbox:
         page_parameter: bool = True,
         work_orders_path: str = "/FetchTenantsWorkOrders",
         create_product_path: str = "/CreateProduct",
+        quirks: Collection[str] = (),
     ) -> None:
         self.clock: Clock = clock or SystemClock()
         self.email = "sandbox@example.com"
@@ -55,14 +58,17 @@ class Sandbox:
         self.token = f"MPSANDBOX_{seed}_0f8e2c"
         self.work_orders_path = work_orders_path
         self.create_product_path = create_product_path
+        self.quirks = Quirks(quirks)
+        self._clocks = {name: self.quirks.clock_of(name, self.clock) for name in ("mpw", "mpservices")}
         self.mpw = MpwModel(
-            self.clock,
+            self._clocks["mpw"],
             email=self.email,
             password=self.password,
             token_hours=token_hours,
             options=MpwOptions(page_parameter=page_parameter),
         )
-        self.mpservices = MpservicesModel(self.clock, token=self.token, seed=seed)
+        self.mpservices = MpservicesModel(self._clocks["mpservices"], token=self.token, seed=seed)
+        self.quirks.set_options(self.mpw, self.mpservices)
         self.faults = Faults()
         self.requests = RequestLog()
         self.activity = Activity(self.mpw, self.mpservices, seed)
@@ -103,14 +109,18 @@ class Sandbox:
 
     def app(self) -> Starlette:
         """Return the whole as an ASGI application."""
-        mpw = mpw_endpoints(self.mpw)
-        mpservices = mpservices_endpoints(self.mpservices, self.work_orders_path, self.create_product_path)
+        mpw = self.quirks.around(mpw_endpoints(self.mpw), self.mpw, self.mpservices)
+        mpservices = self.quirks.around(
+            mpservices_endpoints(self.mpservices, self.work_orders_path, self.create_product_path),
+            self.mpw,
+            self.mpservices,
+        )
         control = Control(self.mpw, self.mpservices, self.faults, self.requests, self.clock)
-        shared = (self.requests, self.faults, self.clock)
+        shared = (self.requests, self.faults)
         return Starlette(
             routes=[
-                *vendor_routes(mpw, MPW_PREFIX, *shared),
-                *vendor_routes(mpservices, "", *shared),
+                *vendor_routes(mpw, MPW_PREFIX, *shared, self._clocks["mpw"]),
+                *vendor_routes(mpservices, "", *shared, self._clocks["mpservices"]),
                 *control.routes(),
             ]
         )
@@ -197,14 +207,24 @@ def _config(app: Starlette) -> uvicorn.Config:
 
 
 def serve(
-    port: int = 0, seed: int = 1, days: int = 30, activity_per_minute: float = 20, history: Path | None = None
+    port: int = 0,
+    seed: int = 1,
+    days: int = 30,
+    activity_per_minute: float = 20,
+    history: Path | None = None,
+    quirks: Collection[str] = (),
 ) -> None:
     """Run in the foreground until Ctrl-C, with people at work; prints URLs, credentials and a settings block.
 
     `history`: a folder with the AdventureWorks CSV files, loaded in place of the seeded data.
     """
     sandbox = Sandbox(
-        seed=seed, days=days, port=port, activity_per_minute=activity_per_minute, populate=history is None
+        seed=seed,
+        days=days,
+        port=port,
+        activity_per_minute=activity_per_minute,
+        populate=history is None,
+        quirks=quirks,
     )
     if history is not None:
         counts = load_adventureworks(sandbox.mpw, history)
@@ -217,9 +237,9 @@ def serve(
             _say("sandbox stopped")
 
 
-def run_sandbox(port: int, seed: int, days: int) -> None:
+def run_sandbox(port: int, seed: int, days: int, quirks: Collection[str] = ()) -> None:
     """Run `mpsync sandbox`."""
-    serve(port, seed, days)
+    serve(port, seed, days, quirks=quirks)
 
 
 def introduction(sandbox: Sandbox) -> str:
@@ -229,8 +249,13 @@ def introduction(sandbox: Sandbox) -> str:
         f"Both vendors' services are at {sandbox.mpservices_url} (status page; Ctrl-C ends it).\n"
         f"  MPW         {sandbox.mpw_url}  {sandbox.email} / {sandbox.password}\n"
         f"  MPservices  {sandbox.mpservices_url}  token {sandbox.token}\n"
+        f"{_habits(sandbox.quirks)}"
         f"People receive and issue parts while you watch. Paste into .env to point mpsync here:\n\n{block}\n"
     )
+
+
+def _habits(quirks: Quirks) -> str:
+    return "".join(f"  quirk       {name}: {QUIRKS[name]}\n" for name in quirks.names)
 
 
 def _quoted(value: str) -> str:

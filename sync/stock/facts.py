@@ -41,6 +41,7 @@ from sync.outbox.machine import (
     POST_ISSUANCE,
     POST_RECEIPT,
 )
+from sync.outbox.probes import UNDOES
 from sync.stock.echo.rows import follow_ups_in_a_row
 from sync.stock.rules import FOLLOWS, OPEN, ItemFacts, Kept, Ledger, PatchRow, Question, Target
 from sync.values.payloads import PRUNED_ON
@@ -525,7 +526,7 @@ def _patches(conn: Connection, ids: list[str]) -> dict[str, PatchRow]:
             row.id,
             row.state,
             row.tries,
-            bool(facts_.get("erp")),
+            bool(facts_.get("erp")) or UNDOES in facts_,  # what takes a probe's step back is waited for as well
             Decimal(payload["new_stock"]),
             Decimal(payload["new_cost"]),
             str(facts_.get("seen", "")),

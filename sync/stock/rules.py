@@ -255,7 +255,7 @@ def _waiting(item: ItemFacts) -> Wait | Blocked | None:
     if patch is not None and (patch.state in ("sending", "unknown") or (patch.state == "ready" and patch.tries)):
         return Wait("its last patch is under way")
     if patch is not None and patch.erp and patch.state in ("held", "ready"):
-        return Wait("the ERP's own patch of it waits to be sent")
+        return Wait("a patch of it that the ERP or a probe asked for waits to be sent")
     return None
 
 

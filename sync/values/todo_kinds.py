@@ -92,6 +92,12 @@ _MEANINGS: Mapping[str, str] = {
     # what two systems say of one event
     "books_differ": "The two systems value the same event differently: their books differ by it.",
     "odd_date": "It is recorded and not posted: its date would put it into the wrong period.",
+    # the journal
+    "journal_unmapped": "It is in the ledger and in no account: the inventory accounts lack it until a rule covers it.",
+    "journal_late": "It is dated in a closed period and in no account yet: a person says whether it is booked.",
+    "journal_delivery": "The journal goes on here; the ERP's books lack what was not given to it.",
+    "journal_rejected": "The ERP refused the document: its books lack what is in it, and the journal has it.",
+    "journal_twin": "It may be a transfer's arrival, which is booked already: until then it is in no account.",
 }
 """What each kind of exception means for the books, those that are still to come included."""
 

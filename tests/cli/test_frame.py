@@ -27,7 +27,7 @@ from sync.errors import (
 HEAVY = ("sqlalchemy", "httpx", "pydantic", "structlog", "rich", "starlette", "apscheduler", "alembic", "msgspec")
 PROMISED = [
     *("run", "once", "backfill", "plan", "status", "todo", "explain", "outbox", "exceptions", "inbox", "import"),
-    *("items", "export", "accounts", "journal", "learned", "db", "doctor", "healthcheck", "sandbox", "demo"),
+    *("items", "export", "accounts", "journal", "learned", "probe", "db", "doctor", "healthcheck", "sandbox", "demo"),
     "completion",
 ]
 

@@ -30,7 +30,7 @@ def test_every_operation_that_is_named_is_in_the_registry() -> None:
     named = {
         value
         for name, value in vars(machine).items()
-        if isinstance(value, str) and re.fullmatch(r"(POST|PATCH|CREATE|DELETE|APPROVE)(_[A-Z]+)?", name)
+        if isinstance(value, str) and re.fullmatch(r"(POST|PATCH|CREATE|DELETE|APPROVE|PROBE)(_[A-Z]+)?", name)
     }
 
     assert set(operations()) == named

@@ -548,7 +548,7 @@ def test_a_round_finds_nothing_where_nothing_is_due(world: OutboxWorld) -> None:
 def test_every_operation_is_known_by_its_name_and_only_approvals_go_together(world: OutboxWorld) -> None:
     assert {name: operation.name for name, operation in operations().items()} == {name: name for name in operations()}
     assert {name for name, operation in operations().items() if operation.batch > 1} == {"approve"}
-    assert len(operations()) == 9
+    assert len(operations()) == 11
 
 
 def test_a_push_whose_read_before_fails_waits_without_an_attempt(world: OutboxWorld) -> None:

@@ -174,11 +174,18 @@ DECIDED: dict[tuple[str, str], tuple[Wrote | None, str | None]] = {
     ("movement_lines", "undecided"): (None, ORDINARY),
     ("issuance_parts", "planned"): (None, ORDINARY),
     ("issuance_parts", "done"): (None, ORDINARY),
+    # A refusal opens journal_rejected in the same transaction.
+    ("journal_documents", "cut"): (None, ORDINARY),
+    ("journal_documents", "written"): (None, ORDINARY),
+    ("journal_documents", "accepted"): (None, ORDINARY),
+    ("journal_documents", "rejected"): (None, ORDINARY),
     ("todo_kinds", "person"): (None, ORDINARY),
     ("todo_kinds", "waiting"): (None, ORDINARY),
 }
 
 WITHOUT_STATES = {
+    "account_rules": "the rules of accounts",
+    "account_versions": "the rules of accounts",
     "attempts": "what a push tried; the push has the row",
     "corrections": "what a person decided already",
     "documents": "what the vendors say; what is odd about them opens an exception",
@@ -188,6 +195,13 @@ WITHOUT_STATES = {
     "item_states": "a reason that lasts opens stock_blocked",
     "item_warehouses": "the item map",
     "items": "the item map",
+    "journal_batch_entries": "what the ERP was given",
+    "journal_batches": "what the ERP was given; what cannot be written by itself opens journal_delivery",
+    "journal_bills": "what the ERP says",
+    "journal_entries": "what was booked",
+    "journal_held": "a reason that a person can end opens journal_unmapped, journal_late or journal_twin",
+    "journal_holds": "what a person decided already",
+    "journal_positions": "what was booked",
     "learned": "what contradicts it opens learned_contradicted",
     "leases": "who leads; a daemon that does not work has a row by its heartbeat",
     "ledger_entries": "what was recorded; what is missing elsewhere is a push or parked",

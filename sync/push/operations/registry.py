@@ -10,6 +10,7 @@ from sync.push.operations.base import Operation
 from sync.push.operations.delete import DeleteIssuance, DeleteReceipt
 from sync.push.operations.inventory import PostInventory
 from sync.push.operations.issuance import PostIssuance
+from sync.push.operations.probe import ProbeDelete, ProbePost
 from sync.push.operations.product import CreateProduct
 from sync.push.operations.receipt import PostReceipt
 from sync.push.operations.stock import PatchStock
@@ -29,5 +30,7 @@ def operations() -> Mapping[str, Operation]:
         PostTransfer(),
         DeleteReceipt(),
         DeleteIssuance(),
+        ProbePost(),
+        ProbeDelete(),
     )
     return {operation.name: operation for operation in every}

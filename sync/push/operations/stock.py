@@ -38,6 +38,7 @@ from sync.outbox.machine import (
     absence_counts_at,
     product_entity,
 )
+from sync.outbox.probes import UNDOES, abandoned, is_of_probe
 from sync.outbox.rows import RETRIED_AT, Push, unsettled_for_entity
 from sync.outbox.watch import check_now
 from sync.poll.feed.window import drain_movements
@@ -104,6 +105,10 @@ class PatchStock(Operation):
     def prepare(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Preparation]:
         """Read the feed, and send only what still rests on everything that it shows."""
         now = ctx.clock.now()
+        with ctx.read() as conn:
+            left = {row.id: Withdraw(why) for row in rows if (why := abandoned(conn, row, owner=ctx.owner))}
+        if left:
+            return {row.id: left.get(row.id, NotNow(now, "another patch is taken back first")) for row in rows}
         with ctx.read() as conn:  # without the feed: while a product waits to be created, it would be read for nothing
             waits = {row.id: _being_created(conn, Wanted.of(row), policy=ctx.policy, now=now) for row in rows}
         if all(waits.values()):
@@ -281,9 +286,9 @@ def _judge(conn: Connection, row: Push, *, policy: Policy, now: datetime, ahead:
     go = Go({"seen": item.seen} if ahead is None else {"seen": item.seen, CLOCK_AHEAD: ahead.total_seconds()})
     if item.doubtful:
         return NotNow(now + DOUBT_WAIT, "a person must say which movement the item's previous patch made")
-    if item.cost_contradicted:
+    if item.cost_contradicted and not is_of_probe(row):  # what a cost means is what a probe finds out
         return NotNow(now + DOUBT_WAIT, "MPSERVICES_COST_IS is not what MPservices' movements show")
-    if item.blocker is not None and FOLLOWS not in row.facts:
+    if item.blocker is not None and not row.facts.keys() & {FOLLOWS, UNDOES}:
         return NotNow(now + DOUBT_WAIT, item.blocker)
     if item.echo_open:
         return NotNow(now + ECHO_WAIT, "the movement of the item's previous patch is not known yet")
@@ -316,6 +321,8 @@ def _being_created(conn: Connection, wanted: Wanted, *, policy: Policy, now: dat
 
 def _what_changed(conn: Connection, row: Push, *, policy: Policy, item: ItemFacts | None = None) -> str | None:
     """Return why a patch is not wanted as it stands any more; the ERP's own only yields to a newer one."""
+    if is_of_probe(row):
+        return None  # an experiment: it rests on nothing, and the patch that takes it back waits behind it
     if any(
         other.id > row.id and other.operation == PATCH_STOCK for other in unsettled_for_entity(conn, row.entity_key)
     ):
