@@ -18,8 +18,9 @@ from pathlib import Path
 
 from sync.sandbox.requests import RequestLog, Seen
 from sync.sandbox.server import Sandbox
+from tests.crash.asked import words_about_echoes, words_about_pushes
 from tests.crash.books import Books, Findings
-from tests.crash.people import SECOND, People, furnish
+from tests.crash.people import People, furnish
 from tests.e2e.world import World
 
 SETTINGS = {
@@ -164,30 +165,16 @@ class Station:
             time.sleep(0.3)
 
     def answer(self) -> None:
-        """Decide, as a person who looks, about transfers and products whose answer was lost: nothing else can (rule 6).
+        """Decide, as a person who looks, what nothing else can."""
+        for push, there in words_about_pushes(self.books, self.sandbox):
+            self._say("outbox", "resolve", str(push), "--done" if there else "--not-done")
+        for doubt, echo in words_about_echoes(self.books, self.sandbox):
+            self._say("exceptions", "resolve", str(doubt), *(["--none"] if echo is None else ["--echo", echo]))
 
-        A product can be told by the stock patch of its item alone, and these have no part in MPW for one to come from.
-        """
-        doubts = self.books.query(
-            "select o.id, o.operation, o.item from v_outbox o join v_exceptions e on e.subject = cast(o.id as text)"
-            " where o.operation in ('post_transfer', 'create_product') and o.state = 'unknown'"
-            " and e.kind = 'push_undecidable' and e.resolved_at is null order by o.id"
-        )
-        for doubt in doubts:
-            item = str(doubt["item"])
-            if doubt["operation"] == "post_transfer":
-                there = self.sandbox.mpw.stock(item, SECOND) > 0
-            else:
-                there = any(one.external_id == item for one in self.sandbox.mpservices.products)
-            said = "--done" if there else "--not-done"
-            why = "seen there" if there else "not there"
-            subprocess.run(
-                [sys.executable, "-m", "sync", "outbox", "resolve", str(doubt["id"]), said, "--why", why],
-                env=self.environment(),
-                check=True,
-                capture_output=True,
-            )
-            self.asked += 1
+    def _say(self, *words: str) -> None:
+        command = [sys.executable, "-m", "sync", *words, "--why", "looked at it there"]
+        subprocess.run(command, env=self.environment(), check=True, capture_output=True)
+        self.asked += 1
 
     def environment(self, database_url: str | None = None) -> dict[str, str]:
         """Return the variables of a process of mpsync; the days it counts from are those of the first call."""
