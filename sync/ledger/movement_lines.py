@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, not_, select, tuple_, update
+from sqlalchemy import Connection, and_, delete, func, insert, not_, or_, select, tuple_, update
 from sqlalchemy.engine import Row
 
 from sync.database.chunks import chunks, upsert
@@ -109,13 +109,19 @@ def line_key(conn: Connection, movement_id: str, n: int, *, about_to: Collection
     return movement_key(movement_id, n, hashed=True)
 
 
-def ids_by_instant(conn: Connection, instants: Iterable[datetime]) -> dict[datetime, set[str]]:
-    """Return the ids of the known movements that were created at each instant."""
-    found: dict[datetime, set[str]] = {}
-    for chunk in chunks(instants):
-        query = select(movement_lines.c.created_at, movement_lines.c.movement_id).distinct()
-        for at, movement_id in conn.execute(query.where(movement_lines.c.created_at.in_(chunk))):
-            found.setdefault(at, set()).add(movement_id)
+SECONDS_AT_ONCE = 200
+"""Ranges of one question: SQLite ends at a depth of 1,000."""
+
+
+def ids_by_second(conn: Connection, instants: Iterable[datetime]) -> dict[datetime, set[tuple[str, datetime]]]:
+    """Return id and createdAt of the known movements of each second that these instants lie in, by the whole second."""
+    found: dict[datetime, set[tuple[str, datetime]]] = {}
+    at = movement_lines.c.created_at
+    for chunk in chunks(sorted({instant.replace(microsecond=0) for instant in instants}), SECONDS_AT_ONCE):
+        query = select(at, movement_lines.c.movement_id).distinct()
+        within = [and_(at >= second, at < second + timedelta(seconds=1)) for second in chunk]
+        for created_at, movement_id in conn.execute(query.where(or_(*within))):
+            found.setdefault(created_at.replace(microsecond=0), set()).add((movement_id, created_at))
     return found
 
 

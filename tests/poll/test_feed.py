@@ -234,6 +234,20 @@ def test_the_feed_in_capitals_is_the_movement_that_was_imported(world: PollWorld
     assert world.exceptions() == []
 
 
+@pytest.mark.parametrize("first", [0, 187_000], ids=["whole seconds first", "a fraction first"])
+def test_an_id_in_other_letters_and_a_time_without_its_fraction_are_the_same_movement(
+    world: PollWorld, first: int
+) -> None:
+    at = NOON - timedelta(hours=1)
+    _import(world, movement(ID, created_at=at.replace(microsecond=first)))
+
+    counts = _feed(world, movement(ID.upper(), created_at=at.replace(microsecond=187_000 - first)))
+
+    assert (counts.added, counts.changed) == (0, 0)
+    assert [row.api_key for row in world.entries()] == [f"{KEY}-1"]
+    assert world.exceptions() == []
+
+
 def test_two_movements_whose_ids_differ_in_their_letters_are_two(world: PollWorld) -> None:
     _feed(world, movement("abC"))
 

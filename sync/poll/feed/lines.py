@@ -27,7 +27,7 @@ from sync.ledger.movement_lines import (
     UNDECIDED,
     EventKey,
     hold_from_push,
-    ids_by_instant,
+    ids_by_second,
     insert_lines,
     last_places,
     let_push,
@@ -115,14 +115,19 @@ def as_known(conn: Connection, movements: Sequence[Movement], *, known: Collecti
 
     No document says that an id keeps its letters: an export, or a new version of MPservices, may show others, and each
     movement would be posted to MPW once more. `known`: those that are known as they stand. Only an id of the same
-    createdAt is taken for the same, and none where two are shown that are alike: then letters tell movements apart.
+    createdAt, its fraction of a second aside where one lacks it, is taken for the same, and none where two are shown
+    that are alike: then letters tell movements apart.
     """
     fresh = {one.created_at for one in movements if one.id not in known}
-    stored = ids_by_instant(conn, fresh) if fresh else {}
+    stored = ids_by_second(conn, fresh) if fresh else {}
     shown = Counter(one.id.lower() for one in movements)
 
     def named(one: Movement) -> Movement:
-        alike = [id_ for id_ in stored.get(one.created_at, ()) if id_.lower() == one.id.lower()]
+        alike = [
+            id_
+            for id_, at in stored.get(one.created_at.replace(microsecond=0), ())
+            if id_.lower() == one.id.lower() and _is_same_moment(at, one.created_at)
+        ]
         return replace(one, id=alike[0]) if len(alike) == 1 and shown[one.id.lower()] == 1 else one
 
     return [named(one) for one in movements]
