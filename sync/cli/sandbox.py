@@ -17,6 +17,8 @@ class QuirkNames(click.ParamType):  # type: ignore[type-arg]
         """Return the names, or fail as click does; `list` stays as it is."""
         from sync.sandbox.quirks import read_quirks
 
+        if isinstance(value, tuple):  # a default passes here as well, and what was converted may pass again
+            return value
         if value == "list":
             return ("list",)
         try:
@@ -40,7 +42,7 @@ class QuirkNames(click.ParamType):  # type: ignore[type-arg]
 @click.option("--port", default=8099, show_default=True, help="Port on 127.0.0.1; 0: a free one.")
 @click.option("--seed", default=1, show_default=True, help="The same seed gives the same data.")
 @click.option("--days", default=30, show_default=True, help="Days of history to make up.")
-@click.option("--quirks", type=QuirkNames(), default=(), help="Habits that the vendors are to have; list: show them.")
+@click.option("--quirks", type=QuirkNames(), default="", help="Habits that the vendors are to have; list: show them.")
 def command(port: int, seed: int, days: int, quirks: tuple[str, ...]) -> None:
     """Serve both vendors' services on this machine, for trying out, until Ctrl-C.
 
