@@ -94,7 +94,13 @@ def sample(file: Path, as_json: bool) -> None:
 
 @command.command()
 @click.argument("file", type=FILE)
-@click.option("--days", type=click.IntRange(min=1), default=90, show_default=True, help="Entries of the last so many.")
+@click.option(
+    "--days",
+    type=click.IntRange(min=1),
+    default=90,
+    show_default=True,
+    help="Show entries of this many days, up to today.",
+)
 @json_option
 def check(file: Path, days: int, as_json: bool) -> None:
     """Say what FILE would make of the last entries; write nothing.
@@ -127,7 +133,7 @@ def _render_check(out: Output, found: dict[str, Any]) -> None:
 
 
 def read_file(file: Path) -> Read:
-    """Read a file of rules; raises ConfigError where it is no such CSV at all."""
+    """Read a file of rules; raises ConfigError where it is not a CSV file of rules."""
     from sync.journal.accounts import COLUMNS, Read, read_rules
 
     try:

@@ -223,7 +223,7 @@ def test_mixed_numbers_are_not_taken_and_both_places_are_named(opened: Open) -> 
     assert "--numbers" in (error.hint or "")
     told = list(opened(table(*rows), numbers="point").lines())
     assert told[0].error is None
-    assert "no number with a decimal point" in (told[1].error or "")
+    assert "is not a number with a decimal point" in (told[1].error or "")
 
 
 # --- dates --------------------------------------------------------------------------------

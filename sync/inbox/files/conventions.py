@@ -69,7 +69,7 @@ def number_way(text: str) -> str | None:
 
 
 def plain_number(text: str, numbers: Numbers) -> str:
-    """Return a number with a point and no thousands separators; what is no number comes back as it is.
+    """Return a number with a point and no thousands separators; text that is not a number comes back as it is.
 
     Raises ValueError for a number that is written in another way than the file's.
     """
@@ -80,7 +80,7 @@ def plain_number(text: str, numbers: Numbers) -> str:
     groups = rf"(?:{re.escape(group)}|{_GROUPING})"
     exact = re.fullmatch(rf"([0-9]+|[0-9]{{1,3}}(?:{groups}[0-9]{{3}})+)?(?:{re.escape(point)}([0-9]*))?", found[2])
     if exact is None:
-        raise ValueError(f"{text[:40]!r} is no number with a decimal {numbers}")
+        raise ValueError(f"{text[:40]!r} is not a number with a decimal {numbers}")
     whole = re.sub(groups, "", exact[1] or "0")
     return found[1] + whole + (f".{exact[2]}" if exact[2] else "") + (found[3] or "")
 
