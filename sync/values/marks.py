@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from decimal import ROUND_DOWN, Decimal
 
-from sync.values.money import QUANTUM, fixed, times
+from sync.values.money import QUANTUM, exactly_times, fixed
 
 MARKED_FROM = Decimal("0.01")
 """A smaller cost is sent as it is: a digit in its sixth decimal would be more than a hundredth of a percent of it."""
@@ -60,10 +60,15 @@ def next_mark(shown: Iterable[Decimal], sent: Sequence[Decimal]) -> int:
 
 
 def meaning_of(shown: Decimal, quantity: Decimal, sent: Decimal) -> str | None:
-    """Return how a movement shows exactly the cost that was sent: as `unit`, as `total`, or None: it does not."""
+    """Return how a movement shows exactly the cost that was sent: as `unit`, as `total`, or None: it does not.
+
+    The total of a broken quantity has more decimals than six: 0.25 at 61.150802 are 15.2877005, which one vendor rounds
+    up, one to the even digit, and one cuts. Each of them shows the mark.
+    """
     if shown == sent:
         return "unit"
-    if quantity not in (0, 1, -1) and abs(shown - times(abs(quantity), sent)) <= QUANTUM / 2:
+    total = exactly_times(abs(quantity), sent)
+    if quantity not in (0, 1, -1) and -QUANTUM / 2 <= total - shown < QUANTUM:
         return "total"
     return None
 
@@ -75,7 +80,7 @@ def resembles(shown: Decimal, quantity: Decimal, sent: Decimal, *, decimals: int
     kept at least, whatever zeros it ends with.
     """
     unit = Decimal(1).scaleb(-max(decimals_of(shown), decimals))
-    return any(-unit / 2 <= ours - shown < unit for ours in (sent, times(abs(quantity), sent)))
+    return any(-unit / 2 <= ours - shown < unit for ours in (sent, exactly_times(abs(quantity), sent)))
 
 
 def decimals_of(number: Decimal) -> int:

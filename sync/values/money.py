@@ -45,7 +45,12 @@ def agrees(exact: Decimal, given: Decimal) -> bool:
 
 def times(quantity: Decimal, unit_cost: Decimal) -> Decimal:
     """Return quantity × unit cost, rounded half-even to six decimals; ValueError where that is too large."""
-    return fixed(_EXACT.multiply(quantity, unit_cost))
+    return fixed(exactly_times(quantity, unit_cost))
+
+
+def exactly_times(quantity: Decimal, unit_cost: Decimal) -> Decimal:
+    """Return quantity × unit cost with all its decimals: what was rounded may be either neighbour of it."""
+    return _EXACT.multiply(quantity, unit_cost)
 
 
 def to_micros(value: object) -> int:

@@ -74,6 +74,15 @@ def test_only_a_quantity_other_than_nought_and_one_tells_a_total_from_a_unit_s_c
 
 
 @pytest.mark.parametrize(
+    ("shown", "how"),
+    [("15.287701", "total"), ("15.287700", "total"), ("15.287702", None), ("15.287699", None)],
+)
+def test_the_total_of_a_broken_quantity_shows_the_mark_rounded_up_to_even_or_cut(shown: str, how: str | None) -> None:
+    """0.25 at 61.150802 are 15.2877005, and no document says what a vendor makes of its seventh decimal."""
+    assert meaning_of(d(shown), d("-0.25"), d("61.150802")) == how
+
+
+@pytest.mark.parametrize(
     ("shown", "quantity", "sent", "same"),
     [
         ("3.33", "5", "3.333331", True),  # cut

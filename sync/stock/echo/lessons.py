@@ -15,7 +15,7 @@ from sync.ledger.books import Books
 from sync.stock.echo.rows import ASKING, Expected, raw_movement, was_shown
 from sync.stock.echo.rules import Found, Knows, Line
 from sync.values.marks import decimals_of, mark_of, meaning_of, resembles
-from sync.values.money import plain, times
+from sync.values.money import exactly_times, plain
 from sync.values.subjects import Subject
 from sync.values.systems import MPSERVICES
 
@@ -152,11 +152,12 @@ def _learn_all_kept(conn: Connection, fact: str, sent: Decimal, note: Note) -> N
 def _learn_cost(conn: Connection, shown: Decimal, moved: Decimal, sent: Decimal, note: Note) -> None:
     kept = decimals_of(shown)
     known = learned(conn, MPSERVICES, COST_DECIMALS)
-    if known is not None and int(known) > kept and _kept_with(int(known), shown, [sent, times(abs(moved), sent)]):
+    unit_and_total = [sent, exactly_times(abs(moved), sent)]
+    if known is not None and int(known) > kept and _kept_with(int(known), shown, unit_and_total):
         return  # it ends with zeros
     note(COST_DECIMALS, str(kept))
     quantum = Decimal(1).scaleb(-kept)
-    for ours in (sent, times(abs(moved), sent)):
+    for ours in unit_and_total:
         cut, rounded = ours.quantize(quantum, ROUND_DOWN), ours.quantize(quantum, ROUND_HALF_EVEN)
         if cut != rounded and shown in (cut, rounded):
             note(COST_CUT, CUT if shown == cut else ROUNDED)
@@ -231,7 +232,7 @@ def _learn_meaning(
     books: Books, shown: Decimal, moved: Decimal, sent: Decimal, meaning: str | None, note: Note
 ) -> None:
     """Tell a unit's cost from a total, which only a quantity other than 0 and 1 can tell apart."""
-    unit, total = resembles(shown, Decimal(1), sent), resembles(shown, Decimal(1), times(abs(moved), sent))
+    unit, total = resembles(shown, Decimal(1), sent), resembles(shown, Decimal(1), exactly_times(abs(moved), sent))
     if meaning is None and unit != total:
         meaning = "unit" if unit else "total"
     if meaning is None:
