@@ -841,8 +841,6 @@ def _hypotheses(case: _Case, asked: Attempt, candidates: Sequence[Line]) -> list
         return found  # it makes a movement for every patch
     if not any(marked) and asked.marked and case.knows.mark_survives:  # they may all have come before it
         found.append((None, asked.new_stock))
-    if any(marked) and not all(marked):  # those before the first mark may have come before it
-        found.append((None, asked.new_stock + _total(candidates[marked.index(True) :])))
     if asked.landed or any(marked):
         found.append((None, asked.new_stock + _total(candidates)))
         if not any(marked):
