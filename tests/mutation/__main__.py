@@ -1,7 +1,8 @@
 """Try changes of the rules against the tests: `python -m tests.mutation --count 300 --seed 1`.
 
 Each change is made in a copy of the checkout. First the quick tests of its room run, then all quick ones, and with
-`--usual` the usual tests of the rooms. The last lines say what nobody noticed, and how many were noticed by what.
+`--usual` the usual tests of its room and of the flows. The last lines say what nobody
+noticed, and how many were noticed by what.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def stages(change: Change, *, usual: bool) -> list[tuple[str, list[str]]]:
     """Return what a change must pass to survive, the quickest first."""
     room = change.path.split("/")[1]
     found = [("room", ["-m", "quick", f"tests/{room}"]), ("quick", ["-m", "quick", *FLOWS, "tests"])]
-    return [*found, ("usual", ["-m", "not slow and not quick", *FLOWS])] if usual else found
+    return [*found, ("usual", ["-m", "not slow and not quick", *sorted({*FLOWS, f"tests/{room}"})])] if usual else found
 
 
 def noticed_by(change: Change, copy: Path, *, usual: bool) -> str | None:
