@@ -578,8 +578,9 @@ class Oracle:
 
     def _alive(self, kind: str, key: str) -> bool:
         mpw = self.world.mpw
-        if kind == "receipt":
-            return key in mpw.receipt_by_key
+        if kind == "receipt":  # what another program has under the key, with other content, is not ours to take back
+            others = self.world.people.taken.get(key) is False and not self.made(kind, key)
+            return key in mpw.receipt_by_key and not others
         rows = [row for name, rows in mpw.issuances_by_key.items() if self.belongs(name, key) for row in rows]
         if key in self.world.people.strangers:
             rows = [row for row in rows if f"[{key}" in (row.description or "")]
