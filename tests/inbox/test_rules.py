@@ -179,3 +179,22 @@ def test_what_is_no_document_says_why(type_: str | None, payload: str | None, sa
 
     assert isinstance(refused, Invalid)
     assert says in refused.reason
+
+
+@pytest.mark.parametrize(
+    ("named", "refused"),
+    [({"document": "J-1"}, False), ({"batch": "1"}, False), ({}, True), ({"document": "J-1", "batch": "1"}, True)],
+)
+def test_an_answer_about_the_journal_names_a_document_or_a_batch(named: dict[str, str], refused: bool) -> None:
+    taken = read_document("journal_ack", "ACK-1", json.dumps({"state": "accepted"} | named))
+
+    assert isinstance(taken, Invalid) is refused
+    assert any("document" in error for error in errors(taken)) is refused
+
+
+@pytest.mark.parametrize(("type_", "known_by"), [("void", "receipt:k-1"), ("receipt", "k-1")])
+def test_a_void_is_known_by_what_it_voids_and_everything_else_by_its_key(type_: str, known_by: str) -> None:
+    taken = read(type_)
+
+    assert isinstance(taken, ErpDocument)
+    assert taken.remote_id == known_by

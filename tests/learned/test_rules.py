@@ -250,3 +250,18 @@ def test_what_a_person_settled_is_overruled_each_of_it() -> None:
     known = Known("yes", "a", contrary={"no": Contrary(("b",), 1), "perhaps": Contrary(("c",))})
 
     assert [one.overruled for one in overruled(known).contrary.values()] == [True, True]
+
+
+def test_a_description_holds_whole_characters() -> None:
+    assert FACTS["mpw", "description_max"].read("100") == "100"
+    with pytest.raises(ValueError, match="whole number"):
+        FACTS["mpw", "description_max"].read("100.5")
+
+
+@pytest.mark.parametrize(
+    ("evidence", "said"), [(("issuance 2",), "a row of"), (("issuance 2", "issuance 3"), "2 rows of")]
+)
+def test_a_contradiction_says_how_many_rows_showed_it(evidence: tuple[str, ...], said: str) -> None:
+    known = Known("yes", "issuance 1", None, {"no": Contrary(evidence)})
+
+    assert said in detail_of(SURVIVES, known, "no")

@@ -250,3 +250,16 @@ def test_final_states_are_left_by_nobody_but_dead_by_an_operator_and_done_where_
 
 def test_what_brings_stock_goes_before_what_takes_it() -> None:
     assert rank_of("post_receipt") == rank_of("delete_issuance") < rank_of("post_issuance") < rank_of("post_transfer")
+
+
+def test_what_a_vendor_said_yes_to_is_looked_for_as_a_call_that_may_have_taken_effect() -> None:
+    to = after_answer(standing(), Landed("answered 200, empty"), now=NOW, retrying=RETRYING)
+
+    assert (to.state, to.outcome, to.ambiguous, to.counts, to.due_at) == ("unknown", "landed", True, True, NOW)
+
+
+@pytest.mark.parametrize(("status", "name"), [(401, "401"), (429, "429"), (503, "not_sent"), (None, "not_sent")])
+def test_only_a_refused_login_and_a_full_quota_are_named_by_their_status(status: int | None, name: str) -> None:
+    to = after_answer(standing(), NotSent("not sent", status=status), now=NOW, retrying=RETRYING)
+
+    assert to.outcome == name

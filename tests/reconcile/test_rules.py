@@ -16,12 +16,14 @@ from sync.reconcile.rules import (
     Derive,
     Event,
     Leave,
+    MpwRow,
     NeedsPart,
     Origin,
     Park,
     Part,
     PushRow,
     Supersede,
+    Taken,
     decide,
     standing,
 )
@@ -152,3 +154,65 @@ def test_no_fraction_is_sent_as_an_issuance_unless_that_is_allowed(quantity: Dec
     decision = ask(event, replace(POLICY, fractional_issuances=allowed))
 
     assert isinstance(decision, Derive if allowed or whole else Park)
+
+
+def test_without_a_push_only_a_void_that_is_wanted_deletes_what_mpw_has() -> None:
+    there = replace(EVENT, mpw_ever=True, mpw_live=True, pushes=())
+
+    wanted, unwanted = (ask(replace(there, void_wanted=one)) for one in (True, False))
+
+    assert isinstance(wanted, Derive)
+    assert wanted.push.operation == "delete_receipt"
+    assert isinstance(unwanted, Leave)
+
+
+@pytest.mark.parametrize(
+    ("kind", "quantities", "taken"),
+    [
+        ("issuance", ("1", "2"), False),  # a split's rows are the document together
+        ("issuance", ("3",), False),
+        ("issuance", ("3", "3"), True),
+        ("receipt", ("3", "3"), False),  # each is the document
+        ("receipt", ("1", "2"), True),
+    ],
+)
+def test_the_rows_of_an_issuance_are_compared_in_sum_and_those_of_a_receipt_each(
+    kind: str, quantities: tuple[str, ...], taken: bool
+) -> None:
+    signed = Decimal(-3 if kind == "issuance" else 3)
+    origin = replace(ORIGIN, system="erp", item="P", warehouse="W", occurred_at=None, quantity=signed)
+    rows = tuple(
+        MpwRow(str(n), "P", "W", Decimal(one), Decimal(10), origin.occurred_on, True)
+        for n, one in enumerate(quantities)
+    )
+    there = Event(kind, "GR-1", origin, had_origin=True, mpw_ever=True, mpw_live=True, role="event", mpw_rows=rows)
+
+    decision = ask(there, parts={("W", "P"): Part("found")})
+
+    assert isinstance(decision, Taken) is taken
+
+
+def test_an_issuance_is_posted_as_one() -> None:
+    issued = replace(EVENT, kind="issuance", origin=replace(ORIGIN, quantity=Decimal(-3)))
+
+    decision = ask(issued)
+
+    assert isinstance(decision, Derive)
+    assert decision.push.operation == "post_issuance"
+    assert '"quantity":6,' in decision.push.payload
+    assert '"description":"[mps-1-1]"' in decision.push.payload
+
+
+@pytest.mark.parametrize(
+    ("taken", "refused", "parked"), [(True, False, False), (True, True, True), (False, False, True)]
+)
+@pytest.mark.parametrize("kind", ["issuance", "receipt"])
+def test_a_fraction_is_issued_only_where_mpw_takes_fractions_and_received_always(
+    kind: str, taken: bool, refused: bool, parked: bool
+) -> None:
+    policy = replace(POLICY, fractional_issuances=taken, fractions_refused=refused)
+    quantity = Decimal("-1.25") if kind == "issuance" else Decimal("1.25")
+
+    decision = ask(replace(EVENT, kind=kind, origin=replace(ORIGIN, quantity=quantity)), policy)
+
+    assert (getattr(decision, "kind", None) == "fractional_issuance") is (parked and kind == "issuance")

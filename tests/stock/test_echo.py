@@ -661,3 +661,16 @@ def test_a_vendor_without_a_date_header_leaves_ten_minutes_on_either_side() -> N
 @pytest.mark.parametrize(("status", "later"), [(408, True), (500, False), (502, True), (504, True), (200, False)])
 def test_only_a_gateway_that_gave_up_waiting_leaves_a_call_that_may_land_later(status: int, later: bool) -> None:
     assert may_land_later(status) is later
+
+
+def test_a_window_holds_its_first_and_its_last_instant() -> None:
+    window = Window(NOON, NOON + timedelta(seconds=1), NOON + timedelta(seconds=2))
+
+    assert [window.holds(NOON + timedelta(seconds=at), sure=True) for at in (-1, 0, 1, 2)] == [False, True, True, False]
+    assert [window.holds(NOON + timedelta(seconds=at), sure=False) for at in (-1, 0, 2, 3)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert Window(NOON, None, None).holds(NOON + timedelta(days=9), sure=False)

@@ -100,3 +100,10 @@ def test_millionths_and_back() -> None:
 )
 def test_a_number_is_written_short_and_without_an_exponent(number: str, text: str) -> None:
     assert plain(Decimal(number)) == text
+
+
+@pytest.mark.parametrize(
+    ("exponent", "value"), [(-61, "0.000000"), (-60, "0.000000"), (-7, "0.000000"), (-6, "0.000001")]
+)
+def test_what_is_smaller_than_a_millionth_is_nought(exponent: int, value: str) -> None:
+    assert str(fixed(Decimal(1).scaleb(exponent))) == value
