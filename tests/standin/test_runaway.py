@@ -457,6 +457,45 @@ def test_a_whole_difference_of_uneven_stocks_teaches_nothing_of_the_decimals_kep
     assert fresh.patches() <= 8
 
 
+@pytest.mark.parametrize(("first", "second"), [("10", "10.4"), ("5.1096", "5.1507")])
+def test_a_cost_that_ends_with_noughts_teaches_nothing_of_the_decimals_kept(
+    fresh: World, first: str, second: str
+) -> None:
+    """A vendor that cuts to two decimals shows 5.1096 as 5.1: that is no vendor of one decimal."""
+    fresh.mps.habits.cost_decimals, fresh.mps.habits.cuts = 2, True
+    recosts(fresh, "3.3333")
+    fresh.mpw.receives(PART, 5, "3.3333", MAIN)
+    fresh.rests()
+    recosts(fresh, first)
+    fresh.mpw.receipts[1].cost = Decimal(first)
+    fresh.mpw.receives(PART, 3, first, MAIN)
+    fresh.rests()
+    for one in fresh.mpw.receipts:
+        one.cost = Decimal(second)
+    fresh.rests()
+
+    assert fresh.mps.products[PART].cost == Decimal(second).quantize(Decimal("0.01"), ROUND_DOWN)
+    assert fresh.ever_told() == []
+    assert fresh.patches() <= 10
+
+
+@pytest.mark.parametrize(("first", "second"), [("5.1012", "0.0488"), ("5.0012", "0.0488")])
+def test_a_stock_that_ends_with_noughts_teaches_nothing_of_the_decimals_kept(
+    fresh: World, first: str, second: str
+) -> None:
+    fresh.mps.habits.stock_decimals, fresh.mps.habits.cuts = 2, True
+    fresh.cycle(2)
+    fresh.mpw.receives(PART, first, 10, MAIN)
+    fresh.rests()
+    fresh.mpw.receives(PART, second, 10, MAIN)
+    fresh.rests()
+
+    ours, theirs = fresh.stocks()
+    assert theirs == ours.quantize(Decimal("0.01"), ROUND_DOWN)
+    assert fresh.ever_told() == []
+    assert fresh.patches() <= 8
+
+
 @pytest.mark.parametrize("cuts", [False, True], ids=["rounds", "cuts"])
 @pytest.mark.parametrize("decimals", [2, 0])
 def test_a_vendor_that_begins_to_drop_decimals_once_the_mark_was_proved_feeds_nothing(

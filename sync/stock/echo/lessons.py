@@ -15,7 +15,7 @@ from sync.ledger.books import Books
 from sync.stock.echo.rows import ASKING, Expected, raw_movement, was_shown
 from sync.stock.echo.rules import Found, Knows, Line
 from sync.values.marks import decimals_of, mark_of, meaning_of, resembles
-from sync.values.money import exactly_times, plain
+from sync.values.money import SCALE, exactly_times, plain
 from sync.values.subjects import Subject
 from sync.values.systems import MPSERVICES
 
@@ -124,6 +124,8 @@ def _learn_stock(conn: Connection, expected: Expected, found: Found, note: Note)
     uneven = known is not None and decimals_of(was) > int(known)  # what the vendor had of it before is not known
     if known is not None and int(known) >= kept and (uneven or _kept_with(int(known), found.quantity + was, [wanted])):
         return
+    if _may_end_with_zeros(kept, found.quantity + was, [wanted]):
+        return
     note(STOCK_DECIMALS, str(kept))
     quantum = Decimal(1).scaleb(-kept)
     cut, rounded = wanted.quantize(quantum, ROUND_DOWN), wanted.quantize(quantum, ROUND_HALF_EVEN)
@@ -135,6 +137,14 @@ def _kept_with(decimals: int, shown: Decimal, sent: Sequence[Decimal]) -> bool:
     """Tell whether a shown number is one of those sent, cut or rounded to so many decimals (zeros at its end count)."""
     unit = Decimal(1).scaleb(-decimals)
     return any(shown in (one.quantize(unit, ROUND_DOWN), *_rounded(one, unit)) for one in sent)
+
+
+def _may_end_with_zeros(decimals: int, shown: Decimal, sent: Sequence[Decimal]) -> bool:
+    """Tell whether a vendor that keeps more decimals than a number needs would show just that number.
+
+    5.1 is what 5.109606 becomes with one decimal, and with two where the vendor cuts: such a number teaches nothing.
+    """
+    return any(_kept_with(more, shown, sent) for more in range(decimals + 1, SCALE))
 
 
 def _rounded(number: Decimal, unit: Decimal) -> tuple[Decimal, Decimal]:
@@ -155,6 +165,8 @@ def _learn_cost(conn: Connection, shown: Decimal, moved: Decimal, sent: Decimal,
     unit_and_total = [sent, exactly_times(abs(moved), sent)]
     if known is not None and int(known) > kept and _kept_with(int(known), shown, unit_and_total):
         return  # it ends with zeros
+    if _may_end_with_zeros(kept, shown, unit_and_total):
+        return
     note(COST_DECIMALS, str(kept))
     quantum = Decimal(1).scaleb(-kept)
     for ours in unit_and_total:
