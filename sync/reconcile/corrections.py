@@ -9,7 +9,7 @@ until `exceptions resolve --apply` or `--keep`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -111,6 +111,11 @@ def _said(line: Row[Any] | Line) -> str:
     return f"{plain(line.quantity)} {line.external_id} at {plain(line.unit_cost)}, {line.created_at:%Y-%m-%d %H:%M} UTC"
 
 
+def lines_said(lines: Iterable[Row[Any] | Line]) -> str:
+    """Return a movement's lines as a person reads them."""
+    return "; ".join(_said(line) for line in lines)
+
+
 def note_deleted(books: Books, movement_id: str) -> None:
     """Act on a movement that the feed lacks though it shows older ones: somebody deleted it in MPservices."""
     lines = lines_of(books.conn, [movement_id]).get(movement_id, [])
@@ -121,7 +126,7 @@ def note_deleted(books: Books, movement_id: str) -> None:
     books.open_exception(
         MOVEMENT_DELETED,
         about=Subject.row(movement_id),
-        detail=f"movement {movement_id} ({'; '.join(_said(line) for line in lines)}) is gone from the feed, which "
+        detail=f"movement {movement_id} ({lines_said(lines)}) is gone from the feed, which "
         "shows older ones: somebody deleted it in MPservices. MPW keeps what was posted for it, and these items get no "
         "stock patch, until a person has decided",
         hint=DELETED_HINT,
@@ -129,15 +134,15 @@ def note_deleted(books: Books, movement_id: str) -> None:
     )
 
 
-def note_returned(books: Books, movement_id: str) -> None:
-    """Let a movement's events go again that was taken for deleted: the feed shows it again.
+def note_returned(books: Books, movement_id: str, *, why: str = "the feed shows its movement again") -> None:
+    """Let a movement's events go again that was taken for deleted: it is there.
 
     Where it came back with other lines, a person decides that first.
     """
     if is_open(books.conn, MOVEMENT_CHANGED, Subject.row(movement_id)):
         return
     lines = lines_of(books.conn, [movement_id]).get(movement_id, [])
-    let_go(books, [line.api_key for line in lines], why="the feed shows its movement again")
+    let_go(books, [line.api_key for line in lines], why=why)
 
 
 def apply_correction(books: Books, facts: Mapping[str, Any]) -> None:
@@ -192,7 +197,9 @@ def apply_deletion(books: Books, facts: Mapping[str, Any]) -> None:
     for line in lines:
         take_back(books.conn, line)
     known = documents_by_remote_id(books.conn, MPSERVICES, "movement", [movement_id])
-    update_documents(books.conn, [{"id": row.id, "digest": ""} for row in known.values()])  # were it to come back
+    update_documents(  # without its digest it is read anew, were it to come back
+        books.conn, [{"id": row.id, "digest": "", "voided_at": row.voided_at or books.now} for row in known.values()]
+    )
     let_go(books, [line.api_key for line in lines], why="its movement was deleted", even_kept=True)
 
 

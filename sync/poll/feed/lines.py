@@ -137,8 +137,8 @@ def ingest_movements(books: Books, movements: Sequence[Movement], *, source: str
     """Take in movements in this transaction: of the `feed` (newest first) or of an `import` (in file order).
 
     Lines that are known keep their number, whatever their order now; an added line takes the next.
-    An imported movement that the feed has shown is left as the feed showed it. Without `push`, new
-    imported events are recorded only; the feed, or an import with `push`, lets them go.
+    An imported movement that the feed has shown is left as the feed showed it, unless a person had it taken back.
+    Without `push`, new imported events are recorded only; the feed, or an import with `push`, lets them go.
     """
     lock_appends(books.conn)
     done = Ingested()
@@ -321,7 +321,12 @@ def _take(item: _Filed, document: Row[Any] | None, stored: list[Row[Any]], sourc
     from_feed = document is not None and document.source == MOVEMENTS
     if not from_feed:
         work.seen_events.extend(EventKey(item.kind, line.api_key) for line in stored)
-    if document is not None and (document.digest == movement.digest or (source == IMPORT and from_feed)):
+    taken_back = document is not None and document.digest == ""
+    if source == IMPORT and taken_back:
+        work.new_events.extend(EventKey(item.kind, line.api_key) for line in stored)
+    if document is not None and (
+        document.digest == movement.digest or (source == IMPORT and from_feed and not taken_back)
+    ):
         work.counts.unchanged += max(1, len(item.lines))
         if source == FEED and not from_feed:
             update_documents(
