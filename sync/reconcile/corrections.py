@@ -52,6 +52,7 @@ def note_correction(
     movement_id: str,
     *,
     changed: Sequence[tuple[Row[Any], Line]],
+    redated: Sequence[tuple[Row[Any], Line]],
     gone: Sequence[Row[Any]],
     added: Mapping[str, Line],
     stored: Sequence[Row[Any]],
@@ -61,10 +62,12 @@ def note_correction(
 
     In the transaction that takes it in, before its entries are replaced. `stored` are all lines that are known of it,
     `added` new ones by the keys that they get: what a person decides about waits as a whole, since a line that names
-    another item than before is one line gone and one added.
+    another item than before is one line gone and one added. `redated` lines say what they said, of another day: no
+    stock is in doubt, and their items are not stopped.
     """
+    items = {old.external_id for old in gone} | {one.external_id for pair in changed for one in pair}
+    changed = [*changed, *redated]
     touched = [old for old, _ in changed] + list(gone)
-    items = {old.external_id for old in touched} | {new.external_id for _, new in changed}
     items |= {line.external_id for line in added.values()}
     forget_bases(books, items)
     keys = {old.api_key for old in touched}
@@ -85,17 +88,18 @@ def note_correction(
     told = [f"{old.api_key}: {_said(old)} is now {_said(new)}" for old, new in changed]
     told += [f"{old.api_key}: {_said(old)} is not in it any more" for old in gone]
     told += [f"{key}: {_said(line)} was added" for key, line in added.items()]
+    items |= set(before.get("external_ids", ()))
+    stopped = ", and these items get no stock patch" if items else ""
     books.open_exception(
         MOVEMENT_CHANGED,
         about=Subject.row(movement_id),
         detail=f"movement {movement_id} of {created_at:%Y-%m-%d %H:%M} UTC is no longer what it was when it was first "
-        f"read: {'; '.join(told)}. MPW keeps what was posted for it, and these items get no stock patch, until a "
-        "person has decided",
+        f"read: {'; '.join(told)}. MPW keeps what was posted for it{stopped}, until a person has decided",
         hint=CHANGED_HINT,
         facts={
             "movement_id": movement_id,
             "keys": sorted(keys | set(before.get("keys", ()))),
-            "external_ids": sorted(items | set(before.get("external_ids", ()))),
+            "external_ids": sorted(items),
         },
     )
     return keys

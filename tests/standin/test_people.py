@@ -314,6 +314,7 @@ def vanished(world: World, *, held: bool, deleted: bool = True) -> list[Movement
 
 def released(world: World) -> None:
     """A person lets all go that is held for review."""
+    world.rests()
     code, said = world.mpsync("outbox", "release", "--all")
     assert code == 0, said
     world.rests()
