@@ -272,10 +272,12 @@ def _spelt_otherwise(scratch: sqlite3.Connection, name: str, created: str, numbe
     """Refuse an id that stands before in other letters, with the same createdAt: it is one movement, not two.
 
     A line more of it, or the same line once more, is not told by the file: taken as it stands it would count twice.
+    Fractions of a second are left aside.
     """
-    scratch.execute("insert or ignore into spelt values (?, ?, ?, ?)", (name.lower(), created.strip(), name, number))
+    created = created.strip()[:19]
+    scratch.execute("insert or ignore into spelt values (?, ?, ?, ?)", (name.lower(), created, name, number))
     query = "select id, number from spelt where folded = ? and created = ?"
-    first, at = scratch.execute(query, (name.lower(), created.strip())).fetchone()
+    first, at = scratch.execute(query, (name.lower(), created)).fetchone()
     if first == name:
         return None
     return (

@@ -87,7 +87,7 @@ def external_id_for(conn: Connection, part_number: str, warehouse: str, *, defau
 
 
 def near_item(conn: Connection, external_id: str) -> str | None:
-    """Return the item of the map whose name reads as this one does: other blanks, capitals, ways to compose a letter."""
+    """Return the item of the map whose name reads as this one does, but for blanks, capitals and composed letters."""
     begins = or_(*(func.ltrim(items.c.external_id).istartswith(text, autoescape=True) for text in _starts(external_id)))
     alike = select(items.c.external_id).where(begins).limit(NEAR_LOOKED_AT)
     names = (name for name in conn.execute(alike).scalars() if name != external_id)
