@@ -241,6 +241,8 @@ def _scratch() -> Iterator[sqlite3.Connection]:
             "create table lines (number integer primary key, id text not null, fields text not null);"
             "create index ix on lines (id, number);"
             "create table firsts (id text primary key, number integer not null) without rowid;"
+            "create table spelt (folded text, created text, id text not null, number integer not null, "
+            "primary key (folded, created)) without rowid;"
         )
         yield scratch
 
@@ -256,10 +258,32 @@ def _spill(scratch: sqlite3.Connection, lines: Iterable[Line], report: ImportRep
             report.rejected.append((line.number, error))
             continue
         name = str(movement_id).strip()
+        error = _spelt_otherwise(scratch, name, str(fields.get("createdAt")), line.number)
+        if error is not None:
+            report.rejected.append((line.number, error))
+            continue
         fields["id"] = name
         text = json.dumps(fields, default=_exact)
         scratch.execute("insert into lines values (?, ?, ?)", (line.number, name, text))
         scratch.execute("insert or ignore into firsts values (?, ?)", (name, line.number))
+
+
+def _spelt_otherwise(scratch: sqlite3.Connection, name: str, created: str, number: int) -> str | None:
+    """Refuse an id that stands before in other letters, with the same createdAt: it is one movement, not two.
+
+    A line more of it, or the same line once more, is not told by the file: taken as it stands it would count twice.
+    Fractions of a second are left aside.
+    """
+    created = created.strip()[:19]
+    scratch.execute("insert or ignore into spelt values (?, ?, ?, ?)", (name.lower(), created, name, number))
+    query = "select id, number from spelt where folded = ? and created = ?"
+    first, at = scratch.execute(query, (name.lower(), created)).fetchone()
+    if first == name:
+        return None
+    return (
+        f"id {name} is line {at}'s id {first} in other letters, of the same createdAt: one movement. Where this line "
+        f"is a further one of it, write its id as {first}; else leave it out"
+    )
 
 
 def _groups(scratch: sqlite3.Connection) -> Iterator[tuple[str, list[tuple[int, dict[str, Any]]]]]:

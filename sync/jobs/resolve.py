@@ -22,7 +22,7 @@ from sync.ledger.movement_lines import KEPT_BY
 from sync.ledger.quarantine import settle_rows
 from sync.poll.days.voids import MASS_DISAPPEARANCE, void_disappeared
 from sync.poll.feed.lines import UNKNOWN_VALUE, take_named
-from sync.poll.feed.window import SHORT_WINDOW
+from sync.poll.feed.short_window import SHORT_WINDOW, delete_absent, keep_absent
 from sync.reconcile.corrections import (
     MOVEMENT_CHANGED,
     MOVEMENT_DELETED,
@@ -138,6 +138,10 @@ def _act(books: Books, ctx: Context, row: Row[Any], *, why: str, by: str, choice
         books.look_again_for(waits_for(row.kind, subject_of(row)))
     elif row.kind == MOVEMENT_DELETED and option == APPLY:
         apply_deletion(books, facts)
+    elif row.kind == SHORT_WINDOW and option == APPLY:
+        delete_absent(books, facts)
+    elif row.kind == SHORT_WINDOW:
+        keep_absent(books, facts)
     elif option == KEEP and row.kind in OUR_EXCEPTIONS:
         told = f"{KEPT_BY}{by}: {why}"
         left = leave_parked(books, waits_for(row.kind, subject_of(row)), why=told)

@@ -115,6 +115,20 @@ def forget_bases(books: Books, external_ids: Iterable[str]) -> None:
     mark_dirty(books, items)
 
 
+def forget_bases_between(books: Books, moved: Iterable[tuple[str, datetime, datetime]]) -> None:
+    """Believe in no stock of an item any more where one of its lines was moved in time over its base, or from it.
+
+    `moved`: an item, and the two instants. The base says which movements it has in it by their order alone.
+    """
+    crossed: set[str] = set()
+    for item, was, now in moved:
+        base = select(item_states.c.external_id).where(
+            item_states.c.external_id == item, item_states.c.base_at.between(min(was, now), max(was, now))
+        )
+        crossed.update(books.conn.execute(base).scalars())
+    forget_bases(books, crossed)
+
+
 def unfit_patches(conn: Connection, external_id: str) -> int:
     """Return how many of an item's patches in a row made a movement that was not the expected one."""
     query = select(item_states.c.unfit_patches).where(item_states.c.external_id == external_id)

@@ -9,7 +9,7 @@ until `exceptions resolve --apply` or `--keep`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -52,6 +52,7 @@ def note_correction(
     movement_id: str,
     *,
     changed: Sequence[tuple[Row[Any], Line]],
+    redated: Sequence[tuple[Row[Any], Line]],
     gone: Sequence[Row[Any]],
     added: Mapping[str, Line],
     stored: Sequence[Row[Any]],
@@ -61,10 +62,12 @@ def note_correction(
 
     In the transaction that takes it in, before its entries are replaced. `stored` are all lines that are known of it,
     `added` new ones by the keys that they get: what a person decides about waits as a whole, since a line that names
-    another item than before is one line gone and one added.
+    another item than before is one line gone and one added. `redated` lines say what they said, of another day: no
+    stock is in doubt, and their items are not stopped.
     """
+    items = {old.external_id for old in gone} | {one.external_id for pair in changed for one in pair}
+    changed = [*changed, *redated]
     touched = [old for old, _ in changed] + list(gone)
-    items = {old.external_id for old in touched} | {new.external_id for _, new in changed}
     items |= {line.external_id for line in added.values()}
     forget_bases(books, items)
     keys = {old.api_key for old in touched}
@@ -85,17 +88,18 @@ def note_correction(
     told = [f"{old.api_key}: {_said(old)} is now {_said(new)}" for old, new in changed]
     told += [f"{old.api_key}: {_said(old)} is not in it any more" for old in gone]
     told += [f"{key}: {_said(line)} was added" for key, line in added.items()]
+    items |= set(before.get("external_ids", ()))
+    stopped = ", and these items get no stock patch" if items else ""
     books.open_exception(
         MOVEMENT_CHANGED,
         about=Subject.row(movement_id),
         detail=f"movement {movement_id} of {created_at:%Y-%m-%d %H:%M} UTC is no longer what it was when it was first "
-        f"read: {'; '.join(told)}. MPW keeps what was posted for it, and these items get no stock patch, until a "
-        "person has decided",
+        f"read: {'; '.join(told)}. MPW keeps what was posted for it{stopped}, until a person has decided",
         hint=CHANGED_HINT,
         facts={
             "movement_id": movement_id,
             "keys": sorted(keys | set(before.get("keys", ()))),
-            "external_ids": sorted(items | set(before.get("external_ids", ()))),
+            "external_ids": sorted(items),
         },
     )
     return keys
@@ -111,6 +115,11 @@ def _said(line: Row[Any] | Line) -> str:
     return f"{plain(line.quantity)} {line.external_id} at {plain(line.unit_cost)}, {line.created_at:%Y-%m-%d %H:%M} UTC"
 
 
+def lines_said(lines: Iterable[Row[Any] | Line]) -> str:
+    """Return a movement's lines as a person reads them."""
+    return "; ".join(_said(line) for line in lines)
+
+
 def note_deleted(books: Books, movement_id: str) -> None:
     """Act on a movement that the feed lacks though it shows older ones: somebody deleted it in MPservices."""
     lines = lines_of(books.conn, [movement_id]).get(movement_id, [])
@@ -121,7 +130,7 @@ def note_deleted(books: Books, movement_id: str) -> None:
     books.open_exception(
         MOVEMENT_DELETED,
         about=Subject.row(movement_id),
-        detail=f"movement {movement_id} ({'; '.join(_said(line) for line in lines)}) is gone from the feed, which "
+        detail=f"movement {movement_id} ({lines_said(lines)}) is gone from the feed, which "
         "shows older ones: somebody deleted it in MPservices. MPW keeps what was posted for it, and these items get no "
         "stock patch, until a person has decided",
         hint=DELETED_HINT,
@@ -129,15 +138,15 @@ def note_deleted(books: Books, movement_id: str) -> None:
     )
 
 
-def note_returned(books: Books, movement_id: str) -> None:
-    """Let a movement's events go again that was taken for deleted: the feed shows it again.
+def note_returned(books: Books, movement_id: str, *, why: str = "the feed shows its movement again") -> None:
+    """Let a movement's events go again that was taken for deleted: it is there.
 
     Where it came back with other lines, a person decides that first.
     """
     if is_open(books.conn, MOVEMENT_CHANGED, Subject.row(movement_id)):
         return
     lines = lines_of(books.conn, [movement_id]).get(movement_id, [])
-    let_go(books, [line.api_key for line in lines], why="the feed shows its movement again")
+    let_go(books, [line.api_key for line in lines], why=why)
 
 
 def apply_correction(books: Books, facts: Mapping[str, Any]) -> None:
@@ -192,7 +201,9 @@ def apply_deletion(books: Books, facts: Mapping[str, Any]) -> None:
     for line in lines:
         take_back(books.conn, line)
     known = documents_by_remote_id(books.conn, MPSERVICES, "movement", [movement_id])
-    update_documents(books.conn, [{"id": row.id, "digest": ""} for row in known.values()])  # were it to come back
+    update_documents(  # without its digest it is read anew, were it to come back
+        books.conn, [{"id": row.id, "digest": "", "voided_at": row.voided_at or books.now} for row in known.values()]
+    )
     let_go(books, [line.api_key for line in lines], why="its movement was deleted", even_kept=True)
 
 

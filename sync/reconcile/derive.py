@@ -30,7 +30,7 @@ from sync.outbox.rows import Which, add_push, discard, push_by_id, supersede_uns
 from sync.reconcile.commands import covered, decide_command, policy_approval, policy_key
 from sync.reconcile.cost_meaning import note_cost_meaning
 from sync.reconcile.item_map import ItemMapping
-from sync.reconcile.item_rows import ITEMS_VERSION, resolve_items
+from sync.reconcile.item_rows import ITEMS_VERSION, near_item, resolve_items
 from sync.reconcile.known_parts import Pair, ask_parts
 from sync.reconcile.products import wanted_products
 from sync.reconcile.rows import (
@@ -57,6 +57,7 @@ from sync.reconcile.rules import (
     ORDER_CHANGED,
     OUR_EXCEPTIONS,
     UNKNOWN_PART,
+    UNMAPPED_ITEM,
     Decision,
     Derive,
     Event,
@@ -69,6 +70,7 @@ from sync.reconcile.rules import (
     decide,
     waits_for,
 )
+from sync.values.names import shown
 from sync.values.policy import Policy, Rules
 from sync.values.subjects import Subject
 from sync.values.systems import MPSERVICES, MPW
@@ -104,6 +106,7 @@ class _Pass:
 
     counts: Counts = field(default_factory=Counts)
     run_id: int | None = None
+    near: dict[str, str | None] = field(default_factory=dict)
 
 
 def reconcile_once(ctx: Context) -> Counts:
@@ -319,6 +322,7 @@ def _is_wanted_again(event: Event, decision: Decision) -> bool:
 
 def _write(books: Books, event: Event, decision: Decision, work: _Pass) -> None:
     key = (event.kind, event.api_key)
+    item = event.origin.item if event.origin is not None and event.origin.system == MPSERVICES else None
     match decision:
         case Derive():
             _derive(books, decision, work)
@@ -328,12 +332,12 @@ def _write(books: Books, event: Event, decision: Decision, work: _Pass) -> None:
             work.counts.voided += supersede_unsent(books, [decision.row.id], why=decision.why, fence=decision.row.fence)
         case NeedsPart():
             decision = Park("MPW has not been asked for its part yet", books.now + NOT_ASKED_WAIT)
-            _wait(books, key, decision, work)
+            _wait(books, key, decision, work, item=item)
         case Park():
             if decision.withdraw is not None:
                 row = decision.withdraw
                 supersede_unsent(books, [row.id], why=decision.reason, fence=row.fence)
-            _wait(books, key, decision, work)
+            _wait(books, key, decision, work, item=item)
         case Leave():
             pass
     if event.parked is not None and not isinstance(decision, Park):
@@ -358,11 +362,24 @@ def _key_taken(books: Books, decision: Taken) -> int:
     return int(decision.instead is None)
 
 
-def _wait(books: Books, key: Key, decision: Park, work: _Pass) -> None:
+def _wait(books: Books, key: Key, decision: Park, work: _Pass, *, item: str | None = None) -> None:
+    """Park what waits, and ask a person where it needs one. `item`: MPservices', which may be misspelt."""
     park(books.conn, key, reason=decision.reason, due_at=decision.due_at)
     work.counts.quarantined += 1
-    if decision.kind is not None and decision.subject is not None:
-        books.open_exception(decision.kind, about=decision.subject, detail=decision.detail, hint=decision.hint)
+    if decision.kind is None or decision.subject is None:
+        return
+    detail, hint = decision.detail, decision.hint
+    if decision.kind in (UNMAPPED_ITEM, UNKNOWN_PART) and item is not None:
+        if item not in work.near:
+            work.near[item] = near_item(books.conn, item)
+        near = work.near[item]
+        if near is not None:
+            detail += f"; the item map has {shown(near)}"
+            hint = (
+                f"if {shown(near)} is meant, write {shown(item)} in its place in the item map, as MPservices "
+                f"shows it (`mpsync items import FILE`), or correct it in MPservices; else {hint}"
+            )
+    books.open_exception(decision.kind, about=decision.subject, detail=detail, hint=hint)
 
 
 def _begin(books: Books, work: _Pass, seen: int) -> None:

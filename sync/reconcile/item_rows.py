@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, or_, select
 
 from sync.database.chunks import chunks
 from sync.database.facts import fact
@@ -13,7 +14,11 @@ from sync.database.schema import documents, item_warehouses, items, movement_lin
 from sync.ledger.books import Books
 from sync.ledger.item_states import leave_alone, mark_dirty
 from sync.reconcile.item_map import ItemMapping
+from sync.values.names import folded
 from sync.values.systems import MPW
+
+NEAR_LOOKED_AT = 2000
+"""Items that begin alike, among which one that reads the same is looked for."""
 
 ITEMS_VERSION = "items_version"
 
@@ -79,6 +84,19 @@ def external_id_for(conn: Connection, part_number: str, warehouse: str, *, defau
         return None
     mapped = conn.execute(select(items.c.external_id).where(items.c.external_id == part_number)).first()
     return None if mapped is not None else part_number
+
+
+def near_item(conn: Connection, external_id: str) -> str | None:
+    """Return the item of the map whose name reads as this one does, but for blanks, capitals and composed letters."""
+    begins = or_(*(func.ltrim(items.c.external_id).istartswith(text, autoescape=True) for text in _starts(external_id)))
+    alike = select(items.c.external_id).where(begins).limit(NEAR_LOOKED_AT)
+    names = (name for name in conn.execute(alike).scalars() if name != external_id)
+    return next((name for name in names if folded(name) == folded(external_id)), None)
+
+
+def _starts(name: str) -> set[str]:
+    """Return how names begin that are nearly this one: composed, a letter is one character, decomposed it is two."""
+    return {unicodedata.normalize(form, name.strip())[:2] for form in ("NFC", "NFD")}
 
 
 def unmapped_items(conn: Connection, *, default_warehouse: str | None) -> list[ItemMapping]:

@@ -556,7 +556,7 @@ def _target(event: Event, origin: Origin, mappings: Mapping[str, ItemMapping]) -
         None,
         UNMAPPED_ITEM,
         subject,
-        f"MPservices' item {origin.item} has no part in MPW: neither the item map nor MPW_WAREHOUSE names one",
+        f"MPservices' item {shown(origin.item)} has no part in MPW: neither the item map nor MPW_WAREHOUSE names one",
         "add it to the item map (`mpsync items import FILE`), or set MPW_WAREHOUSE if part numbers are external_ids; "
         f"{BY_HAND}",
     )

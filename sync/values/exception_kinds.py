@@ -53,7 +53,7 @@ _ALL = (
     # reading
     ExceptionKind("credentials", ("source",), resolves_itself=True),
     ExceptionKind("gap", ("source",)),
-    ExceptionKind("short_window", ("source",), blocks_patch=True, resolves_itself=True),
+    ExceptionKind("short_window", ("source",), blocks_patch=True, resolves_itself=True, choices=(APPLY, KEEP)),
     ExceptionKind("mass_disappearance", ("source",), resolves_itself=True, choices=(VOID,)),
     ExceptionKind("deleted_in_mpw", ("event",), resolves_itself=True),
     ExceptionKind("quarantined_row", ("row",), blocks_patch=True, resolves_itself=True),

@@ -42,7 +42,7 @@ _MEANINGS: Mapping[str, str] = {
     # reading
     "credentials": "Nothing is read from this system or sent to it: the books stand still on that side.",
     "gap": "Movements of that time are in no books but MPservices' own, unless they are imported.",
-    "short_window": f"Movements may be missing from the books. {_STOPPED}",
+    "short_window": f"MPW has what MPservices may not, or lacks what it has: what was not posted waits. {_STOPPED}",
     "mass_disappearance": "The rows stay in the ledger, though the source no longer shows them.",
     "deleted_in_mpw": "MPW's stock and value lack it, while the system it came from still has it.",
     "quarantined_row": f"What the row says is not in the ledger. {_STOPPED}",
@@ -112,6 +112,8 @@ _OPTIONS: Mapping[str, str] = {
 _OPTIONS_OF: Mapping[tuple[str, str], str] = {
     ("odd_date", APPLY): "the date is right: post it",
     ("odd_date", KEEP): "do not post it",
+    ("short_window", APPLY): "they were deleted: take them out of MPW",
+    ("short_window", KEEP): "they are there: post what waits",
 }
 """What an option does where it is about something else than MPW's rows."""
 

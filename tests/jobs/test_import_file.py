@@ -299,3 +299,22 @@ def test_outbound_minus_2_in_an_export_contradicts_its_type(world: World, tmp_pa
     assert counted(world)["ledger_entries"] == 0
     corrected = import_file(world.ctx, write(tmp_path, exported(UUID, type_, "2")), "movement", push=True)
     assert outcome(corrected) == (1, 0, []), "what the message says to do is taken"
+
+
+def test_an_id_in_two_spellings_in_one_file_is_one_movement_and_the_second_row_says_so(
+    world: World, tmp_path: Path
+) -> None:
+    once = exported(UUID)
+    header, row = once.splitlines()
+    again = row.replace(UUID, UUID.upper()).replace("09:00:00Z", "09:00:00.000Z")
+    other = row.replace(UUID, UUID.upper()).replace("09:00:00Z", "10:00:00Z")  # no other movement has this createdAt
+
+    report = import_file(world.ctx, write(tmp_path, "\n".join((header, row, again, other, ""))), "movement", push=True)
+
+    assert report.accepted == 2
+    [(number, why)] = report.rejected
+    assert number == 3
+    assert f"id {UUID.upper()} is line 2's id {UUID} in other letters" in why
+    following = "\n".join((header, row, again.replace(UUID.upper(), UUID).replace(".000Z", "Z"), ""))
+    report = import_file(world.ctx, write(tmp_path, following), "movement", push=True)
+    assert (report.accepted, report.rejected) == (1, [])  # as the word says: it is a further line of it

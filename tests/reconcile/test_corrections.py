@@ -409,7 +409,7 @@ def test_the_short_windows_hint_ends_it(feed: PollWorld) -> None:
     _read(feed, newer)
 
     feed.set_policy(window=timedelta(minutes=90))
-    assert decide(feed, None) == 1
+    assert decide(feed, KEEP) == 1
     _read(feed, newer)
 
     assert (feed.exceptions(), blocked(feed.store, "a")) == ([], {})
@@ -421,14 +421,14 @@ def test_what_a_person_settled_of_a_short_window_stands_while_the_same_movements
     _read(feed, newest, newer, YOUNG)
     _read(feed, newest, newer)
 
-    assert decide(feed, None) == 1
+    assert decide(feed, KEEP) == 1
     for _ in range(3):
         _read(feed, newest, newer)
     settled = feed.exceptions(), blocked(feed.store, "a")
 
     _read(feed, newest)  # another one vanishes
     another = blocked(feed.store, "a", "b")
-    assert decide(feed, None) == 1
+    assert decide(feed, KEEP) == 1
     _read(feed, newest)
 
     assert settled == ([], {})
@@ -440,7 +440,7 @@ def test_a_settled_movement_that_came_back_and_vanishes_again_is_asked_about_aga
     newer = movement("m-2", line("b"), created_at=NOON - timedelta(hours=1))
     _read(feed, newer, YOUNG)
     _read(feed, newer)
-    decide(feed, None)
+    decide(feed, KEEP)
     _read(feed, newer, YOUNG)
     assert feed.exceptions() == []
 
@@ -453,7 +453,7 @@ def test_what_a_person_settled_as_a_short_window_is_not_asked_about_as_deleted(f
     newer = movement("m-2", line("b"), created_at=NOON - timedelta(hours=1))
     _read(feed, newer, YOUNG)
     _read(feed, newer)
-    decide(feed, None)
+    decide(feed, KEEP)
 
     _read(feed, newer, OLDER)
 

@@ -68,3 +68,26 @@ def test_a_name_is_never_near_itself_and_a_far_one_is_not_offered() -> None:
     assert nearest("P-1", ["P-1"]) is None
     assert nearest("P-1", ["OIL-BOX"]) is None
     assert shown("Oil box 5l") == "Oil box 5l"
+
+
+@pytest.mark.parametrize("default", [MAIN, None])
+@pytest.mark.parametrize("shows", [" SKU-1 ", "SKU-1\u00a0", "sku-1"])
+def test_an_item_that_is_nearly_one_of_the_map_is_offered_it_and_its_hint_ends_it(
+    world: World, shows: str, default: str | None
+) -> None:
+    world.rules(warehouse=default)
+    world.map(ItemMapping("SKU-1", "51503", (MAIN,)))
+    world.mpw.adds("51503", MAIN)
+    world.move("Inbound", (shows, "1", "1"))
+
+    world.reconcile()
+
+    with world.store.read() as conn:
+        (row,) = open_exceptions(conn)
+    assert row.kind == ("unknown_part" if default else "unmapped_item")
+    assert "; the item map has SKU-1" in row.detail
+    assert shown(shows) in row.detail
+    assert f"if SKU-1 is meant, write {shown(shows)} in its place" in row.hint
+    world.map(ItemMapping(shows, "51503", (MAIN,)))
+    world.reconcile()
+    assert (world.told(), [fields(push)["part_number"] for push in world.pushes()]) == ([], ["51503"])

@@ -479,16 +479,13 @@ class People:
             self._resolve(ctx, row, "seen")
         elif kind in ("movement_changed", "movement_deleted"):
             self._decide_about_a_movement(ctx, row)
+        elif kind == "short_window":
+            self._decide_about_a_window(ctx, row, facts["movement_ids"])
         elif kind == "cost_is_wrong":
             self.world.put_cost_right()
             self._resolve(ctx, row, "a movement's cost is its total: the setting says so now")
         elif kind == "cost_restated":
             self._decide_about_costs(ctx, row, facts["keys"])
-        elif kind == "short_window":
-            if not self._keep_from_going(ctx, facts["movement_ids"]):
-                return  # one is on its way: what becomes of it is seen first
-            self._take_out_by_hand(facts["movement_ids"])
-            self._resolve(ctx, row, "they were deleted in MPservices, and are out of MPW")
         elif kind in SEEN and "outbox_id" not in facts and not self.world.oracle.causes.may_stay(row):
             self._resolve(ctx, row, "seen")
         elif "outbox_id" in facts:
@@ -500,46 +497,6 @@ class People:
     def _resolve(self, ctx: Context, row: Any, why: str, **choice: Any) -> None:
         self.resolutions += 1
         resolve_by_person(ctx, ids=[row["id"]], why=why, by="sim", **choice)
-
-    def _keep_from_going(self, ctx: Context, movements: list[str]) -> bool:
-        """Drop the pushes that have not gone yet of what was deleted; tell whether none is on its way any more.
-
-        Nothing tells us a movement that was deleted from one that a shorter window does not show: it would go.
-        """
-        of_them = [
-            row
-            for row in self.world.raw.execute(
-                "select * from outbox where operation in ('post_receipt', 'post_issuance')"
-            )
-            if any(self.world.oracle.causes.is_of(row["api_key"], name) for name in movements)
-            and (str(row["kind"]), event_of(row["api_key"])) in self.world.mps.withdrawn
-        ]
-        ids = [row["id"] for row in of_them if row["state"] in ("held", "ready")]
-        with self.world.inner.write() as conn:
-            dropped = discard(Books(conn, now=ctx.clock.now()), Which(ids=ids), by="sim", why="deleted in MPservices")
-        return dropped == len(ids) and not any(row["state"] in ("sending", "unknown") for row in of_them)
-
-    def _take_out_by_hand(self, movements: list[str]) -> None:
-        """Delete in MPW what was deleted in MPservices, where nothing tells us that from a window that is shorter."""
-        mpw = self.world.mpw
-        for kind, key in self.world.mps.withdrawn:
-            if not any(self.world.oracle.causes.is_of(key, name) for name in movements):
-                continue
-            receipt = mpw.receipt_by_key.get(key) if kind == "receipt" else None
-            if receipt is not None and not receipt.used:
-                mpw.person_deletes_receipt(receipt.id)
-            elif receipt is not None:
-                self.kept.add((kind, key))
-            rows = [
-                row
-                for name, rows in mpw.issuances_by_key.items()
-                if self.world.oracle.belongs(name, key)
-                for row in rows
-            ]
-            for row in rows if kind == "issuance" else []:
-                mpw.person_deletes_issuance(row.id)
-            self.deleted_keys.add(key)
-            self.deleted_rows += 1
 
     def _decide_about_a_movement(self, ctx: Context, row: Any) -> None:
         """Have done what is right about a movement that was corrected or deleted, or say that MPW stays as it is."""
@@ -553,6 +510,16 @@ class People:
                 self.world.mpw.chronicle.touched[str(line.product.external_id)] += 1
         self.world.oracle.reached["a person keeps" if keep else "a person applies"] += 1
         self._resolve(ctx, row, "looked", choice=Choice(KEEP if keep else APPLY))
+
+    def _decide_about_a_window(self, ctx: Context, row: Any, movements: list[str]) -> None:
+        """Say whether the movements that the feed lacks were deleted, or are there."""
+        mps, is_of = self.world.mps, self.world.oracle.causes.is_of
+        gone = [key for _, key in mps.withdrawn if any(is_of(key, name) for name in movements)]
+        for key in gone:
+            if line := mps.line_of(key):
+                self.world.mpw.chronicle.touched[str(line.product.external_id)] += 1
+        self.world.oracle.reached["a person says deleted" if gone else "a person says there"] += 1
+        self._resolve(ctx, row, "looked", choice=Choice(APPLY if gone else KEEP))
 
     def _decide_about_costs(self, ctx: Context, row: Any, keys: list[str]) -> None:
         """Have receipts posted again at their right cost, or put the costs right in MPW by hand and keep them."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.standin.mpservices import Movement
 from tests.standin.mpw import DELETE_ISSUANCE, DELETE_RECEIPT, ISSUANCE, RECEIPT
 from tests.standin.world import MAIN, PART, World
 
@@ -280,3 +282,134 @@ def test_a_row_of_ours_that_vanishes_and_returns_leaves_nothing_for_a_person(wor
     assert world.told() == []
     assert world.stocks() == (105, 105)
     assert len(world.pushed()) == 1
+
+
+# --- gone, with all that is older: deleted, or beyond a window that is short -----------------
+
+
+def vanished(world: World, *, held: bool, deleted: bool = True) -> list[Movement]:
+    """The feed lacks what people moved first, and shows one that is newer: they deleted both, or it reaches no further.
+
+    With `held` nothing of it has been posted yet.
+    """
+    if held:
+        world.restart(SYNC_ROUTE_ISSUANCES="hold", SYNC_ROUTE_RECEIPTS="hold")
+    world.mps.add("P-2", 5, 10)
+    world.mpw.adds("P-2", MAIN, 5, 10)
+    world.cycle(3, minutes=20 * 60)  # the feed shows nothing of before any more
+    gone = [world.mps._movement(world.mps.moves(PART, change)) for change in (50, -3)]
+    world.rests()
+    world.mps.moves("P-2", 1)
+    world.rests()
+    assert world.pushed() == ([] if held else [RECEIPT, ISSUANCE, RECEIPT])
+    for one in gone:
+        if deleted:
+            world.mps.deletes(one.id)
+        else:
+            world.mps.movements.remove(one)
+    world.cycle(2)
+    assert world.told() == ["short_window"]
+    return gone
+
+
+def released(world: World) -> None:
+    """A person lets all go that is held for review."""
+    world.rests()
+    code, said = world.mpsync("outbox", "release", "--all")
+    assert code == 0, said
+    world.rests()
+
+
+def of_part(world: World) -> list[str]:
+    """Return what MPW has of the part that the vanished movements are about."""
+    rows = [*world.mpw.receipts, *world.mpw.issuances]
+    return [str(row.api_key) for row in rows if row.part == PART and row.api_key is not None]
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_of_a_short_window_nothing_is_sent_until_a_person_has_decided(world: World, held: bool) -> None:
+    vanished(world, held=held)
+    before, patches = of_part(world), world.patches()
+
+    released(world)
+    world.cycle(CYCLES)
+
+    assert (of_part(world), world.patches(), world.mps.stock(PART)) == (before, patches, 100)
+    assert len(before) == (0 if held else 2)
+    (asks,) = world.query("select * from v_todo where kind = 'short_window'")
+    assert all(choice in str(asks["choices"]) for choice in ("--apply", "--keep"))
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_of_a_short_window_what_was_deleted_is_taken_back_or_never_posted(world: World, held: bool) -> None:
+    vanished(world, held=held)
+
+    world.follows("short_window", "--apply")
+    released(world)
+
+    assert (world.stocks(), of_part(world)) == ((100, 100), [])
+    deleted = [DELETE_ISSUANCE, DELETE_RECEIPT]
+    assert sorted(set(world.pushed()) & set(deleted)) == ([] if held else deleted)
+    assert world.told() == []
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_of_a_short_window_what_is_there_is_posted_once(world: World, held: bool) -> None:
+    vanished(world, held=held, deleted=False)
+
+    world.follows("short_window", "--apply", **{"--apply": "--keep"})
+    world.mpsync("learned", "set", "window_hours", "1", "--why", "looked")
+    released(world)
+
+    assert (world.stocks(), len(of_part(world))) == ((147, 147), 2)
+    assert world.told() == []
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_what_a_short_window_lacks_and_is_shown_again_goes_on_by_itself(world: World, held: bool) -> None:
+    gone = vanished(world, held=held, deleted=False)
+
+    world.mps.movements.insert(0, gone[1])  # the first one is still away
+    world.cycle(2)
+    (asks,) = world.view("v_exceptions", resolved_at=None)
+    assert (gone[0].id in asks["detail"], gone[1].id in asks["detail"]) == (True, False)
+    world.mps.movements.insert(0, gone[0])
+    world.rests()
+    assert world.told() == []
+    released(world)
+
+    assert (world.stocks(), len(of_part(world))) == ((147, 147), 2)
+
+
+def test_of_a_short_window_that_lacks_a_deleted_one_and_one_that_is_there_both_are_put_right(
+    world: World, tmp_path: Path
+) -> None:
+    there, _ = vanished(world, held=True)
+    world.mps.products[PART].stock += 50  # the second one only was deleted
+
+    world.follows("short_window", "--apply")
+    world.cycle()
+    head = {"id": there.id, "type": there.type, "createdAt": there.created_at.isoformat()}
+    fields = head | {"item_external_id": PART, "quantity": 50, "cost": 10}
+    file = tmp_path / "there.csv"
+    file.write_text(f"{','.join(fields)}\n{','.join(str(value) for value in fields.values())}\n")
+    code, said = world.mpsync("import", str(file), "--type", "movement", "--push")
+    assert code == 0, said
+    world.rests()
+    released(world)
+
+    assert (world.stocks(), len(of_part(world))) == ((150, 150), 1)
+    assert world.told() == []
+
+
+def test_what_is_older_than_the_window_after_an_outage_is_no_short_window(world: World) -> None:
+    for change in (50, -3):
+        world.mps.moves(PART, change)
+    world.rests()
+
+    world.cycle(minutes=3 * 24 * 60)
+    world.mps.moves(PART, 1)
+    world.cycle(2)
+
+    assert world.told() == ["gap"]
+    assert world.query("select * from unpushed") == []

@@ -21,6 +21,7 @@ from sync.ledger.books import Books
 from sync.ledger.coverage import MOVEMENTS
 from sync.ledger.documents import documents_by_remote_id, insert_documents, update_documents
 from sync.ledger.entries import event_entries
+from sync.ledger.item_states import forget_bases_between
 from sync.ledger.movement_lines import (
     ECHO,
     EVENT,
@@ -137,8 +138,8 @@ def ingest_movements(books: Books, movements: Sequence[Movement], *, source: str
     """Take in movements in this transaction: of the `feed` (newest first) or of an `import` (in file order).
 
     Lines that are known keep their number, whatever their order now; an added line takes the next.
-    An imported movement that the feed has shown is left as the feed showed it. Without `push`, new
-    imported events are recorded only; the feed, or an import with `push`, lets them go.
+    An imported movement that the feed has shown is left as the feed showed it, unless a person had it taken back.
+    Without `push`, new imported events are recorded only; the feed, or an import with `push`, lets them go.
     """
     lock_appends(books.conn)
     done = Ingested()
@@ -321,7 +322,12 @@ def _take(item: _Filed, document: Row[Any] | None, stored: list[Row[Any]], sourc
     from_feed = document is not None and document.source == MOVEMENTS
     if not from_feed:
         work.seen_events.extend(EventKey(item.kind, line.api_key) for line in stored)
-    if document is not None and (document.digest == movement.digest or (source == IMPORT and from_feed)):
+    taken_back = document is not None and document.digest == ""
+    if source == IMPORT and taken_back:
+        work.new_events.extend(EventKey(item.kind, line.api_key) for line in stored)
+    if document is not None and (
+        document.digest == movement.digest or (source == IMPORT and from_feed and not taken_back)
+    ):
         work.counts.unchanged += max(1, len(item.lines))
         if source == FEED and not from_feed:
             update_documents(
@@ -339,8 +345,11 @@ def _take(item: _Filed, document: Row[Any] | None, stored: list[Row[Any]], sourc
         ),
     )
     changed = [(old, new) for old, new in matches.pairs if _differs(old, new)]
+    moved = [pair for pair in matches.pairs if pair not in changed and not _is_same_moment(*_moments(pair))]
+    redated = [pair for pair in moved if _needs_another_date(pair, work.books.policy)]
+    forget_bases_between(work.books, ((new.external_id, old.created_at, new.created_at) for old, new in moved))
     gone = [line for line in matches.gone if line.entry_id is not None and source == FEED]
-    if changed or gone or (from_feed and matches.new):
+    if changed or redated or gone or (from_feed and matches.new):
         n = max((line.n for line in stored), default=0)
         keys = [
             line_key(work.books.conn, movement.id, n + place, about_to=work.keys)
@@ -350,6 +359,7 @@ def _take(item: _Filed, document: Row[Any] | None, stored: list[Row[Any]], sourc
             work.books,
             movement.id,
             changed=changed,
+            redated=redated,
             gone=gone,
             added=dict(zip(keys, matches.new, strict=True)),
             stored=stored,
@@ -359,8 +369,13 @@ def _take(item: _Filed, document: Row[Any] | None, stored: list[Row[Any]], sourc
     for old, new in matches.pairs:
         if (old, new) not in changed and old.digest != new.digest:
             update_line(work.books.conn, movement.id, old.n, digest=new.digest)
-    work.counts.unchanged += len(matches.pairs) - len(changed)
-    for old, new in changed:
+    for old, new in moved:
+        if (old, new) not in redated:
+            place = _place_at(new.created_at, work)
+            update_line(work.books.conn, movement.id, old.n, created_at=new.created_at, place=place)
+            work.touched.add(old.external_id)
+    work.counts.unchanged += len(matches.pairs) - len(changed) - len(redated)
+    for old, new in [*changed, *redated]:
         _change(item, old, new, work)
     for old in gone:
         _remove(old, work)
@@ -379,12 +394,29 @@ def _content_of_line(line: Line) -> tuple[object, ...]:
 
 
 def _differs(old: Row[Any], new: Line) -> bool:
-    """Tell whether a movement says something else now. What our own patch cost, we know better than its movement."""
-    if not _is_same_moment(old.created_at, new.created_at):
-        return True
+    """Tell whether a line says something else now. What our own patch cost, we know better than its movement."""
     if old.role == ECHO:
         return bool((old.external_id, old.quantity) != (new.external_id, new.quantity))
     return _content_of_row(old) != _content_of_line(new)
+
+
+def _moments(pair: tuple[Row[Any], Line]) -> tuple[datetime, datetime]:
+    return pair[0].created_at, pair[1].created_at
+
+
+def _needs_another_date(pair: tuple[Row[Any], Line], policy: Policy) -> bool:
+    """Tell whether a line that was moved in time belongs to another day, or to the other side of the go-live.
+
+    Within its day nothing of it is to be done anew: the stocks are what they were, and so is MPW's date.
+    """
+    was, now = _moments(pair)
+    cut = policy.push_from_there
+    return pair[0].role != ECHO and (policy.day(was) != policy.day(now) or (was < cut) != (now < cut))
+
+
+def _place_at(instant: datetime, work: _Work) -> int:
+    work.places[instant] = work.places.get(instant, -1) + 1
+    return work.places[instant]
 
 
 def _is_same_moment(was: datetime, now: datetime) -> bool:
@@ -413,8 +445,7 @@ def _add(item: _Filed, stored: list[Row[Any]], lines: Sequence[Line], work: _Wor
     n = max((line.n for line in stored), default=0)
     for line in lines:
         n += 1
-        place = work.places.get(line.created_at, -1) + 1
-        work.places[line.created_at] = place
+        place = _place_at(line.created_at, work)
         key = line_key(work.books.conn, item.movement.id, n, about_to=work.keys)
         work.keys.add(key)
         work.entries.append(_entry(item.kind, key, item.movement, line, work.books.policy))
@@ -459,8 +490,7 @@ def _change(item: _Filed, old: Row[Any], new: Line, work: _Work) -> None:
     entry_id = work.books.append([entry])[0]
     place = {}
     if old.created_at != new.created_at:
-        place = {"place": work.places.get(new.created_at, -1) + 1}
-        work.places[new.created_at] = place["place"]
+        place = {"place": _place_at(new.created_at, work)}
     update_line(
         work.books.conn,
         item.movement.id,

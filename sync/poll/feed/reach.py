@@ -9,9 +9,8 @@ from datetime import datetime, timedelta
 from sync.database.facts import fact
 from sync.learned.rows import learn
 from sync.ledger.books import Books
-from sync.ledger.coverage import MOVEMENTS
 from sync.poll.feed.reach_rules import DAY, Edge, Reach, edge_of, watch
-from sync.values.subjects import Subject
+from sync.poll.feed.short_window import take_off_explained
 from sync.values.systems import MPSERVICES
 
 MOVEMENTS_REACH = "movements_reach"
@@ -21,8 +20,13 @@ LOOK_BACK = 5 * DAY
 """How old a known movement may be to tell where the window begins: well beyond any "two days"."""
 
 
-def learn_reach(books: Books, shown: Mapping[str, datetime], known: Mapping[str, datetime], *, at: datetime) -> None:
-    """Learn what an answer shows of the window. `at`: when it was answered, by the vendor's own clock."""
+def learn_reach(
+    books: Books, shown: Mapping[str, datetime], known: Mapping[str, datetime], *, at: datetime, ahead: timedelta
+) -> None:
+    """Learn what an answer shows of the window.
+
+    `at`: when it was answered, by the vendor's own clock; `ahead`: by how much that is ahead of ours.
+    """
     before = _kept(fact(books.conn, MOVEMENTS_REACH))
     edge = edge_of(at, shown, known)
     after, found = watch(before, at, shown, edge, zone=books.policy.timezone, setting=books.policy.window)
@@ -31,7 +35,7 @@ def learn_reach(books: Books, shown: Mapping[str, datetime], known: Mapping[str,
     for one in found:
         if learn(books.conn, MPSERVICES, one.fact, one.value, evidence=one.evidence, now=books.now):
             resolution = f"how far the feed reaches is known now: {one.fact} is {one.value}"
-            books.resolve_exceptions("short_window", about=Subject.source(MOVEMENTS), resolution=resolution)
+            take_off_explained(books, ahead=ahead, why=resolution)
 
 
 def _kept(text: str | None) -> Reach:

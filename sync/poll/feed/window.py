@@ -15,18 +15,19 @@ from sync.clients.mpservices.named_items import named_items
 from sync.clients.mpservices.wire import Movement, read_movements
 from sync.clients.rows import BadRow
 from sync.database.engine import lock_appends
-from sync.database.exceptions import open_facts, settled_by_people
+from sync.database.exceptions import settled_by_people
 from sync.database.runs import Counts, newest_run
 from sync.learned.rows import reach_of
 from sync.ledger.books import Books
 from sync.ledger.coverage import MOVEMENTS, feed, is_feed_outdated, note_feed_read, open_gap, rows_by_day, save_days
 from sync.ledger.documents import documents_by_remote_id, update_documents
-from sync.ledger.item_states import begin_to_manage, forget_bases
+from sync.ledger.item_states import begin_to_manage
 from sync.ledger.movement_lines import lines_of, recent_movements, young_movements
 from sync.ledger.quarantine import quarantine_rows, release_remote_ids
 from sync.poll.feed.lines import Ingested, as_known, ingest_movements
 from sync.poll.feed.reach import LOOK_BACK, learn_reach
 from sync.poll.feed.reach_rules import gap_after
+from sync.poll.feed.short_window import SHORT_WINDOW, report_short_window, take_off
 from sync.reconcile.corrections import MOVEMENT_DELETED, note_deleted, note_returned
 from sync.reconcile.cost_meaning import note_cost_meaning
 from sync.values.dates import days_between, has_ended
@@ -38,8 +39,6 @@ from sync.work.context import Context
 from sync.work.observed import Outcome, observe
 
 __all__ = ["FeedRead", "Ingested", "as_known", "ingest_movements", "poll_movements_once", "take_movements"]
-
-SHORT_WINDOW = "short_window"
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -141,7 +140,7 @@ def take_movements(
     covered_from = _covered_from(books, known, read, shown, before, reach)
     _check_presence(books, movements, unreadable, read=read, reach=reach)
     if not unreadable:  # a row that cannot be read is there, and may be the oldest
-        learn_reach(books, shown, before, at=read.there)
+        learn_reach(books, shown, before, at=read.there, ahead=read.there - read.began_at)
     note_feed_read(
         books.conn,
         MOVEMENTS,
@@ -226,11 +225,12 @@ def _check_presence(
         marks = {"missing_since": document.missing_since or read.began_at, "voided_at": books.now if deleted else None}
         update_documents(books.conn, [{"id": document.id, **marks}])
         if deleted:
+            take_off(books, [movement_id], why="the feed shows older ones: they were deleted", let_go=False)
             note_deleted(books, movement_id)
         else:
             short.append(movement_id)
     if short:
-        _report_short_window(books, short, reach)
+        report_short_window(books, short, reach)
 
 
 def _take_back(books: Books, shown: Collection[str]) -> None:
@@ -243,10 +243,7 @@ def _take_back(books: Books, shown: Collection[str]) -> None:
         books.resolve_exceptions(MOVEMENT_DELETED, about=Subject.row(row.remote_id), resolution=again)
         if row.voided_at is not None:
             note_returned(books, row.remote_id)
-    told = open_facts(books.conn, SHORT_WINDOW, Subject.source(MOVEMENTS)).get("movement_ids", ())
-    if back and told and set(told) <= set(shown):
-        again = "the feed shows them again"
-        books.resolve_exceptions(SHORT_WINDOW, about=Subject.source(MOVEMENTS), resolution=again)
+    take_off(books, (row.remote_id for row in back), why="the feed shows them again", let_go=True)
 
 
 def _settled_absences(conn: Connection) -> dict[str, datetime]:
@@ -256,31 +253,6 @@ def _settled_absences(conn: Connection) -> dict[str, datetime]:
         for movement_id in one.facts.get("movement_ids", ()):
             found[movement_id] = max(one.at, found.get(movement_id, LONG_AGO))
     return found
-
-
-def _report_short_window(books: Books, short: Sequence[str], reach: timedelta) -> None:
-    known = open_facts(books.conn, SHORT_WINDOW, Subject.source(MOVEMENTS))
-    fresh = set(short) - set(known.get("movement_ids", ()))
-    if known and not fresh:
-        return
-    lines = [line for found in lines_of(books.conn, short).values() for line in found]
-    items = {line.external_id for line in lines}
-    forget_bases(books, {line.external_id for line in lines if line.movement_id in fresh})
-    books.open_exception(
-        SHORT_WINDOW,
-        about=Subject.source(MOVEMENTS),
-        detail=f"the feed no longer shows {len(short)} movements that are younger than "
-        f"{reach / timedelta(hours=1):g} hours, {short[0]} among them, nor older ones: it reaches less far than is "
-        "believed. Their items get no stock patch until a person has looked",
-        hint="say how far it really reaches: `mpsync learned set window_hours HOURS --why TEXT`, or set "
-        "MPSERVICES_WINDOW_HOURS and restart, since a shorter outage than is believed may lose movements; where people "
-        "deleted the movements instead, delete in MPW too what was posted for them (`mpsync explain ID`); then resolve "
-        "this",
-        facts={
-            "movement_ids": sorted({*short, *known.get("movement_ids", ())}),
-            "external_ids": sorted({*items, *known.get("external_ids", ())}),
-        },
-    )
 
 
 def _cover(books: Books, covered_from: datetime, read: FeedRead, read_no: int) -> None:
