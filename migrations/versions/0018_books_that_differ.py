@@ -84,7 +84,15 @@ def upgrade() -> None:
         sa.Column("api_key", sa.Text(), nullable=False),
         sa.Column("difference", sa.Text(), nullable=False),
         sa.Column("since", INSTANT, nullable=False),
+        sa.Column("waits", sa.Boolean(), nullable=False, server_default=sa.false()),
         sa.PrimaryKeyConstraint("api_key", "kind", name="pk_book_differences"),
+    )
+    op.create_index(
+        "ix_book_differences_waits",
+        "book_differences",
+        ["api_key"],
+        sqlite_where=sa.text("waits = 1"),
+        postgresql_where=sa.text("waits"),
     )
     op.create_table(
         "settlements",

@@ -596,7 +596,9 @@ book_differences = Table(
     Column("api_key", Text, nullable=False),
     Column("difference", Text, nullable=False),
     Column("since", Instant, nullable=False),
+    Column("waits", Boolean, nullable=False, server_default=false()),  # for a push: a person is asked once it has ended
     PrimaryKeyConstraint("api_key", "kind", name="pk_book_differences"),
+    Index("ix_book_differences_waits", "api_key", sqlite_where=text("waits = 1"), postgresql_where=text("waits")),
 )
 
 settlements = Table(
