@@ -9,6 +9,7 @@
 | they differ, and a push of it is under way or has failed | differ | not yet: the push mends it, or tells |
 | they differ, and people settled, kept or are asked about it | differ | no |
 | MPW has none of it left, and `deleted_in_mpw` said so | differ | no: that was told |
+| they differ, and what MPW has was never ours | differ | no: `key_taken` told, or the push was given up |
 | they differ otherwise | differ | yes: `books_differ` |
 
 "Agree" allows for what nobody did: a number that MPW rounds or cuts to two or more decimals, for each of its rows, and
@@ -77,6 +78,8 @@ def finding(event: Event, *, decision: Decision, mappings: Mapping[str, ItemMapp
         return Finding(different, why=why)
     if not isinstance(decision, Leave) or any(push.state in UNDER_WAY for push in event.pushes):
         return Finding(different, waits=True)
+    if not _is_ours(event):
+        return Finding(different, why="what MPW has under its key is not ours")
     return Finding(different, ask=True)
 
 
@@ -110,10 +113,17 @@ def _not_asked(event: Event, told: Told, differs: Mapping[str, str]) -> str | No
         return "a person is asked about its cost with others'"
     if told.deleted and not event.mpw_live:
         return "MPW does not have it any more: that was told by itself"
-    posted = any(push.operation in _POSTS for push in event.pushes)
-    if standing(event) is None and (posted or event.origin.system != MPSERVICES):
-        return "what MPW has under its key is not ours"
     return None
+
+
+def _is_ours(event: Event) -> bool:
+    """Tell whether what MPW has is what we posted, in this database or, by a movement's key, in one that was lost.
+
+    A document of the ERP whose key somebody else has in MPW was never sent: `key_taken` tells of that.
+    """
+    posted = any(push.operation in _POSTS for push in event.pushes)
+    by_movement = event.origin is not None and event.origin.system == MPSERVICES
+    return standing(event) is not None or (by_movement and not posted)
 
 
 def _targets(event: Event, origin: Origin, mappings: Mapping[str, ItemMapping]) -> list[ItemMapping]:
