@@ -482,6 +482,9 @@ class People:
         elif kind == "cost_is_wrong":
             self.world.put_cost_right()
             self._resolve(ctx, row, "a movement's cost is its total: the setting says so now")
+        elif kind == "books_differ":  # who edits a row of ours in MPW means it: an invoice said otherwise
+            self.world.oracle.reached["a person keeps books"] += 1
+            self._resolve(ctx, row, "that is what the invoice says", choice=Choice(KEEP))
         elif kind == "cost_restated":
             self._decide_about_costs(ctx, row, facts["keys"])
         elif kind == "short_window":
