@@ -6,7 +6,7 @@
 | a transfer, an adjustment, an echo of ours | are not compared: MPW lists no transfers | – |
 | MPW has it, and it is void where it began | differ | no: the delete, or who switched deletes off, says so |
 | part, warehouse, quantity and a receipt's cost agree | agree | no, and what was asked is answered |
-| they differ, and a push of it is under way or has failed | differ | not yet: the push mends it, or tells |
+| they differ, and a push of it is under way, failed, or not seen yet | differ | not yet: the push mends it, or tells |
 | they differ, and people settled, kept or are asked about it | differ | no |
 | MPW has none of it left, and `deleted_in_mpw` said so | differ | no: that was told |
 | they differ, and what MPW has was never ours | differ | no: `key_taken` told, or the push was given up |
@@ -29,7 +29,7 @@ from sync.ledger.rules import ISSUANCE, RECEIPT
 from sync.outbox.evidence import DECIMALS_KEPT_MIN, same_name
 from sync.outbox.machine import POST_ISSUANCE, POST_RECEIPT
 from sync.reconcile.item_map import ItemMapping
-from sync.reconcile.rules import Decision, Event, Leave, MpwRow, Origin, standing
+from sync.reconcile.rules import Decision, Event, Leave, MpwRow, Origin, PushRow, standing
 from sync.values.money import QUANTUM, SCALE, fixed, plain
 from sync.values.systems import MPSERVICES, name_of
 
@@ -76,7 +76,7 @@ def finding(event: Event, *, decision: Decision, mappings: Mapping[str, ItemMapp
     why = _not_asked(event, told, differs)
     if why is not None:
         return Finding(different, why=why)
-    if not isinstance(decision, Leave) or any(push.state in UNDER_WAY for push in event.pushes):
+    if not isinstance(decision, Leave) or any(_is_under_way(push) for push in event.pushes):
         return Finding(different, waits=True)
     if not _is_ours(event):
         return Finding(different, why="what MPW has under its key is not ours")
@@ -114,6 +114,10 @@ def _not_asked(event: Event, told: Told, differs: Mapping[str, str]) -> str | No
     if told.deleted and not event.mpw_live:
         return "MPW does not have it any more: that was told by itself"
     return None
+
+
+def _is_under_way(push: PushRow) -> bool:
+    return push.unseen or push.state in UNDER_WAY
 
 
 def _is_ours(event: Event) -> bool:

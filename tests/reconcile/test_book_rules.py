@@ -136,9 +136,10 @@ def test_an_item_without_a_part_is_not_compared() -> None:
     assert difference(an_event(a_row("9")), {}) is None
 
 
-@pytest.mark.parametrize("state", ["held", "ready", "sending", "unknown", "dead"])
+@pytest.mark.parametrize("state", ["held", "ready", "sending", "unknown", "dead", "done, its last part not seen yet"])
 def test_nobody_is_asked_while_a_push_may_still_bring_the_books_together(state: str) -> None:
-    event = an_event(a_row("6"), kind="issuance", quantity="10", pushes=(a_push(state, operation="post_issuance"),))
+    push = a_push(state.split(",")[0], operation="post_issuance", unseen=state.endswith("not seen yet"))
+    event = an_event(a_row("6"), kind="issuance", quantity="10", pushes=(push,))
 
     found = finding(event, decision=DONE, mappings=by(), told=Told())
 

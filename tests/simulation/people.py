@@ -222,8 +222,10 @@ class People:
             return False
         self.corrected = True
         item = self.an_item(random)
-        last = max(row.id for row in self._receipts() if row.part.part_number == item)
-        self.world.mpw.person_edits_receipt(last, unit_cost=self.cost())
+        last = max((row for row in self._receipts() if row.part.part_number == item), key=lambda row: row.id)
+        self.world.mpw.person_edits_receipt(last.id, unit_cost=self.cost())
+        if last.api_key:
+            self.world.mpw.edited.add(last.api_key)
         self.world.oracle.reached["cost corrected"] += 1
         return True
 
