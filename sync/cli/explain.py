@@ -64,6 +64,8 @@ def _render(out: Output, story: dict[str, Any]) -> None:
                 "matched": bool(event["matched"]),
                 "voided": bool(event["voided"]),
             }
+            | ({"differs": event["difference"]} if event["difference"] else {})
+            | ({"settled": "by hand, as a person said"} if event["settled"] else {})
             | ({"not pushed": event["not_pushed"]} if event["not_pushed"] else {})
         )
     for entry in story["entries"]:

@@ -114,6 +114,8 @@ _OPTIONS_OF: Mapping[tuple[str, str], str] = {
     ("odd_date", KEEP): "do not post it",
     ("short_window", APPLY): "they were deleted: take them out of MPW",
     ("short_window", KEEP): "they are there: post what waits",
+    ("books_differ", APPLY): "MPW is wrong: delete it there and post it again",
+    ("books_differ", KEEP): "MPW is right, or both shall stay as they are",
 }
 """What an option does where it is about something else than MPW's rows."""
 
