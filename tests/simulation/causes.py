@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -189,6 +189,11 @@ class Causes:
     def _short_window(self, subject: str, facts: dict[str, Any]) -> bool:
         """The feed lacks something that is younger than its window: somebody deleted it."""
         return bool(self.world.mps.withdrawn)
+
+    def _gap(self, subject: str, facts: dict[str, Any]) -> bool:
+        """People deleted all that the feed had shown: nothing tells that from a feed that reaches less far."""
+        mps, last = self.world.mps, datetime.fromisoformat(subject.rsplit(" ", 1)[1])
+        return bool(mps.withdrawn) and all(one.created_at > last for one in mps.all_movements if one.id in mps.shown)
 
     @staticmethod
     def is_of(key: str, subject: str) -> bool:

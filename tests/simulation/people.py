@@ -59,6 +59,7 @@ SEEN = (
     "key_taken",
     "clock_wrong",
     "learned_contradicted",
+    "gap",
 )
 """What a person has seen to once he has looked, where no push of it waits."""
 
