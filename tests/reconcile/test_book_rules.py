@@ -190,5 +190,20 @@ def test_it_waits_while_something_is_to_be_done_for_it() -> None:
     assert (found.waits, found.ask) == (True, False)
 
 
+@pytest.mark.parametrize(("standing", "cost", "ask"), [("5", "10", False), ("7", "10", True), ("5", "12", True)])
+def test_what_a_delete_took_back_and_no_poll_has_missed_yet_does_not_count(standing: str, cost: str, ask: bool) -> None:
+    posted = json.dumps({"part_number": "P-1", "warehouse_name": "Main", "quantity_received": 50})
+    pushes = (
+        a_push(payload=posted, id=1),
+        a_push(operation="delete_receipt", id=2, payload="{}"),
+        a_push(api_key="k_c2", id=3),
+    )
+    event = an_event(a_row("50", "99"), a_row(standing, cost, remote_id="8"), pushes=pushes, corrections=("k_c2",))
+
+    found = finding(event, decision=DONE, mappings=by(), told=Told())
+
+    assert (found.waits, found.ask, found.difference is not None) == (False, ask, ask)
+
+
 def test_books_that_agree_ask_nobody() -> None:
     assert finding(an_event(a_row()), decision=DONE, mappings=by(), told=Told()) == AGREE
