@@ -41,7 +41,7 @@ UNDER_WAY = ("held", "ready", "sending", "unknown", "dead")
 PART, WAREHOUSE, QUANTITY, COST = "part", "warehouse", "quantity", "cost"
 """What may differ."""
 
-_POSTS = (POST_RECEIPT, POST_ISSUANCE)
+_POSTS, _DELETES = (POST_RECEIPT, POST_ISSUANCE), tuple(DELETES.values())
 
 ROWS_MAX = 10
 """Of so many rows of one event those are looked for that a delete took back: every choice of them is tried."""
@@ -100,15 +100,16 @@ def _differences(event: Event, mappings: Mapping[str, ItemMapping]) -> dict[str,
         return {}
     live = [row for row in event.mpw_rows if row.live]
     if event.origin is None:
-        return {QUANTITY: f"quantity: void where it began, MPW {_sum(live)}"} if live else {}
+        there = live and not any(push.operation in _DELETES and push.state == "done" for push in event.pushes)
+        return {QUANTITY: f"quantity: void where it began, MPW {_sum(live)}"} if there else {}
     targets = _targets(event, event.origin, mappings)
     unlike = [_unlike(event.kind, event.origin, target, live) for target in targets]
     if not unlike or not all(unlike):
         return {}
-    left = (
-        _unlike(event.kind, event.origin, target, rows) for rows in _without_deleted(event, live) for target in targets
-    )
-    return unlike[0] if all(left) else {}
+    for left in _without_deleted(event, live):
+        if not all(_unlike(event.kind, event.origin, target, left) for target in targets):
+            return {}
+    return unlike[0]
 
 
 def _not_asked(event: Event, told: Told, differs: Mapping[str, str]) -> str | None:
@@ -135,7 +136,7 @@ def _without_deleted(event: Event, live: Sequence[MpwRow]) -> Iterator[Sequence[
 
     It is done, and no poll has missed them yet. Where a poll shows them again, `push_not_there` tells.
     """
-    deleted = {push.api_key for push in event.pushes if push.operation in DELETES.values() and push.state == "done"}
+    deleted = {push.api_key for push in event.pushes if push.operation in _DELETES and push.state == "done"}
     gone = {Decimal(0)}
     for push in event.pushes:
         if push.operation in _POSTS and push.api_key in deleted:
