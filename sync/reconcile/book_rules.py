@@ -6,6 +6,7 @@
 | a transfer, an adjustment, an echo of ours | are not compared: MPW lists no transfers | – |
 | MPW has it, and it is void where it began | differ | no: the delete, or who switched deletes off, says so |
 | part, warehouse, quantity and a receipt's cost agree | agree | no, and what was asked is answered |
+| so they do but for a row that a delete of ours took back, and no poll has missed yet | agree | no |
 | they differ, and a push of it is under way, failed, or not seen yet | differ | not yet: the push mends it, or tells |
 | they differ, and people settled, kept or are asked about it | differ | no |
 | MPW has none of it left, and `deleted_in_mpw` said so | differ | no: that was told |
@@ -21,15 +22,16 @@ issuance is MPW's own.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from itertools import combinations
 
 from sync.ledger.rules import ISSUANCE, RECEIPT
-from sync.outbox.evidence import DECIMALS_KEPT_MIN, same_name
+from sync.outbox.evidence import DECIMALS_KEPT_MIN, adds_up, number_of, same_name
 from sync.outbox.machine import POST_ISSUANCE, POST_RECEIPT
 from sync.reconcile.item_map import ItemMapping
-from sync.reconcile.rules import Decision, Event, Leave, MpwRow, Origin, PushRow, standing
+from sync.reconcile.rules import DELETES, Decision, Event, Leave, MpwRow, Origin, PushRow, standing
 from sync.values.money import QUANTUM, SCALE, fixed, plain
 from sync.values.systems import MPSERVICES, name_of
 
@@ -39,7 +41,10 @@ UNDER_WAY = ("held", "ready", "sending", "unknown", "dead")
 PART, WAREHOUSE, QUANTITY, COST = "part", "warehouse", "quantity", "cost"
 """What may differ."""
 
-_POSTS = (POST_RECEIPT, POST_ISSUANCE)
+_POSTS, _DELETES = (POST_RECEIPT, POST_ISSUANCE), tuple(DELETES.values())
+
+ROWS_MAX = 10
+"""Of so many rows of one event those are looked for that a delete took back: every choice of them is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +100,16 @@ def _differences(event: Event, mappings: Mapping[str, ItemMapping]) -> dict[str,
         return {}
     live = [row for row in event.mpw_rows if row.live]
     if event.origin is None:
-        return {QUANTITY: f"quantity: void where it began, MPW {_sum(live)}"} if live else {}
+        there = live and not any(push.operation in _DELETES and push.state == "done" for push in event.pushes)
+        return {QUANTITY: f"quantity: void where it began, MPW {_sum(live)}"} if there else {}
     targets = _targets(event, event.origin, mappings)
     unlike = [_unlike(event.kind, event.origin, target, live) for target in targets]
-    return unlike[0] if unlike and all(unlike) else {}
+    if not unlike or not all(unlike):
+        return {}
+    for left in _without_deleted(event, live):
+        if not all(_unlike(event.kind, event.origin, target, left) for target in targets):
+            return {}
+    return unlike[0]
 
 
 def _not_asked(event: Event, told: Told, differs: Mapping[str, str]) -> str | None:
@@ -118,6 +129,27 @@ def _not_asked(event: Event, told: Told, differs: Mapping[str, str]) -> str | No
 
 def _is_under_way(push: PushRow) -> bool:
     return push.unseen or push.state in UNDER_WAY
+
+
+def _without_deleted(event: Event, live: Sequence[MpwRow]) -> Iterator[Sequence[MpwRow]]:
+    """Return what is left of MPW's rows, in every way in which those may be chosen that a delete of ours took back.
+
+    It is done, and no poll has missed them yet. Where a poll shows them again, `push_not_there` tells.
+    """
+    deleted = {push.api_key for push in event.pushes if push.operation in _DELETES and push.state == "done"}
+    gone = {Decimal(0)}
+    for push in event.pushes:
+        if push.operation in _POSTS and push.api_key in deleted:
+            fields = json.loads(push.payload, parse_float=Decimal)
+            quantity = number_of(fields.get("quantity", fields.get("quantity_received"))) or Decimal(0)
+            gone |= {one + quantity for one in gone}
+    if len(gone) == 1 or len(live) > ROWS_MAX:
+        return
+    for count in range(1, len(live)):
+        for left in combinations(live, count):
+            rest = [row.quantity for row in live if row not in left]
+            if any(one and adds_up(one, rest) for one in gone):
+                yield left
 
 
 def _is_ours(event: Event) -> bool:
@@ -151,15 +183,14 @@ def _unlike(kind: str, origin: Origin, target: ItemMapping, live: Sequence[MpwRo
     parts = sorted({row.item for row in live if not same_name(target.part_number, row.item)})
     wanted = [name for name in target.warehouses if name]
     warehouses = sorted({row.warehouse for row in live if row.warehouse and not _is_in(row.warehouse, wanted)})
-    off = QUANTUM / 2 if _is_full(factor) else Decimal(0)
-    bounds = sorted((signed * (factor - off), signed * (factor + off)))
+    off = _off(factor)
     told: dict[str, str] = {}
     if parts:
         named = f" (part {target.part_number})" if target.part_number != origin.item else ""
         told[PART] = f"part: {who} {origin.item}{named}, MPW {', '.join(parts)}"
     if warehouses and wanted:
         told[WAREHOUSE] = f"warehouse: {who} {' or '.join(wanted)}, MPW {', '.join(warehouses)}"
-    if not _is_within([row.quantity for row in live], bounds[0], bounds[1]):
+    if not _is_within([row.quantity for row in live], *_bounds(kind, origin, target)):
         told[QUANTITY] = f"quantity: {who} {_by_factor(signed, signed * factor, factor)}, MPW {_sum(live)}"
     if kind == RECEIPT:
         cost = origin.unit_cost
@@ -180,10 +211,18 @@ def _is_within(shown: Sequence[Decimal], low: Decimal, high: Decimal) -> bool:
     return low.quantize(step, ROUND_FLOOR) - room <= total <= high.quantize(step, ROUND_CEILING) + room
 
 
-def _is_full(factor: Decimal) -> bool:
-    """Tell whether a factor has as many decimals as fit, so that its last one may be rounded."""
+def _bounds(kind: str, origin: Origin, target: ItemMapping) -> tuple[Decimal, Decimal]:
+    """Return between what MPW's quantity is right."""
+    signed = origin.quantity if kind == RECEIPT else -origin.quantity
+    off = _off(target.factor)
+    one, other = signed * (target.factor - off), signed * (target.factor + off)
+    return min(one, other), max(one, other)
+
+
+def _off(factor: Decimal) -> Decimal:
+    """Return by how much a factor may be off: half its last decimal where it has as many as fit, and may be rounded."""
     exponent = factor.normalize().as_tuple().exponent
-    return isinstance(exponent, int) and -exponent >= SCALE
+    return QUANTUM / 2 if isinstance(exponent, int) and -exponent >= SCALE else Decimal(0)
 
 
 def _is_in(warehouse: str, names: Sequence[str]) -> bool:

@@ -117,7 +117,7 @@ SMALL = ("facts", "pauses", "learned", "CONSTANT ROW")
 
 QUEUES = (
     *("ix_echoes_open", "ix_echoes_asking", "ix_exceptions_to_act", "ix_outbox_unseen"),
-    *("ix_item_states_dirty", "ix_outbox_awaiting_stock", "ix_outbox_queue"),
+    *("ix_item_states_dirty", "ix_outbox_awaiting_stock", "ix_outbox_queue", "ix_book_differences_waits"),
 )
 """Partial indexes that hold nothing but what there is to do."""
 

@@ -114,6 +114,7 @@ def test_what_differs_is_said_with_both_sides(event: Event, mappings: dict[str, 
         an_event(a_row("9"), origin=None, had_origin=False),
         an_event(a_row(item="p-1 ", warehouse="main")),
         an_event(a_row(warehouse=None)),
+        an_event(a_row(), origin=None, pushes=(a_push(), a_push(operation="delete_receipt"))),  # not missed yet
     ],
 )
 def test_what_is_alike_or_no_matter_of_two_systems_does_not_differ(event: Event) -> None:
@@ -188,6 +189,21 @@ def test_it_waits_while_something_is_to_be_done_for_it() -> None:
     found = finding(an_event(a_row("50")), decision=Park("a delete", None), mappings=by(), told=Told())
 
     assert (found.waits, found.ask) == (True, False)
+
+
+@pytest.mark.parametrize(("standing", "cost", "ask"), [("5", "10", False), ("7", "10", True), ("5", "12", True)])
+def test_what_a_delete_took_back_and_no_poll_has_missed_yet_does_not_count(standing: str, cost: str, ask: bool) -> None:
+    posted = json.dumps({"part_number": "P-1", "warehouse_name": "Main", "quantity_received": 50})
+    pushes = (
+        a_push(payload=posted, id=1),
+        a_push(operation="delete_receipt", id=2, payload="{}"),
+        a_push(api_key="k_c2", id=3),
+    )
+    event = an_event(a_row("50", "99"), a_row(standing, cost, remote_id="8"), pushes=pushes, corrections=("k_c2",))
+
+    found = finding(event, decision=DONE, mappings=by(), told=Told())
+
+    assert (found.waits, found.ask, found.difference is not None) == (False, ask, ask)
 
 
 def test_books_that_agree_ask_nobody() -> None:

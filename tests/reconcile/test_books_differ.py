@@ -19,6 +19,7 @@ from sync.jobs.reports import event_story, needs_a_person, todo, view
 from sync.jobs.resolve import Choice, resolve_by_person
 from sync.ledger.books import Books
 from sync.ledger.rules import new_entry
+from sync.push.operator import resolve_push
 from sync.push.round import push_once
 from sync.push.verify import verify_once
 from sync.reconcile.derive import reconcile_once
@@ -327,3 +328,22 @@ def test_what_a_person_deletes_in_mpw_is_told_once(world: StockWorld) -> None:
 
     assert [kind for kind, _ in world.exceptions()] == ["deleted_in_mpw"]
     assert (event(world)["matched"], event(world)["difference"]) == (0, "quantity: MPservices 4, MPW none")
+
+
+def test_a_part_that_arrived_is_no_match_and_asked_about_once_its_push_is_over(world: StockWorld) -> None:
+    mpw = world.sandbox.mpw
+    mpw.person_receives(OTHER, MAIN, 6, "10", mpw.today())
+    world.sandbox.mpservices.add_product(OTHER, stock=10, cost="10")
+    world.moves(-10, part=OTHER)
+    world.poll()
+    work(world)
+    go_on(world)
+    assert (event(world)["matched"], event(world)["difference"]) == (0, "quantity: MPservices 10, MPW 6")
+    assert "books_differ" not in [kind for kind, _ in world.exceptions()]
+
+    push = posted(world)["id"]
+    world.execute("update outbox set state = 'dead', finalized_at = created_at where id = :id", id=push)
+    resolve_push(world.ctx, push, done=True, why="the rest was never taken", by="ann")
+    go_on(world, 1)
+
+    assert ("books_differ", f"issuance {event(world)['api_key']}") in world.exceptions()
