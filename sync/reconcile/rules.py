@@ -27,7 +27,8 @@ from sync.outbox.machine import (
 from sync.reconcile.date_rules import HINT as DATE_HINT
 from sync.reconcile.date_rules import ODD_DATE, odd_date
 from sync.reconcile.item_map import ItemMapping
-from sync.values.money import fixed, plain
+from sync.values.factors import cost_in_mpw, in_mpw
+from sync.values.money import plain
 from sync.values.names import shown
 from sync.values.payloads import delete_payload, issuance_payload, receipt_payload, transfer_payload
 from sync.values.policy import Rules
@@ -568,7 +569,7 @@ def _quantity(event: Event, origin: Origin, target: ItemMapping) -> Decimal | Pa
     if signed == 0:
         return Leave("its quantity is zero")
     try:
-        quantity = fixed(signed * target.factor)
+        quantity = in_mpw(signed, target.factor)
     except ValueError:
         quantity = Decimal(0)
     if quantity > 0:
@@ -587,7 +588,7 @@ def _quantity(event: Event, origin: Origin, target: ItemMapping) -> Decimal | Pa
 def _unit_cost(event: Event, origin: Origin, target: ItemMapping) -> Decimal | Park:
     """Return the cost of one unit of MPW's."""
     try:
-        return fixed(origin.unit_cost / target.factor)
+        return cost_in_mpw(origin.unit_cost, origin.quantity, target.factor)
     except ValueError:
         subject = Subject.event(event.api_key, event.kind)
         return Park(
