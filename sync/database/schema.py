@@ -588,6 +588,32 @@ unpushed = Table(
     PrimaryKeyConstraint("kind", "api_key", name="pk_unpushed"),
 )
 
+book_differences = Table(
+    "book_differences",
+    metadata,
+    # events that two systems have and not alike, as reconcile last saw them; `v_events` shows what differs
+    Column("kind", Text, nullable=False),
+    Column("api_key", Text, nullable=False),
+    Column("difference", Text, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("waits", Boolean, nullable=False, server_default=false()),  # for a push: a person is asked once it has ended
+    PrimaryKeyConstraint("api_key", "kind", name="pk_book_differences"),
+    Index("ix_book_differences_waits", "api_key", sqlite_where=text("waits = 1"), postgresql_where=text("waits")),
+)
+
+settlements = Table(
+    "settlements",
+    metadata,
+    # a person's word that an event was dealt with by hand: never pushed, and no longer open
+    Column("kind", Text, nullable=False),
+    Column("api_key", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("mpw_id", Text),  # the row of MPW's that it was keyed in as, where the person named it
+    Column("made_at", Instant, nullable=False),
+    PrimaryKeyConstraint("api_key", "kind", name="pk_settlements"),
+)
+
 # --- the daemon ---------------------------------------------------------------------------
 
 runs = Table(
@@ -664,6 +690,7 @@ pauses = Table(
 
 __all__ = [
     "attempts",
+    "book_differences",
     "corrections",
     "coverage",
     "documents",
@@ -691,6 +718,7 @@ __all__ = [
     "pushed_rows",
     "quarantine",
     "runs",
+    "settlements",
     "todo_kinds",
     "unpushed",
     "work_orders",

@@ -18,6 +18,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from sync.database.pauses import all_pauses
 from sync.database.schema import (
     TO_ACT,
+    book_differences,
     echoes,
     exceptions,
     facts,
@@ -111,6 +112,7 @@ _ANY: Mapping[str, ColumnElement[bool]] = {
     "unknown": _any(outbox.c.state == "unknown", outbox.c.due_at <= _NOW),
     "shown": exists(select(outbox.c.id).where(is_unclear_and_perhaps_shown())),
     "unseen": exists(select(outbox.c.id).where(is_unseen())),
+    "differing": _any(book_differences.c.waits),
     "transfers": TRANSFERS_DONE.exists(),
     "journal": _any(journal_entries.c.id > 0),
     "undone": or_(exists(select(outbox.c.id).where(is_undone(_DELETED))), _open("push_not_there")),

@@ -23,6 +23,7 @@ from sync.ledger.quarantine import settle_rows
 from sync.poll.days.voids import MASS_DISAPPEARANCE, void_disappeared
 from sync.poll.feed.lines import UNKNOWN_VALUE, take_named
 from sync.poll.feed.window import SHORT_WINDOW
+from sync.reconcile.compare_books import BOOKS_DIFFER, put_right
 from sync.reconcile.corrections import (
     MOVEMENT_CHANGED,
     MOVEMENT_DELETED,
@@ -136,6 +137,9 @@ def _act(books: Books, ctx: Context, row: Row[Any], *, why: str, by: str, choice
             if one.origin is not None:
                 confirm_date(books, kind, api_key, one.origin.occurred_on)
         books.look_again_for(waits_for(row.kind, subject_of(row)))
+    elif row.kind == BOOKS_DIFFER:
+        if option == APPLY:
+            put_right(books, facts)
     elif row.kind == MOVEMENT_DELETED and option == APPLY:
         apply_deletion(books, facts)
     elif option == KEEP and row.kind in OUR_EXCEPTIONS:

@@ -28,6 +28,7 @@ from sync.outbox.corrections import add_correction
 from sync.outbox.machine import APPROVE, NewPush
 from sync.outbox.rows import Which, add_push, discard, push_by_id, supersede_unsent
 from sync.reconcile.commands import covered, decide_command, policy_approval, policy_key
+from sync.reconcile.compare_books import is_to_note, look_at_books, note_books, waiting_events
 from sync.reconcile.cost_meaning import note_cost_meaning
 from sync.reconcile.item_map import ItemMapping
 from sync.reconcile.item_rows import ITEMS_VERSION, resolve_items
@@ -120,6 +121,8 @@ def reconcile_once(ctx: Context) -> Counts:
             _reconcile_entries(ctx, work)
         if ctx.due().parked:
             _reconcile_parked(ctx, work)
+        if ctx.due().differing:
+            _reconcile_differing(ctx, work)
         if ctx.due().approvals:
             _approve_by_policy(ctx, work)
         if ctx.due().refused_products:
@@ -226,6 +229,17 @@ def _reconcile_parked(ctx: Context, work: _Pass) -> None:
                     _apply_command(books, key, work, failed)
 
 
+def _reconcile_differing(ctx: Context, work: _Pass) -> None:
+    """Look again at events whose books differed while a push of theirs was under way, and has ended."""
+    with ctx.read() as conn:
+        keys = waiting_events(conn, limit=BATCH)
+    busy, parts = _look(ctx, keys) if keys else ([], {})
+    if busy:
+        with ctx.leader_writes() as books:
+            _begin(books, work, len(busy))
+            _apply(books, ctx, (busy, parts), work)
+
+
 def _look(ctx: Context, keys: Sequence[Key]) -> tuple[list[Key], dict[Pair, Part]]:
     """Ask MPW what deciding these events needs; return those that anything is to be done for, and the answers."""
     with ctx.read() as conn:
@@ -234,7 +248,9 @@ def _look(ctx: Context, keys: Sequence[Key]) -> tuple[list[Key], dict[Pair, Part
     asked = with_ages(ctx, ask_parts(ctx, needed)) if needed else {}
     known.parts |= asked
     decisions = decide_all(ctx, known)
-    busy = [key for key, decision in decisions.items() if _acts(decision, known.events[key])]
+    with ctx.read() as conn:
+        apart = look_at_books(conn, known.events, decisions, known.mappings)
+    busy = [key for key, one in decisions.items() if _acts(one, known.events[key]) or is_to_note(apart[key])]
     return busy, known.parts
 
 
@@ -304,6 +320,7 @@ def _apply(books: Books, ctx: Context, looked: tuple[list[Key], dict[Pair, Part]
         decisions = decide_all(ctx, known)
     for key, decision in decisions.items():
         _write(books, known.events[key], decision, work)
+    note_books(books, look_at_books(books.conn, known.events, decisions, known.mappings))
 
 
 def _is_wanted_again(event: Event, decision: Decision) -> bool:

@@ -147,6 +147,7 @@ def _load(conn: Connection, keys: Sequence[Key]) -> dict[Key, Event]:
             date_confirmed=confirmed.get((kind, key)),
             parked=next((row.reason for row in waiting.get((kind, key), [])), None),
             corrections=tuple(corrected.get((kind, key), ())),
+            last_seq=max((row.id for row in rows), default=0),
         )
     return events
 
@@ -207,6 +208,7 @@ def _push_row(row: Row[Any]) -> PushRow:
         row.entity_key,
         row.item,
         row.api_key,
+        row.facts,
     )
 
 

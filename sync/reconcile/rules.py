@@ -28,6 +28,7 @@ from sync.reconcile.date_rules import HINT as DATE_HINT
 from sync.reconcile.date_rules import ODD_DATE, odd_date
 from sync.reconcile.item_map import ItemMapping
 from sync.values.factors import cost_in_mpw, in_mpw
+from sync.values.keys import correction_key, is_key
 from sync.values.money import plain
 from sync.values.names import shown
 from sync.values.payloads import delete_payload, issuance_payload, receipt_payload, transfer_payload
@@ -105,6 +106,7 @@ class PushRow:
     entity_key: str
     item: str | None
     api_key: str = ""
+    facts: str = "{}"  # JSON
 
     @property
     def may_be_there(self) -> bool:
@@ -157,6 +159,7 @@ class Event:
     parked: str | None = None  # the reason it waits for, if it does
     date_confirmed: date | None = None  # by a person, where it is odd
     corrections: tuple[str, ...] = ()  # keys that corrected contents of it are posted under, the oldest first
+    last_seq: int = 0  # of its newest entry
 
     @property
     def pushed_key(self) -> str:
@@ -343,6 +346,37 @@ def costs_otherwise(event: Event, *, policy: Rules, mappings: Mapping[str, ItemM
         return any(row.live and abs(row.unit_cost - cost) * 100 > cost for row in event.mpw_rows)
     posts = [row for row in event.pushes if row.operation == POSTS[RECEIPT] and row.may_be_there]
     return any(differs_from_posted(event, row, policy=policy, mappings=mappings) for row in posts)
+
+
+def cannot_be_posted(event: Event, *, policy: Rules, mappings: Mapping[str, ItemMapping]) -> str | None:
+    """Return why an event could not be posted once more under another key, were it taken back in MPW first; or None.
+
+    So that nothing is deleted that cannot be put in its place. Whether MPW knows the part is not asked.
+    """
+    origin = event.origin
+    if origin is None:
+        return "no other system has it any more"
+    if event.kind not in DELETES:
+        return "MPW has no way to take it back"
+    if event.unpushed or event.role not in (None, "event"):
+        return "it is recorded and not pushed"
+    if is_before_cut(origin, policy):
+        return BEFORE_CUT
+    for route in (ROUTES[event.kind], "voids"):
+        if policy.route(route) == "off":
+            return f"route {route} is off"
+    if not is_key(correction_key(event.api_key, len(event.corrections) + 2)):
+        return "its key is too long to be given an end"
+    target = _target(event, origin, mappings)
+    if not isinstance(target, ItemMapping):
+        return target.detail
+    quantity, unit_cost = _quantity(event, origin, target), _unit_cost(event, origin, target)
+    for made in (quantity, unit_cost, _fraction(event, quantity, policy) if isinstance(quantity, Decimal) else None):
+        if isinstance(made, Park):
+            return made.detail
+        if isinstance(made, Leave):
+            return made.why
+    return None
 
 
 _COMPARED: Mapping[str, tuple[str, ...]] = {

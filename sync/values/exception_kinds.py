@@ -68,6 +68,8 @@ _ALL = (
     # average cost as it is, and the one after the correction the right one
     ExceptionKind("cost_restated", ("setting",), resolves_itself=True, choices=(APPLY, KEEP)),
     ExceptionKind("settings_differ", ("setting",), resolves_itself=True),
+    # what two systems say of one event; stops nothing: MPW's stock is what MPW shows, whichever of them is right
+    ExceptionKind("books_differ", ("event",), resolves_itself=True, choices=(APPLY, KEEP)),
     # what reconcile waits for
     ExceptionKind("unmapped_item", ("item",), resolves_itself=True, choices=(KEEP,)),
     ExceptionKind("unknown_part", ("item",), resolves_itself=True, choices=(KEEP,)),

@@ -112,6 +112,8 @@ _OPTIONS: Mapping[str, str] = {
 _OPTIONS_OF: Mapping[tuple[str, str], str] = {
     ("odd_date", APPLY): "the date is right: post it",
     ("odd_date", KEEP): "do not post it",
+    ("books_differ", APPLY): "MPW is wrong: delete it there and post it again",
+    ("books_differ", KEEP): "MPW is right, or both shall stay as they are",
 }
 """What an option does where it is about something else than MPW's rows."""
 

@@ -30,7 +30,7 @@ class Due:
     is gone. `hungry`: pushes that wait for stock. `old`: pushes that are unknown since long. `ready`, `unknown`: pushes
     to send, to check. `shown`: unclear pushes that a poll may have seen; failed ones are looked at where the ledger has
     grown (`proofs.SHOWN_SEQ`). `unseen`: done pushes to look for. `undone`: deletes that are done and whose row is
-    shown, or was and may be gone.
+    shown, or was and may be gone. `differing`: events whose books differ while a push of theirs is under way.
     `transfers`: they wait in the journal, and their push is done. `journal`: it has any entry.
     `last_seq` is the ledger's newest entry. `facts`, `pauses` and `learned` are these small tables, whole.
     """
@@ -54,6 +54,7 @@ class Due:
     shown: bool
     unseen: bool
     undone: bool
+    differing: bool
     transfers: bool
     journal: bool
     facts: Mapping[str, str]
