@@ -202,6 +202,8 @@ def _target(
                 hint="set another part aside, or name that item",
             )
         return Target(part_number, (place,), Decimal(1)), place
+    if mapped.ignored:
+        raise ConfigError(f"the item map ignores {external_id}", hint="set another item aside, or correct the map")
     places = tuple(mapped.warehouses) or ((default,) if default else ())
     place = warehouse or (places[0] if places else None)
     if mapped.part_number != part_number or place is None or place not in places:

@@ -323,7 +323,8 @@ def warehouses_not_shown(conn: Connection, default: str | None) -> list[str]:
         return []
     mapped = rows(
         conn,
-        "select warehouse as name, count(*) as n, min(external_id) as item from item_warehouses group by warehouse"
+        "select warehouse as name, count(*) as n, min(external_id) as item from item_warehouses w"
+        " where not exists (select 1 from items i where i.external_id = w.external_id and i.ignored) group by warehouse"
         " order by warehouse",
     )
     named = {default: "MPW_WAREHOUSE"} if default else {}

@@ -12,7 +12,7 @@ from sqlalchemy import BindParameter, Connection, and_, exists, func, not_, or_,
 from sqlalchemy.sql.elements import ColumnElement
 
 from sync.database.chunks import chunks, upsert
-from sync.database.schema import gaps, item_states, movement_lines
+from sync.database.schema import gaps, item_states, items, movement_lines
 from sync.ledger.books import Books
 from sync.values.subjects import Subject
 
@@ -85,6 +85,17 @@ def leave_alone(books: Books, external_ids: Iterable[str]) -> int:
     return left
 
 
+def stop_managing(books: Books, external_ids: Iterable[str]) -> None:
+    """Compare these items no more: MPW is never to have them."""
+    values = {"managed": False, "dirty_at": None, "look_at": None, "blocked_reason": None}
+    for chunk in chunks(sorted(set(external_ids))):
+        books.conn.execute(update(item_states).where(item_states.c.external_id.in_(chunk)).values(**values))
+
+
+def _is_ignored() -> ColumnElement[bool]:
+    return item_states.c.external_id.in_(select(items.c.external_id).where(items.c.ignored))
+
+
 def save_item_state(conn: Connection, external_id: str, values: Mapping[str, Any]) -> None:
     """Set columns of an item's state, which is made if there is none (not managed)."""
     done = conn.execute(update(item_states).where(item_states.c.external_id == external_id).values(**values))
@@ -124,13 +135,14 @@ def unfit_patches(conn: Connection, external_id: str) -> int:
 def to_compare(now: Moment) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions that an item is to be compared now."""
     columns = item_states.c
-    return columns.dirty_at.is_not(None), columns.managed, or_(columns.look_at.is_(None), columns.look_at <= now)
+    at_its_time = or_(columns.look_at.is_(None), columns.look_at <= now)
+    return columns.dirty_at.is_not(None), columns.managed, at_its_time, not_(_is_ignored())
 
 
 def to_audit(before: Moment, now: Moment) -> list[ColumnElement[bool]]:
     """Return the conditions, of which one suffices, that an item is to be audited: last compared before an instant."""
     columns = item_states.c
-    at_rest = and_(columns.managed, columns.dirty_at.is_(None))
+    at_rest = and_(columns.managed, columns.dirty_at.is_(None), not_(_is_ignored()))
     never, long_ago, ahead = columns.audited_at.is_(None), columns.audited_at < before, columns.audited_at > now
     return [and_(at_rest, one) for one in (never, long_ago, ahead)]
 

@@ -28,7 +28,7 @@ from sync.ledger.rules import ISSUANCE, RECEIPT
 from sync.outbox.evidence import DECIMALS_KEPT_MIN, same_name
 from sync.outbox.machine import POST_ISSUANCE, POST_RECEIPT
 from sync.reconcile.item_map import ItemMapping
-from sync.reconcile.rules import Decision, Event, Leave, MpwRow, Origin, standing
+from sync.reconcile.rules import Decision, Event, Leave, MpwRow, Origin, is_ignored, standing
 from sync.values.money import QUANTUM, SCALE, fixed, plain
 from sync.values.systems import MPSERVICES, name_of
 
@@ -68,6 +68,8 @@ def finding(event: Event, *, decision: Decision, mappings: Mapping[str, ItemMapp
     different = difference(event, mappings)
     if different is None:
         return AGREE
+    if is_ignored(event, mappings):
+        return Finding(different, why="the item map ignores it")
     why = _not_asked(event, told)
     if why is not None:
         return Finding(different, why=why)

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
 from sync.database.chunks import chunks
+from sync.database.exceptions import resolve_about_items
 from sync.database.facts import fact
-from sync.database.schema import documents, item_warehouses, items, movement_lines
+from sync.database.schema import documents, item_warehouses, items, movement_lines, outbox
 from sync.ledger.books import Books
-from sync.ledger.item_states import leave_alone, mark_dirty
-from sync.reconcile.item_map import ItemMapping
+from sync.ledger.item_states import forget_bases, leave_alone, mark_dirty, stop_managing
+from sync.outbox.corrections import keys_of_events
+from sync.outbox.machine import CREATE_PRODUCT, PATCH_STOCK
+from sync.outbox.rows import Which, discard, supersede_unsent
+from sync.reconcile.item_map import IGNORED, ItemMapping
 from sync.values.systems import MPW
 
 ITEMS_VERSION = "items_version"
@@ -129,11 +133,39 @@ def import_items(books: Books, mappings: Sequence[ItemMapping]) -> MapChange:
         books.conn.execute(delete(item_warehouses).where(item_warehouses.c.external_id.in_(chunk)))
         books.conn.execute(delete(items).where(items.c.external_id.in_(chunk)))
     _insert(books.conn, [after[item] for item in fresh])
-    mark_dirty(books, fresh, managed=True)
+    ignored = {item for item in fresh if after[item].ignored}
+    wanted_again = {item for item in stale if before[item].ignored} - ignored
+    mark_dirty(books, set(fresh) - ignored, managed=True)
     mark_dirty(books, change.removed)
+    forget_bases(books, wanted_again)
     leave_alone(books, change.removed)
+    _leave_ignored(books, ignored)
     books.note_fact(ITEMS_VERSION, str(int(fact(books.conn, ITEMS_VERSION) or 0) + 1))
     return change
+
+
+def _leave_ignored(books: Books, external_ids: set[str]) -> None:
+    """Take back what would still be sent of items that MPW is never to have, and end what people are asked about them.
+
+    What is on its way, or may have taken effect, is settled as ever.
+    """
+    stop_managing(books, external_ids)
+    for chunk in chunks(sorted(external_ids)):
+        lines = select(movement_lines.c.api_key).where(movement_lines.c.external_id.in_(chunk))
+        keys = list(books.conn.execute(lines).scalars())
+        sent_as = {*keys, *(key for more in keys_of_events(books.conn, keys).values() for key in more)}
+        ids = _pushes(books.conn, outbox.c.operation.in_((PATCH_STOCK, CREATE_PRODUCT)), outbox.c.item.in_(chunk))
+        for some in chunks(sorted(sent_as)):
+            ids += _pushes(books.conn, outbox.c.kind.is_not(None), outbox.c.api_key.in_(some))
+        for some_ids in chunks(ids):
+            supersede_unsent(books, some_ids, why=IGNORED)
+            discard(books, Which(ids=some_ids), by="mpsync", why=IGNORED)
+    resolve_about_items(books.conn, external_ids, resolution=IGNORED, now=books.now)
+
+
+def _pushes(conn: Connection, *conditions: ColumnElement[bool]) -> list[int]:
+    open_ = outbox.c.state.in_(("held", "ready", "dead"))
+    return list(conn.execute(select(outbox.c.id).where(open_, *conditions)).scalars())
 
 
 def _insert(conn: Connection, mappings: Sequence[ItemMapping]) -> None:
@@ -141,14 +173,23 @@ def _insert(conn: Connection, mappings: Sequence[ItemMapping]) -> None:
         return
     conn.execute(
         insert(items),
-        [{"external_id": m.external_id, "part_number": m.part_number, "factor": m.factor} for m in mappings],
+        [
+            {
+                "external_id": m.external_id,
+                "part_number": m.part_number,
+                "factor": m.factor,
+                "ignored": m.ignored,
+            }
+            for m in mappings
+        ],
     )
     places = [
         {"part_number": m.part_number, "warehouse": warehouse, "external_id": m.external_id, "position": position}
         for m in mappings
         for position, warehouse in enumerate(m.warehouses)
     ]
-    conn.execute(insert(item_warehouses), places)
+    if places:
+        conn.execute(insert(item_warehouses), places)
 
 
 def _load(conn: Connection, ids: Sequence[str] | None) -> dict[str, ItemMapping]:
@@ -162,7 +203,7 @@ def _load(conn: Connection, ids: Sequence[str] | None) -> dict[str, ItemMapping]
         warehouses.setdefault(row.external_id, []).append(row.warehouse)
     return {
         row.external_id: ItemMapping(
-            row.external_id, row.part_number, tuple(warehouses.get(row.external_id, ())), row.factor
+            row.external_id, row.part_number, tuple(warehouses.get(row.external_id, ())), row.factor, row.ignored
         )
         for row in conn.execute(known)
     }

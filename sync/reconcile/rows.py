@@ -136,6 +136,7 @@ def _load(conn: Connection, keys: Sequence[Key]) -> dict[Key, Event]:
             mpw_rows=_mpw_rows(rows),
             mpw_item=next((row.item for row in rows if row.system == "mpw"), None),
             role=line.role if line is not None else None,
+            item=line.external_id if line is not None else None,
             nameless=line is not None and not line.named,
             unpushed=(kind, key) in held,
             void_wanted=(VOID, f"{kind}:{key}") in own,
@@ -443,7 +444,7 @@ def products_refused(conn: Connection, *, now: datetime) -> dict[str, ItemMappin
             outbox.c.item.not_in(later),
         )
         found.update(conn.execute(query).scalars())
-    return load_map(conn, found)
+    return {item: mapping for item, mapping in load_map(conn, found).items() if not mapping.ignored}
 
 
 def outdated_refusals(conn: Connection) -> list[int]:

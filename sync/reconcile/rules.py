@@ -26,7 +26,7 @@ from sync.outbox.machine import (
 )
 from sync.reconcile.date_rules import HINT as DATE_HINT
 from sync.reconcile.date_rules import ODD_DATE, odd_date
-from sync.reconcile.item_map import ItemMapping
+from sync.reconcile.item_map import IGNORED, ItemMapping
 from sync.values.factors import cost_in_mpw, in_mpw
 from sync.values.keys import correction_key, is_key
 from sync.values.money import plain
@@ -152,6 +152,7 @@ class Event:
     mpw_item: str | None = None
     mpw_rows: tuple[MpwRow, ...] = ()
     role: str | None = None  # of the movement's line: event, echo, undecided
+    item: str | None = None  # MPservices' own, of the movement's line
     nameless: bool = False  # the line gave no external id: its item is MPservices' own id
     unpushed: bool = False
     void_wanted: bool = False
@@ -252,6 +253,9 @@ def decide(
     """Decide what an event needs now. `parts` by (warehouse, part number), of those that were asked for."""
     if event.kind not in POSTS:
         return Leave("no event of ours")
+    if is_ignored(event, mappings) and not event.void_wanted:
+        row = _post_of(event)
+        return Supersede(row, IGNORED) if row is not None and row.waiting else Leave(IGNORED)
     if event.void_wanted or (event.origin is None and event.had_origin):
         return _void(event, policy)
     if event.origin is None:
@@ -281,6 +285,12 @@ def decide(
     if row is not None and row.waiting and (row.payload, row.entity_key) == (made.payload, made.entity_key):
         return Leave("derived already")
     return Derive(made, instead=row)
+
+
+def is_ignored(event: Event, mappings: Mapping[str, ItemMapping]) -> bool:
+    """Tell whether an event is of an item that MPW is never to have."""
+    mapping = mappings.get(event.item) if event.item is not None else None
+    return mapping is not None and mapping.ignored
 
 
 def is_before_cut(origin: Origin, policy: Rules) -> bool:
@@ -336,7 +346,7 @@ def costs_otherwise(event: Event, *, policy: Rules, mappings: Mapping[str, ItemM
 
     A hundredth allows for what MPW rounds. One that a person deleted there, or that was never tried, is none.
     """
-    if event.kind != RECEIPT or event.origin is None:
+    if event.kind != RECEIPT or event.origin is None or is_ignored(event, mappings):
         return False
     target = _target(event, event.origin, mappings)
     cost = _unit_cost(event, event.origin, target) if isinstance(target, ItemMapping) else None
@@ -592,7 +602,8 @@ def _target(event: Event, origin: Origin, mappings: Mapping[str, ItemMapping]) -
         UNMAPPED_ITEM,
         subject,
         f"MPservices' item {origin.item} has no part in MPW: neither the item map nor MPW_WAREHOUSE names one",
-        "add it to the item map (`mpsync items import FILE`), or set MPW_WAREHOUSE if part numbers are external_ids; "
+        "add it to the item map (`mpsync items import FILE`), with `yes` under ignore where MPW is never to have it, or set "
+        "MPW_WAREHOUSE if part numbers are external_ids; "
         f"{BY_HAND}",
     )
 

@@ -151,6 +151,7 @@ class ItemFacts:
     read_quantity: Decimal | None  # MPW's, as it was when this item was last compared
     read_unit_cost: Decimal | None
     lines_after_base: bool
+    ignored: bool = False  # the item map says that MPW is never to have it
     nameless: bool = False  # no movement gave its external id
     part_missing: bool = False  # MPW was asked for its part, and last seen to have it in none of its warehouses
     gone: bool = False  # the movements that showed it show another item by now
@@ -196,6 +197,8 @@ def readiness(item: ItemFacts) -> Wait | Blocked | None:
 
     A patch sets an absolute stock: whatever people did in MPservices that MPW does not know yet would be erased.
     """
+    if item.ignored:
+        return Blocked("ignored: the item map says so", None)
     if item.target is None:
         return Blocked("no part of MPW is known for it: map it, or set MPW_WAREHOUSE", None)
     if item.nameless and item.part_missing and not item.target.mapped:
