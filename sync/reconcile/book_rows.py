@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, exists, func, select
 
 from sync.database.chunks import chunks, upsert
-from sync.database.exceptions import open_facts
+from sync.database.exceptions import open_facts, settled_by_people
 from sync.database.schema import book_differences, corrections, exceptions, outbox, settlements
 from sync.ledger.books import Books
 from sync.ledger.parked import Key
@@ -17,15 +19,17 @@ from sync.reconcile.book_rules import UNDER_WAY, Told
 from sync.values.subjects import Subject
 
 BOOKS_DIFFER = "books_differ"
+COST_RESTATED = "cost_restated"
+DELETED_IN_MPW = "deleted_in_mpw"
 
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """What is noted of an event whose books differ. `asked`: `books_differ` is open about it."""
+    """What is noted of an event whose books differ. `asked`: what `books_differ` is open about; None: it is not."""
 
     difference: str | None = None
     waits: bool = False
-    asked: bool = False
+    asked: Mapping[str, Any] | None = None
 
 
 def noted(conn: Connection, keys: Sequence[Key]) -> dict[Key, Noted]:
@@ -39,12 +43,12 @@ def noted(conn: Connection, keys: Sequence[Key]) -> dict[Key, Noted]:
         return found
     subjects = {Subject.event(key, kind).name: (kind, key) for kind, key in found}
     for chunk in chunks(sorted(subjects)):
-        query = select(exceptions.c.subject).where(
+        query = select(exceptions.c.subject, exceptions.c.facts).where(
             exceptions.c.kind == BOOKS_DIFFER, exceptions.c.subject.in_(chunk), exceptions.c.resolved_at.is_(None)
         )
-        for name in conn.execute(query).scalars():
-            one = found[subjects[name]]
-            found[subjects[name]] = Noted(one.difference, one.waits, asked=True)
+        for row in conn.execute(query):
+            one = found[subjects[row.subject]]
+            found[subjects[row.subject]] = Noted(one.difference, one.waits, asked=json.loads(row.facts))
     return found
 
 
@@ -97,10 +101,12 @@ def told_of(conn: Connection, keys: Iterable[Key]) -> dict[Key, Told]:
     subjects = {key: Subject.event(key[1], key[0]).name for key in wanted}
     for chunk in chunks(sorted(subjects.values())):
         query = select(exceptions.c.subject).where(
-            exceptions.c.subject.in_(chunk), exceptions.c.subject_type == "event", exceptions.c.kind == "deleted_in_mpw"
+            exceptions.c.subject.in_(chunk), exceptions.c.subject_type == "event", exceptions.c.kind == DELETED_IN_MPW
         )
         deleted.update(conn.execute(query).scalars())
-    restated = set(open_facts(conn, "cost_restated", Subject.setting("MPSERVICES_COST_IS")).get("keys", ()))
+    restated = set(open_facts(conn, COST_RESTATED, Subject.setting("MPSERVICES_COST_IS")).get("keys", ()))
+    for one in settled_by_people(conn, COST_RESTATED):
+        restated |= set(one.facts.get("keys", ()))
     return {
         key: Told(
             deleted=subjects[key] in deleted,

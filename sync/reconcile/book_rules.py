@@ -29,18 +29,22 @@ from sync.outbox.evidence import DECIMALS_KEPT_MIN, same_name
 from sync.outbox.machine import POST_ISSUANCE, POST_RECEIPT
 from sync.reconcile.item_map import ItemMapping
 from sync.reconcile.rules import Decision, Event, Leave, MpwRow, Origin, is_ignored, standing
+from sync.values.factors import in_mpw
 from sync.values.money import QUANTUM, SCALE, fixed, plain
 from sync.values.systems import MPSERVICES, name_of
 
 UNDER_WAY = ("held", "ready", "sending", "unknown", "dead")
 """States of a push that may still bring the books together, or that people are told of: that says what is missing."""
 
+PART, WAREHOUSE, QUANTITY, COST = "part", "warehouse", "quantity", "cost"
+"""What may differ."""
+
 _POSTS = (POST_RECEIPT, POST_ISSUANCE)
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What people were told of an event already. `deleted`: by `deleted_in_mpw`. `restated`: by `cost_restated`.
+    """What people were told of an event already. `deleted`: by `deleted_in_mpw`. `restated`: `cost_restated` asked.
 
     `settled`: a person said that it was dealt with by hand.
     """
@@ -65,12 +69,13 @@ AGREE = Finding(None, why="both sides agree now")
 
 def finding(event: Event, *, decision: Decision, mappings: Mapping[str, ItemMapping], told: Told) -> Finding:
     """Compare the books of an event, and say what follows, by the table above. `decision`: what it needs now."""
-    different = difference(event, mappings)
-    if different is None:
+    differs = _differences(event, mappings)
+    if not differs:
         return AGREE
+    different = "; ".join(differs.values())
     if is_ignored(event, mappings):
         return Finding(different, why="the item map ignores it")
-    why = _not_asked(event, told)
+    why = _not_asked(event, told, differs)
     if why is not None:
         return Finding(different, why=why)
     if not isinstance(decision, Leave) or any(push.state in UNDER_WAY for push in event.pushes):
@@ -80,19 +85,23 @@ def finding(event: Event, *, decision: Decision, mappings: Mapping[str, ItemMapp
 
 def difference(event: Event, mappings: Mapping[str, ItemMapping]) -> str | None:
     """Return what differs between the system where an event began and MPW, both sides of it; None: nothing does."""
+    return "; ".join(_differences(event, mappings).values()) or None
+
+
+def _differences(event: Event, mappings: Mapping[str, ItemMapping]) -> dict[str, str]:
     if event.kind not in (RECEIPT, ISSUANCE) or event.role not in (None, "event"):
-        return None
+        return {}
     if not event.had_origin or not event.mpw_ever:
-        return None
+        return {}
     live = [row for row in event.mpw_rows if row.live]
     if event.origin is None:
-        return f"quantity: void where it began, MPW {_sum(live)}" if live else None
+        return {QUANTITY: f"quantity: void where it began, MPW {_sum(live)}"} if live else {}
     targets = _targets(event, event.origin, mappings)
     unlike = [_unlike(event.kind, event.origin, target, live) for target in targets]
-    return None if not unlike or None in unlike else unlike[0]
+    return unlike[0] if unlike and all(unlike) else {}
 
 
-def _not_asked(event: Event, told: Told) -> str | None:
+def _not_asked(event: Event, told: Told, differs: Mapping[str, str]) -> str | None:
     """Return why nobody is asked about an event whose books differ, whatever its pushes do; or None."""
     if event.origin is None:
         return "it is void where it began"
@@ -100,7 +109,7 @@ def _not_asked(event: Event, told: Told) -> str | None:
         return "a person said that it is dealt with"
     if event.unpushed:
         return "a person is asked about its movement, or left it as it is"
-    if told.restated:
+    if told.restated and list(differs) == [COST]:
         return "a person is asked about its cost with others'"
     if told.deleted and not event.mpw_live:
         return "MPW does not have it any more: that was told by itself"
@@ -123,32 +132,41 @@ def _targets(event: Event, origin: Origin, mappings: Mapping[str, ItemMapping]) 
     return found
 
 
-def _unlike(kind: str, origin: Origin, target: ItemMapping, live: Sequence[MpwRow]) -> str | None:
+def _unlike(kind: str, origin: Origin, target: ItemMapping, live: Sequence[MpwRow]) -> dict[str, str]:
     who, factor = name_of(origin.system), target.factor
     signed = origin.quantity if kind == RECEIPT else -origin.quantity
     if not live:
-        return f"quantity: {who} {_by_factor(signed, signed * factor, factor)}, MPW none"
+        return {QUANTITY: f"quantity: {who} {_by_factor(signed, signed * factor, factor)}, MPW none"}
     parts = sorted({row.item for row in live if not same_name(target.part_number, row.item)})
     wanted = [name for name in target.warehouses if name]
     warehouses = sorted({row.warehouse for row in live if row.warehouse and not _is_in(row.warehouse, wanted)})
     off = QUANTUM / 2 if _is_full(factor) else Decimal(0)
-    bounds = sorted((signed * (factor - off), signed * (factor + off)))
-    told = []
+    bounds = sorted((signed * (factor - off), signed * (factor + off), _as_sent(signed, factor)))
+    told: dict[str, str] = {}
     if parts:
         named = f" (part {target.part_number})" if target.part_number != origin.item else ""
-        told.append(f"part: {who} {origin.item}{named}, MPW {', '.join(parts)}")
+        told[PART] = f"part: {who} {origin.item}{named}, MPW {', '.join(parts)}"
     if warehouses and wanted:
-        told.append(f"warehouse: {who} {' or '.join(wanted)}, MPW {', '.join(warehouses)}")
-    if not _is_within([row.quantity for row in live], bounds[0], bounds[1]):
-        told.append(f"quantity: {who} {_by_factor(signed, signed * factor, factor)}, MPW {_sum(live)}")
+        told[WAREHOUSE] = f"warehouse: {who} {' or '.join(wanted)}, MPW {', '.join(warehouses)}"
+    if not _is_within([row.quantity for row in live], bounds[0], bounds[-1]):
+        told[QUANTITY] = f"quantity: {who} {_by_factor(signed, signed * factor, factor)}, MPW {_sum(live)}"
     if kind == RECEIPT:
         cost = origin.unit_cost
-        low, high = sorted((cost / (factor + off), cost / (factor - off)))
+        sent = cost * signed / _as_sent(signed, factor) if signed else cost / factor
+        low, _, high = sorted((cost / (factor + off), cost / (factor - off), sent))
         odd = [row.unit_cost for row in live if not _is_within([row.unit_cost], low, high)]
         if odd:
             shown = ", ".join(plain(one) for one in sorted(set(odd)))
-            told.append(f"unit cost: {who} {_by_factor(cost, cost / factor, factor)}, MPW {shown}")
-    return "; ".join(told) or None
+            told[COST] = f"unit cost: {who} {_by_factor(cost, cost / factor, factor)}, MPW {shown}"
+    return told
+
+
+def _as_sent(quantity: Decimal, factor: Decimal) -> Decimal:
+    """Return a quantity as a push says it: whole within the rounding of a factor of any decimals."""
+    try:
+        return in_mpw(quantity, factor) or quantity * factor
+    except ValueError:
+        return quantity * factor
 
 
 def _is_within(shown: Sequence[Decimal], low: Decimal, high: Decimal) -> bool:

@@ -602,8 +602,8 @@ def _target(event: Event, origin: Origin, mappings: Mapping[str, ItemMapping]) -
         UNMAPPED_ITEM,
         subject,
         f"MPservices' item {origin.item} has no part in MPW: neither the item map nor MPW_WAREHOUSE names one",
-        "add it to the item map (`mpsync items import FILE`), with `yes` under ignore where MPW is never to have it, or set "
-        "MPW_WAREHOUSE if part numbers are external_ids; "
+        "add it to the item map (`mpsync items import FILE`), with `yes` under ignore where MPW is never to have it, "
+        "or set MPW_WAREHOUSE if part numbers are external_ids; "
         f"{BY_HAND}",
     )
 
