@@ -1,5 +1,7 @@
 """Let the item map say of an item that MPW is never to have it, and show it in v_stock and v_events.
 
+`v_actions` shows what people said of events and exceptions.
+
 `v_stock.difference` takes for none what is within the rounding of a factor of six decimals: by 0.083333 twelve pieces
 are one box.
 
@@ -95,6 +97,15 @@ left join item_states as s on s.external_id = known.external_id
 left join items on items.external_id = known.external_id
 """
 
+ACTIONS = """
+create view v_actions as
+select s.made_at as at, s.made_by as who, 'events settle' as action, s.kind || ' ' || s.api_key as subject, s.why
+from settlements s
+union all
+select e.resolved_at, e.resolved_by, 'exceptions resolve', e.kind || ' ' || e.subject, e.resolution
+from exceptions e where e.resolved_at is not null and e.resolved_by is not null and e.resolved_by <> 'mpsync'
+"""
+
 WORDS = {
     "sqlite": {r"\bdecimal\(((?:[^()]|\([^()]*\))*)\)": r"((\1) / 1000000.0)", r"\bflag\(([^()]*)\)": r"(\1)"},
     "postgresql": {
@@ -122,6 +133,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("ignored = 1"),
         postgresql_where=sa.text("ignored"),
     )
+    op.execute(ACTIONS)
     for name, view in (("v_events", EVENTS), ("v_stock", STOCK)):
         text = written_out(view, dialect)
         if dialect == "sqlite":

@@ -64,6 +64,8 @@ def _render(out: Output, story: dict[str, Any]) -> None:
                 "matched": bool(event["matched"]),
                 "voided": bool(event["voided"]),
             }
+            | ({"differs": event["difference"]} if event["difference"] else {})
+            | ({"ignored": "the item map says that MPW is never to have its item"} if event["ignored"] else {})
             | ({"not pushed": event["not_pushed"]} if event["not_pushed"] else {})
         )
     for entry in story["entries"]:
@@ -78,6 +80,7 @@ def _render(out: Output, story: dict[str, Any]) -> None:
     _section(out, "Journal", story["journal"], journal)
     _section(out, "Documents", story["documents"], ["system", "type", "remote_id", "day", "voided_at"])
     _section(out, "Inbox", story["inbox"], ["id", "document_type", "state", "error", "received_at"])
+    _section(out, "Settled by hand", story["settlements"], ["kind", "made_at", "made_by", "why", "mpw_id"])
     _section(out, "Waiting", story["parked"], ["kind", "reason", "due_at"])
     for push in story["pushes"]:
         out.heading(f"Push {push['id']}: {push['operation']}, {push['state']}")

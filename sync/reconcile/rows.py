@@ -26,6 +26,7 @@ from sync.database.schema import (
     outbox,
     parked,
     purchase_orders,
+    settlements,
     unpushed,
 )
 from sync.inbox.rules import VOID, ErpDocument, read_document
@@ -116,6 +117,7 @@ def _load(conn: Connection, keys: Sequence[Key]) -> dict[Key, Event]:
     pushes = _by_key(conn.execute(select(outbox).where(outbox.c.api_key.in_(sent_as)).order_by(outbox.c.id)))
     waiting = _by_key(conn.execute(select(parked).where(parked.c.api_key.in_(names))))
     held = _by_key(conn.execute(select(unpushed).where(unpushed.c.api_key.in_(names))))
+    settled = _by_key(conn.execute(select(settlements).where(settlements.c.api_key.in_(names))))
     lines = {
         row.api_key: row for row in conn.execute(select(movement_lines).where(movement_lines.c.api_key.in_(names)))
     }
@@ -139,6 +141,7 @@ def _load(conn: Connection, keys: Sequence[Key]) -> dict[Key, Event]:
             item=line.external_id if line is not None else None,
             nameless=line is not None and not line.named,
             unpushed=(kind, key) in held,
+            settled=next((f"{row.why} ({row.made_by})" for row in settled.get((kind, key), [])), None),
             void_wanted=(VOID, f"{kind}:{key}") in own,
             pushes=tuple(
                 _push_row(row)

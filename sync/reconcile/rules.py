@@ -155,6 +155,7 @@ class Event:
     item: str | None = None  # MPservices' own, of the movement's line
     nameless: bool = False  # the line gave no external id: its item is MPservices' own id
     unpushed: bool = False
+    settled: str | None = None  # by a person who did it by hand: who, and why
     void_wanted: bool = False
     pushes: tuple[PushRow, ...] = ()
     parked: str | None = None  # the reason it waits for, if it does
@@ -256,6 +257,10 @@ def decide(
     if is_ignored(event, mappings) and not event.void_wanted:
         row = _post_of(event)
         return Supersede(row, IGNORED) if row is not None and row.waiting else Leave(IGNORED)
+    if event.settled is not None:
+        row = _post_of(event)
+        why = f"settled by hand: {event.settled}"
+        return Supersede(row, why) if row is not None and row.waiting else Leave(why)
     if event.void_wanted or (event.origin is None and event.had_origin):
         return _void(event, policy)
     if event.origin is None:

@@ -118,7 +118,8 @@ def test_a_rounded_stock_is_stable_and_within_what_rounding_allows(quantity: Dec
     units = in_mpservices(quantity, factor)
 
     assert in_mpservices(quantity, factor) == units
-    within = 2 * units * Decimal("0.000001") / factor if units == units.to_integral_value() else Decimal(0)
+    last = Decimal(1).scaleb(min(0, int(factor.normalize().as_tuple().exponent)))
+    within = 2 * units * last / factor if units == units.to_integral_value() else Decimal(0)
     assert abs(units - quantity / factor) <= Decimal("0.0000005") + Decimal("1e-18") + within
 
 
