@@ -5,29 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from sync.database.chunks import upsert
 from sync.database.exceptions import close_by_person, open_exceptions
-from sync.database.schema import documents, ledger_entries, settlements, unpushed
 from sync.errors import ConfigError
 from sync.ledger.books import Books
 from sync.ledger.item_states import forget_bases
-from sync.ledger.movement_lines import KEPT_BY
 from sync.ledger.parked import Key, unpark
 from sync.ledger.rules import ISSUANCE, RECEIPT
 from sync.outbox.rows import Which, find_pushes
 from sync.push.operator import discard_one
-from sync.reconcile.rows import KINDS, load_events
+from sync.reconcile.rows import load_events
 from sync.reconcile.rules import POSTS, Event, PushRow
+from sync.reconcile.settlement_rows import kinds_under, note_settlement, owner_of_row
 from sync.values.subjects import Subject
-from sync.values.systems import MPW
 from sync.work.context import Context
 
 WHY_NOT = {
     "sending": "it is on its way. See how it ends first (`mpsync outbox show {id}`)",
-    "unknown": "it may have taken effect. `mpsync outbox resolve {id} --done` or `--not-done` says which; then drop it, "
-    "or settle this",
+    "unknown": "it may have taken effect. `mpsync outbox resolve {id} --done` or `--not-done` says which; then "
+    "drop it, or settle this",
     "done": "MPW has it by that push, and what was keyed in by hand would be there twice: delete one of the two in MPW",
 }
 
@@ -57,17 +54,7 @@ def settle_event(
         if mpw_id is not None:
             _check_row(books.conn, key, mpw_id)
         dropped = _drop(books, event, why=why, by=by)
-        row = {
-            "kind": event.kind,
-            "api_key": event.api_key,
-            "why": why,
-            "made_by": by,
-            "mpw_id": mpw_id,
-            "made_at": books.now,
-        }
-        upsert(books.conn, settlements, [row], key=("api_key", "kind"), update=("why", "made_by", "mpw_id", "made_at"))
-        told = {"kind": event.kind, "api_key": event.api_key, "why": f"{KEPT_BY}{by}: {why}"}
-        upsert(books.conn, unpushed, [told], key=("kind", "api_key"), update=("why",))
+        note_settlement(books, key, why=why, by=by, mpw_id=mpw_id)
         _end_what_was_asked(books, event, why=why, by=by)
         if event.item is not None:
             forget_bases(books, [event.item])  # it is compared again, now that MPW has what was keyed in
@@ -75,8 +62,7 @@ def settle_event(
 
 
 def _event(conn: Connection, api_key: str, kind: str | None) -> Event:
-    query = select(ledger_entries.c.kind).where(ledger_entries.c.api_key == api_key, ledger_entries.c.system != MPW)
-    kinds = sorted({str(one) for one in conn.execute(query.distinct()).scalars()} & set(KINDS))
+    kinds = kinds_under(conn, api_key)
     if not kinds:
         raise ConfigError(
             f"no event of MPservices' or the ERP's has the key {api_key}",
@@ -119,17 +105,7 @@ def _check_row(conn: Connection, key: Key, mpw_id: str) -> None:
     """Refuse a row of MPW's that is another event's. One that no poll has shown yet is taken at the person's word."""
     if key[0] not in (RECEIPT, ISSUANCE):
         raise ConfigError("MPW shows no rows of transfers", hint="leave --mpw-id out")
-    other = select(settlements.c.api_key).where(
-        settlements.c.kind == key[0], settlements.c.mpw_id == mpw_id, settlements.c.api_key != key[1]
-    )
-    taken = conn.execute(other).scalars().first()
-    shown = conn.execute(
-        select(documents.c.api_key).where(
-            documents.c.system == MPW, documents.c.type == key[0], documents.c.remote_id == mpw_id
-        )
-    ).scalar_one_or_none()
-    if taken is None and shown is not None and not shown.startswith(("mpw-r-", "mpw-i-")):
-        taken = shown
+    taken = owner_of_row(conn, key, mpw_id)
     if taken is not None:
         raise ConfigError(
             f"MPW's {key[0]} {mpw_id} is {taken} already", hint="name the row that was keyed in, or leave --mpw-id out"
