@@ -12,7 +12,7 @@ from sqlalchemy import BindParameter, Connection, and_, exists, func, not_, or_,
 from sqlalchemy.sql.elements import ColumnElement
 
 from sync.database.chunks import chunks, upsert
-from sync.database.schema import gaps, item_states, items, movement_lines
+from sync.database.schema import gaps, item_states, items, movement_lines, outbox
 from sync.ledger.books import Books
 from sync.values.subjects import Subject
 
@@ -62,22 +62,29 @@ def begin_to_manage(books: Books, external_ids: Iterable[str]) -> None:
         mark_dirty(books, set(chunk) - set(books.conn.execute(query).scalars()), managed=True)
 
 
-def leave_alone(books: Books, external_ids: Iterable[str]) -> int:
-    """Stop comparing items that only the item map named: no movement showed them, and we never patched them."""
+def leave_alone(books: Books, external_ids: Iterable[str]) -> list[str]:
+    """Stop comparing items that only the item map named; return which: no movement showed them, no patch of them took.
+
+    One that MPservices has refused for want of such a product is not there: the map is right without it.
+    """
     moved = exists().where(movement_lines.c.external_id == item_states.c.external_id)
-    left = 0
+    taken = exists().where(
+        outbox.c.operation == "patch_stock",
+        outbox.c.item == item_states.c.external_id,
+        outbox.c.state.in_(("sending", "unknown", "done")),
+    )
+    left: list[str] = []
     for chunk in chunks(sorted(set(external_ids))):
         known = item_states.c.external_id.in_(chunk)
         ids = list(
-            books.conn.execute(
-                select(item_states.c.external_id).where(known, item_states.c.patches == 0, not_(moved))
-            ).scalars()
+            books.conn.execute(select(item_states.c.external_id).where(known, not_(moved), not_(taken))).scalars()
         )
-        left += books.conn.execute(
+        books.conn.execute(
             update(item_states)
             .where(item_states.c.external_id.in_(ids))
             .values(managed=False, dirty_at=None, blocked_reason=None)
-        ).rowcount
+        )
+        left += ids
         for item in ids:
             for kind in ("unknown_part", "unknown_cost", "negative_stock", "stock_blocked"):
                 gone = "it is not in the item map any more"

@@ -20,6 +20,7 @@ from sync.reconcile.item_map import IGNORED, ItemMapping
 from sync.values.systems import MPW
 
 ITEMS_VERSION = "items_version"
+NOT_MAPPED = "the item map does not name it any more, and MPservices never had it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ def import_items(books: Books, mappings: Sequence[ItemMapping]) -> MapChange:
     mark_dirty(books, set(fresh) - ignored, managed=True)
     mark_dirty(books, change.removed)
     forget_bases(books, wanted_again)
-    leave_alone(books, change.removed)
+    _take_back(books, leave_alone(books, change.removed), why=NOT_MAPPED)
     _leave_ignored(books, ignored)
     books.note_fact(ITEMS_VERSION, str(int(fact(books.conn, ITEMS_VERSION) or 0) + 1))
     return change
@@ -150,17 +151,27 @@ def _leave_ignored(books: Books, external_ids: set[str]) -> None:
     What is on its way, or may have taken effect, is settled as ever.
     """
     stop_managing(books, external_ids)
+    _take_back(books, external_ids, why=IGNORED)
     for chunk in chunks(sorted(external_ids)):
         lines = select(movement_lines.c.api_key).where(movement_lines.c.external_id.in_(chunk))
         keys = list(books.conn.execute(lines).scalars())
         sent_as = {*keys, *(key for more in keys_of_events(books.conn, keys).values() for key in more)}
-        ids = _pushes(books.conn, outbox.c.operation.in_((PATCH_STOCK, CREATE_PRODUCT)), outbox.c.item.in_(chunk))
         for some in chunks(sorted(sent_as)):
-            ids += _pushes(books.conn, outbox.c.kind.is_not(None), outbox.c.api_key.in_(some))
-        for some_ids in chunks(ids):
-            supersede_unsent(books, some_ids, why=IGNORED)
-            discard(books, Which(ids=some_ids), by="mpsync", why=IGNORED)
+            _drop(books, _pushes(books.conn, outbox.c.kind.is_not(None), outbox.c.api_key.in_(some)), why=IGNORED)
     resolve_about_items(books.conn, external_ids, resolution=IGNORED, now=books.now)
+
+
+def _take_back(books: Books, external_ids: Iterable[str], *, why: str) -> None:
+    """Take back the patches and the creation of products that are not wanted any more."""
+    for chunk in chunks(sorted(external_ids)):
+        wanted = outbox.c.operation.in_((PATCH_STOCK, CREATE_PRODUCT)), outbox.c.item.in_(chunk)
+        _drop(books, _pushes(books.conn, *wanted), why=why)
+
+
+def _drop(books: Books, ids: Sequence[int], *, why: str) -> None:
+    for chunk in chunks(ids):
+        supersede_unsent(books, chunk, why=why)
+        discard(books, Which(ids=chunk), by="mpsync", why=why)
 
 
 def _pushes(conn: Connection, *conditions: ColumnElement[bool]) -> list[int]:

@@ -15,7 +15,7 @@ from sync.database.schema import documents
 from sync.errors import ConfigError
 from sync.jobs.settle import settle_event
 from tests.clocks import FakeClock
-from tests.worlds.reconcile_world import ISSUANCE, RECEIPT, World, keys, make_world
+from tests.worlds.reconcile_world import RECEIPT, World, keys, make_world
 
 
 @pytest.fixture

@@ -182,3 +182,23 @@ def test_a_map_says_yes_and_needs_no_part_then(world: World) -> None:
         assert sorted(load_map(conn).values(), key=lambda one: one.external_id) == sorted(
             read.mappings, key=lambda one: one.external_id
         )
+
+
+def test_a_refused_product_ends_once_the_map_is_right_without_it(world: World) -> None:
+    world.map(MAPPED)
+    with world.store.write() as conn:
+        books = Books(conn, now=world.clock.now())
+        add_push(books, NewPush("stock_cost", PATCH_STOCK, None, "s-1", "mps:X", "X", "{}", "r", "held", 5, {}))
+    world.set_push(world.push().id, state="dead", tries=1, attempts=1, finalized_at=world.clock.now())
+    open_about(world, "unknown_product", Subject.push(world.push().id))
+    open_about(world, "unknown_part", Subject.stock_of("X"), external_id="X")
+    before = world.told()
+
+    world.map(ItemMapping("X-2", "P-1", (MAIN,)))
+    world.reconcile()
+
+    assert before == [("unknown_product", "1"), ("unknown_part", "mps:X")]
+    assert world.told() == []
+    assert keys(world.pushes()) == [("patch_stock", "s-1", "discarded")]
+    with world.store.read() as conn:
+        assert dirty_items(conn, now=world.clock.now(), after="", limit=10) == ["X-2"]
