@@ -47,10 +47,13 @@ OUR_EXCEPTIONS = (UNMAPPED_ITEM, UNKNOWN_PART, FRACTIONAL, ODD_QUANTITY, ODD_DAT
 """Kinds that are open exactly while an event waits for them, and resolve themselves after."""
 
 BY_HAND = (
-    "where none of it can be, or it is not wanted in MPW, key into MPW by hand what is to be there, then `mpsync "
-    "exceptions resolve ID --keep --why TEXT`: what waits is not sent"
+    "where none of it can be, or it is not wanted in MPW, `mpsync exceptions resolve ID --keep --why TEXT`: what waits is "
+    "not sent. Then key into MPW by hand what is to be there"
 )
-"""How a person ends the waiting of an event whatever it waits for."""
+"""How a person ends the waiting of an event whatever it waits for.
+
+In this order: a part that is created in order to key something in is what the event waits for, and it would be sent.
+"""
 
 MPW_HAS_IT = "MPW has it"
 BEFORE_CUT = "older than SYNC_PUSH_FROM"
@@ -675,7 +678,9 @@ def _fraction(event: Event, quantity: Decimal, policy: Rules) -> Park | None:
         FRACTIONAL,
         subject,
         f"{event.kind} {event.api_key} is of {plain(quantity)}: MPW's document types this quantity Integer",
-        f"try one fraction in MPW by hand; if it takes it, set MPW_FRACTIONAL_ISSUANCES=true; {BY_HAND}",
+        f"`mpsync events settle {event.api_key} --kind {event.kind} --why TEXT`: it is not sent. Then key it into MPW by "
+        "hand, as the whole number or the fraction that MPW takes. Where `mpsync probe` finds that MPW takes fractions, "
+        "MPW_FRACTIONAL_ISSUANCES=true lets those that wait be sent in place of that",
     )
 
 
