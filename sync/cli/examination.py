@@ -201,8 +201,8 @@ def _inside(store: Store, settings: Settings, clock: Clock) -> Iterator[Finding]
         strange = warehouses_not_shown(conn, settings.mpw_warehouse)
     for one in strange:
         do = (
-            "if it is new and nothing was received, issued or ordered there yet, leave it: MPW has no list of warehouses "
-            "to ask. Else correct its name"
+            "if it is new and nothing was received, issued or ordered there yet, leave it: MPW has no list of "
+            "warehouses to ask. Else correct its name"
         )
         yield Finding("warehouses", "note", one, do)
     if age is not None and -FRESH_SECONDS <= age <= FRESH_SECONDS:

@@ -73,6 +73,7 @@ from sync.reconcile.rules import (
 from sync.values.policy import Policy, Rules
 from sync.values.subjects import Subject
 from sync.values.systems import MPSERVICES, MPW
+from sync.values.todo_kinds import NOT_ASKED
 from sync.work.context import Context
 from sync.work.observed import run_ends
 
@@ -430,7 +431,7 @@ def _apply_command(books: Books, key: Key, work: _Pass, failed: Mapping[str, str
             unpark(books.conn, key)
             return
         if item in failed:
-            wait = Park(f"MPW could not be asked for its part: {failed[item]}", books.now + ASK_AGAIN)
+            wait = Park(f"{NOT_ASKED} for its part: {failed[item]}", books.now + ASK_AGAIN)
             _wait(books, key, wait, work)
             return
     number = str(document.fields.get("purchase_order_number", ""))

@@ -35,6 +35,7 @@ from sync.values.payloads import delete_payload, issuance_payload, receipt_paylo
 from sync.values.policy import Rules
 from sync.values.subjects import Subject
 from sync.values.systems import name_of
+from sync.values.todo_kinds import NOT_ASKED
 
 UNMAPPED_ITEM = "unmapped_item"
 UNKNOWN_PART = "unknown_part"
@@ -47,8 +48,8 @@ OUR_EXCEPTIONS = (UNMAPPED_ITEM, UNKNOWN_PART, FRACTIONAL, ODD_QUANTITY, ODD_DAT
 """Kinds that are open exactly while an event waits for them, and resolve themselves after."""
 
 BY_HAND = (
-    "where none of it can be, or it is not wanted in MPW, `mpsync exceptions resolve ID --keep --why TEXT`: what waits is "
-    "not sent. Then key into MPW by hand what is to be there"
+    "where none of it can be, or it is not wanted in MPW, `mpsync exceptions resolve ID --keep --why TEXT`: what waits "
+    "is not sent. Then key into MPW by hand what is to be there"
 )
 """How a person ends the waiting of an event whatever it waits for.
 
@@ -678,16 +679,16 @@ def _fraction(event: Event, quantity: Decimal, policy: Rules) -> Park | None:
         FRACTIONAL,
         subject,
         f"{event.kind} {event.api_key} is of {plain(quantity)}: MPW's document types this quantity Integer",
-        f"`mpsync events settle {event.api_key} --kind {event.kind} --why TEXT`: it is not sent. Then key it into MPW by "
-        "hand, as the whole number or the fraction that MPW takes. Where `mpsync probe` finds that MPW takes fractions, "
-        "MPW_FRACTIONAL_ISSUANCES=true lets those that wait be sent in place of that",
+        f"`mpsync events settle {event.api_key} --kind {event.kind} --why TEXT`: it is not sent. Then key it into MPW "
+        "by hand, as the whole number or the fraction that MPW takes. Where `mpsync probe` finds that MPW takes "
+        "fractions, MPW_FRACTIONAL_ISSUANCES=true lets those that wait be sent in place of that",
     )
 
 
 def _unknown(event: Event, part: Part, warehouse: str, part_number: str, policy: Rules, now: datetime) -> Park:
     if part.state == "failed":
         return Park(
-            f"MPW could not be asked: {part.detail}" if part.detail else "MPW could not be asked",
+            f"{NOT_ASKED}: {part.detail}" if part.detail else NOT_ASKED,
             now + max(UNREACHABLE_STEPS * policy.retry_base, WAIT_MIN),
         )
     subject = Subject.item(f"{part_number} in {warehouse}")
