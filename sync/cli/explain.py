@@ -66,6 +66,7 @@ def _render(out: Output, story: dict[str, Any]) -> None:
             }
             | ({"differs": event["difference"]} if event["difference"] else {})
             | ({"ignored": "the item map says that MPW is never to have its item"} if event["ignored"] else {})
+            | ({"settled": "by hand, as a person said"} if event["settled"] else {})
             | ({"not pushed": event["not_pushed"]} if event["not_pushed"] else {})
         )
     for entry in story["entries"]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, exists, func, select
+from sqlalchemy import Connection, exists, func, or_, select
 
 from sync.database.chunks import chunks, upsert
 from sync.database.exceptions import open_facts, settled_by_people
@@ -74,7 +74,8 @@ def waiting_events(conn: Connection, *, limit: int) -> list[Key]:
         )
     )
     # coalesce, or SQLite would rather look through all that is held or dead, by the index of states
-    under_way = func.coalesce(outbox.c.state, "").in_(UNDER_WAY), outbox.c.kind == book_differences.c.kind
+    ends = or_(func.coalesce(outbox.c.state, "").in_(UNDER_WAY), outbox.c.unseen_since.is_not(None))
+    under_way = ends, outbox.c.kind == book_differences.c.kind
     query = (
         select(book_differences.c.kind, book_differences.c.api_key)
         .where(

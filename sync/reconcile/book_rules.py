@@ -6,9 +6,11 @@
 | a transfer, an adjustment, an echo of ours | are not compared: MPW lists no transfers | – |
 | MPW has it, and it is void where it began | differ | no: the delete, or who switched deletes off, says so |
 | part, warehouse, quantity and a receipt's cost agree | agree | no, and what was asked is answered |
-| they differ, and a push of it is under way or has failed | differ | not yet: the push mends it, or tells |
+| so they do but for a row that a delete of ours took back, and no poll has missed yet | agree | no |
+| they differ, and a push of it is under way, failed, or not seen yet | differ | not yet: the push mends it, or tells |
 | they differ, and people settled, kept or are asked about it | differ | no |
 | MPW has none of it left, and `deleted_in_mpw` said so | differ | no: that was told |
+| they differ, and what MPW has was never ours | differ | no: `key_taken` told, or the push was given up |
 | they differ otherwise | differ | yes: `books_differ` |
 
 "Agree" allows for what nobody did: a number that MPW rounds or cuts to two or more decimals, for each of its rows, and
@@ -20,15 +22,16 @@ issuance is MPW's own.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from itertools import combinations
 
 from sync.ledger.rules import ISSUANCE, RECEIPT
-from sync.outbox.evidence import DECIMALS_KEPT_MIN, same_name
+from sync.outbox.evidence import DECIMALS_KEPT_MIN, adds_up, number_of, same_name
 from sync.outbox.machine import POST_ISSUANCE, POST_RECEIPT
 from sync.reconcile.item_map import ItemMapping
-from sync.reconcile.rules import Decision, Event, Leave, MpwRow, Origin, is_ignored, standing
+from sync.reconcile.rules import DELETES, Decision, Event, Leave, MpwRow, Origin, PushRow, is_ignored, standing
 from sync.values.factors import in_mpw
 from sync.values.money import QUANTUM, SCALE, fixed, plain
 from sync.values.systems import MPSERVICES, name_of
@@ -39,7 +42,10 @@ UNDER_WAY = ("held", "ready", "sending", "unknown", "dead")
 PART, WAREHOUSE, QUANTITY, COST = "part", "warehouse", "quantity", "cost"
 """What may differ."""
 
-_POSTS = (POST_RECEIPT, POST_ISSUANCE)
+_POSTS, _DELETES = (POST_RECEIPT, POST_ISSUANCE), tuple(DELETES.values())
+
+ROWS_MAX = 10
+"""Of so many rows of one event those are looked for that a delete took back: every choice of them is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +84,10 @@ def finding(event: Event, *, decision: Decision, mappings: Mapping[str, ItemMapp
     why = _not_asked(event, told, differs)
     if why is not None:
         return Finding(different, why=why)
-    if not isinstance(decision, Leave) or any(push.state in UNDER_WAY for push in event.pushes):
+    if not isinstance(decision, Leave) or any(_is_under_way(push) for push in event.pushes):
         return Finding(different, waits=True)
+    if not _is_ours(event):
+        return Finding(different, why="what MPW has under its key is not ours")
     return Finding(different, ask=True)
 
 
@@ -95,10 +103,16 @@ def _differences(event: Event, mappings: Mapping[str, ItemMapping]) -> dict[str,
         return {}
     live = [row for row in event.mpw_rows if row.live]
     if event.origin is None:
-        return {QUANTITY: f"quantity: void where it began, MPW {_sum(live)}"} if live else {}
+        there = live and not any(push.operation in _DELETES and push.state == "done" for push in event.pushes)
+        return {QUANTITY: f"quantity: void where it began, MPW {_sum(live)}"} if there else {}
     targets = _targets(event, event.origin, mappings)
     unlike = [_unlike(event.kind, event.origin, target, live) for target in targets]
-    return unlike[0] if unlike and all(unlike) else {}
+    if not unlike or not all(unlike):
+        return {}
+    for left in _without_deleted(event, live):
+        if not all(_unlike(event.kind, event.origin, target, left) for target in targets):
+            return {}
+    return unlike[0]
 
 
 def _not_asked(event: Event, told: Told, differs: Mapping[str, str]) -> str | None:
@@ -113,10 +127,42 @@ def _not_asked(event: Event, told: Told, differs: Mapping[str, str]) -> str | No
         return "a person is asked about its cost with others'"
     if told.deleted and not event.mpw_live:
         return "MPW does not have it any more: that was told by itself"
-    posted = any(push.operation in _POSTS for push in event.pushes)
-    if standing(event) is None and (posted or event.origin.system != MPSERVICES):
-        return "what MPW has under its key is not ours"
     return None
+
+
+def _is_under_way(push: PushRow) -> bool:
+    return push.unseen or push.state in UNDER_WAY
+
+
+def _without_deleted(event: Event, live: Sequence[MpwRow]) -> Iterator[Sequence[MpwRow]]:
+    """Return what is left of MPW's rows, in every way in which those may be chosen that a delete of ours took back.
+
+    It is done, and no poll has missed them yet. Where a poll shows them again, `push_not_there` tells.
+    """
+    deleted = {push.api_key for push in event.pushes if push.operation in _DELETES and push.state == "done"}
+    gone = {Decimal(0)}
+    for push in event.pushes:
+        if push.operation in _POSTS and push.api_key in deleted:
+            fields = json.loads(push.payload, parse_float=Decimal)
+            quantity = number_of(fields.get("quantity", fields.get("quantity_received"))) or Decimal(0)
+            gone |= {one + quantity for one in gone}
+    if len(gone) == 1 or len(live) > ROWS_MAX:
+        return
+    for count in range(1, len(live)):
+        for left in combinations(live, count):
+            rest = [row.quantity for row in live if row not in left]
+            if any(one and adds_up(one, rest) for one in gone):
+                yield left
+
+
+def _is_ours(event: Event) -> bool:
+    """Tell whether what MPW has is what we posted, in this database or, by a movement's key, in one that was lost.
+
+    A document of the ERP whose key somebody else has in MPW was never sent: `key_taken` tells of that.
+    """
+    posted = any(push.operation in _POSTS for push in event.pushes)
+    by_movement = event.origin is not None and event.origin.system == MPSERVICES
+    return standing(event) is not None or (by_movement and not posted)
 
 
 def _targets(event: Event, origin: Origin, mappings: Mapping[str, ItemMapping]) -> list[ItemMapping]:
@@ -140,15 +186,14 @@ def _unlike(kind: str, origin: Origin, target: ItemMapping, live: Sequence[MpwRo
     parts = sorted({row.item for row in live if not same_name(target.part_number, row.item)})
     wanted = [name for name in target.warehouses if name]
     warehouses = sorted({row.warehouse for row in live if row.warehouse and not _is_in(row.warehouse, wanted)})
-    off = QUANTUM / 2 if _is_full(factor) else Decimal(0)
-    bounds = sorted((signed * (factor - off), signed * (factor + off), _as_sent(signed, factor)))
+    off = _off(factor)
     told: dict[str, str] = {}
     if parts:
         named = f" (part {target.part_number})" if target.part_number != origin.item else ""
         told[PART] = f"part: {who} {origin.item}{named}, MPW {', '.join(parts)}"
     if warehouses and wanted:
         told[WAREHOUSE] = f"warehouse: {who} {' or '.join(wanted)}, MPW {', '.join(warehouses)}"
-    if not _is_within([row.quantity for row in live], bounds[0], bounds[-1]):
+    if not _is_within([row.quantity for row in live], *_bounds(kind, origin, target)):
         told[QUANTITY] = f"quantity: {who} {_by_factor(signed, signed * factor, factor)}, MPW {_sum(live)}"
     if kind == RECEIPT:
         cost = origin.unit_cost
@@ -178,10 +223,19 @@ def _is_within(shown: Sequence[Decimal], low: Decimal, high: Decimal) -> bool:
     return low.quantize(step, ROUND_FLOOR) - room <= total <= high.quantize(step, ROUND_CEILING) + room
 
 
-def _is_full(factor: Decimal) -> bool:
-    """Tell whether a factor has as many decimals as fit, so that its last one may be rounded."""
+def _bounds(kind: str, origin: Origin, target: ItemMapping) -> tuple[Decimal, Decimal]:
+    """Return between what MPW's quantity is right."""
+    signed = origin.quantity if kind == RECEIPT else -origin.quantity
+    off = _off(target.factor)
+    sent = _as_sent(signed, target.factor)
+    low, _, high = sorted((signed * (target.factor - off), signed * (target.factor + off), sent))
+    return low, high
+
+
+def _off(factor: Decimal) -> Decimal:
+    """Return by how much a factor may be off: half its last decimal where it has as many as fit, and may be rounded."""
     exponent = factor.normalize().as_tuple().exponent
-    return isinstance(exponent, int) and -exponent >= SCALE
+    return QUANTUM / 2 if isinstance(exponent, int) and -exponent >= SCALE else Decimal(0)
 
 
 def _is_in(warehouse: str, names: Sequence[str]) -> bool:

@@ -213,6 +213,7 @@ def _push_row(row: Row[Any]) -> PushRow:
         row.item,
         row.api_key,
         row.facts,
+        row.unseen_since is not None,
     )
 
 

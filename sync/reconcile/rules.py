@@ -111,6 +111,7 @@ class PushRow:
     item: str | None
     api_key: str = ""
     facts: str = "{}"  # JSON
+    unseen: bool = False  # done by an answer alone: no poll has shown all of it yet
 
     @property
     def may_be_there(self) -> bool:

@@ -64,6 +64,8 @@ def _story(story: Record) -> list[Html]:
 
 def _event(event: Record) -> Html:
     state = "voided" if event["voided"] else "matched" if event["matched"] else "not matched"
+    if event["settled"] and not event["matched"]:
+        state = "settled by hand"
     return section(
         f"{event['kind']} {event['api_key']}",
         facts(
@@ -75,6 +77,7 @@ def _event(event: Record) -> Html:
                 ("in the ERP", shown(event["erp_quantity"])),
                 ("amount", shown(event["amount"])),
                 ("state", element("span", state, class_="good-text" if state == "matched" else "warn-text")),
+                *([("differs", event["difference"])] if event["difference"] else []),
             ]
         ),
     )

@@ -291,6 +291,11 @@ class Causes:
             known |= chronicle.refused[write]  # "exists" and "too much" are told by their words
         return self._blame(facts, bool(known))
 
+    def _books_differ(self, subject: str, facts: dict[str, Any]) -> bool:
+        """Somebody changed or deleted that very event's row in MPW."""
+        touched = self.world.mpw.edited | self.world.people.deleted_keys
+        return any(event_of(name.rsplit("_s", 1)[0]) == facts["api_key"] for name in touched)
+
     def _push_conflict(self, subject: str, facts: dict[str, Any]) -> bool:
         """A person changed or deleted what stands under its key, or another program used the key."""
         people, mpw, key = self.world.people, self.world.mpw, str(facts["api_key"])

@@ -222,8 +222,10 @@ class People:
             return False
         self.corrected = True
         item = self.an_item(random)
-        last = max(row.id for row in self._receipts() if row.part.part_number == item)
-        self.world.mpw.person_edits_receipt(last, unit_cost=self.cost())
+        last = max((row for row in self._receipts() if row.part.part_number == item), key=lambda row: row.id)
+        self.world.mpw.person_edits_receipt(last.id, unit_cost=self.cost())
+        if last.api_key:
+            self.world.mpw.edited.add(last.api_key)
         self.world.oracle.reached["cost corrected"] += 1
         return True
 
@@ -482,6 +484,9 @@ class People:
         elif kind == "cost_is_wrong":
             self.world.put_cost_right()
             self._resolve(ctx, row, "a movement's cost is its total: the setting says so now")
+        elif kind == "books_differ":  # who edits a row of ours in MPW means it: an invoice said otherwise
+            self.world.oracle.reached["a person keeps books"] += 1
+            self._resolve(ctx, row, "that is what the invoice says", choice=Choice(KEEP))
         elif kind == "cost_restated":
             self._decide_about_costs(ctx, row, facts["keys"])
         elif kind == "short_window":

@@ -100,7 +100,11 @@ def tell(conn: Connection) -> None:
         entry("mpservices", "issuance", "mps-def-1", "-1.5", item="EXT-1"),
         entry("erp", "receipt", "erp-4711", "3"),
         entry("mpw", "issuance", "mpw-i-7", "-2", remote_id="7"),
+        entry("mpservices", "receipt", "mps-ghi-1", "4", item="EXT-1"),
+        entry("mpw", "receipt", "mps-ghi-1", "7", remote_id="9"),
     )
+    differs = {"kind": "receipt", "api_key": "mps-ghi-1", "difference": "quantity: MPservices 4, MPW 7"}
+    add(conn, schema.book_differences, {**differs, "since": NOON})
     of_mpw = {"system": "mpw", "digest": "d", "first_seen_at": NOON, "last_seen_at": NOON}
     add(
         conn,

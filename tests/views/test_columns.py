@@ -11,7 +11,7 @@ PROMISED = {
     "v_ledger": "id, seq, system, kind, api_key, remote_id, entry_type, reverses_id, item, warehouse, quantity, "
     "unit_cost, amount, occurred_on, posted_on, recorded_at, run_id",
     "v_events": "kind, api_key, item, occurred_on, mpw_quantity, mpservices_quantity, erp_quantity, amount, matched, "
-    "voided",
+    "voided, amount_micros, last_seq, difference, settled",
     "v_outbox": "id, route, operation, api_key, entity_key, state, attempts, due_at, reason, last_error, payload, "
     "remote_id, created_at, finalized_at",
     "v_attempts": "outbox_id, n, started_at, ended_at, http_status, outcome, error",

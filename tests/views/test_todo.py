@@ -187,6 +187,7 @@ WITHOUT_STATES = {
     "account_rules": "the rules of accounts",
     "account_versions": "the rules of accounts",
     "attempts": "what a push tried; the push has the row",
+    "book_differences": "what a person can decide opens books_differ; else a push or a person's word is behind it",
     "corrections": "what a person decided already",
     "documents": "what the vendors say; what is odd about them opens an exception",
     "echoes": "a doubt that only a person can end opens echo_undecided or patch_without_echo",
@@ -206,6 +207,7 @@ WITHOUT_STATES = {
     "leases": "who leads; a daemon that does not work has a row by its heartbeat",
     "ledger_entries": "what was recorded; what is missing elsewhere is a push or parked",
     "pushed_rows": "whose rows of MPW's are ours",
+    "settlements": "what a person decided already",
     "unpushed": "what a person or the go-live cut decided already",
     "work_orders": "what the vendors say",
 }
