@@ -140,8 +140,8 @@ from outbox o
 TOLD = """exists (select 1 from exceptions x
     where x.subject_type = 'push' and x.subject = cast(o.id as text) and x.resolved_at is null)"""
 
-# As in 0016, but for its last two branches: how a reason begins stands in todo_kinds, and events that wait for six hours
-# are to be decided about now.
+# As in 0016, but for its last two branches: how a reason begins stands in todo_kinds, and events that wait for six
+# hours are to be decided about now.
 TODO = f"""
 create view v_todo as
 select t.id, coalesce(t.level, k.level, 'person') as level, t.kind, t.what, coalesce(k.meaning, '') as meaning,

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Row
 from sync.database.chunks import chunks
 from sync.database.schema import exception_items, exceptions, items, movement_lines
 from sync.errors import InvariantError
-from sync.values.exception_kinds import BLOCKING, KINDS, OF_IGNORED_ITEMS, PROGRAM
+from sync.values.exception_kinds import BLOCKING, KINDS, OF_IGNORED_ITEMS, PROGRAM, STAY_RESOLVED
 from sync.values.subjects import Subject
 
 
@@ -59,6 +59,8 @@ def open_exception(
     values = {"detail": detail, "hint": hint, "facts": json.dumps(facts or {}, sort_keys=True)}
     query = select(exceptions.c.id, exceptions.c.detail, exceptions.c.facts).where(_is(kind, subject))
     known = conn.execute(query).first()
+    if known is None and kind in STAY_RESOLVED and _was_said_of_stock(conn, kind, subject, values["detail"]):
+        return False
     if known is None and kind not in OF_IGNORED_ITEMS and _are_ignored(conn, subject, facts or {}):
         return False
     if known is None:
@@ -72,6 +74,22 @@ def open_exception(
             conn.execute(delete(exception_items).where(exception_items.c.exception_id == known.id))
             _name_items(conn, known.id, facts or {})
     return False
+
+
+def _was_said_of_stock(conn: Connection, kind: str, subject: Subject, detail: str) -> bool:
+    """Tell whether a person has resolved the last exception of a kind about an item's stock, and it said the same."""
+    if subject.type != "item" or not subject.name.startswith("mps:"):
+        return False
+    query = (
+        select(exceptions.c.detail, exceptions.c.resolved_by)
+        .where(
+            exceptions.c.kind == kind, exceptions.c.subject_type == subject.type, exceptions.c.subject == subject.name
+        )
+        .order_by(exceptions.c.id.desc())
+        .limit(1)
+    )
+    last = conn.execute(query).first()
+    return last is not None and last.resolved_by not in (None, PROGRAM) and last.detail == detail
 
 
 def _are_ignored(conn: Connection, subject: Subject, facts: Mapping[str, Any]) -> bool:

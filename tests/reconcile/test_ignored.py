@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from sqlalchemy import select
 
 from sync.database.engine import Store
+from sync.database.exceptions import open_exceptions
 from sync.database.schema import item_states
+from sync.jobs.resolve import Choice, resolve_by_person
+from sync.jobs.settle import settle_event
 from sync.ledger.books import Books
 from sync.ledger.item_states import dirty_items, mark_dirty, mark_for_audit
 from sync.outbox.machine import PATCH_STOCK, NewPush
@@ -16,6 +20,7 @@ from sync.outbox.rows import add_push
 from sync.reconcile.item_map import ItemMapping, read_map
 from sync.reconcile.item_rows import load_map
 from sync.reconcile.rows import products_refused
+from sync.values.exception_kinds import KEEP
 from sync.values.subjects import Subject
 from tests.clocks import FakeClock
 from tests.worlds.reconcile_world import MAIN, World, keys, make_world
@@ -202,3 +207,37 @@ def test_a_refused_product_ends_once_the_map_is_right_without_it(world: World) -
     assert keys(world.pushes()) == [("patch_stock", "s-1", "discarded")]
     with world.store.read() as conn:
         assert dirty_items(conn, now=world.clock.now(), after="", limit=10) == ["X-2"]
+
+
+def test_what_is_kept_before_it_is_keyed_in_by_hand_is_never_booked_twice(world: World) -> None:
+    """The hint's order: the part that is created to key something in is what the event waits for."""
+    world.rules(warehouse=MAIN)
+    world.move("Inbound", ("P-9", "5", "2"))
+    world.reconcile()
+    with world.store.read() as conn:
+        (open_,) = open_exceptions(conn)
+    assert open_.hint.index("--keep") < open_.hint.index("key into MPW by hand")
+
+    resolve_by_person(world.ctx, ids=[open_.id], why="not from here", by="ann", choice=Choice(KEEP))
+    world.mpw.adds("P-9", MAIN, 5, 2)
+    world.clock.advance(timedelta(days=2))
+    world.reconcile()
+    world.reconcile()
+
+    assert (world.told(), world.waiting(), world.pushes()) == ([], [], [])
+
+
+def test_a_fraction_s_hint_followed_literally_books_once(world: World) -> None:
+    world.rules(warehouse=MAIN)
+    world.move("Outbound", ("P-1", "1.5", "1"))
+    world.reconcile()
+    with world.store.read() as conn:
+        (open_,) = open_exceptions(conn)
+    first, then = open_.hint.index("mpsync events settle mps-m1-1 --kind issuance"), open_.hint.index("key it into MPW")
+    assert first < then
+
+    settle_event(world.ctx, "mps-m1-1", kind="issuance", why="keyed in", by="ann")
+    world.rules(fractional_issuances=True)
+    world.reconcile()
+
+    assert (world.told(), world.waiting(), world.pushes()) == ([], [], [])
