@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -220,7 +219,7 @@ def test_what_is_kept_before_it_is_keyed_in_by_hand_is_never_booked_twice(world:
 
     resolve_by_person(world.ctx, ids=[open_.id], why="not from here", by="ann", choice=Choice(KEEP))
     world.mpw.adds("P-9", MAIN, 5, 2)
-    world.clock.advance(timedelta(days=2))
+    world.clock.advance(days=2)
     world.reconcile()
     world.reconcile()
 
