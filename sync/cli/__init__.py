@@ -31,6 +31,7 @@ COMMANDS: dict[str, Entry] = {
     "explain": Entry("explain", "Tell the whole story of one event."),
     "outbox": Entry("outbox", "List, release, retry, resolve or discard pushes."),
     "exceptions": Entry("exceptions", "List or resolve what needs a person."),
+    "events": Entry("events", "Settle what a person has keyed in by hand."),
     "inbox": Entry("inbox", "List the ERP's documents and what became of them."),
     "import": Entry("import_", "Take in documents or movements from a file."),
     "items": Entry("items", "Import or export the item map."),

@@ -200,8 +200,11 @@ def _inside(store: Store, settings: Settings, clock: Clock) -> Iterator[Finding]
         reasons = needs_a_person(conn)
         strange = warehouses_not_shown(conn, settings.mpw_warehouse)
     for one in strange:
-        do = "correct it; a new warehouse of which nothing was received, issued or ordered yet is the only other reason"
-        yield Finding("warehouses", "wrong", one, do)
+        do = (
+            "if it is new and nothing was received, issued or ordered there yet, leave it: MPW has no list of "
+            "warehouses to ask. Else correct its name"
+        )
+        yield Finding("warehouses", "note", one, do)
     if age is not None and -FRESH_SECONDS <= age <= FRESH_SECONDS:
         yield Finding("daemon", "ok", f"its heartbeat is {max(age, 0):.0f} s old")
     else:

@@ -65,6 +65,7 @@ def _render(out: Output, story: dict[str, Any]) -> None:
                 "voided": bool(event["voided"]),
             }
             | ({"differs": event["difference"]} if event["difference"] else {})
+            | ({"ignored": "the item map says that MPW is never to have its item"} if event["ignored"] else {})
             | ({"settled": "by hand, as a person said"} if event["settled"] else {})
             | ({"not pushed": event["not_pushed"]} if event["not_pushed"] else {})
         )
@@ -80,6 +81,7 @@ def _render(out: Output, story: dict[str, Any]) -> None:
     _section(out, "Journal", story["journal"], journal)
     _section(out, "Documents", story["documents"], ["system", "type", "remote_id", "day", "voided_at"])
     _section(out, "Inbox", story["inbox"], ["id", "document_type", "state", "error", "received_at"])
+    _section(out, "Settled by hand", story["settlements"], ["kind", "made_at", "made_by", "why", "mpw_id"])
     _section(out, "Waiting", story["parked"], ["kind", "reason", "due_at"])
     for push in story["pushes"]:
         out.heading(f"Push {push['id']}: {push['operation']}, {push['state']}")

@@ -15,7 +15,7 @@ from sync.cli.output import Output, attention, emit, json_option, said
 
 @click.group()
 def command() -> None:
-    """Import or export the item map (columns external_id, part_number, warehouses, factor)."""
+    """Import or export the item map (columns external_id, part_number, warehouses, factor, ignore)."""
 
 
 @command.command("import")
@@ -29,7 +29,8 @@ def import_(file: Path, remove_all: bool, numbers: str | None, sheet: str | None
     """Replace the item map by FILE (.csv, .json, .xlsx or .xls), whole or not at all.
 
     warehouses: `;` between, the first takes the pushes; empty: MPW_WAREHOUSE. factor: MPW quantity
-    for one of MPservices; empty: 1. Exit code 1, and nothing changed, when a line is wrong, or when
+    for one of MPservices; empty: 1. ignore: yes for an item that MPW is never to have: never pushed,
+    never patched, no exception; its part may be empty. Exit code 1, and nothing changed, when a line is wrong, or when
     FILE names no item and --remove-all does not say that this is meant.
     """
     from sync.inbox.files.reading import Told, open_file
@@ -81,6 +82,7 @@ def import_(file: Path, remove_all: bool, numbers: str | None, sheet: str | None
         "found": dict(read_as.found),
         "unknown_columns": list(read_as.unknown),
         "items": len(read.mappings),
+        "ignored": sum(one.ignored for one in read.mappings),
         "added": len(change.added),
         "changed": len(change.changed),
         "removed": len(change.removed),
@@ -89,7 +91,7 @@ def import_(file: Path, remove_all: bool, numbers: str | None, sheet: str | None
 
     def render(out: Output) -> None:
         out.facts({"read as": as_found(dict(read_as.found))})
-        out.facts({name: data[name] for name in ("file", "items", "added", "changed", "removed")})
+        out.facts({name: data[name] for name in ("file", "items", "ignored", "added", "changed", "removed")})
         if dry_run:
             out.line("nothing was changed: without --dry-run it is")
 
@@ -133,7 +135,7 @@ def export(file: Path, unmapped: bool, as_json: bool) -> None:
     if added:
         click.echo(
             f"note: {len(added)} items that movements named are not mapped; {empty} have no part number yet: fill it "
-            "in, or leave them: they are not mapped then",
+            "in, write yes under ignore where MPW is never to have it, or leave them: they are not mapped then",
             err=True,
         )
     elif not mapped:

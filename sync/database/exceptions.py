@@ -13,9 +13,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Row
 
 from sync.database.chunks import chunks
-from sync.database.schema import exception_items, exceptions
+from sync.database.schema import exception_items, exceptions, items, movement_lines
 from sync.errors import InvariantError
-from sync.values.exception_kinds import BLOCKING, KINDS
+from sync.values.exception_kinds import BLOCKING, KINDS, OF_IGNORED_ITEMS, PROGRAM, STAY_RESOLVED
 from sync.values.subjects import Subject
 
 
@@ -49,8 +49,9 @@ def open_exception(
     """Open an exception, or refresh the open one of the same kind and subject; True when it is new.
 
     `hint` says what a person should do. `facts` is what the program needs to act on the resolution; where the kind
-    stops patches, `external_id` or `external_ids` among them name the items that are stopped. Raises InvariantError
-    for a kind that is not registered, or that is never about such a subject.
+    stops patches, `external_id` or `external_ids` among them name the items that are stopped. None is opened about
+    items that the map ignores alone. Raises InvariantError for a kind that is not registered, or that is never about
+    such a subject.
     """
     known_kind = KINDS.get(kind)
     if known_kind is None or subject.type not in known_kind.subjects:
@@ -58,6 +59,10 @@ def open_exception(
     values = {"detail": detail, "hint": hint, "facts": json.dumps(facts or {}, sort_keys=True)}
     query = select(exceptions.c.id, exceptions.c.detail, exceptions.c.facts).where(_is(kind, subject))
     known = conn.execute(query).first()
+    if known is None and kind in STAY_RESOLVED and _was_said_of_stock(conn, kind, subject, values["detail"]):
+        return False
+    if known is None and kind not in OF_IGNORED_ITEMS and _are_ignored(conn, subject, facts or {}):
+        return False
     if known is None:
         new = _inserted(conn, kind=kind, subject_type=subject.type, subject=subject.name, opened_at=now, **values)
         if new is not None and known_kind.blocks_patch:
@@ -69,6 +74,55 @@ def open_exception(
             conn.execute(delete(exception_items).where(exception_items.c.exception_id == known.id))
             _name_items(conn, known.id, facts or {})
     return False
+
+
+def _was_said_of_stock(conn: Connection, kind: str, subject: Subject, detail: str) -> bool:
+    """Tell whether a person has resolved the last exception of a kind about an item's stock, and it said the same."""
+    if subject.type != "item" or not subject.name.startswith("mps:"):
+        return False
+    query = (
+        select(exceptions.c.detail, exceptions.c.resolved_by)
+        .where(
+            exceptions.c.kind == kind, exceptions.c.subject_type == subject.type, exceptions.c.subject == subject.name
+        )
+        .order_by(exceptions.c.id.desc())
+        .limit(1)
+    )
+    last = conn.execute(query).first()
+    return last is not None and last.resolved_by not in (None, PROGRAM) and last.detail == detail
+
+
+def _are_ignored(conn: Connection, subject: Subject, facts: Mapping[str, Any]) -> bool:
+    """Tell whether the items that an exception is about are all ignored by the item map."""
+    named = _items_about(conn, subject, facts)
+    if not named:
+        return False
+    query = select(items.c.external_id).where(items.c.ignored, items.c.external_id.in_(sorted(named)))
+    return named == set(conn.execute(query).scalars())
+
+
+def _items_about(conn: Connection, subject: Subject, facts: Mapping[str, Any]) -> set[str]:
+    """Return MPservices' items that an exception is about, as far as its facts or its subject name them."""
+    named = {str(item) for item in facts.get("external_ids", ())} | {str(facts.get("external_id") or "")} - {""}
+    if named or subject.type not in ("item", "event"):
+        return named
+    if subject.type == "item":
+        return {subject.name.removeprefix("mps:")}
+    lines = select(movement_lines.c.external_id).where(movement_lines.c.api_key == subject.name.split(" ", 1)[-1])
+    return set(conn.execute(lines).scalars())
+
+
+def resolve_about_items(conn: Connection, external_ids: Iterable[str], *, resolution: str, now: datetime) -> int:
+    """Resolve the open exceptions that are about these items, and about ignored ones beside them; return how many."""
+    wanted, count = set(external_ids), 0
+    for row in open_exceptions(conn) if wanted else ():
+        facts = json.loads(row.facts)
+        if row.kind in OF_IGNORED_ITEMS or not _items_about(conn, subject_of(row), facts) & wanted:
+            continue
+        if _are_ignored(conn, subject_of(row), facts):
+            close_by_person(conn, row.id, why=resolution, by=PROGRAM, now=now)
+            count += 1
+    return count
 
 
 def _is(kind: str, subject: Subject) -> ColumnElement[bool]:

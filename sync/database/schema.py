@@ -258,8 +258,10 @@ items = Table(
     Column("external_id", Text, primary_key=True),
     Column("part_number", Text, nullable=False),
     Column("factor", Fixed, nullable=False),  # MPW quantity = MPservices quantity × factor
+    Column("ignored", Boolean, nullable=False, server_default=false()),  # never pushed, never patched; part may be ''
     CheckConstraint("factor > 0", name="factor"),
     Index("ix_items_part_number", "part_number"),
+    Index("ix_items_ignored", "external_id", sqlite_where=text("ignored = 1"), postgresql_where=text("ignored")),
 )
 
 item_warehouses = Table(

@@ -10,8 +10,10 @@ from datetime import date
 from sqlalchemy import Connection
 
 from sync.database.facts import RECONCILED_SEQ, RULES_FINGERPRINT, fact
+from sync.inbox.part_rows import mpw_has, places_of
+from sync.inbox.refusal_rows import MPW_LEADS
 from sync.inbox.rows import entries_of, received_rows
-from sync.inbox.rules import COMMAND_TYPES, PO_APPROVAL, VOID, ErpDocument, read_document
+from sync.inbox.rules import COMMAND_TYPES, PO_APPROVAL, PRODUCT, STOCK_COST, VOID, ErpDocument, read_document
 from sync.inbox.take_in import Judge
 from sync.jobs.compare_stock import plan_stock
 from sync.ledger.parked import Key, parked_keys
@@ -30,9 +32,18 @@ from sync.reconcile.derive import (
     rules_of,
     with_ages,
 )
+from sync.reconcile.item_rows import load_map
 from sync.reconcile.known_parts import ask_parts
 from sync.reconcile.products import wanted_products
-from sync.reconcile.rows import changed_events, command, first_pushable_seq, load_events, order_of, unsent_events
+from sync.reconcile.rows import (
+    changed_events,
+    command,
+    first_pushable_seq,
+    known_parts,
+    load_events,
+    order_of,
+    unsent_events,
+)
 from sync.reconcile.rules import Derive, Event, Origin, Park, Supersede, Taken
 from sync.work.context import Context
 
@@ -43,8 +54,8 @@ INBOX_MAX = 10_000
 class Planned:
     """A push that is to come, or the reason why an event waits.
 
-    `state`: `held` and `ready` (`new` ones are not in the outbox yet), `waiting` (for what `why` says) or
-    `withdrawn` (never sent, and not wanted any more).
+    `state`: `held` and `ready` (`new` ones are not in the outbox yet), `waiting` (for what `why` says),
+    `withdrawn` (never sent, and not wanted any more) or `refused` (a document of the ERP's that will be rejected).
     """
 
     state: str
@@ -71,8 +82,9 @@ def plan_once(ctx: Context) -> list[Planned]:
     taken: set[Key] = set()
     for known in _pending(ctx, taken):
         planned.extend(_decided(ctx, known))
+    had = _had_by_mpw(ctx)
     with ctx.read() as conn:
-        planned.extend(_commands(conn, ctx))
+        planned.extend(_commands(conn, ctx, had))
         planned.extend(_new(push) for push in approvals_by_policy(conn, ctx))
     planned.extend(_products(ctx))
     planned.extend(
@@ -174,13 +186,38 @@ def _new(push: NewPush) -> Planned:
     )
 
 
-def _commands(conn: Connection, ctx: Context) -> Iterator[Planned]:
-    """Yield the ERP's commands that wait, or are still in the inbox."""
-    documents = [command(conn, key) for key in parked_keys(conn) if key[0] in COMMAND_TYPES]
-    documents += [one for one in _inbox_documents(conn, ctx) if one.type in COMMAND_TYPES]
+def _command_documents(conn: Connection, ctx: Context) -> list[ErpDocument]:
+    found = [command(conn, key) for key in parked_keys(conn) if key[0] in COMMAND_TYPES]
+    found += [one for one in _inbox_documents(conn, ctx) if one.type in COMMAND_TYPES]
+    return [one for one in found if one is not None]
+
+
+def _had_by_mpw(ctx: Context) -> set[str]:
+    """Return the items that the ERP would set the stock of, and that are parts of MPW's, which is asked."""
+    with ctx.read() as conn:
+        items = {one.text("external_id") for one in _command_documents(conn, ctx) if one.type == STOCK_COST}
+        places = places_of(conn, items, default_warehouse=ctx.policy.warehouse)
+        had = mpw_has(conn, items, default_warehouse=ctx.policy.warehouse)
+        pairs = {pair for item, own in places.items() if item not in had for pair in own}
+        known = known_parts(conn, pairs, now=ctx.clock.now())
+    if ctx.mpw is not None and pairs:
+        known |= ask_parts(ctx, pairs - known.keys(), store=False)
+    return had | {
+        item for item, own in places.items() if any(pair in known and known[pair].state == "found" for pair in own)
+    }
+
+
+def _commands(conn: Connection, ctx: Context, had: set[str]) -> Iterator[Planned]:
+    """Yield the ERP's commands that wait, or are still in the inbox. `had`: items that are parts of MPW's."""
+    documents = _command_documents(conn, ctx)
+    ignored = {item for item, mapping in load_map(conn).items() if mapping.ignored} if documents else set()
     now = ctx.clock.now()
     for document in documents:
-        if document is None:
+        if document.type in (STOCK_COST, PRODUCT) and document.text("external_id") in ignored:
+            continue
+        if document.type == STOCK_COST and document.text("external_id") in had:
+            item = document.text("external_id")
+            yield Planned("refused", True, None, None, document.type, document.api_key, item, MPW_LEADS)
             continue
         number = str(document.fields.get("purchase_order_number", ""))
         order = order_of(conn, number) if document.type == PO_APPROVAL else None

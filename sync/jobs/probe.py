@@ -41,9 +41,10 @@ from sync.stock.echo.rows import expectation, last_attempts
 from sync.stock.echo.tell import settle_all
 from sync.stock.facts import item_facts, ledger_of
 from sync.stock.mpw_stock import read_stock, summed
-from sync.stock.rules import FOLLOWS, Target, cost_of, follow_up, in_units
+from sync.stock.rules import FOLLOWS, Target, cost_of, follow_up
+from sync.values.factors import cost_in_mpservices, in_mpservices
 from sync.values.marks import without_mark
-from sync.values.money import fixed, plain, times
+from sync.values.money import plain
 from sync.values.payloads import issuance_payload, receipt_payload
 from sync.values.policy import ROUTES
 from sync.work.clocks import note_clocks
@@ -177,8 +178,8 @@ def plan_probe(
         warehouse=place,
         target=target,
         there=here.quantity,
-        stock=in_units(summed(reads).quantity, target.factor),
-        cost=without_mark(fixed(times(unit_cost, target.factor))),
+        stock=in_mpservices(summed(reads).quantity, target.factor),
+        cost=without_mark(cost_in_mpservices(unit_cost, summed(reads).quantity, target.factor)),
         unit_cost=unit_cost,
         day=ctx.policy.day(now),
         left=len(left),
@@ -201,6 +202,8 @@ def _target(
                 hint="set another part aside, or name that item",
             )
         return Target(part_number, (place,), Decimal(1)), place
+    if mapped.ignored:
+        raise ConfigError(f"the item map ignores {external_id}", hint="set another item aside, or correct the map")
     places = tuple(mapped.warehouses) or ((default,) if default else ())
     place = warehouse or (places[0] if places else None)
     if mapped.part_number != part_number or place is None or place not in places:

@@ -186,6 +186,9 @@ def event_story(conn: Connection, api_key: str) -> Record:
         "parked": rows(conn, "select kind, reason, due_at from parked where api_key = :key", key=api_key),
         "exceptions": _exceptions_of(conn, api_key, pushes),
         "inbox": view(conn, "v_inbox", where={"api_key": api_key}),
+        "settlements": rows(
+            conn, "select kind, made_at, made_by, why, mpw_id from settlements where api_key = :key", key=api_key
+        ),
     }
 
 
@@ -268,6 +271,7 @@ where l.system <> 'mpw' and l.entry_type = 'original' and l.kind <> 'adjustment'
         where m.api_key = l.api_key and m.kind = l.kind and m.system = 'mpw')
     and not exists (select 1 from outbox o where o.api_key = l.api_key and o.kind = l.kind)
     and not exists (select 1 from unpushed u where u.api_key = l.api_key and u.kind = l.kind)
+    and not exists (select 1 from items i where l.system = 'mpservices' and i.external_id = l.item and i.ignored)
 """
 
 
@@ -323,7 +327,8 @@ def warehouses_not_shown(conn: Connection, default: str | None) -> list[str]:
         return []
     mapped = rows(
         conn,
-        "select warehouse as name, count(*) as n, min(external_id) as item from item_warehouses group by warehouse"
+        "select warehouse as name, count(*) as n, min(external_id) as item from item_warehouses w"
+        " where not exists (select 1 from items i where i.external_id = w.external_id and i.ignored) group by warehouse"
         " order by warehouse",
     )
     named = {default: "MPW_WAREHOUSE"} if default else {}

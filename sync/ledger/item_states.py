@@ -12,7 +12,7 @@ from sqlalchemy import BindParameter, Connection, and_, exists, func, not_, or_,
 from sqlalchemy.sql.elements import ColumnElement
 
 from sync.database.chunks import chunks, upsert
-from sync.database.schema import gaps, item_states, movement_lines
+from sync.database.schema import gaps, item_states, items, movement_lines, outbox
 from sync.ledger.books import Books
 from sync.values.subjects import Subject
 
@@ -62,27 +62,45 @@ def begin_to_manage(books: Books, external_ids: Iterable[str]) -> None:
         mark_dirty(books, set(chunk) - set(books.conn.execute(query).scalars()), managed=True)
 
 
-def leave_alone(books: Books, external_ids: Iterable[str]) -> int:
-    """Stop comparing items that only the item map named: no movement showed them, and we never patched them."""
+def leave_alone(books: Books, external_ids: Iterable[str]) -> list[str]:
+    """Stop comparing items that only the item map named; return which: no movement showed them, no patch of them took.
+
+    One that MPservices has refused for want of such a product is not there: the map is right without it.
+    """
     moved = exists().where(movement_lines.c.external_id == item_states.c.external_id)
-    left = 0
+    taken = exists().where(
+        outbox.c.operation == "patch_stock",
+        outbox.c.item == item_states.c.external_id,
+        outbox.c.state.in_(("sending", "unknown", "done")),
+    )
+    left: list[str] = []
     for chunk in chunks(sorted(set(external_ids))):
         known = item_states.c.external_id.in_(chunk)
         ids = list(
-            books.conn.execute(
-                select(item_states.c.external_id).where(known, item_states.c.patches == 0, not_(moved))
-            ).scalars()
+            books.conn.execute(select(item_states.c.external_id).where(known, not_(moved), not_(taken))).scalars()
         )
-        left += books.conn.execute(
+        books.conn.execute(
             update(item_states)
             .where(item_states.c.external_id.in_(ids))
             .values(managed=False, dirty_at=None, blocked_reason=None)
-        ).rowcount
+        )
+        left += ids
         for item in ids:
             for kind in ("unknown_part", "unknown_cost", "negative_stock", "stock_blocked"):
                 gone = "it is not in the item map any more"
                 books.resolve_exceptions(kind, about=Subject.stock_of(item), resolution=gone)
     return left
+
+
+def stop_managing(books: Books, external_ids: Iterable[str]) -> None:
+    """Compare these items no more: MPW is never to have them."""
+    values = {"managed": False, "dirty_at": None, "look_at": None, "blocked_reason": None}
+    for chunk in chunks(sorted(set(external_ids))):
+        books.conn.execute(update(item_states).where(item_states.c.external_id.in_(chunk)).values(**values))
+
+
+def _is_ignored() -> ColumnElement[bool]:
+    return item_states.c.external_id.in_(select(items.c.external_id).where(items.c.ignored))
 
 
 def save_item_state(conn: Connection, external_id: str, values: Mapping[str, Any]) -> None:
@@ -138,13 +156,14 @@ def unfit_patches(conn: Connection, external_id: str) -> int:
 def to_compare(now: Moment) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions that an item is to be compared now."""
     columns = item_states.c
-    return columns.dirty_at.is_not(None), columns.managed, or_(columns.look_at.is_(None), columns.look_at <= now)
+    at_its_time = or_(columns.look_at.is_(None), columns.look_at <= now)
+    return columns.dirty_at.is_not(None), columns.managed, at_its_time, not_(_is_ignored())
 
 
 def to_audit(before: Moment, now: Moment) -> list[ColumnElement[bool]]:
     """Return the conditions, of which one suffices, that an item is to be audited: last compared before an instant."""
     columns = item_states.c
-    at_rest = and_(columns.managed, columns.dirty_at.is_(None))
+    at_rest = and_(columns.managed, columns.dirty_at.is_(None), not_(_is_ignored()))
     never, long_ago, ahead = columns.audited_at.is_(None), columns.audited_at < before, columns.audited_at > now
     return [and_(at_rest, one) for one in (never, long_ago, ahead)]
 

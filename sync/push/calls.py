@@ -31,6 +31,7 @@ from sync.push.operations.registry import operations
 from sync.push.settle import settle
 from sync.values.backoff import backoff
 from sync.values.systems import name_of
+from sync.values.todo_kinds import READ_REFUSED
 from sync.work.context import Context
 from sync.work.cooldowns import rest
 
@@ -208,7 +209,7 @@ def _prepare_failed(
         stop.set()
         return
     asked = error.retry_after if isinstance(error, RetryableError) else None
-    refused = f"waiting: {name_of(operation.system)} refuses the read that must come before this push: "
+    refused = f"{READ_REFUSED.format(system=name_of(operation.system))} that must come before this push: "
     passing = isinstance(error, RetryableError)
     reason = error.message if passing else refused + error.message
     with ctx.anyone_writes() as books:

@@ -68,6 +68,11 @@ def _each(ctx: Context, which: Which, states: Sequence[str], change: _Change) ->
     return count
 
 
+def discard_one(books: Books, row: Push, *, by: str, why: str) -> bool:
+    """Drop a push as `discard_pushes` does, in a transaction that goes on; False where it may not be dropped."""
+    return bool(_changed(books, row, lambda b, push: discard(b, Which(ids=[push.id]), by=by, why=why)))
+
+
 def _changed(books: Books, row: Push, change: _Change) -> int:
     if change(books, row) == 0:
         return 0

@@ -31,7 +31,8 @@ from sync.ledger.rules import ISSUANCE, RECEIPT
 from sync.outbox.evidence import DECIMALS_KEPT_MIN, adds_up, number_of, same_name
 from sync.outbox.machine import POST_ISSUANCE, POST_RECEIPT
 from sync.reconcile.item_map import ItemMapping
-from sync.reconcile.rules import DELETES, Decision, Event, Leave, MpwRow, Origin, PushRow, standing
+from sync.reconcile.rules import DELETES, Decision, Event, Leave, MpwRow, Origin, PushRow, is_ignored, standing
+from sync.values.factors import in_mpw
 from sync.values.money import QUANTUM, SCALE, fixed, plain
 from sync.values.systems import MPSERVICES, name_of
 
@@ -78,6 +79,8 @@ def finding(event: Event, *, decision: Decision, mappings: Mapping[str, ItemMapp
     if not differs:
         return AGREE
     different = "; ".join(differs.values())
+    if is_ignored(event, mappings):
+        return Finding(different, why="the item map ignores it")
     why = _not_asked(event, told, differs)
     if why is not None:
         return Finding(different, why=why)
@@ -194,12 +197,21 @@ def _unlike(kind: str, origin: Origin, target: ItemMapping, live: Sequence[MpwRo
         told[QUANTITY] = f"quantity: {who} {_by_factor(signed, signed * factor, factor)}, MPW {_sum(live)}"
     if kind == RECEIPT:
         cost = origin.unit_cost
-        low, high = sorted((cost / (factor + off), cost / (factor - off)))
+        sent = cost * signed / _as_sent(signed, factor) if signed else cost / factor
+        low, _, high = sorted((cost / (factor + off), cost / (factor - off), sent))
         odd = [row.unit_cost for row in live if not _is_within([row.unit_cost], low, high)]
         if odd:
             shown = ", ".join(plain(one) for one in sorted(set(odd)))
             told[COST] = f"unit cost: {who} {_by_factor(cost, cost / factor, factor)}, MPW {shown}"
     return told
+
+
+def _as_sent(quantity: Decimal, factor: Decimal) -> Decimal:
+    """Return a quantity as a push says it: whole within the rounding of a factor of any decimals."""
+    try:
+        return in_mpw(quantity, factor) or quantity * factor
+    except ValueError:
+        return quantity * factor
 
 
 def _is_within(shown: Sequence[Decimal], low: Decimal, high: Decimal) -> bool:
@@ -215,8 +227,9 @@ def _bounds(kind: str, origin: Origin, target: ItemMapping) -> tuple[Decimal, De
     """Return between what MPW's quantity is right."""
     signed = origin.quantity if kind == RECEIPT else -origin.quantity
     off = _off(target.factor)
-    one, other = signed * (target.factor - off), signed * (target.factor + off)
-    return min(one, other), max(one, other)
+    sent = _as_sent(signed, target.factor)
+    low, _, high = sorted((signed * (target.factor - off), signed * (target.factor + off), sent))
+    return low, high
 
 
 def _off(factor: Decimal) -> Decimal:

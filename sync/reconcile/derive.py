@@ -18,7 +18,7 @@ from sync.database.runs import Counts, end_run, start_run
 from sync.inbox.part_rows import mpw_has, places_of
 from sync.inbox.refusal_rows import MPW_LEADS, take_back_accepted
 from sync.inbox.rows import note_accepted
-from sync.inbox.rules import COMMAND_TYPES, PO_APPROVAL, STOCK_COST
+from sync.inbox.rules import COMMAND_TYPES, PO_APPROVAL, PRODUCT, STOCK_COST
 from sync.learned.rows import all_learned
 from sync.ledger.books import Books
 from sync.ledger.parked import Key, due_parked, park, parked_reason, parked_reasons, unpark
@@ -30,8 +30,8 @@ from sync.outbox.rows import Which, add_push, discard, push_by_id, supersede_uns
 from sync.reconcile.commands import covered, decide_command, policy_approval, policy_key
 from sync.reconcile.compare_books import is_to_note, look_at_books, note_books, waiting_events
 from sync.reconcile.cost_meaning import note_cost_meaning
-from sync.reconcile.item_map import ItemMapping
-from sync.reconcile.item_rows import ITEMS_VERSION, near_item, resolve_items
+from sync.reconcile.item_map import IGNORED, ItemMapping
+from sync.reconcile.item_rows import ITEMS_VERSION, load_map, near_item, resolve_items
 from sync.reconcile.known_parts import Pair, ask_parts
 from sync.reconcile.products import wanted_products
 from sync.reconcile.rows import (
@@ -75,6 +75,7 @@ from sync.values.names import shown
 from sync.values.policy import Policy, Rules
 from sync.values.subjects import Subject
 from sync.values.systems import MPSERVICES, MPW
+from sync.values.todo_kinds import NOT_ASKED
 from sync.work.context import Context
 from sync.work.observed import run_ends
 
@@ -266,6 +267,7 @@ def known_of(conn: Connection, ctx: Context, events: dict[Key, Event]) -> Known:
     """Add the item map and what is known of the parts to events."""
     origins = [event.origin for event in events.values() if event.origin is not None]
     items = {origin.item for origin in origins if origin.system != "erp"}
+    items |= {event.item for event in events.values() if event.item is not None}
     mappings = resolve_items(conn, items, default_warehouse=ctx.policy.warehouse)
     pairs = {(mapping.warehouses[0], mapping.part_number) for mapping in mappings.values() if mapping.warehouses}
     pairs |= {(origin.warehouse or "", origin.item) for origin in origins if origin.system == "erp"}
@@ -433,6 +435,12 @@ def _apply_command(books: Books, key: Key, work: _Pass, failed: Mapping[str, str
     if document is None:
         unpark(books.conn, key)
         return
+    if document.type in (STOCK_COST, PRODUCT):
+        mapping = load_map(books.conn, [document.text("external_id")]).get(document.text("external_id"))
+        if mapping is not None and mapping.ignored:
+            note_accepted(books.conn, document, f"nothing was sent: {IGNORED}")
+            unpark(books.conn, key)
+            return
     if document.type == STOCK_COST:
         item = document.text("external_id")
         if mpw_has(books.conn, [item], default_warehouse=books.policy.warehouse):
@@ -440,7 +448,7 @@ def _apply_command(books: Books, key: Key, work: _Pass, failed: Mapping[str, str
             unpark(books.conn, key)
             return
         if item in failed:
-            wait = Park(f"MPW could not be asked for its part: {failed[item]}", books.now + ASK_AGAIN)
+            wait = Park(f"{NOT_ASKED} for its part: {failed[item]}", books.now + ASK_AGAIN)
             _wait(books, key, wait, work)
             return
     number = str(document.fields.get("purchase_order_number", ""))

@@ -11,13 +11,17 @@ from sync.inbox.files.columns import Columns
 from sync.values.cells import number_cell
 from sync.values.money import fixed
 
-COLUMNS = ("external_id", "part_number", "warehouses", "factor")
+COLUMNS = ("external_id", "part_number", "warehouses", "factor", "ignore")
 FILE_COLUMNS = Columns(
     "the item map",
-    {"external_id": "text", "part_number": "text", "warehouses": "text", "factor": "number"},
+    {"external_id": "text", "part_number": "text", "warehouses": "text", "factor": "number", "ignore": "text"},
     ("external_id", "part_number"),
 )
 NAME_CHARACTERS_MAX = 500
+IGNORED = "ignored: the item map says so"
+"""Why nothing of an item is pushed or patched that MPW is never to have."""
+
+_YES, _NO = ("yes", "y", "true", "1"), ("", "no", "n", "false", "0")
 _CONTROLS = ("Cc", "Cs")
 """What no name holds. No-break spaces and the joiners inside an emoji may be part of one, and names match exactly."""
 
@@ -26,13 +30,15 @@ _CONTROLS = ("Cc", "Cs")
 class ItemMapping:
     """One item of the map, or the default that stands in for it.
 
-    MPW quantity = MPservices quantity × `factor`. The first warehouse takes the pushes.
+    MPW quantity = MPservices quantity × `factor`. The first warehouse takes the pushes. `ignored`: MPW is never to have
+    it; part and warehouses may be empty then.
     """
 
     external_id: str
     part_number: str
     warehouses: tuple[str, ...]
     factor: Decimal = Decimal(1)
+    ignored: bool = False
 
     def as_row(self) -> dict[str, str]:
         """Return it as a line of the CSV file."""
@@ -41,6 +47,7 @@ class ItemMapping:
             "part_number": self.part_number,
             "warehouses": ";".join(self.warehouses),
             "factor": number_cell(self.factor) if self.part_number else "",
+            "ignore": "yes" if self.ignored else "",
         }
 
 
@@ -69,7 +76,8 @@ def read_map(
     items: dict[str, int] = {}
     places: dict[tuple[str, str], int] = {}
     for line, row in rows:
-        if [name for name in COLUMNS if (row.get(name) or "").strip()] == ["external_id"]:
+        filled = [name for name in COLUMNS if (row.get(name) or "").strip()]
+        if filled == ["external_id"] or (filled == ["external_id", "ignore"] and _says_no(row)):
             read.open.append(str(row["external_id"]))
             continue
         try:
@@ -85,10 +93,14 @@ def read_map(
 
 
 def _mapping(row: Mapping[str, str | None], default_warehouse: str | None) -> ItemMapping:
-    external_id, part_number = _name(row, "external_id"), _name(row, "part_number")
+    ignored = _ignored(row)
+    external_id = _name(row, "external_id")
+    part_number = "" if ignored and not (row.get("part_number") or "").strip() else _name(row, "part_number")
     named = [name.strip() for name in (row.get("warehouses") or "").split(";") if name.strip()]
-    warehouses = tuple(named or ([default_warehouse] if default_warehouse else []))
-    if not warehouses:
+    warehouses = tuple(named or ([default_warehouse] if default_warehouse and not ignored else []))
+    if named and not part_number:
+        raise ValueError("warehouses are named, and part_number is empty")
+    if not warehouses and not ignored:
         raise ValueError("warehouses is empty, and MPW_WAREHOUSE is not set")
     if len(set(warehouses)) < len(warehouses):
         raise ValueError("warehouses names one twice")
@@ -98,7 +110,18 @@ def _mapping(row: Mapping[str, str | None], default_warehouse: str | None) -> It
         raise ValueError(f"factor: {error}") from None
     if factor <= 0:
         raise ValueError("factor must be above 0 (MPW quantity = MPservices quantity × factor)")
-    return ItemMapping(external_id, part_number, warehouses, factor)
+    return ItemMapping(external_id, part_number, warehouses, factor, ignored)
+
+
+def _ignored(row: Mapping[str, str | None]) -> bool:
+    text = (row.get("ignore") or "").strip().casefold()
+    if text not in (*_YES, *_NO):
+        raise ValueError(f"ignore is {text!r}: write yes, or leave it empty")
+    return text in _YES
+
+
+def _says_no(row: Mapping[str, str | None]) -> bool:
+    return (row.get("ignore") or "").strip().casefold() in _NO
 
 
 def _name(row: Mapping[str, str | None], column: str) -> str:

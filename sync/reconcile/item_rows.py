@@ -6,14 +6,18 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select
 
 from sync.database.chunks import chunks
+from sync.database.exceptions import resolve_about_items
 from sync.database.facts import fact
-from sync.database.schema import documents, item_warehouses, items, movement_lines
+from sync.database.schema import documents, item_warehouses, items, movement_lines, outbox
 from sync.ledger.books import Books
-from sync.ledger.item_states import leave_alone, mark_dirty
-from sync.reconcile.item_map import ItemMapping
+from sync.ledger.item_states import forget_bases, leave_alone, mark_dirty, stop_managing
+from sync.outbox.corrections import keys_of_events
+from sync.outbox.machine import CREATE_PRODUCT, PATCH_STOCK
+from sync.outbox.rows import Which, discard, supersede_unsent
+from sync.reconcile.item_map import IGNORED, ItemMapping
 from sync.values.names import folded
 from sync.values.systems import MPW
 
@@ -21,6 +25,7 @@ NEAR_LOOKED_AT = 2000
 """Items that begin alike, among which one that reads the same is looked for."""
 
 ITEMS_VERSION = "items_version"
+NOT_MAPPED = "the item map does not name it any more, and MPservices never had it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +152,49 @@ def import_items(books: Books, mappings: Sequence[ItemMapping]) -> MapChange:
         books.conn.execute(delete(item_warehouses).where(item_warehouses.c.external_id.in_(chunk)))
         books.conn.execute(delete(items).where(items.c.external_id.in_(chunk)))
     _insert(books.conn, [after[item] for item in fresh])
-    mark_dirty(books, fresh, managed=True)
+    ignored = {item for item in fresh if after[item].ignored}
+    wanted_again = {item for item in stale if before[item].ignored} - ignored
+    mark_dirty(books, set(fresh) - ignored, managed=True)
     mark_dirty(books, change.removed)
-    leave_alone(books, change.removed)
+    forget_bases(books, wanted_again)
+    _take_back(books, leave_alone(books, change.removed), why=NOT_MAPPED)
+    _leave_ignored(books, ignored)
     books.note_fact(ITEMS_VERSION, str(int(fact(books.conn, ITEMS_VERSION) or 0) + 1))
     return change
+
+
+def _leave_ignored(books: Books, external_ids: set[str]) -> None:
+    """Take back what would still be sent of items that MPW is never to have, and end what people are asked about them.
+
+    What is on its way, or may have taken effect, is settled as ever.
+    """
+    stop_managing(books, external_ids)
+    _take_back(books, external_ids, why=IGNORED)
+    for chunk in chunks(sorted(external_ids)):
+        lines = select(movement_lines.c.api_key).where(movement_lines.c.external_id.in_(chunk))
+        keys = list(books.conn.execute(lines).scalars())
+        sent_as = {*keys, *(key for more in keys_of_events(books.conn, keys).values() for key in more)}
+        for some in chunks(sorted(sent_as)):
+            _drop(books, _pushes(books.conn, outbox.c.kind.is_not(None), outbox.c.api_key.in_(some)), why=IGNORED)
+    resolve_about_items(books.conn, external_ids, resolution=IGNORED, now=books.now)
+
+
+def _take_back(books: Books, external_ids: Iterable[str], *, why: str) -> None:
+    """Take back the patches and the creation of products that are not wanted any more."""
+    for chunk in chunks(sorted(external_ids)):
+        wanted = outbox.c.operation.in_((PATCH_STOCK, CREATE_PRODUCT)), outbox.c.item.in_(chunk)
+        _drop(books, _pushes(books.conn, *wanted), why=why)
+
+
+def _drop(books: Books, ids: Sequence[int], *, why: str) -> None:
+    for chunk in chunks(ids):
+        supersede_unsent(books, chunk, why=why)
+        discard(books, Which(ids=chunk), by="mpsync", why=why)
+
+
+def _pushes(conn: Connection, *conditions: ColumnElement[bool]) -> list[int]:
+    open_ = outbox.c.state.in_(("held", "ready", "dead"))
+    return list(conn.execute(select(outbox.c.id).where(open_, *conditions)).scalars())
 
 
 def _insert(conn: Connection, mappings: Sequence[ItemMapping]) -> None:
@@ -159,14 +202,23 @@ def _insert(conn: Connection, mappings: Sequence[ItemMapping]) -> None:
         return
     conn.execute(
         insert(items),
-        [{"external_id": m.external_id, "part_number": m.part_number, "factor": m.factor} for m in mappings],
+        [
+            {
+                "external_id": m.external_id,
+                "part_number": m.part_number,
+                "factor": m.factor,
+                "ignored": m.ignored,
+            }
+            for m in mappings
+        ],
     )
     places = [
         {"part_number": m.part_number, "warehouse": warehouse, "external_id": m.external_id, "position": position}
         for m in mappings
         for position, warehouse in enumerate(m.warehouses)
     ]
-    conn.execute(insert(item_warehouses), places)
+    if places:
+        conn.execute(insert(item_warehouses), places)
 
 
 def _load(conn: Connection, ids: Sequence[str] | None) -> dict[str, ItemMapping]:
@@ -180,7 +232,7 @@ def _load(conn: Connection, ids: Sequence[str] | None) -> dict[str, ItemMapping]
         warehouses.setdefault(row.external_id, []).append(row.warehouse)
     return {
         row.external_id: ItemMapping(
-            row.external_id, row.part_number, tuple(warehouses.get(row.external_id, ())), row.factor
+            row.external_id, row.part_number, tuple(warehouses.get(row.external_id, ())), row.factor, row.ignored
         )
         for row in conn.execute(known)
     }

@@ -26,6 +26,7 @@ from sync.database.schema import (
     outbox,
     parked,
     purchase_orders,
+    settlements,
     unpushed,
 )
 from sync.inbox.rules import VOID, ErpDocument, read_document
@@ -116,6 +117,7 @@ def _load(conn: Connection, keys: Sequence[Key]) -> dict[Key, Event]:
     pushes = _by_key(conn.execute(select(outbox).where(outbox.c.api_key.in_(sent_as)).order_by(outbox.c.id)))
     waiting = _by_key(conn.execute(select(parked).where(parked.c.api_key.in_(names))))
     held = _by_key(conn.execute(select(unpushed).where(unpushed.c.api_key.in_(names))))
+    settled = _by_key(conn.execute(select(settlements).where(settlements.c.api_key.in_(names))))
     lines = {
         row.api_key: row for row in conn.execute(select(movement_lines).where(movement_lines.c.api_key.in_(names)))
     }
@@ -136,8 +138,10 @@ def _load(conn: Connection, keys: Sequence[Key]) -> dict[Key, Event]:
             mpw_rows=_mpw_rows(rows),
             mpw_item=next((row.item for row in rows if row.system == "mpw"), None),
             role=line.role if line is not None else None,
+            item=line.external_id if line is not None else None,
             nameless=line is not None and not line.named,
             unpushed=(kind, key) in held,
+            settled=next((f"{row.why} ({row.made_by})" for row in settled.get((kind, key), [])), None),
             void_wanted=(VOID, f"{kind}:{key}") in own,
             pushes=tuple(
                 _push_row(row)
@@ -444,7 +448,7 @@ def products_refused(conn: Connection, *, now: datetime) -> dict[str, ItemMappin
             outbox.c.item.not_in(later),
         )
         found.update(conn.execute(query).scalars())
-    return load_map(conn, found)
+    return {item: mapping for item, mapping in load_map(conn, found).items() if not mapping.ignored}
 
 
 def outdated_refusals(conn: Connection) -> list[int]:

@@ -26,14 +26,16 @@ from sync.outbox.machine import (
 )
 from sync.reconcile.date_rules import HINT as DATE_HINT
 from sync.reconcile.date_rules import ODD_DATE, odd_date
-from sync.reconcile.item_map import ItemMapping
+from sync.reconcile.item_map import IGNORED, ItemMapping
+from sync.values.factors import cost_in_mpw, in_mpw
 from sync.values.keys import correction_key, is_key
-from sync.values.money import fixed, plain
+from sync.values.money import plain
 from sync.values.names import shown
 from sync.values.payloads import delete_payload, issuance_payload, receipt_payload, transfer_payload
 from sync.values.policy import Rules
 from sync.values.subjects import Subject
 from sync.values.systems import name_of
+from sync.values.todo_kinds import NOT_ASKED
 
 UNMAPPED_ITEM = "unmapped_item"
 UNKNOWN_PART = "unknown_part"
@@ -46,10 +48,13 @@ OUR_EXCEPTIONS = (UNMAPPED_ITEM, UNKNOWN_PART, FRACTIONAL, ODD_QUANTITY, ODD_DAT
 """Kinds that are open exactly while an event waits for them, and resolve themselves after."""
 
 BY_HAND = (
-    "where none of it can be, or it is not wanted in MPW, key into MPW by hand what is to be there, then `mpsync "
-    "exceptions resolve ID --keep --why TEXT`: what waits is not sent"
+    "where none of it can be, or it is not wanted in MPW, `mpsync exceptions resolve ID --keep --why TEXT`: what waits "
+    "is not sent. Then key into MPW by hand what is to be there"
 )
-"""How a person ends the waiting of an event whatever it waits for."""
+"""How a person ends the waiting of an event whatever it waits for.
+
+In this order: a part that is created in order to key something in is what the event waits for, and it would be sent.
+"""
 
 MPW_HAS_IT = "MPW has it"
 BEFORE_CUT = "older than SYNC_PUSH_FROM"
@@ -152,8 +157,10 @@ class Event:
     mpw_item: str | None = None
     mpw_rows: tuple[MpwRow, ...] = ()
     role: str | None = None  # of the movement's line: event, echo, undecided
+    item: str | None = None  # MPservices' own, of the movement's line
     nameless: bool = False  # the line gave no external id: its item is MPservices' own id
     unpushed: bool = False
+    settled: str | None = None  # by a person who did it by hand: who, and why
     void_wanted: bool = False
     pushes: tuple[PushRow, ...] = ()
     parked: str | None = None  # the reason it waits for, if it does
@@ -252,6 +259,13 @@ def decide(
     """Decide what an event needs now. `parts` by (warehouse, part number), of those that were asked for."""
     if event.kind not in POSTS:
         return Leave("no event of ours")
+    if is_ignored(event, mappings) and not event.void_wanted:
+        row = _post_of(event)
+        return Supersede(row, IGNORED) if row is not None and row.waiting else Leave(IGNORED)
+    if event.settled is not None:
+        row = _post_of(event)
+        why = f"settled by hand: {event.settled}"
+        return Supersede(row, why) if row is not None and row.waiting else Leave(why)
     if event.void_wanted or (event.origin is None and event.had_origin):
         return _void(event, policy)
     if event.origin is None:
@@ -281,6 +295,12 @@ def decide(
     if row is not None and row.waiting and (row.payload, row.entity_key) == (made.payload, made.entity_key):
         return Leave("derived already")
     return Derive(made, instead=row)
+
+
+def is_ignored(event: Event, mappings: Mapping[str, ItemMapping]) -> bool:
+    """Tell whether an event is of an item that MPW is never to have."""
+    mapping = mappings.get(event.item) if event.item is not None else None
+    return mapping is not None and mapping.ignored
 
 
 def is_before_cut(origin: Origin, policy: Rules) -> bool:
@@ -336,7 +356,7 @@ def costs_otherwise(event: Event, *, policy: Rules, mappings: Mapping[str, ItemM
 
     A hundredth allows for what MPW rounds. One that a person deleted there, or that was never tried, is none.
     """
-    if event.kind != RECEIPT or event.origin is None:
+    if event.kind != RECEIPT or event.origin is None or is_ignored(event, mappings):
         return False
     target = _target(event, event.origin, mappings)
     cost = _unit_cost(event, event.origin, target) if isinstance(target, ItemMapping) else None
@@ -592,7 +612,8 @@ def _target(event: Event, origin: Origin, mappings: Mapping[str, ItemMapping]) -
         UNMAPPED_ITEM,
         subject,
         f"MPservices' item {shown(origin.item)} has no part in MPW: neither the item map nor MPW_WAREHOUSE names one",
-        "add it to the item map (`mpsync items import FILE`), or set MPW_WAREHOUSE if part numbers are external_ids; "
+        "add it to the item map (`mpsync items import FILE`), with `yes` under ignore where MPW is never to have it, "
+        "or set MPW_WAREHOUSE if part numbers are external_ids; "
         f"{BY_HAND}",
     )
 
@@ -603,7 +624,7 @@ def _quantity(event: Event, origin: Origin, target: ItemMapping) -> Decimal | Pa
     if signed == 0:
         return Leave("its quantity is zero")
     try:
-        quantity = fixed(signed * target.factor)
+        quantity = in_mpw(signed, target.factor)
     except ValueError:
         quantity = Decimal(0)
     if quantity > 0:
@@ -622,7 +643,7 @@ def _quantity(event: Event, origin: Origin, target: ItemMapping) -> Decimal | Pa
 def _unit_cost(event: Event, origin: Origin, target: ItemMapping) -> Decimal | Park:
     """Return the cost of one unit of MPW's."""
     try:
-        return fixed(origin.unit_cost / target.factor)
+        return cost_in_mpw(origin.unit_cost, origin.quantity, target.factor)
     except ValueError:
         subject = Subject.event(event.api_key, event.kind)
         return Park(
@@ -659,14 +680,16 @@ def _fraction(event: Event, quantity: Decimal, policy: Rules) -> Park | None:
         FRACTIONAL,
         subject,
         f"{event.kind} {event.api_key} is of {plain(quantity)}: MPW's document types this quantity Integer",
-        f"try one fraction in MPW by hand; if it takes it, set MPW_FRACTIONAL_ISSUANCES=true; {BY_HAND}",
+        f"`mpsync events settle {event.api_key} --kind {event.kind} --why TEXT`: it is not sent. Then key it into MPW "
+        "by hand, as the whole number or the fraction that MPW takes. Where `mpsync probe` finds that MPW takes "
+        "fractions, MPW_FRACTIONAL_ISSUANCES=true lets those that wait be sent in place of that",
     )
 
 
 def _unknown(event: Event, part: Part, warehouse: str, part_number: str, policy: Rules, now: datetime) -> Park:
     if part.state == "failed":
         return Park(
-            f"MPW could not be asked: {part.detail}" if part.detail else "MPW could not be asked",
+            f"{NOT_ASKED}: {part.detail}" if part.detail else NOT_ASKED,
             now + max(UNREACHABLE_STEPS * policy.retry_base, WAIT_MIN),
         )
     subject = Subject.item(f"{part_number} in {warehouse}")

@@ -92,6 +92,8 @@ def item_facts(conn: Connection, external_ids: Iterable[str], *, policy: Policy)
     blockers = blocking(conn, ids)
     learnt = learned_of(conn, MPS_SYSTEM)
     kept, contradicted = kept_by(learnt), learnt.get("cost_is") not in (None, policy.cost_is)
+    left_out = select(items.c.external_id).where(items.c.external_id.in_(ids), items.c.ignored)
+    ignored = set(conn.execute(left_out).scalars())
     products, patches, nameless = _products(conn, ids), _patches(conn, ids), _nameless(conn, ids)
     missing = _parts_missing(conn, [targets[item] for item in nameless if item in targets])
     return {
@@ -113,6 +115,7 @@ def item_facts(conn: Connection, external_ids: Iterable[str], *, policy: Policy)
             blocker=blockers[item].detail if item in blockers else None,
             kept=kept,
             cost_contradicted=contradicted,
+            ignored=item in ignored,
             nameless=nameless.get(item) == NAMELESS,
             gone=nameless.get(item) == GONE,
             part_missing=item in nameless and item in targets and targets[item].part_number in missing,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal, localcontext
 
+from sync.values.factors import cost_in_mpservices, in_mpservices
 from sync.values.marks import without_mark
 from sync.values.money import fixed, plain, times
 from sync.values.names import shown
@@ -150,6 +151,7 @@ class ItemFacts:
     read_quantity: Decimal | None  # MPW's, as it was when this item was last compared
     read_unit_cost: Decimal | None
     lines_after_base: bool
+    ignored: bool = False  # the item map says that MPW is never to have it
     nameless: bool = False  # no movement gave its external id
     part_missing: bool = False  # MPW was asked for its part, and last seen to have it in none of its warehouses
     gone: bool = False  # the movements that showed it show another item by now
@@ -195,6 +197,8 @@ def readiness(item: ItemFacts) -> Wait | Blocked | None:
 
     A patch sets an absolute stock: whatever people did in MPservices that MPW does not know yet would be erased.
     """
+    if item.ignored:
+        return Blocked("ignored: the item map says so", None)
     if item.target is None:
         return Blocked("no part of MPW is known for it: map it, or set MPW_WAREHOUSE", None)
     if item.nameless and item.part_missing and not item.target.mapped:
@@ -295,7 +299,7 @@ def decide(item: ItemFacts, mpw: MpwStock, ledger: Ledger) -> Decision:
             "correct the stock in MPW (an overdraft, or a receipt that is missing)",
         )
     cost = cost_of(item, mpw, ledger)
-    if cost is None and item.only_created and in_units(mpw.quantity, factor) == (item.believed or 0):
+    if cost is None and item.only_created and in_mpservices(mpw.quantity, factor) == (item.believed or 0):
         return Equal()  # a new part: what it costs is known with its first receipt
     if cost is None:
         return Blocked(
@@ -303,7 +307,8 @@ def decide(item: ItemFacts, mpw: MpwStock, ledger: Ledger) -> Decision:
             "unknown_cost",
             "set the part's unit cost in MPW, or receive some of it",
         )
-    stock, new_cost = in_units(mpw.quantity, factor), without_mark(fixed(times(cost, factor)))
+    stock = in_mpservices(mpw.quantity, factor)
+    new_cost = without_mark(cost_in_mpservices(cost, mpw.quantity, factor))
     return _compared(item, mpw, stock, new_cost, caught_up=not ledger.unread)
 
 
@@ -321,11 +326,6 @@ def cost_of(item: ItemFacts, mpw: MpwStock, ledger: Ledger) -> Decimal | None:
         return ledger.last_cost
     said = item.cost if item.cost is not None else item.line_cost
     return None if said is None or item.target is None else over(said, item.target.factor)
-
-
-def in_units(quantity: Decimal, factor: Decimal) -> Decimal:
-    """Return an MPW quantity in MPservices' units, rounded half-even to six decimals."""
-    return over(quantity, factor)
 
 
 def over(value: Decimal, divisor: Decimal) -> Decimal:
@@ -361,7 +361,8 @@ def _stands(item: ItemFacts, patch: PatchRow, mpw: MpwStock) -> bool:
 def _reason(item: ItemFacts, mpw: MpwStock, stock: Decimal, cost: Decimal) -> str:
     assert item.target is not None
     part, factor = item.target.part_number, item.target.factor
-    exact = "" if times(stock, factor) == mpw.quantity else f" (rounded: {plain(mpw.quantity)} ÷ {plain(factor)})"
+    as_it_is = stock == stock.to_integral_value() or times(stock, factor) == mpw.quantity
+    exact = "" if as_it_is else f" (rounded: {plain(mpw.quantity)} ÷ {plain(factor)})"
     if item.believed is None:
         return f"what MPservices has of {item.external_id} is not known; MPW has {plain(mpw.quantity)} of {part}{exact}"
     if not item.kept.same_stock(item.believed, stock):

@@ -116,6 +116,16 @@ BLOCKING = tuple(kind.name for kind in _ALL if kind.blocks_patch)
 """Kinds that stop the patches of the items that their facts name."""
 
 
+STAY_RESOLVED = ("stock_blocked", "negative_stock", "unknown_cost", "unknown_part", "stock_drift")
+"""Kinds that, about the stock of an item, are not told again after a person's word while they would say the same.
+
+`v_stock.blocked_reason` goes on to say why the item is not patched.
+"""
+
+OF_IGNORED_ITEMS = ("quarantined_row", "short_window", "mass_disappearance", "unknown_value")
+"""Kinds that are told even where they are about items alone that the item map ignores: what we read is in question."""
+
+
 def kinds_about(type_: SubjectType) -> tuple[str, ...]:
     """Return the kinds that may be about a subject of that type."""
     return tuple(kind.name for kind in _ALL if type_ in kind.subjects)

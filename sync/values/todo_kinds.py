@@ -34,6 +34,12 @@ class TodoKind:
     choices: tuple[Choice, ...]
 
 
+NOT_ASKED = "MPW could not be asked"
+READ_REFUSED = "waiting: {system} refuses the read"
+"""How the reasons begin of what waits for an answer: `v_todo` finds such events and pushes by them."""
+
+BEGINNINGS: Mapping[str, str] = {"events": NOT_ASKED, "pushes": READ_REFUSED.format(system="MPW")}
+
 _NOT_IN_MPW = "MPW does not have it until this is settled: its stock and value there lack it."
 _MAYBE_IN_MPW = "It may be in the books already or not: it is not sent again until that is known."
 _STOPPED = "Until then MPservices keeps its count and cost of the item: no stock patch goes."
@@ -194,11 +200,15 @@ ALONE: Mapping[str, tuple[Choice, ...]] = {
 
 
 def all_todo_kinds() -> list[TodoKind]:
-    """Return every kind, and more choices: `push:STATE` of a push, `alone:KIND` of what no exception speaks of."""
+    """Return every kind, and more choices: `push:STATE` of a push, `alone:KIND` of what no exception speaks of.
+
+    `begins:WHAT` has for its meaning how the reasons begin of what waits for an answer.
+    """
     kinds = [TodoKind(name, "person", meaning, tuple(_choices(name))) for name, meaning in _MEANINGS.items()]
     by_state = [TodoKind(f"push:{state}", "person", "", choices) for state, choices in PUSH_CHOICES.items()]
     alone = [TodoKind(f"alone:{name}", "person", "", choices) for name, choices in ALONE.items()]
-    return [*kinds, *_OTHERS, *by_state, *alone]
+    begins = [TodoKind(f"begins:{what}", "waiting", text, ()) for what, text in BEGINNINGS.items()]
+    return [*kinds, *_OTHERS, *by_state, *alone, *begins]
 
 
 def _choices(name: str) -> Iterable[Choice]:

@@ -221,7 +221,7 @@ def test_a_fresh_system_exports_the_items_that_movements_named_with_the_parts_of
     assert main(["items", "export", "out.csv"]) == 0
 
     rows = list(csv.reader(io.StringIO(Path("out.csv").read_text())))
-    assert rows == [list(FILE_COLUMNS.kinds), ["51503", "51503", "WH1;WH0", "1"], ["OIL-BOX", "", "", ""]]
+    assert rows == [list(FILE_COLUMNS.kinds), ["51503", "51503", "WH1;WH0", "1", ""], ["OIL-BOX", "", "", "", ""]]
     assert "2 items that movements named are not mapped; 1 have no part number yet" in capsys.readouterr().err
     assert main(["items", "import", "out.csv"]) == 0
     assert stored(store) == {"51503": ItemMapping("51503", "51503", ("WH1", "WH0"))}
@@ -240,7 +240,7 @@ def test_an_export_says_where_nothing_is_known_yet_and_what_the_map_lacks(
     assert main(["items", "export", "out.csv"]) == 0
     assert "1 items that movements named are not in the map: --unmapped adds them" in capsys.readouterr().err
     assert main(["items", "export", "out.csv", "--unmapped"]) == 0
-    assert Path("out.csv").read_text().splitlines()[2] == "P-1,,,", "the part of that name is another item's"
+    assert Path("out.csv").read_text().splitlines()[2] == "P-1,,,,", "the part of that name is another item's"
 
 
 def test_a_map_may_be_tried(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
@@ -252,3 +252,20 @@ def test_a_map_may_be_tried(store: Store, capsys: pytest.CaptureFixture[str]) ->
     assert stored(store) == {}
     assert main(["items", "import", "in.csv"]) == 0
     assert stored(store) == {"a": ItemMapping("a", "P-1", ("WH1",), Decimal("1.5"))}
+
+
+def test_an_item_to_be_ignored_is_imported_exported_and_counted(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("in.csv").write_text("external_id,part_number,warehouses,factor,ignore\nX,P-1,WH1,2,\nCOFFEE,,,,yes\n")
+
+    assert main(["items", "import", "in.csv", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert main(["items", "export", "out.csv"]) == 0
+
+    assert (report["items"], report["ignored"], report["errors"]) == (2, 1, [])
+    assert sorted(Path("out.csv").read_text().splitlines()[1:]) == ["COFFEE,,,,yes", "X,P-1,WH1,2,"]
+    capsys.readouterr()
+    assert main(["items", "import", "out.csv", "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert (again["added"], again["changed"], again["removed"]) == (0, 0, 0)

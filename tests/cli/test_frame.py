@@ -26,7 +26,8 @@ from sync.errors import (
 
 HEAVY = ("sqlalchemy", "httpx", "pydantic", "structlog", "rich", "starlette", "apscheduler", "alembic", "msgspec")
 PROMISED = [
-    *("run", "once", "backfill", "plan", "status", "todo", "explain", "outbox", "exceptions", "inbox", "import"),
+    *("run", "once", "backfill", "plan", "status", "todo", "explain", "outbox", "exceptions", "events", "inbox"),
+    "import",
     *("items", "export", "accounts", "journal", "learned", "probe", "db", "doctor", "healthcheck", "sandbox", "demo"),
     "completion",
 ]

@@ -127,3 +127,14 @@ def test_a_void_in_the_inbox_is_planned_as_a_delete(world: World) -> None:
     assert shown(plan_once(world.ctx)) == [("ready", True, "delete_receipt", "erp-1")]
     with world.store.read() as conn:
         assert conn.execute(select(func.count()).select_from(metadata.tables["outbox"])).scalar_one() == 1
+
+
+def test_a_stock_of_the_erp_s_for_a_part_that_mpw_has_will_be_refused(world: World) -> None:
+    world.erp("stock_cost", "SC-1", {"external_id": "P-1", "new_stock": 4, "new_cost": 1})
+    world.erp("stock_cost", "SC-2", {"external_id": "P-9", "new_stock": 4, "new_cost": 1})
+
+    planned = [(one.api_key, one.state, one.why) for one in plan_once(world.ctx)]
+
+    assert planned[0] == ("SC-1", "refused", "MPW has this part: its stock follows MPW")
+    assert [one[:2] for one in planned[1:]] == [("SC-2", "ready")]
+    assert world.rows() == [("received", None), ("received", None)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import select
@@ -18,7 +19,7 @@ from sync.jobs.resolve import Choice, resolve_by_person
 from sync.ledger.books import Books
 from sync.ledger.coverage import open_gap, open_gaps
 from sync.ledger.parked import due_parked, park
-from sync.values.exception_kinds import APPLY, ECHO, KEEP, KINDS, NONE, VOID
+from sync.values.exception_kinds import APPLY, ECHO, KEEP, KINDS, NONE, STAY_RESOLVED, VOID
 from sync.values.policy import Policy
 from sync.values.subjects import Subject
 from sync.values.systems import MPW
@@ -154,3 +155,24 @@ def test_an_echo_that_the_doubt_is_not_about_is_refused(ctx: Context) -> None:
     assert "m-1, m-2" in raised.value.hint
     with ctx.read() as conn:
         assert len(open_exceptions(conn)) == 1
+
+
+@pytest.mark.parametrize("kind", STAY_RESOLVED)
+def test_what_a_person_resolved_of_a_stock_stays_so_while_it_would_say_the_same(kind: str, store: Store) -> None:
+    now = datetime(2024, 3, 15, 12, tzinfo=UTC)
+    about = Subject.stock_of("X")
+
+    def opens(detail: str) -> bool:
+        with store.write() as conn:
+            return Books(conn, now=now).open_exception(kind, about=about, detail=detail, hint="h")
+
+    def resolved(by: str) -> None:
+        with store.write() as conn:
+            Books(conn, now=now).resolve_exceptions(kind, about, resolution="seen", by=by)
+
+    assert opens("MPW has -3 of it")
+    resolved("ann")
+    assert not opens("MPW has -3 of it")
+    assert opens("MPW has -4 of it"), "something new happened to it"
+    resolved("mpsync")
+    assert opens("MPW has -4 of it"), "its cause was gone in between"

@@ -578,6 +578,20 @@ def test_a_factor_that_makes_it_whole_is_no_fraction(world: World) -> None:
     assert fields(world.push())["quantity"] == 2
 
 
+def test_twelve_pieces_are_one_box_though_its_factor_can_only_be_written_rounded(world: World) -> None:
+    world.map(ItemMapping("X", "P-1", (MAIN,), Decimal("0.083333")))
+    world.move("Inbound", ("X", "12", "2.5"))
+    world.move("Outbound", ("X", "12", "2.5"), id_="m-2")
+    world.move("Outbound", ("X", "11", "2.5"), id_="m-3")
+
+    world.reconcile()
+
+    receipt, issuance = world.pushes()
+    assert (fields(receipt)["quantity_received"], fields(receipt)["unit_cost"]) == (1, 30)
+    assert fields(issuance)["quantity"] == 1
+    assert world.told() == [("fractional_issuance", "issuance mps-m3-1")]
+
+
 def test_a_factor_that_makes_a_cost_impossible_stops_no_other_event(world: World) -> None:
     world.map(ItemMapping("X", "P-1", (MAIN,), Decimal("0.000001")))
     world.move("Inbound", ("X", "1", "99999999"), ("P-2", "1", "1"))

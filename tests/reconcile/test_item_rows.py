@@ -120,7 +120,13 @@ def test_no_warehouse_and_no_factor_mean_the_default_one_and_1() -> None:
     read = read_map([(2, {"external_id": "x", "part_number": "P"})], default_warehouse="Main")
 
     assert read.mappings == [ItemMapping("x", "P", ("Main",), Decimal(1))]
-    assert read.mappings[0].as_row() == {"external_id": "x", "part_number": "P", "warehouses": "Main", "factor": "1"}
+    assert read.mappings[0].as_row() == {
+        "external_id": "x",
+        "part_number": "P",
+        "warehouses": "Main",
+        "factor": "1",
+        "ignore": "",
+    }
 
 
 def test_an_item_that_only_the_map_named_is_left_alone_when_the_map_drops_it(store: Store, clock: FakeClock) -> None:

@@ -34,6 +34,7 @@ PROMISED = {
     "vendor_name, vendor_number, invoice_number, purchase_order_number, description, last_read_at",
     "v_issuances": "id, api_key, part_number, name, warehouse, created_on, quantity, unit_cost, amount, overdraft, "
     "description, last_read_at",
+    "v_actions": "at, who, action, subject, why",
     "v_todo": "id, level, kind, what, meaning, amount, since, subject_type, subject, choices",
     "v_journal": "entry_id, line, posted_on, occurred_on, booked_on, origin, kind, api_key, account, debit, "
     "credit, item, warehouse, quantity, cost_center, vendor, purchase_order, invoice, equipment, "

@@ -548,3 +548,21 @@ def test_the_list_of_a_long_history_is_found_by_index(store: Store) -> None:
     assert "SCAN l'" not in plan
     assert "Seq Scan on outbox" not in plan
     assert "Seq Scan on ledger_entries" not in plan
+
+
+@pytest.mark.parametrize(("hours", "level"), [(1, "waiting"), (7, "person")])
+def test_a_document_of_the_erp_s_that_gets_no_answer_for_hours_is_to_be_decided_now(
+    hours: int, level: str, store: Store
+) -> None:
+    seen = NOW - timedelta(hours=hours)
+    document = {"system": "erp", "type": "stock_cost", "remote_id": "SC-1", "source": "erp.inbox", "raw": "{}"}
+    with store.write() as conn:
+        note_in_force(Books(conn, now=NOW), {WINDOW_SECONDS: 48 * 3600, PROOF_SECONDS: 1800})
+        add(conn, schema.documents, {**document, "digest": "d", "first_seen_at": seen, "last_seen_at": seen})
+        reason = "MPW could not be asked for its part: 500 odd"
+        add(conn, schema.parked, {"kind": "stock_cost", "api_key": "SC-1", "reason": reason})
+    pin(store, NOW)
+
+    found = todo(store)
+
+    assert [(row["kind"], row["level"]) for row in found] == [("unasked", level)]
