@@ -199,6 +199,7 @@ def policy_of(settings: Settings, *, first_run_at: datetime) -> Policy:
         routes={name: getattr(settings, f"sync_route_{name}") for name in ROUTES},
         approve_up_to=settings.sync_approve_up_to,
         approve_after=timedelta(minutes=settings.sync_approve_after_minutes),
+        tell_shortage=timedelta(minutes=settings.sync_tell_shortage_minutes),
         void_after=timedelta(minutes=settings.sync_void_after_minutes),
         void_max_ratio=settings.sync_void_max_ratio,
         poll_recent=timedelta(seconds=settings.sync_poll_recent_seconds),

@@ -137,6 +137,9 @@ class Settings(BaseSettings):
         "", "approve requisitions up to this total without an ERP document; empty: never"
     )
     sync_approve_after_minutes: MinutesSetting = _text("30", "once they were unchanged that long")
+    sync_tell_shortage_minutes: MinutesSetting = _text(
+        "60", "how long a movement may wait for stock in MPW before a person is told; an ERP document never does"
+    )
     sync_void_after_minutes: MinutesSetting = _text(
         "60", "a row is voided when two reads at least so far apart lack it"
     )

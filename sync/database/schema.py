@@ -361,6 +361,8 @@ outbox = Table(
     Column("stock_awaited_since", Instant),  # start of its tries in a row that found no stock
     Column("settled_no", Id),  # the newest run when it last changed its state: later ones show what it did
     Column("unseen_since", Instant),  # done by an answer alone, then: no poll has shown its row yet
+    Column("stock_seen", Fixed),  # what MPW had of it when it was last looked at and found short
+    Column("stock_seen_at", Instant),
     UniqueConstraint("operation", "api_key", name="uq_outbox_operation"),
     CheckConstraint(
         "state in ('held', 'ready', 'sending', 'unknown', 'done', 'dead', 'superseded', 'discarded')", name="state"

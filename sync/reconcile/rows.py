@@ -376,6 +376,9 @@ def replace_unsent(books: Books, row: PushRow, push: NewPush) -> bool:
         "reason": push.reason,
         "due_at": books.now,
         "last_error": None,
+        "stock_awaited_since": None,
+        "stock_seen": None,
+        "stock_seen_at": None,
     }
     if row.state == "superseded":
         values |= {"state": push.state, "finalized_at": None}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sync.values.subjects import SubjectType
 
 VOID, APPLY, KEEP, ECHO, NONE = "--void", "--apply", "--keep", "--echo", "--none"
+AVAILABLE, FROM, WAIT = "--available", "--from", "--wait"
 """The options by which `mpsync exceptions resolve` is told what to do, beside why."""
 
 PROGRAM = "mpsync"
@@ -86,7 +87,7 @@ _ALL = (
     ExceptionKind("push_other_quantity", ("push",), resolves_itself=True),
     ExceptionKind("push_not_there", ("push", "event"), blocks_patch=True, resolves_itself=True),
     ExceptionKind("key_taken", ("push",), blocks_patch=True, resolves_itself=True),
-    ExceptionKind("issuance_without_stock", ("push",), resolves_itself=True),
+    ExceptionKind("not_enough_stock", ("push",), resolves_itself=True, choices=(AVAILABLE, FROM, KEEP, WAIT)),
     ExceptionKind("order_changed", ("push", "order"), resolves_itself=True),
     ExceptionKind("order_unknown", ("push",), resolves_itself=True),
     ExceptionKind("tracking_not_enabled", ("push",)),

@@ -82,6 +82,7 @@ class Policy(Rules):
     cost_mark: bool = True
     window: timedelta = timedelta(hours=48)
     lock_date: date | None = None
+    tell_shortage: timedelta = timedelta(minutes=60)
     void_after: timedelta = timedelta(minutes=60)
     void_max_ratio: Decimal = Decimal("0.5")
     poll_week: timedelta = timedelta(seconds=3600)

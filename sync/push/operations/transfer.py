@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 from sync.clients.mpw.wire import read_inventories
-from sync.errors import RejectedError
-from sync.outbox.machine import POST_TRANSFER, Outcome, Unclear, Undecidable, Verdict
+from sync.errors import RejectedError, RemoteError
+from sync.outbox.machine import POST_TRANSFER, NoStock, Outcome, Unclear, Undecidable, Verdict
 from sync.outbox.rows import Push, attempts_of
-from sync.push.operations.base import Go, Operation, Preparation
+from sync.outbox.shortage import TAKE, Take, takes_of
+from sync.push.operations.base import Go, Operation, Preparation, TooLittle
 from sync.push.operations.own_rows import ANSWERED, judged_answer, mpw
-from sync.push.operations.payload_fields import fields_of, text
+from sync.push.operations.payload_fields import fields_of, frozen, number, text
+from sync.push.operations.stock_first import too_little
+from sync.push.refusals import says_short
 from sync.values.money import fixed, plain
 from sync.values.systems import MPW
 from sync.work.context import Context
@@ -28,19 +32,26 @@ class PostTransfer(Operation):
     one_by_one = True
 
     def prepare(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Preparation]:
-        """Read the stock of both warehouses: all that can be compared should the answer be lost."""
-        return {row.id: Go(_stocks(ctx, row)) for row in rows}
+        """Read the stock of both warehouses: whether there is enough, and what to compare should the answer be lost."""
+        return {row.id: self._prepared(ctx, row) for row in rows}
+
+    def _prepared(self, ctx: Context, row: Push) -> Preparation:
+        before = _stocks(ctx, row)
+        return _too_little(ctx, row, before) or Go(before)
 
     def send(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Outcome]:
-        """Move it; a refusal ("an error message will specify this maximum amount") is final.
+        """Move it; a refusal ("an error message will specify this maximum amount") is final, unless stock just went.
 
         One that comes in a 2xx is not: it may have moved something, and what it says is shown with the stocks.
         """
         (row,) = rows
         try:
-            written = mpw(ctx).post_transfer(row.payload)
+            written = mpw(ctx).post_transfer(_body(row))
         except RejectedError as error:
             if error.status is None or error.status >= 400:
+                if says_short(error.message) and _is_gone(ctx, row):
+                    told: Any = {"status": error.status, "answered_at": error.answered_at}
+                    return {row.id: NoStock(error.message, **told)}
                 raise
             why = f"{ANSWERED}{error.status}, and says: {error.message}"
             return {row.id: Unclear(why, status=error.status, answered_at=error.answered_at)}
@@ -50,13 +61,44 @@ class PostTransfer(Operation):
         """Show a person the stocks before and now, and what they suggest; never send again by itself."""
         now = _stocks(ctx, row)
         before = _before(ctx, row)
-        quantity = fixed(fields_of(row.payload)["quantity"])
+        quantity = _take(row).quantity
         seen = f"stock before: {_shown(before)}; now: {_shown(now)}; {_hint(before, now, quantity)}"
         return Undecidable(
             f"{_why(ctx, row)}; {seen}",
             f"look in MPW whether the transfer is there, then `mpsync outbox resolve {row.id} --done --why …`, "
             "or --not-done, which sends it again",
         )
+
+
+def _take(row: Push) -> Take:
+    """Return what is moved from where: what the ERP asks for, or as much of it as a person wants moved."""
+    fields = fields_of(row.payload)
+    (take,) = takes_of(row.facts, text(fields.get("warehouse_name")), fixed(fields["quantity"]))
+    return take
+
+
+def _body(row: Push) -> str:
+    if TAKE not in row.facts:
+        return row.payload
+    return frozen({**fields_of(row.payload), "quantity": number(_take(row).quantity)})
+
+
+def _too_little(ctx: Context, row: Push, before: Mapping[str, str | None]) -> TooLittle | None:
+    """Judge the stock that was just read; of a part that MPW does not know there its own refusal says more."""
+    take = _take(row)
+    there = before.get(take.warehouse)
+    if there is None or Decimal(there) >= take.quantity:
+        return None
+    part = text(fields_of(row.payload).get("part_number"))
+    return too_little(ctx, row, part, [take], warehouse=take.warehouse, seen={take.warehouse: Decimal(there)})
+
+
+def _is_gone(ctx: Context, row: Push) -> bool:
+    """Tell whether a refused transfer is of more than there is now; where that cannot be read, it is not known."""
+    try:
+        return _too_little(ctx, row, _stocks(ctx, row)) is not None
+    except RemoteError:
+        return False
 
 
 def _why(ctx: Context, row: Push) -> str:
