@@ -209,13 +209,13 @@ def _check_shortage(books: Books, row: Row[Any], choice: Choice | None) -> None:
     option = choice.option if choice is not None else None
     can = [known for known, _ in choices_of(short, fractions=fractions, transfer=transfer)]
     hint = f"resolve it with {' or '.join(can)}"
+    if option in (AVAILABLE, FROM) and transfer:
+        raise ConfigError(
+            f"push {push.id} is a transfer, and goes as the ERP has sent it, or not at all",
+            hint=f"have the ERP send another one, and resolve this with {KEEP}",
+        )
     if option == AVAILABLE and AVAILABLE not in can:
         raise ConfigError(f"MPW has nothing there that push {push.id} could take", hint=hint)
-    if option == FROM and transfer:
-        raise ConfigError(
-            f"push {push.id} is a transfer out of its own warehouse",
-            hint=f"have the ERP send a transfer out of the other one, and resolve this with {KEEP}",
-        )
     if option == FROM and (
         short is None or taken_from(short, str(choice and choice.name), fractions=fractions) is None
     ):

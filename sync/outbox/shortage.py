@@ -155,14 +155,14 @@ def lenders(short: Shortage, *, fractions: bool) -> list[str]:
 def choices_of(short: Shortage | None, *, fractions: bool, transfer: bool) -> list[tuple[str, str]]:
     """Return each option that can be chosen now, with what it does.
 
-    A transfer takes from its own warehouse only: the ERP sends another one for another warehouse.
+    A transfer stands in the books as the ERP has sent it: another quantity, or another warehouse, is another transfer.
     """
     found = []
-    here = available(short, fractions=fractions) if short is not None else ()
-    if here:
-        found.append((AVAILABLE, f"{plain(total_of(here))} is posted, the rest is dropped"))
     if short is not None and not transfer:
+        here = available(short, fractions=fractions)
         rest = plain(short.asked - total_of(here))
+        if here:
+            found.append((AVAILABLE, f"{plain(total_of(here))} is posted, the rest is dropped"))
         found += [
             (f"{FROM} {shlex.quote(name)}", f"{rest} is taken from there")
             for name in lenders(short, fractions=fractions)
@@ -204,4 +204,5 @@ def hint_of(short: Shortage | None, *, fractions: bool, transfer: bool) -> str:
     """Say what a person can do."""
     choices = choices_of(short, fractions=fractions, transfer=transfer)
     said = "; or ".join(f"`mpsync exceptions resolve ID {option} --why TEXT`: {does}" for option, does in choices)
-    return f"receive in MPW what is missing, and it goes by itself; or {said}"
+    other = "; for another quantity or warehouse the ERP sends another transfer" if transfer else ""
+    return f"receive in MPW what is missing, and it goes by itself; or {said}{other}"

@@ -11,10 +11,10 @@ from sync.clients.mpw.wire import read_inventories
 from sync.errors import RejectedError, RemoteError
 from sync.outbox.machine import POST_TRANSFER, NoStock, Outcome, Unclear, Undecidable, Verdict
 from sync.outbox.rows import Push, attempts_of
-from sync.outbox.shortage import TAKE, Take, takes_of
+from sync.outbox.shortage import Take
 from sync.push.operations.base import Go, Operation, Preparation, TooLittle
 from sync.push.operations.own_rows import ANSWERED, judged_answer, mpw
-from sync.push.operations.payload_fields import fields_of, frozen, number, text
+from sync.push.operations.payload_fields import fields_of, text
 from sync.push.operations.stock_first import too_little
 from sync.push.refusals import says_short
 from sync.values.money import fixed, plain
@@ -46,7 +46,7 @@ class PostTransfer(Operation):
         """
         (row,) = rows
         try:
-            written = mpw(ctx).post_transfer(_body(row))
+            written = mpw(ctx).post_transfer(row.payload)
         except RejectedError as error:
             if error.status is None or error.status >= 400:
                 if says_short(error.message) and _is_gone(ctx, row):
@@ -61,7 +61,7 @@ class PostTransfer(Operation):
         """Show a person the stocks before and now, and what they suggest; never send again by itself."""
         now = _stocks(ctx, row)
         before = _before(ctx, row)
-        quantity = _take(row).quantity
+        quantity = fixed(fields_of(row.payload)["quantity"])
         seen = f"stock before: {_shown(before)}; now: {_shown(now)}; {_hint(before, now, quantity)}"
         return Undecidable(
             f"{_why(ctx, row)}; {seen}",
@@ -70,26 +70,14 @@ class PostTransfer(Operation):
         )
 
 
-def _take(row: Push) -> Take:
-    """Return what is moved from where: what the ERP asks for, or as much of it as a person wants moved."""
-    fields = fields_of(row.payload)
-    (take,) = takes_of(row.facts, text(fields.get("warehouse_name")), fixed(fields["quantity"]))
-    return take
-
-
-def _body(row: Push) -> str:
-    if TAKE not in row.facts:
-        return row.payload
-    return frozen({**fields_of(row.payload), "quantity": number(_take(row).quantity)})
-
-
 def _too_little(ctx: Context, row: Push, before: Mapping[str, str | None]) -> TooLittle | None:
     """Judge the stock that was just read; of a part that MPW does not know there its own refusal says more."""
-    take = _take(row)
+    fields = fields_of(row.payload)
+    take = Take(text(fields.get("warehouse_name")), fixed(fields["quantity"]))
     there = before.get(take.warehouse)
     if there is None or Decimal(there) >= take.quantity:
         return None
-    part = text(fields_of(row.payload).get("part_number"))
+    part = text(fields.get("part_number"))
     return too_little(ctx, row, part, [take], warehouse=take.warehouse, seen={take.warehouse: Decimal(there)})
 
 
