@@ -38,6 +38,7 @@ from sync.outbox.queue import READY
 from sync.outbox.seen import DELETES_WATCHED, is_unclear_and_perhaps_shown, is_undone, is_unseen
 from sync.outbox.shortage import NOT_ENOUGH_STOCK
 from sync.outbox.watch import AWAITS_STOCK
+from sync.reconcile.commands import ORDER_UNPRICED
 from sync.reconcile.rows import UNKNOWN_PRODUCT, may_be_approved
 from sync.reconcile.rules import OUR_EXCEPTIONS
 from sync.stock.echo.rows import IS_WAITED_FOR
@@ -79,6 +80,7 @@ _ANY: Mapping[str, ColumnElement[bool]] = {
     "received": undecided(),
     "parked": _any(parked.c.due_at <= _NOW),
     "approvals": or_(
+        _open(ORDER_UNPRICED),
         _any(outbox.c.state.in_(("held", "ready")), outbox.c.operation == APPROVE, outbox.c.tries == 0),
         exists(
             select(orders.c.number).where(

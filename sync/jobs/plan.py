@@ -21,7 +21,7 @@ from sync.ledger.parked import Key, parked_keys
 from sync.outbox.asking import key_taken_reason
 from sync.outbox.machine import POST_ISSUANCE, POST_TRANSFER, NewPush
 from sync.outbox.rows import Which, find_pushes
-from sync.reconcile.commands import decide_command
+from sync.reconcile.commands import decide_command, unpriced_detail
 from sync.reconcile.derive import (
     BATCH,
     Known,
@@ -30,6 +30,7 @@ from sync.reconcile.derive import (
     known_of,
     load_known,
     needed_parts,
+    orders_to_ask_about,
     rules_of,
     with_ages,
 )
@@ -80,6 +81,10 @@ def plan_once(ctx: Context) -> list[Planned]:
     with ctx.read() as conn:
         planned.extend(_commands(conn, ctx))
         planned.extend(_new(push) for push in approvals_by_policy(conn, ctx))
+        planned.extend(
+            Planned("waiting", True, "approvals", None, None, "", None, unpriced_detail(order))
+            for order in orders_to_ask_about(conn, ctx)
+        )
     planned.extend(_products(ctx))
     planned.extend(
         Planned(

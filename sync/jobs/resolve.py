@@ -37,6 +37,7 @@ from sync.outbox.shortage_rows import drop_rest, let_wait, posted_of, seen_of, t
 from sync.poll.days.voids import MASS_DISAPPEARANCE, void_disappeared
 from sync.poll.feed.lines import UNKNOWN_VALUE, take_named
 from sync.poll.feed.window import SHORT_WINDOW
+from sync.reconcile.commands import CONFIRMED, DECIDED, LEFT, ORDER_UNPRICED
 from sync.reconcile.corrections import (
     MOVEMENT_CHANGED,
     MOVEMENT_DELETED,
@@ -157,6 +158,8 @@ def _act(books: Books, ctx: Context, row: Row[Any], *, why: str, by: str, choice
         apply_deletion(books, facts)
     elif row.kind == NOT_ENOUGH_STOCK:
         _answer_shortage(books, row, choice, why=why, by=by)
+    elif row.kind == ORDER_UNPRICED:
+        pass  # what a person says of it is kept with it, and the next pass goes by that
     elif option == KEEP and row.kind in OUR_EXCEPTIONS:
         told = f"{KEPT_BY}{by}: {why}"
         left = leave_parked(books, waits_for(row.kind, subject_of(row)), why=told)
@@ -254,4 +257,6 @@ def _close(books: Books, row: Row[Any], *, why: str, by: str, choice: Choice | N
     facts = None
     if choice is not None and choice.option in (ECHO, NONE):
         facts = json.loads(row.facts) | {"decision": {"echo": choice.name}}
+    elif choice is not None and row.kind == ORDER_UNPRICED:
+        facts = json.loads(row.facts) | {DECIDED: CONFIRMED if choice.option == APPLY else LEFT}
     close_by_person(books.conn, row.id, why=why, by=by, now=books.now, facts=facts)

@@ -89,6 +89,7 @@ _ALL = (
     ExceptionKind("key_taken", ("push",), blocks_patch=True, resolves_itself=True),
     ExceptionKind("not_enough_stock", ("push",), resolves_itself=True, choices=(AVAILABLE, FROM, KEEP, WAIT)),
     ExceptionKind("order_changed", ("push", "order"), resolves_itself=True),
+    ExceptionKind("order_unpriced", ("order",), resolves_itself=True, choices=(APPLY, KEEP)),
     ExceptionKind("order_unknown", ("push",), resolves_itself=True),
     ExceptionKind("tracking_not_enabled", ("push",)),
     ExceptionKind("unknown_product", ("push",), resolves_itself=True),

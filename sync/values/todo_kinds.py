@@ -114,6 +114,8 @@ _OPTIONS: Mapping[str, str] = {
 _OPTIONS_OF: Mapping[tuple[str, str], str] = {
     ("odd_date", APPLY): "the date is right: post it",
     ("odd_date", KEEP): "do not post it",
+    ("order_unpriced", APPLY): "approve it all the same",
+    ("order_unpriced", KEEP): "leave it",
     ("not_enough_stock", KEEP): "post nothing more of it",
 }
 """What an option does where it is about something else than MPW's rows."""
