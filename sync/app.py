@@ -210,6 +210,7 @@ def policy_of(settings: Settings, *, first_run_at: datetime) -> Policy:
         request_timeout=timedelta(seconds=_request_timeout_seconds(settings)),
         retry_base=timedelta(seconds=settings.sync_retry_base_seconds),
         late_arrival=timedelta(seconds=settings.sync_late_arrival_seconds),
+        cost_jump_ratio=settings.sync_cost_jump_ratio,
         audit_every=timedelta(seconds=settings.sync_audit_seconds),
         concurrency=settings.mpw_concurrency or 16,
         push_concurrency=settings.mpw_concurrency or 16,

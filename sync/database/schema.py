@@ -298,6 +298,8 @@ item_states = Table(
     Column("base_cost", Fixed),  # what the patch that it rests on sent
     Column("unfit_patches", Integer, nullable=False, server_default="0"),  # in a row, whose own movement surprised us
     Column("mpw_cost", Fixed),  # of one in MPW, by its ledger where its inventory shows none
+    Column("ledger_gap", Fixed),  # MPW's stock less its ledger's, when both were last believed
+    Column("gap_since", Instant),  # since when they differ by anything else
     Index(
         "ix_item_states_dirty",
         "dirty_at",

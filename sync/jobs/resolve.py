@@ -18,7 +18,7 @@ from sync.inbox.refusal_rows import INBOX_REJECTED, set_aside
 from sync.learned.rows import CONTRADICTED, overrule
 from sync.ledger.books import Books
 from sync.ledger.coverage import close_gap
-from sync.ledger.item_states import forget_base, forget_bases, save_item_state
+from sync.ledger.item_states import forget_base, forget_bases, mark_dirty, save_item_state
 from sync.ledger.movement_lines import KEPT_BY
 from sync.ledger.quarantine import settle_rows
 from sync.outbox.machine import POST_TRANSFER
@@ -50,7 +50,8 @@ from sync.reconcile.cost_meaning import COST_RESTATED, apply_restated, tell_unfi
 from sync.reconcile.date_rules import ODD_DATE
 from sync.reconcile.rows import confirm_date, leave_parked, load_events
 from sync.reconcile.rules import OUR_EXCEPTIONS, waits_for
-from sync.stock.rules import FUSE
+from sync.stock.facts import JUMP_DECIDED
+from sync.stock.rules import COST_JUMP, FUSE
 from sync.values.exception_kinds import APPLY, AVAILABLE, ECHO, FROM, KEEP, KINDS, NONE, VOID, WAIT
 from sync.values.money import fixed
 from sync.work.clock_rows import bring_forward
@@ -158,6 +159,8 @@ def _act(books: Books, ctx: Context, row: Row[Any], *, why: str, by: str, choice
         apply_deletion(books, facts)
     elif row.kind == NOT_ENOUGH_STOCK:
         _answer_shortage(books, row, choice, why=why, by=by)
+    elif row.kind == COST_JUMP:
+        mark_dirty(books, [str(facts["external_id"])])
     elif row.kind == ORDER_UNPRICED:
         pass  # what a person says of it is kept with it, and the next pass goes by that
     elif option == KEEP and row.kind in OUR_EXCEPTIONS:
@@ -259,4 +262,6 @@ def _close(books: Books, row: Row[Any], *, why: str, by: str, choice: Choice | N
         facts = json.loads(row.facts) | {"decision": {"echo": choice.name}}
     elif choice is not None and row.kind == ORDER_UNPRICED:
         facts = json.loads(row.facts) | {DECIDED: CONFIRMED if choice.option == APPLY else LEFT}
+    elif choice is not None and row.kind == COST_JUMP:
+        facts = json.loads(row.facts) | {JUMP_DECIDED: choice.option == APPLY}
     close_by_person(books.conn, row.id, why=why, by=by, now=books.now, facts=facts)

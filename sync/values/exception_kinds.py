@@ -99,6 +99,7 @@ _ALL = (
     ExceptionKind("patch_fuse", ("item",), blocks_patch=True, resolves_itself=True),
     ExceptionKind("stock_drift", ("item",), resolves_itself=True),
     ExceptionKind("cost_is_wrong", ("setting", "item"), blocks_patch=True, resolves_itself=True),
+    ExceptionKind("cost_jump", ("item",), resolves_itself=True, choices=(APPLY, KEEP)),
     ExceptionKind("stock_blocked", ("item",), resolves_itself=True),
     ExceptionKind("negative_stock", ("item",), resolves_itself=True),
     ExceptionKind("unknown_cost", ("item",), resolves_itself=True),

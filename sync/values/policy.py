@@ -91,6 +91,7 @@ class Policy(Rules):
     poll_orders: timedelta = timedelta(seconds=900)
     request_timeout: timedelta = timedelta(seconds=30)
     late_arrival: timedelta = timedelta(seconds=900)
+    cost_jump_ratio: Decimal = Decimal(3)
     audit_every: timedelta = timedelta(seconds=3600)
     concurrency: int = 4
     push_concurrency: int = 1

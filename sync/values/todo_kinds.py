@@ -116,6 +116,8 @@ _OPTIONS_OF: Mapping[tuple[str, str], str] = {
     ("odd_date", KEEP): "do not post it",
     ("order_unpriced", APPLY): "approve it all the same",
     ("order_unpriced", KEEP): "leave it",
+    ("cost_jump", APPLY): "the new cost is right: send it",
+    ("cost_jump", KEEP): "keep the old cost",
     ("not_enough_stock", KEEP): "post nothing more of it",
 }
 """What an option does where it is about something else than MPW's rows."""
