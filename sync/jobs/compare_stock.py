@@ -424,7 +424,7 @@ def _ask_about_cost(books: Books, found: Looked) -> None:
             COST_JUMP,
             about=subject,
             detail=f"the cost of {item.external_id} is {plain(item.cost)} in MPservices and {plain(found.jump)} by MPW,"
-            f" more than {plain(books.policy.cost_jump_ratio)} times as much or as little: MPservices keeps the old one",
+            f" beyond a factor of {plain(books.policy.cost_jump_ratio)}: MPservices keeps the old one",
             hint="find out in MPW which is right; `mpsync exceptions resolve ID --apply --why TEXT` sends the new one, "
             "`mpsync exceptions resolve ID --keep --why TEXT` keeps the old one while MPW's stays so",
             facts={"external_id": item.external_id, "cost": plain(found.jump)},

@@ -62,11 +62,10 @@ def lacks_none(conn: Connection, source: str, first: date, last: date) -> bool:
 
 
 def days_not_read_since(conn: Connection, source: str, first: date, last: date, instant: datetime) -> list[date]:
-    """Return the days of a span, both inclusive, whose last clean reading began before an instant; newest first."""
+    """Return the days of a span, both inclusive, whose last reading began before an instant; newest first."""
     query = select(coverage.c.day).where(
         coverage.c.source == source,
         coverage.c.day.between(first, last),
-        coverage.c.complete,
         coverage.c.fetch_began_at >= instant,
     )
     read = set(conn.execute(query).scalars())

@@ -178,8 +178,8 @@ class Ledger:
     """What our ledger says of a part in its warehouses.
 
     `last_cost`: what the newest receipt that shows a cost says; where none does, the newest issuance, which MPW prices
-    itself. `unread`: (kind, created_on) of our own pushes that MPW took and no poll has shown yet. `settled`: it differs
-    from MPW's stock by what it always did, or its days were read again since it did not.
+    itself. `unread`: (kind, created_on) of our own pushes that MPW took and no poll has shown yet.
+    `settled`: it differs from MPW's stock by what it always did, or its days were read again since it did not.
     """
 
     quantity: Decimal
