@@ -324,9 +324,12 @@ def decide(item: ItemFacts, mpw: MpwStock, ledger: Ledger, *, jump_ratio: Decima
             "set the part's unit cost in MPW, or receive some of it",
         )
     stock, new_cost = in_units(mpw.quantity, factor), without_mark(fixed(times(cost, factor)))
+    if ledger.unread and item.believed is not None and item.kept.same_stock(item.believed, stock):
+        same = item.cost is not None and item.kept.same_cost(item.cost, new_cost)
+        return Equal() if same else Wait("its cost is taken when MPW's own record of our last pushes is read")
     if item.cost is not None and (not ledger.settled or _is_kept(item, new_cost, jump_ratio)):
         new_cost = item.cost
-    return _compared(item, mpw, stock, new_cost, caught_up=not ledger.unread)
+    return _compared(item, mpw, stock, new_cost)
 
 
 def cost_jump(item: ItemFacts, mpw: MpwStock, ledger: Ledger, *, ratio: Decimal) -> Decimal | None:
@@ -385,12 +388,10 @@ def over(value: Decimal, divisor: Decimal) -> Decimal:
         return fixed(value / divisor)
 
 
-def _compared(item: ItemFacts, mpw: MpwStock, stock: Decimal, cost: Decimal, *, caught_up: bool) -> Decision:
+def _compared(item: ItemFacts, mpw: MpwStock, stock: Decimal, cost: Decimal) -> Decision:
     same_stock = item.believed is not None and item.kept.same_stock(item.believed, stock)
     if same_stock and item.cost is not None and item.kept.same_cost(item.cost, cost):
         return Equal()
-    if same_stock and not caught_up:
-        return Wait("its cost is taken when MPW's own record of our last pushes is read")
     patch = item.patch
     if patch is not None and _stands(item, patch, mpw):
         return Equal()
