@@ -201,11 +201,20 @@ def plan_stock(ctx: Context) -> list[PlannedPatch]:
                     item.external_id,
                     push.entity_key,
                     push.payload,
-                    push.reason,
+                    push.reason + _kept_cost(looked),
                     push.state,
                 )
             )
     return planned
+
+
+def _kept_cost(looked: Looked) -> str:
+    """Say of a patch that carries the old cost why it does."""
+    if looked.jump is None:
+        return ""
+    return (
+        f"; its cost by MPW is {plain(looked.jump)}, which is not sent before a person has confirmed it ({COST_JUMP})"
+    )
 
 
 def _to_plan(ctx: Context) -> Iterator[list[str]]:

@@ -320,6 +320,10 @@ class Causes:
         shown = least is not None and least < Decimal(str(asked["quantity"]))
         return shown or "short" in self.world.mpw.chronicle.refused[self._write(facts)]
 
+    def _cost_jump(self, subject: str, facts: dict[str, Any]) -> bool:
+        """Something that costs was received, issued or edited: the item's cost is another one."""
+        return Decimal(facts["cost"]) > 0
+
     def _order_changed(self, subject: str, facts: dict[str, Any]) -> bool:
         """Somebody edited that very order."""
         return (self._order(facts) if "outbox_id" in facts else subject) in self.world.oracle.edited_orders

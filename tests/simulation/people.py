@@ -477,6 +477,8 @@ class People:
             self._resolve(ctx, row, "yes, that was me")
         elif kind == "order_changed" and "outbox_id" not in facts:
             self._resolve(ctx, row, "seen")
+        elif kind == "cost_jump":
+            self._resolve(ctx, row, "MPW is right", choice=Choice(APPLY))
         elif kind == "not_enough_stock":
             self._answer_a_shortage(ctx, row, facts)
         elif kind in ("movement_changed", "movement_deleted"):

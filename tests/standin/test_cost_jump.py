@@ -161,3 +161,16 @@ def test_a_small_change_asks_nobody(world: World) -> None:
 
     assert world.told() == []
     assert cost_now(world) == 25
+
+
+def test_plan_says_that_the_old_cost_is_kept(world: World) -> None:
+    world.mpw.receives(PART, 900, 100, MAIN)
+    world.restart(SYNC_ROUTE_STOCK_COST="hold")
+    world.app()
+    world.cycle()
+    world.mpw.receives(PART, 1, 100, MAIN)
+    with world.app().store.write() as conn:
+        conn.exec_driver_sql("update item_states set dirty_at = mpw_read_at, look_at = null")
+    _, said = world.mpsync("plan", "--json")
+
+    assert any("cost_jump" in row["why"] for row in json.loads(said)["planned"])
