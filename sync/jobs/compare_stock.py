@@ -201,20 +201,11 @@ def plan_stock(ctx: Context) -> list[PlannedPatch]:
                     item.external_id,
                     push.entity_key,
                     push.payload,
-                    push.reason + _kept_cost(looked),
+                    push.reason,
                     push.state,
                 )
             )
     return planned
-
-
-def _kept_cost(looked: Looked) -> str:
-    """Say of a patch that carries the old cost why it does."""
-    if looked.jump is None:
-        return ""
-    return (
-        f"; its cost by MPW is {plain(looked.jump)}, which is not sent before a person has confirmed it ({COST_JUMP})"
-    )
 
 
 def _to_plan(ctx: Context) -> Iterator[list[str]]:
@@ -317,6 +308,9 @@ def _look(ctx: Context, client: MpwClient, item: ItemFacts, work: _Pass, *, read
     ledger = _settled(ctx, item, stock, _ledger(ctx, item, work, read_back=read_back), work, read_back=read_back)
     decision = decide(item, stock, ledger, jump_ratio=ratio)
     jump = cost_jump(item, stock, ledger, ratio=ratio)
+    if jump is not None and isinstance(decision, Patch):
+        kept = f"; its cost by MPW is {plain(jump)}, which is not sent before a person says so ({COST_JUMP})"
+        decision = replace(decision, reason=decision.reason + kept)
     return Looked(item, decision, tuple(reads), stock, cost_of(item, stock, ledger), ledger, jump)
 
 

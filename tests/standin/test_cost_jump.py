@@ -163,14 +163,11 @@ def test_a_small_change_asks_nobody(world: World) -> None:
     assert cost_now(world) == 25
 
 
-def test_plan_says_that_the_old_cost_is_kept(world: World) -> None:
-    world.mpw.receives(PART, 900, 100, MAIN)
+def test_plan_and_the_push_say_that_the_old_cost_is_kept(world: World) -> None:
     world.restart(SYNC_ROUTE_STOCK_COST="hold")
-    world.app()
-    world.cycle()
-    world.mpw.receives(PART, 1, 100, MAIN)
-    with world.app().store.write() as conn:
-        conn.exec_driver_sql("update item_states set dirty_at = mpw_read_at, look_at = null")
+    world.mpw.receives(PART, 900, 100, MAIN)
+    world.cycle(2)
     _, said = world.mpsync("plan", "--json")
 
-    assert any("cost_jump" in row["why"] for row in json.loads(said)["planned"])
+    assert any(KIND in row["why"] for row in json.loads(said)["planned"])
+    assert any(KIND in row["reason"] for row in world.view("v_outbox", state="held"))
