@@ -121,6 +121,18 @@ def number(*, at_most: int) -> Callable[[str], Decimal]:
     return read
 
 
+def factor(*, at_most: int) -> Callable[[str], Decimal]:
+    """Read a number that is one or more."""
+    read = number(at_most=at_most)
+
+    def above(text: str) -> Decimal:
+        if (value := read(text)) < 1:
+            raise ValueError(f"{quoted(text)} is too small; write a number from 1 to {at_most}")
+        return value
+
+    return above
+
+
 def duration(*, at_most: int) -> Callable[[str], float]:
     """Read seconds, minutes or a rate: a number that is not negative."""
     read = number(at_most=at_most)

@@ -50,6 +50,7 @@ DaysSetting = Annotated[int, BeforeValidator(read.whole(at_most=36_500))]
 RateSetting = Annotated[float, BeforeValidator(read.duration(at_most=1_000_000))]
 CountSetting = Annotated[int, BeforeValidator(read.whole(at_most=1_000))]
 RatioSetting = Annotated[Decimal, BeforeValidator(read.number(at_most=1))]
+FactorSetting = Annotated[Decimal, BeforeValidator(read.factor(at_most=1_000_000))]
 MoneySetting = Annotated[Decimal | None, BeforeValidator(read.optional(read.number(at_most=1_000_000_000_000)))]
 AddressSetting = Annotated[read.Address | None, BeforeValidator(read.optional(read.listening_address))]
 CostSetting = Annotated[Literal["unit", "total"], BeforeValidator(read.one_of("unit", "total"))]
@@ -137,6 +138,9 @@ class Settings(BaseSettings):
         "", "approve requisitions up to this total without an ERP document; empty: never"
     )
     sync_approve_after_minutes: MinutesSetting = _text("30", "once they were unchanged that long")
+    sync_tell_shortage_minutes: MinutesSetting = _text(
+        "60", "how long a movement may wait for stock in MPW before a person is told; an ERP document never does"
+    )
     sync_void_after_minutes: MinutesSetting = _text(
         "60", "a row is voided when two reads at least so far apart lack it"
     )
@@ -149,6 +153,9 @@ class Settings(BaseSettings):
     sync_poll_movements_seconds: SecondsSetting = _text("300", "how often MPservices' movements are read")
     sync_poll_orders_seconds: SecondsSetting = _text("900", "how often orders are read")
     sync_audit_seconds: SecondsSetting = _text("3600", "how often the stock of every mapped item is compared")
+    sync_cost_jump_ratio: FactorSetting = _text(
+        "3", "a cost that changes by more than this factor, up or down, is sent once a person has confirmed it"
+    )
     sync_request_timeout_seconds: SecondsSetting = _text("30", "for a request; a push takes up to four; 0: an hour")
     sync_retry_base_seconds: SecondsSetting = _text("15", "first back-off step")
     sync_late_arrival_seconds: SecondsSetting = _text("900", "how long a timed-out write may still land at the vendor")

@@ -58,8 +58,11 @@ def list_(everything: bool, kind: str | None, as_json: bool) -> None:
 @click.option(
     "--keep",
     is_flag=True,
-    help="The same kinds, and what waits for a part or a quantity: leave MPW as it is and go on.",
+    help="The same kinds, and what waits for a part, a quantity or stock: leave MPW as it is and go on.",
 )
+@click.option("--available", is_flag=True, help="not_enough_stock: post what is there, drop the rest.")
+@click.option("--from", "warehouse", metavar="WAREHOUSE", help="not_enough_stock: take the rest from that warehouse.")
+@click.option("--wait", is_flag=True, help="not_enough_stock: let it wait until there is enough.")
 @click.option("--echo", metavar="MOVEMENT_ID", help="echo_undecided: this one is our patch's.")
 @click.option("--none", is_flag=True, help="echo_undecided: none of the movements is our patch's.")
 @click.option("--dry-run", is_flag=True, help="Only count.")
@@ -72,6 +75,9 @@ def resolve(
     void: bool,
     apply: bool,
     keep: bool,
+    available: bool,
+    warehouse: str | None,
+    wait: bool,
     echo: str | None,
     none: bool,
     dry_run: bool,
@@ -81,10 +87,11 @@ def resolve(
     from sync.jobs.resolve import Choice, resolve_by_person
 
     options = {"--void": void, "--apply": apply, "--keep": keep, "--echo": echo is not None, "--none": none}
+    options |= {"--available": available, "--from": warehouse is not None, "--wait": wait}
     given = [option for option, is_given in options.items() if is_given]
     if len(given) > 1:
         raise click.UsageError(f"{' and '.join(given)} exclude each other: say one")
-    choice = Choice(given[0], echo) if given else None
+    choice = Choice(given[0], warehouse if warehouse is not None else echo) if given else None
     if not ids and kind is None and subject is None:
         raise click.UsageError("name exceptions by id, --kind or --subject")
     with opened() as app:

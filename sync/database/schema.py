@@ -300,6 +300,8 @@ item_states = Table(
     Column("base_cost", Fixed),  # what the patch that it rests on sent
     Column("unfit_patches", Integer, nullable=False, server_default="0"),  # in a row, whose own movement surprised us
     Column("mpw_cost", Fixed),  # of one in MPW, by its ledger where its inventory shows none
+    Column("ledger_gap", Fixed),  # MPW's stock less its ledger's, when both were last believed
+    Column("gap_since", Instant),  # since when they differ by anything else
     Index(
         "ix_item_states_dirty",
         "dirty_at",
@@ -363,6 +365,8 @@ outbox = Table(
     Column("stock_awaited_since", Instant),  # start of its tries in a row that found no stock
     Column("settled_no", Id),  # the newest run when it last changed its state: later ones show what it did
     Column("unseen_since", Instant),  # done by an answer alone, then: no poll has shown its row yet
+    Column("stock_seen", Fixed),  # what MPW had of it when it was last looked at and found short
+    Column("stock_seen_at", Instant),
     UniqueConstraint("operation", "api_key", name="uq_outbox_operation"),
     CheckConstraint(
         "state in ('held', 'ready', 'sending', 'unknown', 'done', 'dead', 'superseded', 'discarded')", name="state"

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import date, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -23,7 +23,7 @@ from sync.database.runs import Counts
 from sync.errors import AuthError, MalformedResponseError, RejectedError, RemoteError
 from sync.learned.rows import learned
 from sync.ledger.books import Books
-from sync.ledger.coverage import ISSUANCES, MOVEMENTS, RECEIPTS, caught_up, open_gaps
+from sync.ledger.coverage import ISSUANCES, MOVEMENTS, RECEIPTS, caught_up, days_not_read_since, open_gaps
 from sync.ledger.entries import last_seq
 from sync.ledger.item_states import dirty_items, managed_items, mark_dirty, mark_for_audit, save_item_state
 from sync.outbox.machine import PATCH_STOCK, RANK_OTHERS, NewPush
@@ -36,6 +36,7 @@ from sync.stock.facts import changed_items, item_facts, items_of_parts, ledger_o
 from sync.stock.mpw_stock import StockRead, read_stock, save_stock_reads, summed
 from sync.stock.rows import blocked_reason, is_managed
 from sync.stock.rules import (
+    COST_JUMP,
     FOLLOWS,
     FUSE,
     Blocked,
@@ -46,11 +47,14 @@ from sync.stock.rules import (
     MpwStock,
     Patch,
     Wait,
+    cost_jump,
     cost_of,
     decide,
     follow_up,
+    gap_of,
     readiness,
 )
+from sync.values.dates import DEEP_DAYS
 from sync.values.money import plain
 from sync.values.policy import Policy
 from sync.values.subjects import Subject
@@ -110,6 +114,8 @@ class Looked:
     reads: tuple[StockRead, ...] = ()
     stock: MpwStock | None = None
     cost: Decimal | None = None  # of one in MPW; None: nothing says
+    ledger: Ledger | None = None
+    jump: Decimal | None = None  # the cost, of MPservices' unit, that a person is to be asked about
 
 
 @dataclass(slots=True)
@@ -298,9 +304,48 @@ def _look(ctx: Context, client: MpwClient, item: ItemFacts, work: _Pass, *, read
         if work.failures >= FAILURES_MAX:
             work.error = error.message
         return Looked(item, Wait(f"MPW could not be read: {error.message}", ctx.clock.now() + TRY_AGAIN))
-    ledger = _ledger(ctx, item, work, read_back=read_back)
-    stock = summed(reads)
-    return Looked(item, decide(item, stock, ledger), tuple(reads), stock, cost_of(item, stock, ledger))
+    stock, ratio = summed(reads), ctx.policy.cost_jump_ratio
+    ledger = _settled(ctx, item, stock, _ledger(ctx, item, work, read_back=read_back), work, read_back=read_back)
+    decision = decide(item, stock, ledger, jump_ratio=ratio)
+    jump = cost_jump(item, stock, ledger, ratio=ratio)
+    if jump is not None and isinstance(decision, Patch):
+        kept = f"; its cost by MPW is {plain(jump)}, which is not sent before a person says so ({COST_JUMP})"
+        decision = replace(decision, reason=decision.reason + kept)
+    return Looked(item, decision, tuple(reads), stock, cost_of(item, stock, ledger), ledger, jump)
+
+
+def _settled(ctx: Context, item: ItemFacts, stock: MpwStock, ledger: Ledger, work: _Pass, *, read_back: bool) -> Ledger:
+    """Tell whether the ledger lacks something of MPW's stock that it did not lack before; its days are read again then.
+
+    A receipt that is keyed in with an earlier date is in the stock at once, and in no day that is read soon. What is
+    different for the first time is looked at again a little later: a row may lie between a poll and this reading.
+    """
+    gap = gap_of(stock, ledger)
+    if ledger.unread:
+        return replace(ledger, settled=False)
+    if stock.missing or item.gap is None or gap == item.gap or gap == 0:
+        return ledger
+    since = item.gap_since
+    if since is None:
+        return replace(ledger, settled=False)
+    if read_back and not _read_since(ctx, since):
+        for source in (RECEIPTS, ISSUANCES):
+            with ctx.read() as conn:
+                days = days_not_read_since(conn, source, *_span(ctx), since)
+            poll_days_once(ctx, source, days)
+        ledger = _ledger(ctx, item, work, read_back=read_back)
+    return replace(ledger, settled=_read_since(ctx, since))
+
+
+def _span(ctx: Context) -> tuple[date, date]:
+    """Return the first and last day of MPW's lists that are read again for what the ledger lacks."""
+    today = ctx.policy.day(ctx.clock.now())
+    return max(ctx.policy.start_date, today - timedelta(days=DEEP_DAYS)), today
+
+
+def _read_since(ctx: Context, instant: datetime) -> bool:
+    with ctx.read() as conn:
+        return not any(days_not_read_since(conn, source, *_span(ctx), instant) for source in (RECEIPTS, ISSUANCES))
 
 
 def _ledger(ctx: Context, item: ItemFacts, work: _Pass, *, read_back: bool) -> Ledger:
@@ -342,7 +387,9 @@ def _write_one(books: Books, found: Looked) -> int:
             "mpw_unit_cost": found.stock.unit_cost,
             "mpw_cost": found.cost,
             "mpw_read_at": books.now,
+            **_gap(books, found),
         }
+        _ask_about_cost(books, found)
     if isinstance(decision, (Wait, Blocked)):
         until = decision.until if isinstance(decision, Wait) else None
         save_item_state(books.conn, item.external_id, {**values, "look_at": until or books.now + LOOK_AGAIN})
@@ -352,8 +399,39 @@ def _write_one(books: Books, found: Looked) -> int:
         _supersede(books, item, why="MPservices has what MPW has")
     elif not _is_unsent(item, decision):
         added = _derive(books, item, decision, values)
+    if values.get("gap_since") is not None:  # it is looked at again when its days were read
+        save_item_state(books.conn, item.external_id, {**values, "look_at": books.now + READ_AGAIN})
+        return added
     save_item_state(books.conn, item.external_id, {**values, "dirty_at": None, "look_at": None})
     return added
+
+
+def _gap(books: Books, found: Looked) -> dict[str, Any]:
+    """Return what is kept of how MPW's stock and its ledger differ."""
+    assert found.ledger is not None
+    assert found.stock is not None
+    if found.ledger.unread:
+        return {}
+    if found.ledger.settled:
+        return {"ledger_gap": gap_of(found.stock, found.ledger), "gap_since": None}
+    return {"gap_since": found.item.gap_since or books.now}
+
+
+def _ask_about_cost(books: Books, found: Looked) -> None:
+    """Ask about a cost that jumped; ask no more where it does not."""
+    item, subject = found.item, Subject.stock_of(found.item.external_id)
+    if found.jump is None and item.cost_asked is not None and found.ledger is not None and found.ledger.settled:
+        books.resolve_exceptions(COST_JUMP, about=subject, resolution="MPW's cost is near the last one again")
+    if found.jump is not None and found.jump != item.cost_asked and item.cost is not None:
+        books.open_exception(
+            COST_JUMP,
+            about=subject,
+            detail=f"the cost of {item.external_id} is {plain(item.cost)} in MPservices and {plain(found.jump)} by MPW,"
+            f" beyond a factor of {plain(books.policy.cost_jump_ratio)}: MPservices keeps the old one",
+            hint="find out in MPW which is right; `mpsync exceptions resolve ID --apply --why TEXT` sends the new one, "
+            "`mpsync exceptions resolve ID --keep --why TEXT` keeps the old one while MPW's stays so",
+            facts={"external_id": item.external_id, "cost": plain(found.jump)},
+        )
 
 
 def _derive(books: Books, item: ItemFacts, patch: Patch, values: dict[str, Any]) -> int:

@@ -37,7 +37,9 @@ from sync.ledger.item_states import to_audit, to_compare
 from sync.outbox.machine import APPROVE, TELL_AFTER
 from sync.outbox.queue import READY
 from sync.outbox.seen import DELETES_WATCHED, is_unclear_and_perhaps_shown, is_undone, is_unseen
+from sync.outbox.shortage import NOT_ENOUGH_STOCK
 from sync.outbox.watch import AWAITS_STOCK
+from sync.reconcile.commands import ORDER_UNPRICED
 from sync.reconcile.rows import UNKNOWN_PRODUCT, may_be_approved
 from sync.reconcile.rules import OUR_EXCEPTIONS
 from sync.stock.echo.rows import IS_WAITED_FOR
@@ -79,6 +81,7 @@ _ANY: Mapping[str, ColumnElement[bool]] = {
     "received": undecided(),
     "parked": _any(parked.c.due_at <= _NOW),
     "approvals": or_(
+        _open(ORDER_UNPRICED),
         _any(outbox.c.state.in_(("held", "ready")), outbox.c.operation == APPROVE, outbox.c.tries == 0),
         exists(
             select(orders.c.number).where(
@@ -107,6 +110,7 @@ _ANY: Mapping[str, ColumnElement[bool]] = {
         or_(outbox.c.lease_until <= _NOW, outbox.c.lease_owner != bindparam("alone_", type_=Text())),
     ),
     "hungry": _any(AWAITS_STOCK),
+    "told_short": _open(NOT_ENOUGH_STOCK),
     "old": _any(outbox.c.state == "unknown", outbox.c.last_sent_at < _OLD),
     "ready": _any(outbox.c.state == READY, outbox.c.due_at <= _NOW),
     "unknown": _any(outbox.c.state == "unknown", outbox.c.due_at <= _NOW),

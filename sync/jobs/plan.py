@@ -6,10 +6,13 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
+from decimal import Decimal
 
 from sqlalchemy import Connection
 
+from sync.clients.mpw.client import MpwClient
 from sync.database.facts import RECONCILED_SEQ, RULES_FINGERPRINT, fact
+from sync.errors import RemoteError
 from sync.inbox.part_rows import mpw_has, places_of
 from sync.inbox.refusal_rows import MPW_LEADS
 from sync.inbox.rows import entries_of, received_rows
@@ -18,9 +21,9 @@ from sync.inbox.take_in import Judge
 from sync.jobs.compare_stock import plan_stock
 from sync.ledger.parked import Key, parked_keys
 from sync.outbox.asking import key_taken_reason
-from sync.outbox.machine import NewPush
+from sync.outbox.machine import POST_ISSUANCE, POST_TRANSFER, NewPush
 from sync.outbox.rows import Which, find_pushes
-from sync.reconcile.commands import decide_command
+from sync.reconcile.commands import decide_command, unpriced_detail
 from sync.reconcile.derive import (
     BATCH,
     Known,
@@ -29,6 +32,7 @@ from sync.reconcile.derive import (
     known_of,
     load_known,
     needed_parts,
+    orders_to_ask_about,
     rules_of,
     with_ages,
 )
@@ -45,6 +49,9 @@ from sync.reconcile.rows import (
     unsent_events,
 )
 from sync.reconcile.rules import Derive, Event, Origin, Park, Supersede, Taken
+from sync.stock.mpw_stock import read_stock
+from sync.stock.rules import Target
+from sync.values.money import fixed, plain
 from sync.work.context import Context
 
 INBOX_MAX = 10_000
@@ -86,6 +93,10 @@ def plan_once(ctx: Context) -> list[Planned]:
     with ctx.read() as conn:
         planned.extend(_commands(conn, ctx, had))
         planned.extend(_new(push) for push in approvals_by_policy(conn, ctx))
+        planned.extend(
+            Planned("waiting", True, "approvals", None, None, "", None, unpriced_detail(order))
+            for order in orders_to_ask_about(conn, ctx)
+        )
     planned.extend(_products(ctx))
     planned.extend(
         Planned(
@@ -93,7 +104,46 @@ def plan_once(ctx: Context) -> list[Planned]:
         )
         for patch in plan_stock(ctx)
     )
-    return planned
+    return _with_shortages(ctx, planned)
+
+
+def _with_shortages(ctx: Context, planned: list[Planned]) -> list[Planned]:
+    """Say of what takes from MPW's stock where there is too little, in the order in which it would go."""
+    takes = [(one, _take_of(one)) for one in planned]
+    client, left = ctx.mpw_client(), dict[tuple[str, str], Decimal | None]()
+    shown = []
+    for one, take in takes:
+        if take is None or client is None:
+            shown.append(one)
+            continue
+        part, warehouse, quantity = take
+        if (part, warehouse) not in left:
+            left[part, warehouse] = _stock_of(ctx, client, part, warehouse)
+        held = left[part, warehouse]
+        if held is None or held >= quantity:
+            left[part, warehouse] = None if held is None else held - quantity
+            shown.append(one)
+            continue
+        why = f"{one.why}; MPW has {plain(held)} in {warehouse} left for it: it would not be posted"
+        shown.append(replace(one, why=why))
+    return shown
+
+
+def _take_of(one: Planned) -> tuple[str, str, Decimal] | None:
+    """Return part, warehouse and quantity of a push that takes from MPW's stock."""
+    if one.operation not in (POST_ISSUANCE, POST_TRANSFER) or one.payload is None or one.state not in ("held", "ready"):
+        return None
+    fields = json.loads(one.payload, parse_float=Decimal)
+    return str(fields.get("part_number")), str(fields.get("warehouse_name")), fixed(fields["quantity"])
+
+
+def _stock_of(ctx: Context, client: MpwClient, part: str, warehouse: str) -> Decimal | None:
+    """Return what MPW has of a part in a warehouse; None: it does not know it there, or cannot be asked."""
+    try:
+        (read,) = read_stock(client, Target(part, (warehouse,), Decimal(1)), now=ctx.clock.now())
+    except RemoteError:
+        return None
+    return read.quantity if read.found else None
 
 
 def _in_outbox(ctx: Context) -> list[Planned]:

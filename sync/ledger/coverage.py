@@ -13,6 +13,7 @@ from sync.database.chunks import chunks, upsert
 from sync.database.schema import coverage, documents, feeds, gaps
 from sync.learned.rows import reach_of
 from sync.ledger.books import Books
+from sync.values.dates import days_between
 from sync.values.policy import Policy
 
 ISSUANCES = "mpw.issuances"
@@ -58,6 +59,17 @@ def lacks_none(conn: Connection, source: str, first: date, last: date) -> bool:
         coverage.c.source == source, coverage.c.day.between(first, last), coverage.c.complete
     )
     return int(conn.execute(query).scalar_one()) > (last - first).days
+
+
+def days_not_read_since(conn: Connection, source: str, first: date, last: date, instant: datetime) -> list[date]:
+    """Return the days of a span, both inclusive, whose last reading began before an instant; newest first."""
+    query = select(coverage.c.day).where(
+        coverage.c.source == source,
+        coverage.c.day.between(first, last),
+        coverage.c.fetch_began_at >= instant,
+    )
+    read = set(conn.execute(query).scalars())
+    return [day for day in days_between(first, last) if day not in read][::-1]
 
 
 def days_read_since(conn: Connection, source: str, instant: datetime, *, now: datetime) -> list[date]:

@@ -251,6 +251,8 @@ _MOVE = (
         first_sent_at=bindparam("new_first_sent_at"),
         last_sent_at=bindparam("new_last_sent_at"),
         stock_awaited_since=bindparam("new_stock_awaited_since"),
+        stock_seen=None,
+        stock_seen_at=None,
         settled_no=select(func.coalesce(func.max(runs.c.id), 0)).scalar_subquery(),
         unseen_since=bindparam("new_unseen_since"),
     )

@@ -9,6 +9,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, not_, or_, select, update
@@ -65,6 +66,8 @@ class Push:
     stock_awaited_since: datetime | None = None
     settled_no: int | None = None
     unseen_since: datetime | None = None
+    stock_seen: Decimal | None = None
+    stock_seen_at: datetime | None = None
 
 
 _COLUMNS = tuple(column.name for column in outbox.c)

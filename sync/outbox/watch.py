@@ -13,6 +13,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     exists,
+    func,
     or_,
     select,
     update,
@@ -64,21 +65,21 @@ def is_told(conn: Connection, kind: str, row: Push) -> bool:
 
 
 def waiting_for_stock(conn: Connection, *, since: datetime) -> list[tuple[Push, datetime]]:
-    """Return the rows whose tries have found no stock since that instant at least, each with since when."""
+    """Return the rows that have found too little stock since that instant at least, each with since when."""
     query = select(outbox).where(AWAITS_STOCK, outbox.c.stock_awaited_since <= since).order_by(outbox.c.id)
     pushes = [push_of(row) for row in conn.execute(query)]
     return [(push, push.stock_awaited_since) for push in pushes if push.stock_awaited_since is not None]
 
 
 AWAITS_STOCK = and_(outbox.c.state == READY, outbox.c.stock_awaited_since.is_not(None))
-"""A push that MPW had no stock for."""
+"""A push that MPW had too little stock for."""
 
 
 def stock_grew_for(conn: Connection, *, now: datetime) -> list[int]:
     """Return the rows that wait for stock, where something since their last try may have brought some.
 
     That is: a receipt of the part in MPW's ledger, a receipt or a deleted issuance that we sent, or
-    a reading of the part's inventory that shows some.
+    a reading of the part's inventory that shows more than there was.
     """
     return list(conn.execute(_STOCK_GREW, {"now_": now, "soon_": now + AHEAD_MAX}).scalars())
 
@@ -87,7 +88,7 @@ _SOON = bindparam("soon_", type_=outbox.c.due_at.type)
 
 
 def _stock_grew() -> Select[Any]:
-    tried = attempts.c.started_at
+    tried = func.coalesce(outbox.c.stock_seen_at, attempts.c.started_at)
     mate, entry = outbox.alias("mate"), ledger_entries.alias("entry")
     newest = (  # the last entry that brought some: what is older than it was there when the row was tried
         select(entry.c.recorded_at)
@@ -108,13 +109,13 @@ def _stock_grew() -> Select[Any]:
         ),
         exists().where(
             inventories.c.part_number == outbox.c.item,
-            inventories.c.quantity > Decimal(0),
+            inventories.c.quantity > func.coalesce(outbox.c.stock_seen, Decimal(0)),
             inventories.c.read_at > tried,
             inventories.c.read_at <= _SOON,
         ),
     )
     last_try = and_(attempts.c.outbox_id == outbox.c.id, attempts.c.n == outbox.c.tries)
-    return select(outbox.c.id).join(attempts, last_try).where(AWAITS_STOCK, outbox.c.due_at > NOW, grew)
+    return select(outbox.c.id).outerjoin(attempts, last_try).where(AWAITS_STOCK, outbox.c.due_at > NOW, grew)
 
 
 _STOCK_GREW = _stock_grew()

@@ -15,6 +15,7 @@ from sync.outbox.asking import open_about
 from sync.outbox.claims import Claim, call_time_max, claim, lease_until, postpone, unclaim
 from sync.outbox.machine import TELL_AFTER, Delivered, NotSent, Outcome, Transition, Unclear
 from sync.outbox.rows import Push
+from sync.outbox.shortage_rows import await_stock
 from sync.push.answers import PushCounts, record, send
 from sync.push.operations.base import (
     AlreadyDone,
@@ -23,12 +24,14 @@ from sync.push.operations.base import (
     NotNow,
     Operation,
     Preparation,
+    TooLittle,
     Withdraw,
     prepares,
     settles,
 )
 from sync.push.operations.registry import operations
 from sync.push.settle import settle
+from sync.stock.mpw_stock import save_stock_reads
 from sync.values.backoff import backoff
 from sync.values.systems import name_of
 from sync.values.todo_kinds import READ_REFUSED
@@ -253,6 +256,10 @@ def _settle_unsent(
                 if waits and decision.tell is not None:  # it may have been discarded meanwhile
                     kind, hint = decision.tell
                     open_about(books, row, kind, decision.reason, hint=hint)
+                continue
+            if isinstance(decision, TooLittle):
+                save_stock_reads(books, decision.reads)
+                counts.postponed += await_stock(books, row, decision.short, why=decision.reason)
                 continue
             to = _unsent(row, decision)
             if settle(books, operation, row, to, ends_attempt=False):

@@ -54,6 +54,7 @@ from sync.outbox.seen import (
     undone_deletes,
     unseen_pushes,
 )
+from sync.outbox.shortage import takes_of, total_of
 from sync.outbox.shown import shown_rows
 from sync.poll.days.filing import file_found
 from sync.poll.days.sources import DAY_SOURCES
@@ -227,7 +228,10 @@ def _terms(row: Push) -> tuple[date | None, Decimal, str, str]:
         day = date.fromisoformat(str(fields.get("created_on"))[:10])
     except ValueError:
         return None, quantity, "", ""
-    return day, quantity, str(fields.get("part_number")), str(fields.get("warehouse_name"))
+    warehouse = str(fields.get("warehouse_name"))
+    if row.operation == POST_ISSUANCE:  # a person may have wanted less of it posted
+        quantity = total_of(takes_of(row.facts, warehouse, quantity))
+    return day, quantity, str(fields.get("part_number")), warehouse
 
 
 def _not_there(ctx: Context, row: Push) -> int:

@@ -9,6 +9,7 @@ import structlog
 from sync.outbox.asking import open_about
 from sync.outbox.machine import TELL_AFTER, after_lease_ran_out
 from sync.outbox.rows import Push
+from sync.outbox.shortage_rows import end_telling, is_to_be_told, tell_of_shortage, told_in_vain, told_of
 from sync.outbox.watch import is_told, leases_that_ran_out, make_due, stock_grew_for, unknown_since, waiting_for_stock
 from sync.push.operations.registry import operations
 from sync.push.settle import settle
@@ -32,19 +33,24 @@ def sweep_once(ctx: Context) -> SweepCounts:
     Any process may do it, as often as it likes.
     """
     due = ctx.due()
-    if not (due.lost or due.hungry or due.old):
+    if not (due.lost or due.hungry or due.told_short or due.old):
         return SweepCounts()
     now = ctx.clock.now()
     with ctx.read() as conn:
         lost = leases_that_ran_out(conn, now=now, only_owner=ctx.owner if ctx.alone else None)
         fed = stock_grew_for(conn, now=now)
-        hungry = [push for push, _ in waiting_for_stock(conn, since=now - TELL_AFTER)]
-        hungry = [push for push in hungry if not is_told(conn, "issuance_without_stock", push)]
+        told = told_of(conn)
+        hungry = [push for push, _ in waiting_for_stock(conn, since=now) if push.id not in told]
+        hungry = [push for push in hungry if is_to_be_told(push, now, ctx.policy.tell_shortage)]
+        over = told_in_vain(conn, told)
         old = [push for push in unknown_since(conn, now - TELL_AFTER) if not is_told(conn, "push_unknown", push)]
     counts = SweepCounts(rescued=_rescue(ctx, lost))
     if fed:
         with ctx.anyone_writes() as books:
             counts.woken = make_due(books, fed)
+    if over:
+        with ctx.anyone_writes() as books:
+            end_telling(books, over)
     if (old or hungry) and ctx.is_timely():
         counts.told = _tell(ctx, old, hungry)
     if counts.rescued or counts.told:
@@ -78,6 +84,5 @@ def _tell(ctx: Context, old: list[Push], waiting: list[Push]) -> int:
             )
             told += open_about(books, push, "push_unknown", detail)
         for push in waiting:
-            detail = f"MPW has no stock for it ({push.last_error}); it goes by itself when some is received"
-            told += open_about(books, push, "issuance_without_stock", detail)
+            told += tell_of_shortage(books, push)
     return told

@@ -41,6 +41,7 @@ class Order:
     lines: int
     terms_digest: str
     changed_at: datetime
+    unpriced: str | None = None  # why its prices do not say what it costs
 
 
 def decide_command(
@@ -76,6 +77,11 @@ def missing_path() -> Park:
 
 def covered(order: Order, *, policy: Rules, now: datetime) -> bool:
     """Tell whether the policy approves an order by itself: small, complete, fresh, and unchanged for long enough."""
+    return is_small(order, policy=policy) and order.changed_at + policy.approve_after <= now
+
+
+def is_small(order: Order, *, policy: Rules) -> bool:
+    """Tell whether an order is one of those that the policy is about, once it was unchanged for long enough."""
     return (
         policy.approve_up_to is not None
         and folded(order.status) == REQUISITION
@@ -84,8 +90,23 @@ def covered(order: Order, *, policy: Rules, now: datetime) -> bool:
         and order.vendor_name is not None
         and order.lines > 0
         and order.created_on >= policy.day(policy.push_from)
-        and order.changed_at + policy.approve_after <= now
     )
+
+
+ORDER_UNPRICED = "order_unpriced"
+DECIDED, CONFIRMED, LEFT = "decided", "approve", "leave"
+"""In the facts of a resolved exception: what a person said of an order whose prices do not say what it costs."""
+
+
+def unpriced_detail(order: Order) -> str:
+    """Say why an order is not approved by the policy."""
+    return f"order {order.number} is within SYNC_APPROVE_UP_TO, and {order.unpriced}: it is not approved by itself"
+
+
+UNPRICED_HINT = (
+    "have its prices put right in MPW, and this is resolved; or say `mpsync exceptions resolve ID --apply --why TEXT` "
+    "to approve it all the same, or `mpsync exceptions resolve ID --keep --why TEXT` to leave it"
+)
 
 
 def policy_approval(order: Order, *, api_key: str, policy: Rules) -> NewPush:

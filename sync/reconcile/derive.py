@@ -27,7 +27,18 @@ from sync.outbox.corrections import KINDS as CORRECTABLE
 from sync.outbox.corrections import add_correction
 from sync.outbox.machine import APPROVE, NewPush
 from sync.outbox.rows import Which, add_push, discard, push_by_id, supersede_unsent
-from sync.reconcile.commands import covered, decide_command, policy_approval, policy_key
+from sync.reconcile.commands import (
+    CONFIRMED,
+    ORDER_UNPRICED,
+    UNPRICED_HINT,
+    Order,
+    covered,
+    decide_command,
+    is_small,
+    policy_approval,
+    policy_key,
+    unpriced_detail,
+)
 from sync.reconcile.compare_books import is_to_note, look_at_books, note_books, waiting_events
 from sync.reconcile.cost_meaning import note_cost_meaning
 from sync.reconcile.item_map import IGNORED, ItemMapping
@@ -38,6 +49,7 @@ from sync.reconcile.rows import (
     MISSING_PRODUCT,
     changed_events,
     command,
+    decided_unpriced,
     first_pushable_seq,
     give_up_unsent,
     hold_again,
@@ -478,10 +490,12 @@ def _apply_command(books: Books, key: Key, work: _Pass, failed: Mapping[str, str
 def _approve_by_policy(ctx: Context, work: _Pass) -> None:
     with ctx.read() as conn:
         stale, fresh = _stale_approvals(conn, ctx), approvals_by_policy(conn, ctx)
-    if not stale and not fresh:
+        told = _is_asked_otherwise(conn, ctx)
+    if not stale and not fresh and not told:
         return
     with ctx.leader_writes() as books:
         _begin(books, work, len(stale) + len(fresh))
+        _ask_about_unpriced(books, ctx)
         for row, number in _stale_approvals(books.conn, ctx):
             why = "the order changed, or is too large by now"
             work.counts.voided += supersede_unsent(books, [row.id], why=why, fence=row.fence)
@@ -494,6 +508,67 @@ def _approve_by_policy(ctx: Context, work: _Pass) -> None:
 
 def approvals_by_policy(conn: Connection, ctx: Context) -> list[NewPush]:
     """Return the approvals that SYNC_APPROVE_UP_TO makes of orders that nobody has given an approval yet."""
+    said = decided_unpriced(conn)
+    orders = [one for one in _orders_by_policy(conn, ctx) if one.unpriced is None or _is_confirmed(one, said)]
+    earlier = policy_rows(conn, [order.number for order in orders])
+    return [
+        policy_approval(order, api_key=policy_key(order.number, len(earlier.get(order.number, ()))), policy=ctx.policy)
+        for order in orders
+        if all(row.state == "superseded" for row in earlier.get(order.number, ()))
+    ]
+
+
+def orders_to_ask_about(conn: Connection, ctx: Context) -> list[Order]:
+    """Return the orders that the policy would approve if their prices said what they cost, and nobody has decided."""
+    said = decided_unpriced(conn)
+    orders = [
+        one
+        for one in _orders_by_policy(conn, ctx)
+        if one.unpriced is not None and said.get(one.number, ("", ""))[0] != one.terms_digest
+    ]
+    earlier = policy_rows(conn, [order.number for order in orders])
+    return [one for one in orders if all(row.state == "superseded" for row in earlier.get(one.number, ()))]
+
+
+def _is_confirmed(order: Order, said: Mapping[str, tuple[str, str]]) -> bool:
+    return said.get(order.number) == (order.terms_digest, CONFIRMED)
+
+
+def _priced_by_now(conn: Connection, ctx: Context) -> list[str]:
+    """Return the orders of which a person was asked, and that the policy would not ask about any more."""
+    over = []
+    for row in open_exceptions(conn, kind=ORDER_UNPRICED):
+        order = order_of(conn, row.subject)
+        asks = ctx.policy.approve_up_to is not None and ctx.policy.route("approvals") != "off"
+        if order is None or order.unpriced is None or not asks or not is_small(order, policy=ctx.policy):
+            over.append(row.subject)
+    return over
+
+
+def _is_asked_otherwise(conn: Connection, ctx: Context) -> bool:
+    """Tell whether there is anything new to ask about orders, or to ask no more."""
+    asked = {row.subject: json.loads(row.facts) for row in open_exceptions(conn, kind=ORDER_UNPRICED)}
+    news = [one for one in orders_to_ask_about(conn, ctx) if asked.get(one.number) != _facts_of_unpriced(one)]
+    return bool(news or _priced_by_now(conn, ctx))
+
+
+def _facts_of_unpriced(order: Order) -> dict[str, Any]:
+    return {"number": order.number, "terms_digest": order.terms_digest, "why": order.unpriced}
+
+
+def _ask_about_unpriced(books: Books, ctx: Context) -> None:
+    for number in _priced_by_now(books.conn, ctx):
+        told = "its prices say what it costs now, or the policy does not ask about it any more"
+        books.resolve_exceptions(ORDER_UNPRICED, about=Subject.order(number), resolution=told)
+    for order in orders_to_ask_about(books.conn, ctx):
+        about, facts = Subject.order(order.number), _facts_of_unpriced(order)
+        books.open_exception(
+            ORDER_UNPRICED, about=about, detail=unpriced_detail(order), hint=UNPRICED_HINT, facts=facts
+        )
+
+
+def _orders_by_policy(conn: Connection, ctx: Context) -> list[Order]:
+    """Return the orders that SYNC_APPROVE_UP_TO covers, whatever their prices say."""
     policy, now = ctx.policy, ctx.clock.now()
     if policy.approve_up_to is None or policy.route("approvals") == "off" or not ctx.is_timely():
         return []  # how long an order has been unchanged is told by the clock, and an approval cannot be undone
@@ -503,18 +578,12 @@ def approvals_by_policy(conn: Connection, ctx: Context) -> list[NewPush]:
         since=policy.day(policy.push_from),
         unchanged_since=now - policy.approve_after,
     )
-    orders = [order for order in orders if covered(order, policy=policy, now=now)]
-    earlier = policy_rows(conn, [order.number for order in orders])
-    return [
-        policy_approval(order, api_key=policy_key(order.number, len(earlier.get(order.number, ()))), policy=policy)
-        for order in orders
-        if all(row.state == "superseded" for row in earlier.get(order.number, ()))
-    ]
+    return [order for order in orders if covered(order, policy=policy, now=now)]
 
 
 def _stale_approvals(conn: Connection, ctx: Context) -> list[tuple[Any, str]]:
     """Return the policy's own approvals that were never sent and whose order is no longer what they approve."""
-    stale = []
+    stale, said = [], decided_unpriced(conn)
     for row, facts in waiting_approvals(conn):
         if row.operation != APPROVE or not facts.get("policy"):
             continue
@@ -522,7 +591,8 @@ def _stale_approvals(conn: Connection, ctx: Context) -> list[tuple[Any, str]]:
         if order is None:
             continue
         same = order.terms_digest == facts.get("terms_digest")
-        if not same or not covered(order, policy=ctx.policy, now=ctx.clock.now()):
+        priced = order.unpriced is None or _is_confirmed(order, said)
+        if not same or not priced or not covered(order, policy=ctx.policy, now=ctx.clock.now()):
             stale.append((row, order.number))
     return stale
 

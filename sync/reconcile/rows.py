@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from itertools import islice
 from typing import Any
 
@@ -15,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, selec
 from sqlalchemy.engine import Row
 
 from sync.database.chunks import chunks, upsert
-from sync.database.exceptions import open_exceptions, subject_of
+from sync.database.exceptions import open_exceptions, settled_by_people, subject_of
 from sync.database.schema import (
     documents,
     exceptions,
@@ -37,9 +38,10 @@ from sync.ledger.rules import ISSUANCE, RECEIPT, TRANSFER
 from sync.outbox.corrections import events_of_corrections, keys_of_events
 from sync.outbox.machine import APPROVE, CREATE_PRODUCT, PATCH_STOCK, NewPush
 from sync.outbox.rows import add_push
-from sync.reconcile.commands import Order
+from sync.reconcile.commands import DECIDED, ORDER_UNPRICED, Order
 from sync.reconcile.item_map import ItemMapping
 from sync.reconcile.item_rows import load_map
+from sync.reconcile.order_rules import prices_of, unpriced
 from sync.reconcile.rules import Event, MpwRow, Origin, Part, PushRow
 from sync.values.names import nearest
 from sync.values.subjects import Subject
@@ -383,6 +385,9 @@ def replace_unsent(books: Books, row: PushRow, push: NewPush) -> bool:
         "reason": push.reason,
         "due_at": books.now,
         "last_error": None,
+        "stock_awaited_since": None,
+        "stock_seen": None,
+        "stock_seen_at": None,
     }
     if row.state == "superseded":
         values |= {"state": push.state, "finalized_at": None}
@@ -540,4 +545,22 @@ def _order(row: Row[Any]) -> Order:
         row.lines,
         row.terms_digest,
         row.changed_at,
+        unpriced(prices_of(_in_small_letters(json.loads(row.raw, parse_float=Decimal)))),
     )
+
+
+def _in_small_letters(value: Any) -> Any:
+    """Return JSON with its field names in small letters: MPW mixes them."""
+    if isinstance(value, dict):
+        return {str(name).lower(): _in_small_letters(one) for name, one in value.items()}
+    return [_in_small_letters(one) for one in value] if isinstance(value, list) else value
+
+
+def decided_unpriced(conn: Connection) -> dict[str, tuple[str, str]]:
+    """Return what people have said last of orders whose prices do not say what they cost: number → terms, decision."""
+    said = settled_by_people(conn, ORDER_UNPRICED)
+    return {
+        str(one.facts["number"]): (str(one.facts["terms_digest"]), str(one.facts[DECIDED]))
+        for one in sorted(said, key=lambda one: one.at)
+        if DECIDED in one.facts
+    }

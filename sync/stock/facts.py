@@ -19,6 +19,7 @@ from sync.database.schema import (
     corrections,
     coverage,
     echoes,
+    exceptions,
     inventories,
     issuance_parts,
     item_states,
@@ -43,9 +44,21 @@ from sync.outbox.machine import (
 )
 from sync.outbox.probes import UNDOES
 from sync.stock.echo.rows import follow_ups_in_a_row
-from sync.stock.rules import FOLLOWS, OPEN, ItemFacts, Kept, Ledger, PatchRow, Question, Target
+from sync.stock.rules import (
+    COST_JUMP,
+    FOLLOWS,
+    OPEN,
+    CostWord,
+    ItemFacts,
+    Kept,
+    Ledger,
+    PatchRow,
+    Question,
+    Target,
+)
 from sync.values.payloads import PRUNED_ON
 from sync.values.policy import Policy
+from sync.values.subjects import Subject
 
 ECHO_UNDECIDED = "echo_undecided"
 MPW_SYSTEM, MPS_SYSTEM, ERP_SYSTEM = "mpw", "mpservices", "erp"
@@ -95,6 +108,7 @@ def item_facts(conn: Connection, external_ids: Iterable[str], *, policy: Policy)
     left_out = select(items.c.external_id).where(items.c.external_id.in_(ids), items.c.ignored)
     ignored = set(conn.execute(left_out).scalars())
     products, patches, nameless = _products(conn, ids), _patches(conn, ids), _nameless(conn, ids)
+    words, asked = _costs_that_jumped(conn, ids)
     missing = _parts_missing(conn, [targets[item] for item in nameless if item in targets])
     return {
         item: _facts(
@@ -120,6 +134,8 @@ def item_facts(conn: Connection, external_ids: Iterable[str], *, policy: Policy)
             gone=nameless.get(item) == GONE,
             part_missing=item in nameless and item in targets and targets[item].part_number in missing,
             patch=patches.get(item),
+            cost_word=words.get(item),
+            cost_asked=asked.get(item),
         )
         for item in ids
     }
@@ -141,6 +157,8 @@ def _facts(
         read_unit_cost=state.mpw_unit_cost if state is not None else None,
         lines_after_base=belief.lines_after_base > 0,
         unfit=state.unfit_patches if state is not None else 0,
+        gap=state.ledger_gap if state is not None else None,
+        gap_since=state.gap_since if state is not None else None,
         only_created=belief.last_position is None and target is not None and not target.mapped,
         **others,
     )
@@ -454,6 +472,27 @@ def _parts_missing(conn: Connection, targets: Sequence[Target]) -> set[str]:
 
 def _doubtful(conn: Connection) -> set[str]:
     return {json.loads(row.facts).get("external_id") for row in open_exceptions(conn, kind=ECHO_UNDECIDED)}
+
+
+JUMP_DECIDED = "sent"
+"""In the facts of a resolved `cost_jump`: whether the person had the new cost sent."""
+
+
+def _costs_that_jumped(conn: Connection, ids: list[str]) -> tuple[dict[str, CostWord], dict[str, Decimal]]:
+    """Return, by item, what a person has said last of a cost that jumped, and the cost that one is asked about."""
+    subjects = {Subject.stock_of(item).name: item for item in ids}
+    query = select(exceptions).where(
+        exceptions.c.kind == COST_JUMP, exceptions.c.subject_type == "item", exceptions.c.subject.in_(list(subjects))
+    )
+    words: dict[str, CostWord] = {}
+    asked: dict[str, Decimal] = {}
+    for row in conn.execute(query.order_by(exceptions.c.id)):
+        facts_, item = json.loads(row.facts), subjects[row.subject]
+        if row.resolved_at is None:
+            asked[item] = Decimal(facts_["cost"])
+        elif JUMP_DECIDED in facts_:
+            words[item] = CostWord(Decimal(facts_["cost"]), bool(facts_[JUMP_DECIDED]))
+    return words, asked
 
 
 def _open_echoes(conn: Connection, ids: list[str]) -> set[str]:

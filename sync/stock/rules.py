@@ -125,6 +125,14 @@ def _alike(one: Decimal, other: Decimal, decimals: int | None, *, cut: bool) -> 
 
 
 @dataclass(frozen=True, slots=True)
+class CostWord:
+    """A person's word on one cost, of MPservices' unit: it is sent, or the old one is kept while MPW's stays this."""
+
+    cost: Decimal
+    sent: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ItemFacts:
     """What our tables say of one item; two equal ones mean that nothing of it changed in between.
 
@@ -161,6 +169,10 @@ class ItemFacts:
     cost_contradicted: bool = False  # an echo showed that MPSERVICES_COST_IS is wrong
     kept: Kept = field(default_factory=Kept)
     only_created: bool = False  # we created its product; no movement names it, and the map does not either
+    gap: Decimal | None = None  # by how much MPW's stock was more than its ledger's when both were last believed
+    gap_since: datetime | None = None  # since when they differ by anything else
+    cost_word: CostWord | None = None  # what a person has said last of a cost that jumped
+    cost_asked: Decimal | None = None  # the cost that a person is asked about
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +181,14 @@ class Ledger:
 
     `last_cost`: what the newest receipt that shows a cost says; where none does, the newest issuance, which MPW prices
     itself. `unread`: (kind, created_on) of our own pushes that MPW took and no poll has shown yet.
+    `settled`: it differs from MPW's stock by what it always did, or its days were read again since it did not.
     """
 
     quantity: Decimal
     value: Decimal
     last_cost: Decimal | None
     unread: tuple[tuple[str, date], ...] = ()
+    settled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +201,8 @@ class MpwStock:
 
 
 FUSE = "patch_fuse"
+COST_JUMP = "cost_jump"
+COST_JUMP_RATIO = Decimal(3)
 
 OPEN = ("held", "ready", "sending", "unknown")
 """States in which a push may still take effect."""
@@ -280,8 +296,12 @@ def follow_up(item: ItemFacts) -> Patch | None:
     return Patch(max(asked.stock, Decimal(0)), asked.cost, reason)
 
 
-def decide(item: ItemFacts, mpw: MpwStock, ledger: Ledger) -> Decision:
-    """Compare an item that nothing stands against (`readiness`) with what MPW says of it now."""
+def decide(item: ItemFacts, mpw: MpwStock, ledger: Ledger, *, jump_ratio: Decimal = COST_JUMP_RATIO) -> Decision:
+    """Compare an item that nothing stands against (`readiness`) with what MPW says of it now.
+
+    While the ledger lacks something of MPW's stock the last known cost stands, and so it does where MPW's is a jump
+    that nobody has confirmed (`cost_jump`): the stock is told all the same.
+    """
     assert item.target is not None
     part, factor = item.target.part_number, item.target.factor
     if mpw.missing and (item.only_created or item.gone):
@@ -309,7 +329,40 @@ def decide(item: ItemFacts, mpw: MpwStock, ledger: Ledger) -> Decision:
         )
     stock = in_mpservices(mpw.quantity, factor)
     new_cost = without_mark(cost_in_mpservices(cost, mpw.quantity, factor))
-    return _compared(item, mpw, stock, new_cost, caught_up=not ledger.unread)
+    if ledger.unread and item.believed is not None and item.kept.same_stock(item.believed, stock):
+        same = item.cost is not None and item.kept.same_cost(item.cost, new_cost)
+        return Equal() if same else Wait("its cost is taken when MPW's own record of our last pushes is read")
+    if item.cost is not None and (not ledger.settled or _is_kept(item, new_cost, jump_ratio)):
+        new_cost = item.cost
+    return _compared(item, mpw, stock, new_cost)
+
+
+def cost_jump(item: ItemFacts, mpw: MpwStock, ledger: Ledger, *, ratio: Decimal) -> Decimal | None:
+    """Return MPW's cost, of MPservices' unit, where it is so far from the last one that a person is asked; else None.
+
+    Each cost is asked about once. A first cost, and one after a cost of zero, is no jump.
+    """
+    cost = None if mpw.missing or mpw.quantity < 0 or not ledger.settled else cost_of(item, mpw, ledger)
+    if cost is None or item.target is None:
+        return None
+    new = without_mark(cost_in_mpservices(cost, mpw.quantity, item.target.factor))
+    decided = item.cost_word is not None and item.cost_word.cost == new
+    return new if _jumps(item.cost, new, ratio) and not decided else None
+
+
+def _is_kept(item: ItemFacts, new: Decimal, ratio: Decimal) -> bool:
+    """Tell whether a cost that jumped stays away: nobody has said that it is right, or somebody that it is not."""
+    confirmed = item.cost_word is not None and item.cost_word.sent and item.cost_word.cost == new
+    return _jumps(item.cost, new, ratio) and not confirmed
+
+
+def _jumps(old: Decimal | None, new: Decimal, ratio: Decimal) -> bool:
+    return old is not None and old > 0 and (new > old * ratio or new * ratio < old)
+
+
+def gap_of(mpw: MpwStock, ledger: Ledger) -> Decimal:
+    """Return by how much MPW's stock is more than its ledger: what was there before the ledger, or what it lacks."""
+    return mpw.quantity - ledger.quantity
 
 
 def cost_of(item: ItemFacts, mpw: MpwStock, ledger: Ledger) -> Decimal | None:
@@ -335,12 +388,10 @@ def over(value: Decimal, divisor: Decimal) -> Decimal:
         return fixed(value / divisor)
 
 
-def _compared(item: ItemFacts, mpw: MpwStock, stock: Decimal, cost: Decimal, *, caught_up: bool) -> Decision:
+def _compared(item: ItemFacts, mpw: MpwStock, stock: Decimal, cost: Decimal) -> Decision:
     same_stock = item.believed is not None and item.kept.same_stock(item.believed, stock)
     if same_stock and item.cost is not None and item.kept.same_cost(item.cost, cost):
         return Equal()
-    if same_stock and not caught_up:
-        return Wait("its cost is taken when MPW's own record of our last pushes is read")
     patch = item.patch
     if patch is not None and _stands(item, patch, mpw):
         return Equal()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sync.values.subjects import SubjectType
 
 VOID, APPLY, KEEP, ECHO, NONE = "--void", "--apply", "--keep", "--echo", "--none"
+AVAILABLE, FROM, WAIT = "--available", "--from", "--wait"
 """The options by which `mpsync exceptions resolve` is told what to do, beside why."""
 
 PROGRAM = "mpsync"
@@ -88,8 +89,9 @@ _ALL = (
     ExceptionKind("push_other_quantity", ("push",), resolves_itself=True),
     ExceptionKind("push_not_there", ("push", "event"), blocks_patch=True, resolves_itself=True),
     ExceptionKind("key_taken", ("push",), blocks_patch=True, resolves_itself=True),
-    ExceptionKind("issuance_without_stock", ("push",), resolves_itself=True),
+    ExceptionKind("not_enough_stock", ("push",), resolves_itself=True, choices=(AVAILABLE, FROM, KEEP, WAIT)),
     ExceptionKind("order_changed", ("push", "order"), resolves_itself=True),
+    ExceptionKind("order_unpriced", ("order",), resolves_itself=True, choices=(APPLY, KEEP)),
     ExceptionKind("order_unknown", ("push",), resolves_itself=True),
     ExceptionKind("tracking_not_enabled", ("push",)),
     ExceptionKind("unknown_product", ("push",), resolves_itself=True),
@@ -99,6 +101,7 @@ _ALL = (
     ExceptionKind("patch_fuse", ("item",), blocks_patch=True, resolves_itself=True),
     ExceptionKind("stock_drift", ("item",), resolves_itself=True),
     ExceptionKind("cost_is_wrong", ("setting", "item"), blocks_patch=True, resolves_itself=True),
+    ExceptionKind("cost_jump", ("item",), resolves_itself=True, choices=(APPLY, KEEP)),
     ExceptionKind("stock_blocked", ("item",), resolves_itself=True),
     ExceptionKind("negative_stock", ("item",), resolves_itself=True),
     ExceptionKind("unknown_cost", ("item",), resolves_itself=True),

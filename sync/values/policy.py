@@ -82,6 +82,7 @@ class Policy(Rules):
     cost_mark: bool = True
     window: timedelta = timedelta(hours=48)
     lock_date: date | None = None
+    tell_shortage: timedelta = timedelta(minutes=60)
     void_after: timedelta = timedelta(minutes=60)
     void_max_ratio: Decimal = Decimal("0.5")
     poll_week: timedelta = timedelta(seconds=3600)
@@ -90,6 +91,7 @@ class Policy(Rules):
     poll_orders: timedelta = timedelta(seconds=900)
     request_timeout: timedelta = timedelta(seconds=30)
     late_arrival: timedelta = timedelta(seconds=900)
+    cost_jump_ratio: Decimal = Decimal(3)
     audit_every: timedelta = timedelta(seconds=3600)
     concurrency: int = 4
     push_concurrency: int = 1

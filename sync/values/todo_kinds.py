@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from sync.values.exception_kinds import APPLY, ECHO, KEEP, KINDS, NONE, VOID
+from sync.values.exception_kinds import APPLY, AVAILABLE, ECHO, FROM, KEEP, KINDS, NONE, VOID, WAIT
 
 Level = Literal["person", "waiting"]
 """`person`: to be decided now. `waiting`: held for review, short of stock, or a countdown that is far from its end."""
@@ -78,7 +78,6 @@ _MEANINGS: Mapping[str, str] = {
     "push_other_quantity": "MPW has another quantity than was sent: stock and value differ by the rest.",
     "push_not_there": f"It counts as done, and MPW does not show it so. {_STOPPED}",
     "key_taken": f"Somebody else's row has its key, so it cannot be posted: MPW lacks it. {_STOPPED}",
-    "issuance_without_stock": "MPW shows more than there is: what was taken out is not issued there yet.",
     "not_enough_stock": "Nothing was posted: MPW still shows what was taken out.",
     "order_changed": "The order is not approved as it is now, or was approved on other terms.",
     "order_unknown": "The ERP's approval has no effect: MPW has no such order.",
@@ -113,6 +112,9 @@ _OPTIONS: Mapping[str, str] = {
     KEEP: "leave MPW as it is",
     ECHO: "this movement is our patch's",
     NONE: "none of the movements is our patch's",
+    AVAILABLE: "post what is there, drop the rest",
+    FROM: "take what is missing from another warehouse",
+    WAIT: "wait for stock",
 }
 
 _OPTIONS_OF: Mapping[tuple[str, str], str] = {
@@ -122,8 +124,16 @@ _OPTIONS_OF: Mapping[tuple[str, str], str] = {
     ("short_window", KEEP): "they are there: post what waits",
     ("books_differ", APPLY): "MPW is wrong: delete it there and post it again",
     ("books_differ", KEEP): "MPW is right, or both shall stay as they are",
+    ("order_unpriced", APPLY): "approve it all the same",
+    ("order_unpriced", KEEP): "leave it",
+    ("cost_jump", APPLY): "the new cost is right: send it",
+    ("cost_jump", KEEP): "keep the old cost",
+    ("not_enough_stock", KEEP): "post nothing more of it",
 }
 """What an option does where it is about something else than MPW's rows."""
+
+_NAMES: Mapping[str, str] = {ECHO: "MOVEMENT_ID", FROM: "WAREHOUSE"}
+"""What an option is to be told."""
 
 _SHOW = Choice("look at it", "mpsync outbox show {subject}")
 _RETRY = Choice("try it again", "mpsync outbox retry {subject}")
@@ -179,7 +189,7 @@ _OTHERS = (
 
 PUSH_CHOICES: Mapping[str, tuple[Choice, ...]] = {
     "held": (_RELEASE, _DROP),
-    "ready": (_SHOW,),
+    "ready": (),
     "sending": (_SHOW,),
     "unknown": (_SHOW, _RETRY, _DONE, _NOT_DONE),
     "dead": (_SHOW, _RETRY, _DONE, _NOT_DONE, _DROP),
@@ -187,7 +197,9 @@ PUSH_CHOICES: Mapping[str, tuple[Choice, ...]] = {
     "superseded": (_SHOW, _SETTLE),
     "discarded": (_SHOW, _SETTLE),
 }
-"""What can be done to a push, by its state; an exception about it offers the same."""
+"""What can be done to a push, by its state; an exception about it offers the same.
+
+Of one that is ready, what the exception says: it goes by itself, and only what is in its way can be settled."""
 
 
 ALONE: Mapping[str, tuple[Choice, ...]] = {
@@ -205,7 +217,7 @@ def all_todo_kinds() -> list[TodoKind]:
     `begins:WHAT` has for its meaning how the reasons begin of what waits for an answer.
     """
     kinds = [TodoKind(name, "person", meaning, tuple(_choices(name))) for name, meaning in _MEANINGS.items()]
-    by_state = [TodoKind(f"push:{state}", "person", "", choices) for state, choices in PUSH_CHOICES.items()]
+    by_state = [TodoKind(f"push:{state}", "person", "", choices) for state, choices in PUSH_CHOICES.items() if choices]
     alone = [TodoKind(f"alone:{name}", "person", "", choices) for name, choices in ALONE.items()]
     begins = [TodoKind(f"begins:{what}", "waiting", text, ()) for what, text in BEGINNINGS.items()]
     return [*kinds, *_OTHERS, *by_state, *alone, *begins]
@@ -214,9 +226,9 @@ def all_todo_kinds() -> list[TodoKind]:
 def _choices(name: str) -> Iterable[Choice]:
     known = KINDS.get(name)
     for option in known.choices if known is not None else ():
-        given = f"{option} MOVEMENT_ID" if option == ECHO else option
+        given = f"{option} {_NAMES[option]}" if option in _NAMES else option
         yield Choice(
             _OPTIONS_OF.get((name, option), _OPTIONS[option]), f"mpsync exceptions resolve {{id}} {given} --why TEXT"
         )
-    if known is None or not ({ECHO, APPLY} & set(known.choices)):
+    if known is None or not ({ECHO, APPLY, WAIT} & set(known.choices)):
         yield _SETTLE

@@ -27,10 +27,11 @@ class Due:
     `refused_products`: patches that MPservices refused for want of a product. `waits`: open exceptions of reconcile's
     own kinds. `echoes`: patches whose own movement is expected or in question. `doubts`: that a person has decided.
     `cost_is_wrong`: that exception is open. `audits`, `dirty`: items to audit, to compare. `lost`: pushes whose worker
-    is gone. `hungry`: pushes that wait for stock. `old`: pushes that are unknown since long. `ready`, `unknown`: pushes
-    to send, to check. `shown`: unclear pushes that a poll may have seen; failed ones are looked at where the ledger has
-    grown (`proofs.SHOWN_SEQ`). `unseen`: done pushes to look for. `undone`: deletes that are done and whose row is
-    shown, or was and may be gone. `differing`: events whose books differ while a push of theirs is under way.
+    is gone. `hungry`: pushes that wait for stock. `told_short`: a person was told of one. `old`: pushes that are
+    unknown since long. `ready`, `unknown`: pushes to send, to check. `shown`: unclear pushes that a poll may have seen;
+    failed ones are looked at where the ledger has grown (`proofs.SHOWN_SEQ`). `unseen`: done pushes to look for.
+    `undone`: deletes that are done and whose row is shown, or was and may be gone. `differing`: events whose books
+    differ while a push of theirs is under way.
     `transfers`: they wait in the journal, and their push is done. `journal`: it has any entry.
     `last_seq` is the ledger's newest entry. `facts`, `pauses` and `learned` are these small tables, whole.
     """
@@ -48,6 +49,7 @@ class Due:
     dirty: bool
     lost: bool
     hungry: bool
+    told_short: bool
     old: bool
     ready: bool
     unknown: bool

@@ -186,7 +186,7 @@ def test_what_an_exception_stops_is_what_is_known_by_now(store: Store) -> None:
 
 def test_a_shortage_and_a_refused_document_stop_no_item(store: Store) -> None:
     with store.write() as conn:
-        for kind in ("issuance_without_stock", "push_dead"):
+        for kind in ("not_enough_stock", "push_dead"):
             facts = {"external_ids": ["A"]}
             Books(conn, now=START).open_exception(kind, about=Subject.push(7), detail="d", hint="h", facts=facts)
 

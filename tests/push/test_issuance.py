@@ -267,7 +267,7 @@ def test_an_issuance_without_stock_waits_and_goes_when_some_is_received(world: O
     world.sandbox.mpw.add_part("NONE", MAIN)
     push = world.issuance(part_number="NONE", quantity=2)
     world.push()
-    assert (world.state(push), world.outcomes(push)) == ("ready", ["no_stock"])
+    assert (world.state(push), world.outcomes(push)) == ("ready", [])
     assert world.push().sent == 0
 
     world.clock.advance(seconds=1)
@@ -280,13 +280,13 @@ def test_an_issuance_without_stock_waits_and_goes_when_some_is_received(world: O
     assert world.told() == []
 
 
-def test_a_person_is_told_of_an_issuance_that_waits_for_stock_for_a_day(world: OutboxWorld) -> None:
+def test_a_person_is_told_at_once_of_an_issuance_that_waits_for_stock(world: OutboxWorld) -> None:
     world.sandbox.mpw.add_part("NONE", MAIN)
     push = world.issuance(part_number="NONE", quantity=2)
     for _ in range(26):
         world.push()
+        assert world.told() == [("not_enough_stock", str(push))]
         world.clock.advance(hours=1)
-    assert world.told() == [("issuance_without_stock", str(push))]
 
     world.sandbox.mpw.person_receives("NONE", MAIN, 9, "1")
     world.clock.advance(hours=1)
@@ -297,19 +297,24 @@ def test_a_person_is_told_of_an_issuance_that_waits_for_stock_for_a_day(world: O
 
 
 def test_an_issuance_of_which_a_part_is_there_waits_for_the_rest(world: OutboxWorld) -> None:
-    split_part(world, 4)
+    split_part(world, 4, 2)
     push = world.issuance(part_number="SPLIT", quantity=6)
+    while not issued(world, "SPLIT"):
+        world.push()
+    world.sandbox.mpw.person_issues("SPLIT", MAIN, 2, TODAY)
     for _ in range(5):
         world.push()
-    assert issued(world, "SPLIT") == [("erp-i-1_s1", 4)]
+    assert issued(world, "SPLIT") == [("erp-i-1_s1", 4), (None, 2)]
     assert world.state(push) == "ready"
+    assert "4 of it is posted already" in world.detail("not_enough_stock")
 
     world.sandbox.mpw.person_receives("SPLIT", MAIN, 9, "1")
     world.clock.advance(hours=1)
     world.settle()
 
-    assert issued(world, "SPLIT") == [("erp-i-1_s1", 4), ("erp-i-1_s2", 2)]
+    assert issued(world, "SPLIT") == [("erp-i-1_s1", 4), (None, 2), ("erp-i-1_s2", 2)]
     assert world.state(push) == "done"
+    assert world.told() == []
 
 
 def test_waiting_for_stock_holds_up_nothing_else_of_the_item(world: OutboxWorld) -> None:

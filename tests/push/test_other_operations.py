@@ -506,8 +506,12 @@ def test_a_split_issuance_whose_every_delete_is_answered_by_nothing_is_deleted_o
 
 def test_deleting_an_issuance_that_waits_for_the_rest_stops_it(world: OutboxWorld) -> None:
     world.sandbox.mpw.add_part("SPLIT", MAIN)
-    world.sandbox.mpw.person_receives("SPLIT", MAIN, 4, "5", "2024-02-01")
+    for quantity, day in ((4, "2024-02-01"), (6, "2024-02-02")):
+        world.sandbox.mpw.person_receives("SPLIT", MAIN, quantity, "5", day)
     issuance = world.issuance("k-1", part_number="SPLIT", quantity=10)
+    while world.sandbox.mpw.stock("SPLIT", MAIN) == 10:
+        world.push()
+    world.sandbox.mpw.person_issues("SPLIT", MAIN, 6)
     for _ in range(4):
         world.push()
     assert world.sandbox.mpw.stock("SPLIT", MAIN) == 0

@@ -67,6 +67,8 @@ class Causes:
         self._denied: dict[str, int] = {}
         self._moved: set[str] = set()
         """Items of which a movement was shown: it says a cost."""
+        self._least: dict[str, Decimal] = {}
+        """The least that MPW has ever shown of a part in a warehouse."""
         self._received: dict[str, set[int]] = defaultdict(set)
         """Receipts that were shown, by their item: each says a cost."""
 
@@ -94,6 +96,11 @@ class Causes:
             shown = self.world.mps.shown  # a late one says nothing yet
             lines = [line for move in self.world.mps.all_movements if move.id in shown for line in move.lines]
             self._moved.update(str(line.product.external_id) for line in lines)
+        elif name == "mpw.inventories" and "part_number" in call.query:
+            part, warehouse = str(call.query["part_number"]), str(call.query["warehouse_name"])
+            if (warehouse, part) in self.world.mpw.parts:
+                held = self.world.mpw.stock(part, warehouse)
+                self._least[part] = min(held, self._least.get(part, held))
         elif name == "mpw.receipts" and "date" in call.query:
             day = self.world.mpw.receipts_by_day.get(date.fromisoformat(call.query["date"]), {})
             for receipt in day.values():
@@ -316,8 +323,16 @@ class Causes:
     def _push_unknown(self, subject: str, facts: dict[str, Any]) -> bool:
         return self._is_unclear(facts, self._claimed)
 
-    def _issuance_without_stock(self, subject: str, facts: dict[str, Any]) -> bool:
-        return "short" in self.world.mpw.chronicle.refused[self._write(facts)]
+    def _not_enough_stock(self, subject: str, facts: dict[str, Any]) -> bool:
+        """MPW has shown less of the part than the push asks for, or had to refuse it for that."""
+        push = self.world.raw.execute("select * from outbox where id = ?", (facts["outbox_id"],)).fetchone()
+        asked, least = json.loads(push["payload"]), self._least.get(str(push["item"]))
+        shown = least is not None and least < Decimal(str(asked["quantity"]))
+        return shown or "short" in self.world.mpw.chronicle.refused[self._write(facts)]
+
+    def _cost_jump(self, subject: str, facts: dict[str, Any]) -> bool:
+        """Something that costs was received, issued or edited: the item's cost is another one."""
+        return Decimal(facts["cost"]) > 0
 
     def _order_changed(self, subject: str, facts: dict[str, Any]) -> bool:
         """Somebody edited that very order."""

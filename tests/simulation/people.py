@@ -20,7 +20,7 @@ from sync.push.operator import resolve_push
 from sync.reconcile.item_map import ItemMapping
 from sync.sandbox.mpservices import INBOUND, OUTBOUND
 from sync.sandbox.mpw_state import Issuance, Receipt
-from sync.values.exception_kinds import APPLY, ECHO, KEEP, NONE, VOID
+from sync.values.exception_kinds import APPLY, ECHO, KEEP, NONE, VOID, WAIT
 from sync.work.context import Context
 from tests.simulation.kernel import SimClock
 from tests.simulation.models import event_of
@@ -480,6 +480,10 @@ class People:
             self._resolve(ctx, row, "yes, that was me")
         elif kind == "order_changed" and "outbox_id" not in facts:
             self._resolve(ctx, row, "seen")
+        elif kind == "cost_jump":
+            self._resolve(ctx, row, "MPW is right", choice=Choice(APPLY))
+        elif kind == "not_enough_stock":
+            self._answer_a_shortage(ctx, row, facts)
         elif kind in ("movement_changed", "movement_deleted"):
             self._decide_about_a_movement(ctx, row)
         elif kind == "short_window":
@@ -499,6 +503,11 @@ class People:
             self._settle_push(ctx, int(facts["outbox_id"]))
             if kind == "order_changed":
                 resolve_by_person(ctx, kind=kind, subject=row["subject"], why="seen", by="sim")
+
+    def _answer_a_shortage(self, ctx: Context, row: Any, facts: dict[str, Any]) -> None:
+        """Say of a transfer that it is not wanted any more, and of an issuance that it waits for what is keyed in."""
+        transfer = facts["operation"] == "post_transfer"
+        self._resolve(ctx, row, "looked", choice=Choice(KEEP if transfer else WAIT))
 
     def _resolve(self, ctx: Context, row: Any, why: str, **choice: Any) -> None:
         self.resolutions += 1

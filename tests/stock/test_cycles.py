@@ -166,7 +166,7 @@ def test_a_movement_between_the_patch_and_the_next_poll_is_forwarded(met: StockW
 
 def test_a_new_cost_alone_is_patched_and_leaves_no_echo_and_no_doubt(met: StockWorld) -> None:
     patched = len(met.patches())
-    met.execute("update item_states set mps_unit_cost = 1, dirty_at = mpw_read_at")
+    met.execute("update item_states set mps_unit_cost = 9000000, dirty_at = mpw_read_at")
 
     met.settle()
 
@@ -219,7 +219,7 @@ def test_what_no_poll_ever_saw_keeps_a_new_cost_waiting_until_a_person_has_decid
 
 
 def test_a_movement_right_after_a_patch_that_changes_nothing_is_people_s(met: StockWorld) -> None:
-    met.execute("update item_states set mps_unit_cost = 1, dirty_at = mpw_read_at")
+    met.execute("update item_states set mps_unit_cost = 9000000, dirty_at = mpw_read_at")
     met.poll()
     met.work()
 
@@ -529,7 +529,7 @@ def test_several_items_are_patched_and_followed_up_once_each(world: StockWorld) 
 
 
 def test_every_item_is_audited_every_hour_and_a_difference_nobody_reported_is_put_right(met: StockWorld) -> None:
-    met.execute("update item_states set mps_unit_cost = 1, dirty_at = null")
+    met.execute("update item_states set mps_unit_cost = 9000000, dirty_at = null")
     patched = len(met.patches())
 
     met.clock.advance(minutes=40)

@@ -363,7 +363,7 @@ def test_a_movement_of_several_lines_beside_a_patch_is_forwarded_whole(met: Stoc
 
 def test_a_patch_that_leaves_a_movement_of_nothing_is_recognised(met: StockWorld) -> None:
     met.sandbox.mpservices.options.patch_zero_delta_movement = True
-    met.execute("update item_states set mps_unit_cost = 1, dirty_at = mpw_read_at")
+    met.execute("update item_states set mps_unit_cost = 9000000, dirty_at = mpw_read_at")
 
     met.settle()
 

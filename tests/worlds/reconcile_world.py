@@ -51,6 +51,11 @@ RECEIPT: dict[str, Any] = {
 ISSUANCE: dict[str, Any] = {"part_number": "P-1", "warehouse_name": MAIN, "quantity": 2, "created_on": TODAY}
 
 
+def _priced(total: object) -> str:
+    """Return an order's JSON with one line that comes to its total."""
+    return json.dumps({"total_cost": str(total), "items": [{"quantity": 1, "unit_cost": str(total)}]})
+
+
 @dataclass
 class World:
     """What a test does with them."""
@@ -139,7 +144,7 @@ class World:
             "lines": 2,
             "terms_digest": "terms-1",
             "digest": "d",
-            "raw": "{}",
+            "raw": _priced(changes.get("total_cost", 585)),
             "final": False,
             "first_read_at": START,
             "last_read_at": START,
@@ -150,6 +155,8 @@ class World:
 
     def change_order(self, number: str = "1000", **values: Any) -> None:
         """An order is no longer what it was."""
+        if "total_cost" in values:
+            values = {"raw": _priced(values["total_cost"])} | values
         with self.store.write() as conn:
             conn.execute(update(purchase_orders).where(purchase_orders.c.number == number).values(**values))
 

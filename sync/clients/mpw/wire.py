@@ -308,7 +308,7 @@ def _order_lines(raw: str) -> tuple[OrderLine, ...]:
 
 
 def _order_line(f: Fields) -> OrderLine:
-    quantity, unit_cost = need_number(f, "quantity"), need_number(f, "unit_cost")
+    quantity, unit_cost = need_number(f, "quantity"), number_of(f, "unit_cost") or ZERO  # one without a price asks
     extended = number_of(f, "extended_cost")
     return OrderLine(
         id=need_id(f, "id"),

@@ -26,6 +26,8 @@ from sqlalchemy import Connection
 from sync.ledger.books import Books
 from sync.outbox.machine import Conflict, Delivered, More, Outcome, Transition, Verdict
 from sync.outbox.rows import Push
+from sync.outbox.shortage import Shortage
+from sync.stock.mpw_stock import StockRead
 from sync.work.context import Context
 
 
@@ -47,6 +49,15 @@ class NotNow:
     until: datetime
     reason: str
     tell: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TooLittle:
+    """MPW has less than it asks for: nothing is posted, and it waits for stock. `reads`: what MPW said."""
+
+    short: Shortage
+    reason: str
+    reads: tuple[StockRead, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +85,7 @@ class Withdraw:
     reason: str
 
 
-Preparation = Go | NotNow | AlreadyDone | GiveUp | Withdraw
+Preparation = Go | NotNow | TooLittle | AlreadyDone | GiveUp | Withdraw
 
 
 class Operation(ABC):

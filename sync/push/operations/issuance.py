@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
@@ -30,12 +30,14 @@ from sync.outbox.machine import (
 )
 from sync.outbox.parts import Part, finish_part, oldest_remaining, parts, plan_part
 from sync.outbox.rows import DENIED_TRIES, Push, attempts_of
+from sync.outbox.shortage import TAKE, Take, left_of, takes_of, total_of
 from sync.outbox.shown import shown_rows
-from sync.push.operations.base import AlreadyDone, GiveUp, Go, Operation, Preparation
+from sync.push.operations.base import AlreadyDone, GiveUp, Go, Operation, Preparation, TooLittle
 from sync.push.operations.issuance_day import DaySeen, Wanted, judged, look, parts_there
 from sync.push.operations.issuance_learnt import Refusal, learn_exists_said, learn_fraction, shows_markers
 from sync.push.operations.own_rows import claim_rows, judged_answer, mpw
 from sync.push.operations.payload_fields import fields_of, frozen, number, text
+from sync.push.operations.stock_first import too_little
 from sync.push.refusals import maximum_in
 from sync.values.keys import child_key
 from sync.values.money import fixed, plain
@@ -83,8 +85,11 @@ class PostIssuance(Operation):
             return {
                 row.id: GiveUp(f"more than {PARTS_MAX} parts", "push_dead", "enter the rest in MPW, then resolve it")
             }
-        unrecorded = _unrecorded_parts(ctx, row) if part.n == 0 else None
-        return {row.id: unrecorded or Go(sent_key=part.api_key)}
+        with ctx.read() as conn:
+            known = parts(conn, row.id)
+        unrecorded = None if known else _unrecorded_parts(ctx, row)
+        short = None if unrecorded is not None else _too_little(ctx, row, part, known)
+        return {row.id: unrecorded or short or Go(sent_key=part.api_key)}
 
     def claimed(self, books: Books, row: Push) -> None:
         """Have the part on record before it is sent."""
@@ -98,9 +103,9 @@ class PostIssuance(Operation):
         part = _current(ctx, row)
         if part is None:
             raise InvariantError(f"outbox {row.id}: no part is left to send")
-        wanted = Wanted(part.api_key, part.quantity, fields_of(row.payload))
+        wanted = _wanted(ctx, row, part)
         try:
-            written = mpw(ctx).post_issuance(_body(row, part))
+            written = mpw(ctx).post_issuance(_body(row, part, wanted))
         except RejectedError as error:
             return {row.id: _explained(ctx, row, part, wanted, error)}
         return {row.id: _accepted(ctx, row, part, wanted, written)}
@@ -113,13 +118,14 @@ class PostIssuance(Operation):
         if part is None or not seen:
             return None
         sent = fields_of(row.payload)
-        there = sum((other.quantity for other in known if other.state == "done"), Decimal(0))
+        there = _there(known)
         shown = [one.quantity for one in seen]
         if sum(shown, Decimal(0)) != there + part.quantity and (
             not adds_up(there + part.quantity, shown) or (there > 0 and adds_up(there, shown))
         ):
             return None  # also where a small part could hide in the rounding of those that were there before it
-        if any(differences(self.name, sent, one.fields, but=("quantity",)) for one in seen):
+        but = ("quantity", "warehouse_name") if TAKE in row.facts else ("quantity",)
+        if any(differences(self.name, sent, one.fields, but=but) for one in seen):
             return None
         ids = tuple(one.remote_id for one in seen)
         found = Delivered(f"a poll has seen it in MPW with equal fields, id {', '.join(ids)}", ids)
@@ -130,7 +136,7 @@ class PostIssuance(Operation):
         part = _current(ctx, row)
         if part is None:
             return Delivered("all its parts are there")
-        wanted = Wanted(part.api_key, part.quantity, fields_of(row.payload))
+        wanted = _wanted(ctx, row, part)
         found = judged(look(ctx, wanted), wanted)
         if isinstance(found, Delivered):
             return _whole(ctx, row, part, found)
@@ -158,20 +164,35 @@ class PostIssuance(Operation):
 # --- parts --------------------------------------------------------------------------------
 
 
+def _takes(row: Push) -> tuple[Take, ...]:
+    fields = fields_of(row.payload)
+    return takes_of(row.facts, text(fields.get("warehouse_name")), fixed(fields["quantity"]))
+
+
 def _total(row: Push) -> Decimal:
-    return fixed(fields_of(row.payload)["quantity"])
+    """Return how much of it is to be there: all, unless a person has said to post what there is."""
+    return total_of(_takes(row))
+
+
+def _there(known: Sequence[Part]) -> Decimal:
+    return sum((part.quantity for part in known if part.state == "done"), Decimal(0))
 
 
 def _next(row: Push, known: Sequence[Part]) -> Part | None:
-    """Return what is to be sent: the whole (n = 0), the planned part, or a part for all that is left; None: nothing."""
-    if not known:
+    """Return what is to be sent: the whole (n = 0), the planned part, or a part for all that is left; None: nothing.
+
+    A part is of one warehouse, and where a person has chosen what is taken from where, all of it goes in parts.
+    """
+    if not known and TAKE not in row.facts:
         return Part(0, row.api_key, _total(row), "planned")
+    left = left_of(_takes(row), _there(known))
+    if not left:
+        return None
     planned = next((part for part in known if part.state == "planned"), None)
     if planned is not None:
-        return planned
-    left = _total(row) - sum((part.quantity for part in known), Decimal(0))
+        return replace(planned, quantity=min(planned.quantity, left[0].quantity))
     n = len(known) + 1
-    return Part(n, child_key(row.api_key, n), left, "planned") if left > 0 else None
+    return Part(n, child_key(row.api_key, n), left[0].quantity, "planned")
 
 
 def _current(ctx: Context, row: Push) -> Part | None:
@@ -179,12 +200,33 @@ def _current(ctx: Context, row: Push) -> Part | None:
         return _next(row, parts(conn, row.id))
 
 
-def _body(row: Push, part: Part) -> str:
-    """Return the bytes to post: the frozen ones, or for a part the same with key, quantity and marker replaced."""
+def _wanted(ctx: Context, row: Push, part: Part) -> Wanted:
+    """Return what a part is to be in MPW: the frozen fields, in the warehouse that it is taken from."""
+    fields = fields_of(row.payload)
+    if part.n > 0:
+        with ctx.read() as conn:
+            earlier = [one for one in parts(conn, row.id) if one.n < part.n]
+        left = left_of(_takes(row), sum((one.quantity for one in earlier), Decimal(0)))
+        if left:
+            fields["warehouse_name"] = left[0].warehouse
+    return Wanted(part.api_key, part.quantity, fields)
+
+
+def _too_little(ctx: Context, row: Push, part: Part, known: Sequence[Part]) -> TooLittle | None:
+    """Return what MPW lacks of all that is left; after a lost answer it is sent again first, since it may be there."""
+    if _was_ambiguous(ctx, row, part):
+        return None
+    fields, there = fields_of(row.payload), _there(known)
+    left = left_of(_takes(row), there)
+    warehouse = text(fields.get("warehouse_name"))
+    return too_little(ctx, row, text(fields.get("part_number")), left, warehouse=warehouse, done=there)
+
+
+def _body(row: Push, part: Part, wanted: Wanted) -> str:
+    """Return the bytes to post: the frozen ones, or for a part the same with what differs of it replaced."""
     if part.n == 0:
         return row.payload
-    fields = fields_of(row.payload)
-    fields |= {"api_key": part.api_key, "quantity": number(part.quantity)}
+    fields = {**wanted.fields, "api_key": part.api_key, "quantity": number(part.quantity)}
     if isinstance(fields.get("description"), str):
         fields["description"] = text(fields["description"]).replace(f"[{row.api_key}]", f"[{part.api_key}]")
     return frozen(fields)
@@ -203,7 +245,8 @@ def _progress(row: Push, part: Part, found: Delivered, known: Sequence[Part]) ->
     told: Any = {"status": found.status, "answered_at": found.answered_at, "sent_key": part.api_key}
     there, total = done + part.quantity, _total(row)
     if there >= total:
-        evidence = f"all of it in {part.n} parts; the last: {found.evidence}"
+        whole = "what a person chose of it" if TAKE in row.facts else "all of it"
+        evidence = f"{whole}, in {part.n} parts; the last: {found.evidence}"
         return Delivered(evidence, found.remote_ids, data=_PartDone(part.n), answered=found.answered, **told)
     reason = f"{plain(there)} of {plain(total)} are there"
     return More(reason, found.remote_ids, data=_PartDone(part.n), **told)

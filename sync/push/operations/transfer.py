@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 from sync.clients.mpw.wire import read_inventories
-from sync.errors import RejectedError
-from sync.outbox.machine import POST_TRANSFER, Outcome, Unclear, Undecidable, Verdict
+from sync.errors import RejectedError, RemoteError
+from sync.outbox.machine import POST_TRANSFER, NoStock, Outcome, Unclear, Undecidable, Verdict
 from sync.outbox.rows import Push, attempts_of
-from sync.push.operations.base import Go, Operation, Preparation
+from sync.outbox.shortage import Take
+from sync.push.operations.base import Go, Operation, Preparation, TooLittle
 from sync.push.operations.own_rows import ANSWERED, judged_answer, mpw
 from sync.push.operations.payload_fields import fields_of, text
+from sync.push.operations.stock_first import too_little
+from sync.push.refusals import says_short
 from sync.values.money import fixed, plain
 from sync.values.systems import MPW
 from sync.work.context import Context
@@ -28,11 +32,15 @@ class PostTransfer(Operation):
     one_by_one = True
 
     def prepare(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Preparation]:
-        """Read the stock of both warehouses: all that can be compared should the answer be lost."""
-        return {row.id: Go(_stocks(ctx, row)) for row in rows}
+        """Read the stock of both warehouses: whether there is enough, and what to compare should the answer be lost."""
+        return {row.id: self._prepared(ctx, row) for row in rows}
+
+    def _prepared(self, ctx: Context, row: Push) -> Preparation:
+        before = _stocks(ctx, row)
+        return _too_little(ctx, row, before) or Go(before)
 
     def send(self, ctx: Context, rows: Sequence[Push]) -> dict[int, Outcome]:
-        """Move it; a refusal ("an error message will specify this maximum amount") is final.
+        """Move it; a refusal ("an error message will specify this maximum amount") is final, unless stock just went.
 
         One that comes in a 2xx is not: it may have moved something, and what it says is shown with the stocks.
         """
@@ -41,6 +49,9 @@ class PostTransfer(Operation):
             written = mpw(ctx).post_transfer(row.payload)
         except RejectedError as error:
             if error.status is None or error.status >= 400:
+                if says_short(error.message) and _is_gone(ctx, row):
+                    told: Any = {"status": error.status, "answered_at": error.answered_at}
+                    return {row.id: NoStock(error.message, **told)}
                 raise
             why = f"{ANSWERED}{error.status}, and says: {error.message}"
             return {row.id: Unclear(why, status=error.status, answered_at=error.answered_at)}
@@ -57,6 +68,25 @@ class PostTransfer(Operation):
             f"look in MPW whether the transfer is there, then `mpsync outbox resolve {row.id} --done --why …`, "
             "or --not-done, which sends it again",
         )
+
+
+def _too_little(ctx: Context, row: Push, before: Mapping[str, str | None]) -> TooLittle | None:
+    """Judge the stock that was just read; of a part that MPW does not know there its own refusal says more."""
+    fields = fields_of(row.payload)
+    take = Take(text(fields.get("warehouse_name")), fixed(fields["quantity"]))
+    there = before.get(take.warehouse)
+    if there is None or Decimal(there) >= take.quantity:
+        return None
+    part = text(fields.get("part_number"))
+    return too_little(ctx, row, part, [take], warehouse=take.warehouse, seen={take.warehouse: Decimal(there)})
+
+
+def _is_gone(ctx: Context, row: Push) -> bool:
+    """Tell whether a refused transfer is of more than there is now; where that cannot be read, it is not known."""
+    try:
+        return _too_little(ctx, row, _stocks(ctx, row)) is not None
+    except RemoteError:
+        return False
 
 
 def _why(ctx: Context, row: Push) -> str:
