@@ -43,7 +43,9 @@ def mark_dirty(books: Books, external_ids: Iterable[str], *, managed: bool | Non
     touched = 0
     for chunk in chunks(sorted(set(external_ids))):
         if managed:
-            rows = [{"external_id": item, "managed": True, "dirty_at": books.now, "look_at": None} for item in chunk]
+            left_out = select(items.c.external_id).where(items.c.external_id.in_(chunk), items.c.ignored)
+            wanted = sorted(set(chunk) - set(books.conn.execute(left_out).scalars()))
+            rows = [{"external_id": item, "managed": True, "dirty_at": books.now, "look_at": None} for item in wanted]
             upsert(books.conn, item_states, rows, key=["external_id"], update=["managed", "dirty_at", "look_at"])
             touched += len(rows)
             continue
@@ -97,10 +99,6 @@ def stop_managing(books: Books, external_ids: Iterable[str]) -> None:
     values = {"managed": False, "dirty_at": None, "look_at": None, "blocked_reason": None}
     for chunk in chunks(sorted(set(external_ids))):
         books.conn.execute(update(item_states).where(item_states.c.external_id.in_(chunk)).values(**values))
-
-
-def _is_ignored() -> ColumnElement[bool]:
-    return item_states.c.external_id.in_(select(items.c.external_id).where(items.c.ignored))
 
 
 def save_item_state(conn: Connection, external_id: str, values: Mapping[str, Any]) -> None:
@@ -157,13 +155,13 @@ def to_compare(now: Moment) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions that an item is to be compared now."""
     columns = item_states.c
     at_its_time = or_(columns.look_at.is_(None), columns.look_at <= now)
-    return columns.dirty_at.is_not(None), columns.managed, at_its_time, not_(_is_ignored())
+    return columns.dirty_at.is_not(None), columns.managed, at_its_time
 
 
 def to_audit(before: Moment, now: Moment) -> list[ColumnElement[bool]]:
     """Return the conditions, of which one suffices, that an item is to be audited: last compared before an instant."""
     columns = item_states.c
-    at_rest = and_(columns.managed, columns.dirty_at.is_(None), not_(_is_ignored()))
+    at_rest = and_(columns.managed, columns.dirty_at.is_(None))
     never, long_ago, ahead = columns.audited_at.is_(None), columns.audited_at < before, columns.audited_at > now
     return [and_(at_rest, one) for one in (never, long_ago, ahead)]
 

@@ -180,6 +180,7 @@ def drop_rest(books: Books, row: Push, *, by: str, why: str) -> None:
     """Post nothing more of a push: what is there stays, and it is done; where nothing is, it is discarded."""
     done = posted_of(books.conn, row)
     said = f"{plain(done)} of it is there, and the rest is dropped: " if done > 0 else "dropped for want of stock: "
+    chosen = {TAKE: [[json.loads(row.payload).get("warehouse_name"), plain(done)]]} if done > 0 else {}
     books.conn.execute(
         update(outbox)
         .where(outbox.c.id == row.id, outbox.c.fence == row.fence, outbox.c.state == "ready")
@@ -187,6 +188,7 @@ def drop_rest(books: Books, row: Push, *, by: str, why: str) -> None:
             state="done" if done > 0 else "discarded",
             finalized_at=books.now,
             evidence=f"{OPERATOR}{by}: {said}{why}",
+            facts=json.dumps({**row.facts, **chosen}, sort_keys=True),
             fence=outbox.c.fence + 1,
         )
     )

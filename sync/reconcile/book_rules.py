@@ -9,6 +9,7 @@
 | so they do but for a row that a delete of ours took back, and no poll has missed yet | agree | no |
 | they differ, and a push of it is under way, failed, or not seen yet | differ | not yet: the push mends it, or tells |
 | they differ, and people settled, kept or are asked about it | differ | no |
+| they differ, and a person chose what of it is posted, for want of stock (`not_enough_stock`) | differ | no |
 | MPW has none of it left, and `deleted_in_mpw` said so | differ | no: that was told |
 | they differ, and what MPW has was never ours | differ | no: `key_taken` told, or the push was given up |
 | they differ otherwise | differ | yes: `books_differ` |
@@ -30,6 +31,7 @@ from itertools import combinations
 from sync.ledger.rules import ISSUANCE, RECEIPT
 from sync.outbox.evidence import DECIMALS_KEPT_MIN, adds_up, number_of, same_name
 from sync.outbox.machine import POST_ISSUANCE, POST_RECEIPT
+from sync.outbox.shortage import TAKE
 from sync.reconcile.item_map import ItemMapping
 from sync.reconcile.rules import DELETES, Decision, Event, Leave, MpwRow, Origin, PushRow, is_ignored, standing
 from sync.values.factors import in_mpw
@@ -123,6 +125,8 @@ def _not_asked(event: Event, told: Told, differs: Mapping[str, str]) -> str | No
         return "a person said that it is dealt with"
     if event.unpushed:
         return "a person is asked about its movement, or left it as it is"
+    if any(TAKE in json.loads(push.facts) for push in event.pushes):
+        return "a person chose what of it is posted"
     if told.restated and list(differs) == [COST]:
         return "a person is asked about its cost with others'"
     if told.deleted and not event.mpw_live:

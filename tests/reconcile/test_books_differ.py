@@ -19,13 +19,12 @@ from sync.jobs.reports import event_story, needs_a_person, todo, view
 from sync.jobs.resolve import Choice, resolve_by_person
 from sync.ledger.books import Books
 from sync.ledger.rules import new_entry
-from sync.push.operator import resolve_push
 from sync.push.round import push_once
 from sync.push.verify import verify_once
 from sync.reconcile.derive import reconcile_once
 from sync.reconcile.item_map import ItemMapping
 from sync.reconcile.item_rows import import_items
-from sync.values.exception_kinds import APPLY, KEEP
+from sync.values.exception_kinds import APPLY, AVAILABLE, KEEP
 from tests.reconcile.test_corrections_applied import edit
 from tests.worlds.stock_world import MAIN, PART, StockWorld, stock_world
 
@@ -330,7 +329,7 @@ def test_what_a_person_deletes_in_mpw_is_told_once(world: StockWorld) -> None:
     assert (event(world)["matched"], event(world)["difference"]) == (0, "quantity: MPservices 4, MPW none")
 
 
-def test_a_part_that_arrived_is_no_match_and_asked_about_once_its_push_is_over(world: StockWorld) -> None:
+def test_a_part_that_arrived_is_no_match_and_who_chose_it_is_not_asked_again(world: StockWorld) -> None:
     mpw = world.sandbox.mpw
     mpw.person_receives(OTHER, MAIN, 6, "10", mpw.today())
     world.sandbox.mpservices.add_product(OTHER, stock=10, cost="10")
@@ -338,12 +337,15 @@ def test_a_part_that_arrived_is_no_match_and_asked_about_once_its_push_is_over(w
     world.poll()
     work(world)
     go_on(world)
+    [told] = [subject for kind, subject in world.exceptions() if kind == "not_enough_stock"]
+    choose(world, told, AVAILABLE)
+    go_on(world)
+
     assert (event(world)["matched"], event(world)["difference"]) == (0, "quantity: MPservices 10, MPW 6")
     assert "books_differ" not in [kind for kind, _ in world.exceptions()]
 
-    push = posted(world)["id"]
-    world.execute("update outbox set state = 'dead', finalized_at = created_at where id = :id", id=push)
-    resolve_push(world.ctx, push, done=True, why="the rest was never taken", by="ann")
-    go_on(world, 1)
 
-    assert ("books_differ", f"issuance {event(world)['api_key']}") in world.exceptions()
+def choose(world: StockWorld, push: str, option: str) -> None:
+    resolve_by_person(
+        world.ctx, kind="not_enough_stock", subject=push, why="that is all", by="ann", choice=Choice(option)
+    )

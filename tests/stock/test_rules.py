@@ -92,7 +92,7 @@ def test_the_factor_divides_the_stock_and_multiplies_the_cost() -> None:
 
 
 def test_a_box_of_twelve_is_twelve_pieces_and_equal_again() -> None:
-    pieces = replace(ITEM, target=Target("P-1", ("W",), Decimal("0.083333")))
+    pieces = replace(ITEM, target=Target("P-1", ("W",), Decimal("0.083333")), cost=Decimal(2))
 
     decision = decide(pieces, mpw("3", "30"), NOTHING_KNOWN)
 
