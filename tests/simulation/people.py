@@ -493,6 +493,7 @@ class People:
             self._resolve(ctx, row, "a movement's cost is its total: the setting says so now")
         elif kind == "books_differ":  # who edits a row of ours in MPW means it: an invoice said otherwise
             self.world.oracle.reached["a person keeps books"] += 1
+            self.kept.add((facts["kind"], event_of(facts["api_key"])))
             self._resolve(ctx, row, "that is what the invoice says", choice=Choice(KEEP))
         elif kind == "cost_restated":
             self._decide_about_costs(ctx, row, facts["keys"])
