@@ -17,7 +17,7 @@ from sync.push.round import push_once
 from sync.push.sweep import sweep_once
 from sync.push.verify import verify_once
 from sync.reconcile.derive import reconcile_once
-from sync.work.clocks import note_clocks
+from sync.work.clocks import heed_learned, note_clocks
 from sync.work.context import Context
 
 ROUNDS_MAX = 100
@@ -80,6 +80,7 @@ def work_once(ctx: Context, report: CycleReport) -> bool:
     """One round of everything but polling; True when it found anything to do."""
     note_clocks(ctx)
     with ctx.agenda.round():
+        heed_learned(ctx)
         sweep_once(ctx)
         undone = look_for_deleted(ctx)
         inbox = inbox_once(ctx)

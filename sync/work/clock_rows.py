@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, select, update
@@ -16,11 +17,24 @@ CLOCK_SKEW = "clock_skew_seconds"
 
 
 def known_skews(conn: Connection) -> dict[str, timedelta]:
-    """Return how far each vendor's clock is known to be ahead; what is not a number is left aside."""
+    """Return how far each vendor's clock is known to be ahead."""
+    rows = conn.execute(select(learned.c.system, learned.c.fact, learned.c.value).where(learned.c.fact == CLOCK_SKEW))
+    return skews_among({(row.system, row.fact): row.value for row in rows})
+
+
+def skews_by_word(conn: Connection) -> frozenset[str]:
+    """Return the vendors of whose clock a person has said how far it is off."""
+    query = select(learned.c.system).where(learned.c.fact == CLOCK_SKEW, learned.c.set_by.is_not(None))
+    return frozenset(conn.execute(query).scalars())
+
+
+def skews_among(known: Mapping[tuple[str, str], str]) -> dict[str, timedelta]:
+    """Return the skews among learnt facts; what is not a number is left aside."""
     found: dict[str, timedelta] = {}
-    for row in conn.execute(select(learned.c.system, learned.c.value).where(learned.c.fact == CLOCK_SKEW)):
+    for (system, name), value in known.items():
         try:
-            found[row.system] = timedelta(seconds=float(row.value))
+            if name == CLOCK_SKEW:
+                found[system] = timedelta(seconds=float(value))
         except (ValueError, OverflowError):
             continue
     return found

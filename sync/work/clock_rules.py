@@ -32,7 +32,8 @@ class Verdict:
 
     `behind`: how far our clock is behind the right time; negative where it is ahead. `certain` False: the clocks
     disagree, or one of them has not told its time yet (`silent` names it), so that nobody can tell whose is wrong. `by`
-    names who says so. `skews`: how far the clock of each vendor that was asked is ahead of the right time.
+    names who says so. `skews`: how far the clock of each vendor that was asked is ahead of the right time. `ahead`: how
+    far each is ahead of ours, which is its skew if ours is right after all.
     """
 
     behind: timedelta = NOTHING
@@ -40,6 +41,7 @@ class Verdict:
     by: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
     skews: Mapping[str, timedelta] = field(default_factory=dict)
+    ahead: Mapping[str, timedelta] = field(default_factory=dict)
 
     @property
     def asked(self) -> bool:
@@ -63,15 +65,18 @@ def judge(
     *,
     vendors: Collection[str],
     server: timedelta | None = None,
+    words: Collection[str] = (),
 ) -> Verdict:
     """Return what the clocks tell.
 
     `ahead`: how far each vendor's clock is ahead of ours, of those that have told their time. `known`: the skew that
     each is known to have. `vendors`: those that can be asked. `server`: how far the database server's clock is ahead of
-    this machine's; None where there is none (SQLite). With it our clock, for `ahead`, is the server's.
+    this machine's; None where there is none (SQLite). With it our clock, for `ahead`, is the server's. `words`: the
+    vendors whose skew is known by a person's word.
 
     1. The server's clock differs from this machine's: ours is wrong.
-    2. All vendors differ from ours, and alike: ours is wrong; though a skew of one may have been learnt of that.
+    2. All vendors differ from ours, and alike: ours is wrong; though a skew of one may have been learnt of that. Unless
+       they differ as a person has said of each.
     3. None differs from what is known of it, or one of several does not: ours is right, the others have a skew.
     4. All differ from what is known of them, and alike: ours is wrong. Unless their clocks are less off if it is right:
        then what is known of them was learnt of a clock of ours that was wrong.
@@ -83,20 +88,21 @@ def judge(
     names = tuple(sorted(ahead))
     if not names:
         return Verdict()
-    if len(names) > 1 and (common := _alike(ahead.values())) is not None:  # 2
-        return Verdict(behind=common, by=names)
     change = {name: ahead[name] - known.get(name, NOTHING) for name in names}
+    as_said = all(name in words and abs(change[name]) <= WRONG for name in names)
+    if len(names) > 1 and not as_said and (common := _alike(ahead.values())) is not None:  # 2
+        return Verdict(behind=common, by=names, ahead=dict(ahead))
     if any(abs(one) <= WRONG for one in change.values()):  # 3
         return Verdict(by=names, skews=dict(ahead))
     if len(names) > 1 and (common := _alike(change.values())) is not None:  # 4
         if sum(map(abs, ahead.values()), NOTHING) < sum((abs(known.get(name, NOTHING)) for name in names), NOTHING):
             return Verdict(by=names, skews=dict(ahead))
-        return Verdict(behind=common, by=names)
+        return Verdict(behind=common, by=names, ahead=dict(ahead))
     if server is not None or (set(vendors) <= set(names) and len(names) == 1):  # 5
         return Verdict(by=names, skews=dict(ahead))
     least = min(change.values(), key=abs)
     silent = tuple(sorted(set(vendors) - set(names)))
-    return Verdict(behind=least, certain=False, by=names, silent=silent)  # 6
+    return Verdict(behind=least, certain=False, by=names, silent=silent, ahead=dict(ahead))  # 6
 
 
 def _alike(values: Collection[timedelta]) -> timedelta | None:

@@ -7,10 +7,19 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
+from sqlalchemy import Connection
 
 from sync.ledger.books import Books
 from sync.values.subjects import Subject
-from sync.work.clock_rows import bring_forward, first_run_is_right, known_skews, learn_skew, set_first_run_right
+from sync.work.clock_rows import (
+    bring_forward,
+    first_run_is_right,
+    known_skews,
+    learn_skew,
+    set_first_run_right,
+    skews_among,
+    skews_by_word,
+)
 from sync.work.clock_rules import DATABASE, WRONG, Verdict, noticed, told
 
 if TYPE_CHECKING:
@@ -26,8 +35,13 @@ class Clocks:
 
     def __init__(self) -> None:
         self.known: Mapping[str, timedelta] | None = None
+        self.words: frozenset[str] = frozenset()  # the vendors of which a person has said it
         self.moved: tuple[datetime, datetime] | None = None  # the instant of the first run, as it was and as it is
         self._noted: tuple[bool, bool, int, tuple[str, ...]] | None = None
+
+    def load(self, conn: Connection) -> None:
+        """Read the vendors' skews as they are known now."""
+        self.known, self.words = known_skews(conn), skews_by_word(conn)
 
     def is_news(self, verdict: Verdict) -> bool:
         """Tell whether people were told something else, or this is the first that was learnt of any clock."""
@@ -63,12 +77,19 @@ def note_clocks(ctx: Context) -> Verdict:
     return verdict
 
 
+def heed_learned(ctx: Context) -> None:
+    """Go by the skews that are in the table now: a person may have set one while we ran."""
+    if skews_among(ctx.due().learned) != ctx.skews():
+        with ctx.read() as conn:
+            ctx.clocks.load(conn)
+
+
 def _write(books: Books, ctx: Context, verdict: Verdict, skews: Mapping[str, timedelta]) -> None:
     subject = Subject.source("clock", ctx.host)
     before = ctx.skews()
     for system, skew in skews.items():
         learn_skew(books, system, skew)
-    ctx.clocks.known = known_skews(books.conn)
+    ctx.clocks.load(books.conn)
     # A step of ours moves every vendor's skew: where another's stands, it is the vendor's clock that has moved.
     stepped = bool(skews) and set(skews) == set(verdict.skews)
     stepped = stepped and all(abs(skew - before.get(system, timedelta(0))) > WRONG for system, skew in skews.items())
@@ -117,7 +138,14 @@ def _hint(ctx: Context, verdict: Verdict) -> str:
             f"if it is right, see to it that {silent} answers (`mpsync doctor` says why it does not): the exception "
             "resolves itself once it has told its time"
         )
+    by_ntp = f"set the clock of {where} by NTP (`timedatectl set-ntp true`; a virtual machine: its host's too); "
+    off = [
+        f"`mpsync learned set clock_skew_seconds {round(ahead.total_seconds())} --system {system} --why TEXT`"
+        for system, ahead in sorted(verdict.ahead.items())
+    ]
+    if not off:
+        return f"{by_ntp}the exception resolves itself once the clocks agree"
     return (
-        f"set the clock of {where} by NTP (`timedatectl set-ntp true`; a virtual machine: its host's too); "
-        "the exception resolves itself once the clocks agree"
+        f"{by_ntp}the exception resolves itself once the clocks agree. If a watch shows that this clock is right, the "
+        f"vendors' clocks are wrong: say by how much, {' and '.join(off)}"
     )

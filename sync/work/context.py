@@ -23,7 +23,6 @@ from sync.values.policy import Policy, cut_of_first_run
 from sync.values.subjects import Subject
 from sync.values.systems import MPSERVICES, MPW
 from sync.work.agenda import Agenda, Due
-from sync.work.clock_rows import known_skews
 from sync.work.clock_rules import Verdict, judge
 from sync.work.clocks import Clocks
 
@@ -97,8 +96,8 @@ class Context:
         """Return how far each vendor's clock is known to be ahead of the right time."""
         if self.clocks.known is None:
             with self.store.read() as conn:
-                self.clocks.known = known_skews(conn)
-        return self.clocks.known
+                self.clocks.load(conn)
+        return self.clocks.known or {}
 
     def skew(self, system: str) -> timedelta:
         """Return how far a vendor's clock is known to be ahead of the right time; negative: behind."""
@@ -119,7 +118,8 @@ class Context:
         server = self.clock.ahead() if isinstance(self.clock, SharedClock) else None
         if not asked and server is None:
             return Verdict()
-        return judge(asked, self.skews() if asked else {}, vendors=vendors, server=server)
+        skews = self.skews() if asked else {}
+        return judge(asked, skews, vendors=vendors, server=server, words=self.clocks.words)
 
     def is_timely(self) -> bool:
         """Tell whether our clock is right enough for what rests on time; else reading goes on, and nothing more."""

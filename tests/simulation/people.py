@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,6 +15,8 @@ from sqlalchemy import text
 
 from sync.jobs.due import an_agenda
 from sync.jobs.resolve import Choice, resolve_by_person
+from sync.learned.rows import set_learned
+from sync.learned.rules import FACTS
 from sync.ledger.books import Books
 from sync.outbox.rows import Which, discard, release, retry
 from sync.push.operator import resolve_push
@@ -57,7 +60,6 @@ SEEN = (
     "patch_fuse",
     "push_not_there",
     "key_taken",
-    "clock_wrong",
     "learned_contradicted",
     "gap",
 )
@@ -497,6 +499,9 @@ class People:
             self._resolve(ctx, row, "that is what the invoice says", choice=Choice(KEEP))
         elif kind == "cost_restated":
             self._decide_about_costs(ctx, row, facts["keys"])
+        elif kind == "clock_wrong":
+            self._look_at_a_watch(ctx, row)
+            self._resolve(ctx, row, "seen")
         elif kind in SEEN and "outbox_id" not in facts and not self.world.oracle.causes.may_stay(row):
             self._resolve(ctx, row, "seen")
         elif "outbox_id" in facts:
@@ -513,6 +518,15 @@ class People:
     def _resolve(self, ctx: Context, row: Any, why: str, **choice: Any) -> None:
         self.resolutions += 1
         resolve_by_person(ctx, ids=[row["id"]], why=why, by="sim", **choice)
+
+    def _look_at_a_watch(self, ctx: Context, row: Any) -> None:
+        """Where the clock is right, say how far the vendors' are off, as the hint names it."""
+        if any(abs(process.offset + process.ahead) > 60 for process in self.world.processes):
+            return
+        for name, value, system in re.findall(r"learned set (\S+) (\S+) --system (\S+)", row["hint"] or ""):
+            with ctx.anyone_writes() as books:
+                set_learned(books.conn, FACTS[system, name], value, why="a watch", by="sim", now=books.now)
+            self.world.oracle.reached["a person looks at a watch"] += 1
 
     def _decide_about_a_movement(self, ctx: Context, row: Any) -> None:
         """Have done what is right about a movement that was corrected or deleted, or say that MPW stays as it is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -16,9 +17,11 @@ from sync.clients.mpw.client import MpwClient
 from sync.database.engine import Store
 from sync.database.facts import FIRST_RUN_AT, beat, fact, heartbeat_age
 from sync.database.schema import outbox, parked
+from sync.jobs.cycle import CycleReport, work_once
 from sync.jobs.due import an_agenda
 from sync.jobs.prune import prune_if_due_once
-from sync.learned.rows import learned
+from sync.learned.rows import learned, set_learned
+from sync.learned.rules import FACTS
 from sync.ledger.books import Books
 from sync.ledger.coverage import ISSUANCES, MOVEMENTS, RECEIPTS, caught_up, covered_days, feed
 from sync.poll.feed.window import poll_movements_once
@@ -521,3 +524,31 @@ def test_the_server_s_clock_tells_that_ours_is_wrong_and_heartbeats_go_by_it(pos
         with store.read() as conn:
             assert heartbeat_age(conn, server.now()) == 0
     store.close()
+
+
+@pytest.mark.parametrize("off", [timedelta(hours=2), timedelta(seconds=150)], ids=["both alike", "learnt of ours"])
+def test_a_person_who_looked_at_a_watch_ends_it_by_the_hint(dated: Dated, off: timedelta) -> None:
+    """Both vendors' clocks are wrong: nothing shows it, least of all where ours once agreed with one of them."""
+    dated.offsets = {"mpw": timedelta(hours=2), "mpservices": off}
+    dated.set_clock(timedelta(hours=2))
+    poll_due_once(dated.ctx)
+    dated.passes(hours=1)
+    dated.set_clock(timedelta(0))
+    poll_due_once(dated.ctx)
+    assert dated.told() == [CLOCK_WRONG]
+    assert not dated.ctx.is_timely()
+
+    (said,) = dated.world.exceptions()
+    commands = re.findall(r"`mpsync learned set (\S+) (\S+) --system (\S+) --why TEXT`", said.hint)
+    assert len(commands) == 2
+    with dated.world.store.write() as conn:
+        for name, value, system in commands:
+            set_learned(conn, FACTS[system, name], value, why="a watch", by="ann", now=dated.world.clock.now())
+    work_once(dated.ctx, CycleReport())
+    work_once(dated.ctx, CycleReport())
+
+    assert dated.told() == []
+    assert dated.ctx.is_timely()
+    dated.set_clock(timedelta(hours=3))
+    poll_due_once(dated.ctx)
+    assert dated.told() == [CLOCK_WRONG]
