@@ -6,6 +6,7 @@ Public names are the views of the migrations (`v_…`, docs/sql.md); these table
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -37,6 +38,9 @@ metadata = MetaData(
 
 # --- what the systems say -----------------------------------------------------------------
 
+CHANGED = "last_seen_at > first_seen_at"
+"""Documents that were stored again after they were first seen: retention finds the others by their ids alone."""
+
 documents = Table(
     "documents",
     metadata,
@@ -64,6 +68,7 @@ documents = Table(
     ),  # `in` costs SQLite more
     CheckConstraint("voided_at is null or entry_id is null", name="voided_has_no_entry"),
     Index("ix_documents_source_day", "source", "day"),
+    Index("ix_documents_changed", "last_seen_at", sqlite_where=text(CHANGED), postgresql_where=text(CHANGED)),
 )
 
 ledger_entries = Table(
@@ -333,6 +338,12 @@ inventories = Table(
 # coalesce, or SQLite would rather look through all that is done, by another index
 DELETED = "coalesce(state, '') = 'done' and coalesce(operation, '') in ('delete_receipt', 'delete_issuance')"
 
+OPEN = "state in ('held', 'ready', 'sending', 'unknown', 'dead')"
+"""Pushes that may still be sent, or that a person may still decide on."""
+
+WHOLE = "coalesce(state, '') = 'done' and substr(payload, 1, 12) <> '{\"pruned_on\"'"
+"""Done, and its payload not yet forgotten: what retention looks through."""
+
 outbox = Table(
     "outbox",
     metadata,
@@ -406,6 +417,8 @@ outbox = Table(
         postgresql_where=text("unseen_since is not null"),
     ),
     Index("ix_outbox_deleted", "finalized_at", sqlite_where=text(DELETED), postgresql_where=text(DELETED)),
+    Index("ix_outbox_open", "route", "state", "created_at", sqlite_where=text(OPEN), postgresql_where=text(OPEN)),
+    Index("ix_outbox_forgettable", "finalized_at", sqlite_where=text(WHOLE), postgresql_where=text(WHOLE)),
     Index("ix_outbox_event", "api_key", "kind"),
     Index("ix_outbox_item", "item", "state"),
 )
@@ -622,6 +635,8 @@ settlements = Table(
 
 # --- the daemon ---------------------------------------------------------------------------
 
+GOOD = "outcome = 'ok'"
+
 runs = Table(
     "runs",
     metadata,
@@ -638,6 +653,17 @@ runs = Table(
     Column("quarantined", Integer, nullable=False, server_default="0"),
     Column("error", Text),
     Index("ix_runs_flow", "flow", "id"),
+    Index("ix_runs_good", "flow", "id", sqlite_where=text(GOOD), postgresql_where=text(GOOD)),
+)
+
+tallies = Table(
+    "tallies",
+    metadata,
+    # a row for each change of what /metrics counts, written by triggers; `database/tallies.py` adds them up
+    Column("id", Id, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("number", BigInteger, nullable=False),
 )
 
 leases = Table(
@@ -725,6 +751,7 @@ __all__ = [
     "quarantine",
     "runs",
     "settlements",
+    "tallies",
     "todo_kinds",
     "unpushed",
     "work_orders",

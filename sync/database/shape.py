@@ -23,6 +23,9 @@ Kind = Literal["table", "column", "view", "index", "trigger"]
 POSTGRESQL_TRIGGERS = (
     ("ledger_entries", "ledger_entries_no_change"),
     ("journal_entries", "journal_entries_no_change"),
+    ("attempts", "attempts_tallied"),
+    ("outbox", "outbox_tallied"),
+    ("runs", "runs_tallied"),
 )
 """What stands on PostgreSQL for SQLite's triggers; a test holds it to the migrations."""
 

@@ -9,7 +9,15 @@ from datetime import datetime, timedelta
 import structlog
 
 from sync.database.facts import fact, forget_heartbeats
-from sync.jobs.retention import PRUNED_AT, prune_done_pushes, prune_raw, prune_runs, tidy
+from sync.database.tallies import add_up
+from sync.jobs.retention import (
+    PRUNED_AT,
+    prune_changed_raw,
+    prune_done_pushes,
+    prune_new_raw,
+    prune_runs,
+    tidy,
+)
 from sync.ledger.books import Books
 from sync.work.context import Context
 
@@ -48,12 +56,13 @@ def prune_once(ctx: Context) -> PruneCounts:
     policy = ctx.policy
     if policy.keep_runs is not None:
         before = now - policy.keep_runs
-        counts.runs = _in_batches(ctx, lambda books: prune_runs(books, before, limit=BATCH))
+        counts.runs = _runs(ctx, before)
     if policy.keep_done is not None:
         done_before = now - policy.keep_done
         counts.pushes = _in_batches(ctx, lambda books: prune_done_pushes(books, done_before, limit=BATCH))
     if policy.keep_raw is not None:
         counts.documents = _raw(ctx, now - policy.keep_raw)
+    _tallies(ctx)
     with ctx.leader_writes() as books:
         books.note_fact(PRUNED_AT, books.now.isoformat())
         forget_heartbeats(books.conn, books.now - HOST_GONE_AFTER)
@@ -74,13 +83,32 @@ def _in_batches(ctx: Context, forget: Callable[[Books], int]) -> int:
     return total
 
 
-def _raw(ctx: Context, before: datetime) -> int:
+def _runs(ctx: Context, before: datetime) -> int:
     total, at = 0, 0
     while not ctx.stopping():
         with ctx.leader_writes() as books:
-            number, last = prune_raw(books, before, after_id=at, limit=BATCH)
+            number, last = prune_runs(books, before, after_id=at, limit=BATCH)
         total += number
         if last is None:
             break
         at = last
     return total
+
+
+def _raw(ctx: Context, before: datetime) -> int:
+    total, more = 0, True
+    while more and not ctx.stopping():
+        with ctx.leader_writes() as books:
+            number, more = prune_new_raw(books, before, limit=BATCH)
+        total += number
+    if not more:
+        with ctx.leader_writes() as books:
+            total += prune_changed_raw(books, before)
+    return total
+
+
+def _tallies(ctx: Context) -> None:
+    more = True
+    while more and not ctx.stopping():
+        with ctx.leader_writes() as books:
+            more = add_up(books.conn)

@@ -6,49 +6,46 @@ and the keys by which nothing is done twice.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from datetime import date, datetime
 
-from sqlalchemy import ColumnElement, Connection, String, and_, cast, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, String, TextClause, and_, cast, delete, exists, func, or_, select, text, update
 
 from sync.database.engine import Store
 from sync.database.facts import fact
-from sync.database.schema import attempts, documents, echoes, exceptions, outbox, runs
+from sync.database.schema import CHANGED, WHOLE, attempts, documents, echoes, exceptions, outbox, runs, tallies
 from sync.ledger.books import Books
 from sync.outbox.machine import PATCH_STOCK
 from sync.values.payloads import PRUNED_ON
 
-COUNTED = ("seen", "added", "changed", "voided", "unchanged", "quarantined")
 PRUNED_AT = "pruned_at"
-PRUNED_RUNS = "pruned_runs"
-PRUNED_ATTEMPTS = "pruned_attempts"
-"""Facts that hold what pruned rows had counted, so that a counter made of tables and facts never falls."""
-
+RAW_ID = "raw_pruned_id"
+"""Fact: documents up to this id were first seen long enough ago, and looked at."""
+RAW_BEFORE = "raw_pruned_before"
+"""Fact: documents whose content changed before this instant were looked at."""
 
 _NOTE = f'{{"{PRUNED_ON}":'
 
 
-def prune_runs(books: Books, before: datetime, *, limit: int) -> int:
-    """Remove runs that began before an instant, the last of each flow and the last good one aside; return how many."""
-    newest = select(func.max(runs.c.id)).group_by(runs.c.flow)
-    good = select(func.max(runs.c.id)).where(runs.c.outcome == "ok").group_by(runs.c.flow)
-    query = (
-        select(runs)
-        .where(runs.c.started_at < before, runs.c.id.not_in(newest), runs.c.id.not_in(good))
-        .order_by(runs.c.id)
-        .limit(limit)
+def prune_runs(books: Books, before: datetime, *, after_id: int, limit: int) -> tuple[int, int | None]:
+    """Remove runs that began before an instant, the last of each flow and the last good one aside.
+
+    Looks at `limit` runs beyond `after_id`, oldest first; returns how many went, and the id to go on after. None: what
+    follows is younger.
+    """
+    page = select(runs.c.id, runs.c.started_at).where(runs.c.id > after_id).order_by(runs.c.id).limit(limit)
+    rows = books.conn.execute(page).all()
+    old = [row.id for row in rows if row.started_at < before]
+    newer, better = runs.alias(), runs.alias()
+    gone = delete(runs).where(
+        runs.c.id.in_(old),
+        exists().where(newer.c.flow == runs.c.flow, newer.c.id > runs.c.id),
+        or_(
+            func.coalesce(runs.c.outcome, "") != "ok",
+            exists().where(better.c.flow == runs.c.flow, better.c.id > runs.c.id, better.c.outcome == text("'ok'")),
+        ),
     )
-    rows = books.conn.execute(query).all()
-    sums: dict[str, int] = {}
-    for row in rows:
-        if row.outcome is not None:
-            _count(sums, f"{row.flow}|{row.outcome}", 1)
-        for name in COUNTED:
-            _count(sums, f"{row.flow}|rows|{name}", getattr(row, name))
-    _remember(books, PRUNED_RUNS, sums)
-    books.conn.execute(delete(runs).where(runs.c.id.in_([row.id for row in rows])))
-    return len(rows)
+    number = books.conn.execute(gone).rowcount if old else 0
+    return number, rows[-1].id if rows and rows[-1].started_at < before else None
 
 
 def prune_done_pushes(books: Books, before: datetime, *, limit: int) -> int:
@@ -58,54 +55,60 @@ def prune_done_pushes(books: Books, before: datetime, *, limit: int) -> int:
     patch of an item that was done stays whole, since the next one is compared with it: also where a newer one waits,
     which may be superseded yet.
     """
-    query = select(outbox.c.id).where(_is_forgettable(before)).order_by(outbox.c.id).limit(limit)
+    query = select(outbox.c.id).where(_is_forgettable(before)).order_by(outbox.c.finalized_at, outbox.c.id).limit(limit)
     ids = list(books.conn.execute(query).scalars())
-    gone = (
-        select(outbox.c.operation, attempts.c.outcome, func.count())
-        .join(outbox, outbox.c.id == attempts.c.outbox_id)
-        .where(attempts.c.outbox_id.in_(ids))
-        .group_by(outbox.c.operation, attempts.c.outcome)
-    )
-    sums = {f"{operation}|{outcome or 'open'}": number for operation, outcome, number in books.conn.execute(gone)}
-    _remember(books, PRUNED_ATTEMPTS, sums)
-    books.conn.execute(delete(attempts).where(attempts.c.outbox_id.in_(ids)))
-    books.conn.execute(update(outbox).where(outbox.c.id.in_(ids)).values(payload=_note(books.now.date())))
+    if ids:
+        books.conn.execute(delete(attempts).where(attempts.c.outbox_id.in_(ids)))
+        books.conn.execute(update(outbox).where(outbox.c.id.in_(ids)).values(payload=_note(books.now.date())))
     return len(ids)
 
 
-def prune_raw(books: Books, before: datetime, *, after_id: int, limit: int) -> tuple[int, int | None]:
-    """Forget raw texts of documents unchanged since before an instant; return how many, and the id to go on after.
+def prune_new_raw(books: Books, before: datetime, *, limit: int) -> tuple[int, bool]:
+    """Forget raw texts of documents first seen before an instant; return how many, and whether there may be more.
 
-    The ERP's stay: what they say is read again when the rules change, and a void holds for ever.
-    Looks at `limit` documents beyond `after_id`; None: there are no more. The digest
-    stays: an equal row is known again.
+    Goes on where the last time ended (`RAW_ID`): behind it nothing is looked at again. A document whose content changed
+    later is `prune_changed_raw`'s. The ERP's stay: what they say is read again when the rules change, and a void holds
+    for ever. The digest stays: an equal row is known again.
     """
-    ids = list(
-        books.conn.execute(
-            select(documents.c.id).where(documents.c.id > after_id).order_by(documents.c.id).limit(limit)
-        )
-        .scalars()
-        .all()
-    )
+    known = int(fact(books.conn, RAW_ID) or 0)
+    page = select(documents.c.id, documents.c.first_seen_at).where(documents.c.id > known)
+    ids: list[int] = []
+    rows = books.conn.execute(page.order_by(documents.c.id).limit(limit)).all()
+    for row in rows:
+        if row.first_seen_at >= before:
+            break
+        ids.append(row.id)
     if not ids:
-        return 0, None
+        return 0, False
+    number = _forget_raw(books, before, documents.c.id.between(ids[0], ids[-1]))
+    books.note_fact(RAW_ID, str(ids[-1]))
+    return number, len(ids) == limit
+
+
+def prune_changed_raw(books: Books, before: datetime) -> int:
+    """Forget raw texts of documents whose content changed last between the last such instant and this one."""
+    known = fact(books.conn, RAW_BEFORE)
+    since = datetime.fromisoformat(known) if known is not None else None
+    if since is not None and since >= before:
+        return 0
+    changed = [text(CHANGED)] if since is None else [text(CHANGED), documents.c.last_seen_at >= since]
+    number = _forget_raw(books, before, *changed)
+    books.note_fact(RAW_BEFORE, before.isoformat())
+    return number
+
+
+def _forget_raw(books: Books, before: datetime, *which: ColumnElement[bool] | TextClause) -> int:
     done = books.conn.execute(
         update(documents)
         .where(
-            documents.c.id.between(ids[0], ids[-1]),
+            *which,
             documents.c.last_seen_at < before,
             documents.c.system != "erp",
             documents.c.raw.not_like(f"{_NOTE}%"),
         )
         .values(raw=_note(books.now.date()))
     )
-    return done.rowcount, ids[-1]
-
-
-def pruned_counts(conn: Connection, name: str) -> dict[str, int]:
-    """Return what pruned rows had counted, by `PRUNED_RUNS` or `PRUNED_ATTEMPTS`."""
-    known = fact(conn, name)
-    return {key: int(value) for key, value in json.loads(known).items()} if known else {}
+    return done.rowcount
 
 
 def tidy(store: Store) -> None:
@@ -123,17 +126,22 @@ def tidy(store: Store) -> None:
             return
         conn.exec_driver_sql("set statement_timeout = 0")  # a large table takes longer than other statements may
         try:
-            for table in (runs, attempts, outbox, documents):
+            for table in (runs, attempts, outbox, documents, tallies):
                 conn.exec_driver_sql(f"vacuum (analyze, skip_locked) {table.name}")
         finally:
             conn.exec_driver_sql("reset statement_timeout")
 
 
 def _is_forgettable(before: datetime) -> ColumnElement[bool]:
-    newest_patches = (
-        select(func.max(outbox.c.id))
-        .where(outbox.c.operation == PATCH_STOCK, outbox.c.state == "done")
-        .group_by(outbox.c.item)
+    newer = outbox.alias()
+    newest_patch = and_(
+        outbox.c.operation == PATCH_STOCK,
+        ~exists().where(
+            newer.c.item == outbox.c.item,
+            newer.c.state == "done",
+            newer.c.operation == PATCH_STOCK,
+            newer.c.id > outbox.c.id,
+        ),
     )
     waiting = exists().where(echoes.c.outbox_id == outbox.c.id, echoes.c.closed_at.is_(None))
     asked = exists().where(
@@ -147,11 +155,10 @@ def _is_forgettable(before: datetime) -> ColumnElement[bool]:
         ),
     )
     return and_(
-        outbox.c.state == "done",
+        text(WHOLE.replace("state", "outbox.state").replace("payload", "outbox.payload")),
         outbox.c.finalized_at < before,
         outbox.c.unseen_since.is_(None),  # what it is looked for by
-        outbox.c.payload.not_like(f"{_NOTE}%"),
-        outbox.c.id.not_in(newest_patches),
+        ~newest_patch,
         ~waiting,
         ~asked,
     )
@@ -159,15 +166,3 @@ def _is_forgettable(before: datetime) -> ColumnElement[bool]:
 
 def _note(day: date) -> str:
     return f'{_NOTE} "{day.isoformat()}"}}'
-
-
-def _count(sums: dict[str, int], key: str, number: int) -> None:
-    if number:
-        sums[key] = sums.get(key, 0) + number
-
-
-def _remember(books: Books, name: str, sums: Mapping[str, int]) -> None:
-    if sums:
-        known = pruned_counts(books.conn, name)
-        total = {key: known.get(key, 0) + sums.get(key, 0) for key in {*known, *sums}}
-        books.note_fact(name, json.dumps(total, sort_keys=True))

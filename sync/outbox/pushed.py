@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, exists, or_, select
@@ -205,6 +206,7 @@ def _is_read_since(read: Row[Any] | None, push: Row[Any]) -> bool:
     return bool(read.fetch_began_at is not None and read.fetch_began_at >= push.last_sent_at)
 
 
+@lru_cache(maxsize=20_000)  # a day's pushes: each tick asks for them again, and their payloads are frozen
 def _created_on(payload: str) -> date | None:
     try:
         value = json.loads(payload)

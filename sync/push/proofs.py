@@ -175,12 +175,17 @@ def _is_push(told: Row[Any]) -> bool:
 
 
 def _there_again(books: Books, row: Push) -> int:
+    shows = f"a reading since then shows the {row.kind} under its key"
+    if row.attempts:
+        why = f"{shows}: a call that was held up made it afterwards, or the delete did nothing"
+        again = f"if it is not wanted, `mpsync outbox retry {row.id}` deletes it again, or delete it there"
+    else:
+        why = f"{shows}, which this database never posted: another program has that key, or a database that was lost"
+        again = "if it is not wanted, delete it there"
     cause = Conflict(
-        f"it was done ({row.evidence}), and a reading since then shows the {row.kind} under its key: a call that was "
-        "held up made it afterwards, or the delete did nothing. The item's stock is not patched until this is settled",
+        f"it was done ({row.evidence}), and {why}. The item's stock is not patched until this is settled",
         kind=NOT_THERE,
-        hint=f"look at it in MPW; if it is not wanted, `mpsync outbox retry {row.id}` deletes it again, or delete it "
-        f"there; if it shall stay, `mpsync outbox discard {row.id}`",
+        hint=f"look at it in MPW; {again}; if it shall stay, `mpsync outbox discard {row.id}`",
     )
     to = Transition("dead", "not_there", cause, last_error=cause.detail)
     log.warning("push.there_again", outbox_id=row.id, api_key=row.api_key)

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, and_, func, select, text
 
 from sync.app import App
 from sync.database.engine import Store
 from sync.database.facts import FIRST_RUN_AT, fact
-from sync.database.schema import attempts, feeds, leases, outbox, runs
+from sync.database.schema import GOOD, OPEN, attempts, feeds, leases, outbox, runs
+from sync.database.tallies import ATTEMPTS, PUSHES, ROWS, RUNS, tallied
 from sync.jobs.reports import rows
-from sync.jobs.retention import COUNTED, PRUNED_ATTEMPTS, PRUNED_RUNS, pruned_counts
 from sync.ledger.coverage import DAY_SOURCES, complete_days
-from sync.values.policy import OPEN_STATES, Policy
+from sync.values.policy import Policy
 from sync.web.sources import sources_of
 from sync.work.lead import NAME as LEADER
 
 FINISHED_STATES = ("done", "superseded", "discarded")
+SEEN = ("added", "changed", "voided", "unchanged", "quarantined")
+"""What becomes of a row that a run sees."""
 
 
 def leads(conn: Connection, owner: str, now: datetime) -> bool:
@@ -30,29 +32,26 @@ def leads(conn: Connection, owner: str, now: datetime) -> bool:
 
 
 def run_counts(conn: Connection) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
-    """Return runs by (flow, outcome) and rows by (flow, outcome), those of pruned runs included."""
-    ran: Counter[tuple[str, str]] = Counter()
-    seen: Counter[tuple[str, str]] = Counter()
-    for key, number in pruned_counts(conn, PRUNED_RUNS).items():
-        flow, *rest = key.split("|")
-        if len(rest) == 1:
-            ran[flow, rest[0]] += number
-        elif rest[1] != "seen":
-            seen[flow, rest[1]] += number
-    sums = [func.sum(runs.c[name]).label(name) for name in COUNTED]
-    query = select(runs.c.flow, runs.c.outcome, func.count().label("runs"), *sums).group_by(runs.c.flow, runs.c.outcome)
-    for row in conn.execute(query):
-        if row.outcome is not None:  # what still runs is none yet, and a counter never falls
-            ran[row.flow, row.outcome] += row.runs
-        for name in COUNTED[1:]:
-            seen[row.flow, name] += int(row._mapping[name])
+    """Return runs that have ended by (flow, outcome) and rows by (flow, outcome), those of pruned runs included."""
+    ran: Counter[tuple[str, str]] = Counter(_labels(tallied(conn, RUNS)))
+    seen: Counter[tuple[str, str]] = Counter({(flow, name): 0 for flow, _ in ran for name in SEEN})
+    seen.update(_labels(tallied(conn, ROWS)))
     return ran, seen
 
 
-def last_successes(conn: Connection) -> dict[str, datetime]:
-    """Return when each flow last ended well."""
-    query = select(runs.c.flow, func.max(runs.c.ended_at, type_=runs.c.ended_at.type))
-    found: dict[str, datetime] = dict(conn.execute(query.where(runs.c.outcome == "ok").group_by(runs.c.flow)).all())
+def _labels(counts: Mapping[str, int]) -> dict[tuple[str, str], int]:
+    split = {label: label.rpartition("|") for label in counts}
+    return {(flow, outcome): counts[label] for label, (flow, _, outcome) in split.items()}
+
+
+def last_successes(conn: Connection, flows: Iterable[str]) -> dict[str, datetime]:
+    """Return when each of these flows last ended well."""
+    found: dict[str, datetime] = {}
+    for flow in flows:
+        last = select(runs.c.ended_at).where(runs.c.flow == flow, text(GOOD)).order_by(runs.c.id.desc()).limit(1)
+        ended = conn.execute(last).scalar_one_or_none()
+        if ended is not None:
+            found[flow] = ended
     return found
 
 
@@ -93,27 +92,28 @@ def open_pushes(conn: Connection) -> dict[tuple[str, str], tuple[int, datetime]]
     made = func.min(outbox.c.created_at, type_=outbox.c.created_at.type)
     query = (
         select(outbox.c.route, outbox.c.state, func.count(), made)
-        .where(outbox.c.state.in_(OPEN_STATES))
+        .where(text(OPEN))
         .group_by(outbox.c.route, outbox.c.state)
     )
     return {(route, state): (number, oldest) for route, state, number, oldest in conn.execute(query)}
 
 
 def finished_pushes(conn: Connection) -> dict[str, int]:
-    """Return how many pushes there are in each final state; answered from an index alone."""
-    query = select(outbox.c.state, func.count()).where(outbox.c.state.in_(FINISHED_STATES)).group_by(outbox.c.state)
-    found: dict[str, int] = {state: number for state, number in conn.execute(query)}  # noqa: C416
+    """Return how many pushes there are in each final state."""
+    found = tallied(conn, PUSHES)
     return {state: found.get(state, 0) for state in FINISHED_STATES}
 
 
-def attempt_counts(conn: Connection) -> Counter[str]:
-    """Return attempts by outcome, those of pruned pushes included."""
-    found: Counter[str] = Counter()
-    for key, number in pruned_counts(conn, PRUNED_ATTEMPTS).items():
-        found[key.rpartition("|")[2]] += number
-    for outcome, number in conn.execute(select(attempts.c.outcome, func.count()).group_by(attempts.c.outcome)):
-        found[outcome or "open"] += number
-    return found
+def attempt_counts(conn: Connection) -> dict[str, int]:
+    """Return attempts by outcome, those of pruned pushes included; "open" are those under way."""
+    under_way = (
+        select(func.count())
+        .select_from(outbox.join(attempts, and_(attempts.c.outbox_id == outbox.c.id, attempts.c.n == outbox.c.tries)))
+        .where(text(f"outbox.{OPEN}"), outbox.c.state == "sending", attempts.c.outcome.is_(None))
+    )
+    found = {outcome: number for outcome, number in tallied(conn, ATTEMPTS).items() if number}
+    number = conn.execute(under_way).scalar_one()
+    return {**found, "open": number} if number else found
 
 
 def counted(conn: Connection, column: str, query: str) -> dict[str, int]:

@@ -123,7 +123,8 @@ def _runs(conn: Connection) -> Iterator[Metric]:
     for labels, number in sorted(seen.items()):
         handled.add_metric(labels, number)
     yield handled
-    last = {flow: ended.timestamp() for flow, ended in sorted(figures.last_successes(conn).items())}
+    good = {flow for flow, outcome in ran if outcome == "ok"}
+    last = {flow: ended.timestamp() for flow, ended in sorted(figures.last_successes(conn, good).items())}
     yield _gauges("mpsync_last_success_timestamp_seconds", "When a flow last ended well, in Unix time.", "flow", last)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import re
 import threading
 from collections.abc import Iterator
 from datetime import date
@@ -22,7 +20,7 @@ from sync.journal.accounts import numbered, read_rules, sample
 from sync.journal.derive import JOURNAL_SEQ
 from sync.ledger.books import Books
 from sync.values.books import JournalTerms
-from tests.statements import counted
+from tests.statements import counted, plans, scans, steps
 from tests.worlds.stock_world import StockWorld, stock_world
 
 AN_IDLE_ROUND = 10
@@ -117,50 +115,10 @@ SMALL = ("facts", "pauses", "learned", "CONSTANT ROW")
 
 QUEUES = (
     *("ix_echoes_open", "ix_echoes_asking", "ix_exceptions_to_act", "ix_outbox_unseen"),
-    *("ix_item_states_dirty", "ix_outbox_awaiting_stock", "ix_outbox_queue", "ix_book_differences_waits"),
+    *("ix_item_states_dirty", "ix_outbox_awaiting_stock", "ix_outbox_queue", "ix_outbox_open"),
+    "ix_book_differences_waits",
 )
 """Partial indexes that hold nothing but what there is to do."""
-
-
-def plans(store: Store, statement: str, values: Any) -> list[str]:
-    """Return the lines of a statement's plan, which on PostgreSQL is not kept from using an index by small tables."""
-    with store.read() as conn:
-        if store.is_sqlite:
-            return [row[3] for row in conn.exec_driver_sql(f"explain query plan {statement}", values)]
-        conn.exec_driver_sql("set local enable_seqscan = off")
-        return [row[0] for row in conn.exec_driver_sql(f"explain {statement}", values)]
-
-
-LEADS = (
-    "select c.relname, a.attname from pg_index i join pg_class c on c.oid = i.indexrelid"
-    " join pg_attribute a on a.attrelid = c.oid and a.attnum = 1"
-)
-INDEX_SCAN = re.compile(r"Index (?:Only )?Scan (?:Backward )?using (\w+)|Bitmap Index Scan on (\w+)")
-NODE = re.compile(r"\(cost=|^ *(SubPlan|InitPlan|CTE)\b")
-
-
-def scans(store: Store, lines: list[str]) -> list[str]:
-    """Return what a plan reads from end to end: tables, and indexes that nothing is looked up in.
-
-    SQLite says so. On PostgreSQL an index is read whole where its scan has no condition on the index's first column,
-    unless one row is taken from its end.
-    """
-    if store.is_sqlite:
-        return [line for line in lines if "SCAN " in line]
-    with store.read() as conn:
-        first = {name: column for name, column in conn.exec_driver_sql(LEADS)}  # noqa: C416 - as in jobs/due.py
-    found = []
-    for n, line in enumerate(lines):
-        index = INDEX_SCAN.search(line)
-        if index is None:
-            found += [line] if "Seq Scan on" in line else []
-            continue
-        column = re.compile(rf"\b{first[index[1] or index[2]]}\b")
-        below = list(itertools.takewhile(lambda other: not NODE.search(other), lines[n + 1 :]))
-        one_row = n > 0 and "Limit" in lines[n - 1] and not any("Filter:" in other for other in below)
-        if not one_row and not any("Index Cond:" in other and column.search(other) for other in below):
-            found.append(line)
-    return found
 
 
 def test_an_index_that_is_read_whole_is_seen_on_either_database(world: StockWorld) -> None:
@@ -212,33 +170,13 @@ OLD = (
 """Rows of long ago, of all that a round looks into."""
 
 
-def steps_of_an_idle_round(world: StockWorld) -> int:
-    """Return how many steps SQLite's machine makes in one: the same for the same plan and data, on any computer."""
-    made = 0
-
-    def step() -> int:
-        nonlocal made
-        made += 1
-        return 0
-
-    def begin(dbapi: Any, *rest: Any) -> None:
-        dbapi.set_progress_handler(step, 1)
-
-    event.listen(world.store.engine, "checkout", begin)
-    try:
-        assert not work_once(world.ctx, CycleReport())
-    finally:
-        event.remove(world.store.engine, "checkout", begin)
-    return made
-
-
 def test_an_idle_round_is_as_short_beside_a_long_history(sqlite_store: Store) -> None:
     with stock_world(sqlite_store) as world:
         world.moves(5)
         world.settle()
         while work_once(world.ctx, CycleReport()):
             pass
-        before = steps_of_an_idle_round(world)
+        before = steps(world.store, lambda: work_once(world.ctx, CycleReport()))
         values = {"at": "2020-01-01T00:00:00.000000Z", "now": f"{world.clock.now():%Y-%m-%dT%H:%M:%S.%fZ}"}
         for statement in OLD:
             head, select = statement.split(" select ", 1)
@@ -246,7 +184,7 @@ def test_an_idle_round_is_as_short_beside_a_long_history(sqlite_store: Store) ->
             world.execute(f"{head} {counted if 'numbers' in select else ''}select {select}", **values)
         while work_once(world.ctx, CycleReport()):
             pass
-        after = steps_of_an_idle_round(world)
+        after = steps(world.store, lambda: work_once(world.ctx, CycleReport()))
     assert 0 < after < before + 200, "a step or more for each of 2,000 old rows of a kind"
 
 

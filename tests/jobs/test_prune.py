@@ -14,12 +14,12 @@ from sqlalchemy import event, insert, select, text, update
 from sync.database import schema
 from sync.database.engine import Store
 from sync.database.facts import beat
+from sync.database.tallies import ATTEMPTS, PUSHES, ROWS, RUNS, tallied
 from sync.errors import LeaseLostError
 from sync.jobs import prune
 from sync.jobs.due import an_agenda
 from sync.jobs.prune import PruneCounts, prune_if_due_once, prune_once
 from sync.jobs.reports import event_story, last_runs
-from sync.jobs.retention import PRUNED_ATTEMPTS, PRUNED_RUNS, pruned_counts
 from sync.ledger.books import Books
 from sync.outbox.machine import PATCH_STOCK
 from sync.outbox.rows import push_exists
@@ -94,15 +94,15 @@ def test_what_pruned_rows_had_counted_is_added_up_over_several_prunings(store: S
     ctx = context(store, clock)
     for _ in range(2):
         for _ in range(3):
-            run(store)
+            run(store, added=2)
         run(store, outcome="failed", seen=1)
         prune_once(ctx)
 
     with store.read() as conn:
-        sums = pruned_counts(conn, PRUNED_RUNS)
-    left = count(store, "runs", "outcome = 'ok'")
-    assert sums["poll|ok"] + left == 6
-    assert sums["poll|rows|seen"] == 3 * sums["poll|ok"] + sums["poll|failed"]
+        assert tallied(conn, RUNS) == {"poll|ok": 6, "poll|failed": 2}
+        assert tallied(conn, ROWS) == {"poll|added": 12}
+    assert count(store, "runs") == 2
+    assert count(store, "tallies") == 3  # added up: a row a label
 
 
 def test_a_done_push_keeps_its_row_key_and_evidence_and_loses_payload_and_attempts(
@@ -120,7 +120,8 @@ def test_a_done_push_keeps_its_row_key_and_evidence_and_loses_payload_and_attemp
     with store.read() as conn:
         assert push_exists(conn, "receipt", "k-1")
         assert event_story(conn, "k-1")["pushes"][0]["evidence"] == "answered 200"
-        assert pruned_counts(conn, PRUNED_ATTEMPTS) == {"post_receipt|unknown": 1, "post_receipt|done": 1}
+        assert tallied(conn, ATTEMPTS) == {"unknown": 1, "done": 1}
+        assert tallied(conn, PUSHES) == {"done": 1}
     assert prune_once(context(store, clock)) == NOTHING
 
 
@@ -339,7 +340,7 @@ def test_a_vacuum_of_postgresql_may_take_longer_than_any_other_statement(postgre
     prune_once(context(store, clock))
 
     vacuums = [place for place, statement in enumerate(said) if statement.startswith("vacuum")]
-    assert len(vacuums) == 4
+    assert len(vacuums) == 5
     assert said.index("set statement_timeout = 0") < min(vacuums)
     with store.read() as conn:
         assert conn.exec_driver_sql("show statement_timeout").scalar_one() == "2min", "and that one only"

@@ -23,7 +23,7 @@ from sync.database.migrate import SchemaState, check, migrations_folder, upgrade
 from sync.errors import SchemaOutdatedError, StoreError
 
 ROOT = Path(__file__).parents[2]
-HEAD = "0020"
+HEAD = "0021"
 VERSIONS = sorted(path.name[:4] for path in migrations_folder().glob("versions/[0-9]*.py"))
 
 

@@ -223,7 +223,8 @@ class Causes:
         vanished = [name for _, name in self.world.mpw.chronicle.vanished]
         gone = any(key in (name, event_of(name)) or name.startswith(f"{key}_s") for name in vanished)
         touched = self.world.people.deleted_keys
-        found = gone or key in touched or any(name.startswith(f"{key}_s") for name in touched)
+        theirs = key in self.world.people.taken or key in self.world.people.strangers  # and ours was voided unsent
+        found = gone or theirs or key in touched or any(name.startswith(f"{key}_s") for name in touched)
         return self._blame(facts, found) if "outbox_id" in facts else found
 
     def _key_taken(self, subject: str, facts: dict[str, Any]) -> bool:

@@ -216,6 +216,8 @@ def test_a_fraction_is_compared_exactly(world: World, stock: str) -> None:
 def test_a_factor_counts_in_mpw_s_unit(world: World) -> None:
     world.maps((PART, PART, (MAIN,), 12))
     world.rests()
+    world.resolve("cost_jump", "--apply")  # a dozen costs twelve times as much
+    world.rests()
     world.mps.moves(PART, -9)
     world.cycle(HOUR + 2)
 
