@@ -47,6 +47,14 @@ def key_taken_hint(outbox_id: int) -> str:
     )
 
 
+def void_taken_hint(outbox_id: int) -> str:
+    """Return what ends that of a void: its delete would take what has the key, and nothing of it was ever sent."""
+    return (
+        f"look at it in MPW: if it is the ERP's all the same, `mpsync outbox retry {outbox_id}` deletes it; if it is "
+        f"another program's, `mpsync outbox discard {outbox_id}` leaves it"
+    )
+
+
 def default_hint(outbox_id: int) -> str:
     """Return what can be done about a push that needs a person."""
     return (

@@ -22,7 +22,7 @@ from sync.inbox.rules import COMMAND_TYPES, PO_APPROVAL, PRODUCT, STOCK_COST
 from sync.learned.rows import all_learned
 from sync.ledger.books import Books
 from sync.ledger.parked import Key, due_parked, park, parked_reason, parked_reasons, unpark
-from sync.outbox.asking import KEY_TAKEN, key_taken_hint, key_taken_reason, open_about
+from sync.outbox.asking import KEY_TAKEN, key_taken_hint, key_taken_reason, open_about, void_taken_hint
 from sync.outbox.corrections import KINDS as CORRECTABLE
 from sync.outbox.corrections import add_correction
 from sync.outbox.machine import APPROVE, NewPush
@@ -67,6 +67,7 @@ from sync.reconcile.rows import (
     waiting_approvals,
 )
 from sync.reconcile.rules import (
+    DELETES,
     ORDER_CHANGED,
     OUR_EXCEPTIONS,
     UNKNOWN_PART,
@@ -361,6 +362,9 @@ def _write(books: Books, event: Event, decision: Decision, work: _Pass) -> None:
             work.counts.added += _key_taken(books, decision)
         case Supersede():
             work.counts.voided += supersede_unsent(books, [decision.row.id], why=decision.why, fence=decision.row.fence)
+            if event.void_wanted and event.mpw_live:  # what MPW has under the key comes next, without the push
+                decision = Park("its push was withdrawn, and MPW has something under its key", books.now)
+                _wait(books, key, decision, work, item=item)
         case NeedsPart():
             decision = Park("MPW has not been asked for its part yet", books.now + NOT_ASKED_WAIT)
             _wait(books, key, decision, work, item=item)
@@ -389,7 +393,8 @@ def _key_taken(books: Books, decision: Taken) -> int:
     row = push_by_id(books.conn, outbox_id) if outbox_id is not None else None
     if row is None:
         return 0
-    open_about(books, row, KEY_TAKEN, reason, hint=key_taken_hint(row.id))
+    hint = void_taken_hint(row.id) if row.operation in DELETES.values() else key_taken_hint(row.id)
+    open_about(books, row, KEY_TAKEN, reason, hint=hint)
     return int(decision.instead is None)
 
 

@@ -154,6 +154,7 @@ def _load(conn: Connection, keys: Sequence[Key]) -> dict[Key, Event]:
             parked=next((row.reason for row in waiting.get((kind, key), [])), None),
             corrections=tuple(corrected.get((kind, key), ())),
             last_seq=max((row.id for row in rows), default=0),
+            was=_origin(rows, own.get((kind, key)), None, void=True),
         )
     return events
 
@@ -182,9 +183,17 @@ def _mpw_rows(rows: Sequence[Row[Any]]) -> tuple[MpwRow, ...]:
     return tuple(found.values())
 
 
-def _origin(rows: Sequence[Row[Any]], own: ErpDocument | None, reference: str | None) -> Origin | None:
-    """Return the live line of the system where the event began; of a transfer the side that gives."""
+def _origin(
+    rows: Sequence[Row[Any]], own: ErpDocument | None, reference: str | None, *, void: bool = False
+) -> Origin | None:
+    """Return the live line of the system where the event began; of a transfer the side that gives.
+
+    `void`: where none is live the last one, else none.
+    """
     live = [row for row in _live(rows) if row.system != "mpw"]
+    if void:
+        first = [row for row in rows if row.system != "mpw" and row.entry_type == "original"]
+        live = [] if live else sorted(first, key=lambda row: row.id)[-1:]
     if not live:
         return None
     row = min(live, key=lambda row: (row.quantity, -row.id)) if live[0].kind == TRANSFER else live[-1]

@@ -167,6 +167,7 @@ class Event:
     date_confirmed: date | None = None  # by a person, where it is odd
     corrections: tuple[str, ...] = ()  # keys that corrected contents of it are posted under, the oldest first
     last_seq: int = 0  # of its newest entry
+    was: Origin | None = None  # what its origin said last, where that is void
 
     @property
     def pushed_key(self) -> str:
@@ -525,7 +526,12 @@ def _void(event: Event, policy: Rules) -> Decision:
         return Leave("voided")
     if not _to_delete(event, row):
         return Leave("voided, and nothing of it is in MPW")
-    return _taken_back(event, row, event.api_key, why, policy)
+    taken_back = _taken_back(event, row, event.api_key, why, policy)
+    never_sent = event.was is not None and (row is None or row.attempts == 0)
+    different = _taken(event, event.was, policy) if event.was is not None and never_sent else None
+    if different is not None and isinstance(taken_back, Derive):
+        return Taken(taken_back.push, different)  # another program's row: a delete would take that
+    return taken_back
 
 
 def _taken_back(event: Event, row: PushRow | None, key: str, why: str, policy: Rules) -> Decision:

@@ -124,3 +124,39 @@ def test_a_drift_ends_once_the_line_that_had_no_external_id_gets_it(world: World
 
     assert world.stocks() == (98, 98)
     assert world.told() == []
+
+
+@pytest.mark.parametrize("sent", ["together", "one after the other"])
+@pytest.mark.parametrize("choice", ["retry", "discard"])
+def test_a_void_of_what_was_never_sent_takes_no_other_program_s_row(world: World, choice: str, sent: str) -> None:
+    void_of_what_was_never_sent(world, sent, quantity=9)
+    assert "key_taken" in world.told()
+    assert world.stocks()[0] == 109
+
+    world.follows("key_taken", choice)
+    world.rests()
+
+    assert world.told() == []
+    assert world.stocks() == ((100, 100) if choice == "retry" else (109, 109))
+
+
+@pytest.mark.parametrize("sent", ["together", "one after the other"])
+def test_a_void_takes_back_what_a_lost_database_had_posted(world: World, sent: str) -> None:
+    void_of_what_was_never_sent(world, sent, quantity=5)
+    world.rests()
+
+    assert world.told() == []
+    assert world.stocks() == (100, 100)
+
+
+def void_of_what_was_never_sent(world: World, sent: str, *, quantity: int) -> None:
+    """MPW has a receipt of so many under a key; the ERP sends one of five under it, and voids it before it went."""
+    if sent != "together":
+        world.restart(SYNC_ROUTE_RECEIPTS="hold")
+        world.erp_receipt("GR-1", 5)
+        world.cycle()
+    world.mpw.receives(PART, quantity, 10, MAIN).api_key = "GR-1"
+    if sent == "together":
+        world.erp_receipt("GR-1", 5)
+    world.erp("void", "GR-1", kind="receipt")
+    world.cycle(4)

@@ -35,6 +35,7 @@ from sync.outbox.machine import (
 from sync.outbox.parts import parts
 from sync.outbox.pushed import remote_ids_of
 from sync.outbox.rows import Push, Which, attempts_of, cancel, discard, push_of_key
+from sync.outbox.seen import is_shown
 from sync.push.operations.base import AlreadyDone, Go, NotNow, Operation, Preparation
 from sync.push.operations.own_rows import ANSWERED, judged_answer, mpw, under_key
 from sync.push.operations.payload_fields import fields_of, text
@@ -64,8 +65,11 @@ class _Delete(Operation):
         (row,) = rows
         with ctx.read() as conn:
             own = push_of_key(conn, self.posted_by, row.api_key)
+            there = own is not None and own.attempts == 0 and is_shown(conn, own)
         if own is None or own.state in ("done", "dead"):
             return {row.id: Go(sent_key=_next_key(ctx, row))}
+        if there and own.state in ("superseded", "discarded"):
+            return {row.id: Go(sent_key=_next_key(ctx, row))}  # a database that was lost had posted just that
         if own.state in ("superseded", "discarded") and own.attempts == 0:
             return {row.id: AlreadyDone("its own push was withdrawn before any vendor saw it")}
         if own.state in ("held", "ready"):
