@@ -34,7 +34,9 @@ def test_where_no_vendor_has_told_its_time_nothing_is_said() -> None:
 
 @pytest.mark.parametrize("off", [30, -30])
 def test_2_where_both_vendors_differ_alike_ours_is_wrong(off: int) -> None:
-    assert judge(ahead(off, off + 2), {}, vendors=BOTH) == Verdict(behind=minutes(off + 1), by=BOTH)
+    assert judge(ahead(off, off + 2), {}, vendors=BOTH) == Verdict(
+        behind=minutes(off + 1), by=BOTH, ahead=ahead(off, off + 2)
+    )
     assert judge(ahead(off, off), ahead(off, 0), vendors=BOTH).behind == minutes(off)
 
 
@@ -45,7 +47,7 @@ def test_3_where_one_does_not_differ_ours_is_right_and_the_other_has_a_skew() ->
 
 
 def test_4_where_both_changed_alike_from_what_is_known_ours_is_wrong() -> None:
-    assert judge(ahead(10, 40), ahead(0, 30), vendors=BOTH) == Verdict(behind=minutes(10), by=BOTH)
+    assert judge(ahead(10, 40), ahead(0, 30), vendors=BOTH) == Verdict(behind=minutes(10), by=BOTH, ahead=ahead(10, 40))
 
 
 def test_5_one_that_alone_can_be_asked_or_beside_a_server_that_agrees_has_a_skew() -> None:
@@ -58,10 +60,10 @@ def test_5_one_that_alone_can_be_asked_or_beside_a_server_that_agrees_has_a_skew
 
 def test_6_where_one_was_not_asked_or_they_disagree_nobody_can_tell() -> None:
     silent = judge(ahead(30), {}, vendors=BOTH)
-    assert silent == Verdict(behind=minutes(30), certain=False, by=("mpw",), silent=("mpservices",))
+    assert silent == Verdict(behind=minutes(30), certain=False, by=("mpw",), silent=("mpservices",), ahead=ahead(30))
 
     apart = judge(ahead(30, -10), {}, vendors=BOTH)
-    assert apart == Verdict(behind=minutes(-10), certain=False, by=BOTH)
+    assert apart == Verdict(behind=minutes(-10), certain=False, by=BOTH, ahead=ahead(30, -10))
     assert judge(ahead(30, 33), {}, vendors=BOTH).certain is False, "three minutes apart is not alike"
 
 
@@ -118,3 +120,10 @@ def test_nothing_is_learnt_where_all_differ_alike_if_only_a_little() -> None:
 )
 def test_how_far_is_said_in_a_unit_that_people_use(behind: timedelta, says: str) -> None:
     assert told(behind) == says
+
+
+def test_2_what_a_person_said_of_each_stands() -> None:
+    both, known = ahead(120, 121), ahead(120, 120)
+    assert judge(both, known, vendors=BOTH, words=BOTH) == Verdict(by=BOTH, skews=both)
+    assert judge(both, known, vendors=BOTH, words=("mpw",)).halts, "the other's may have been learnt of a wrong clock"
+    assert judge(ahead(180, 181), known, vendors=BOTH, words=BOTH).halts, "both have changed since"
