@@ -64,6 +64,12 @@ select 'Main', 'X-' || i, {yes}, 5000000, 1000000, {at} from {numbers} as n
 )
 
 
+DONE = """
+insert into outbox (route, operation, kind, api_key, entity_key, item, rank, state, attempts, tries, fence, due_at,
+    payload, created_at, finalized_at, evidence)
+select 'receipts', 'post_receipt', 'receipt', 'old-' || i, 'item:P', 'P', 0, 'done', 1, 1, 1, {at}, '{{}}', {at}, {at},
+    'answered 200' from {numbers} as n
+"""
 DOCUMENTS = """
 insert into documents (system, type, remote_id, source, day, raw, digest, first_seen_at, last_seen_at)
 select 'mpw', 'receipt', 'd-' || i, 'mpw.receipts', null, '{{}}', 'd', {at}, {at} from {numbers} as n
@@ -117,11 +123,11 @@ def beside_history(server: Vendor, url: str, rows: int) -> tuple[float, float, f
     """Return the CPU time of a scrape of /metrics, of a day's retention that finds nothing, and of a look at the
     pushes of the last day, of which there are 2,000; in milliseconds."""
     store = ledger(url, rows)
-    fill(store, SIZES[rows])
     kind = "sqlite" if store.is_sqlite else "postgresql"
     with store.write() as conn:
-        for statement in (DOCUMENTS, RUNS):
-            conn.execute(text(statement.format(numbers=NUMBERS[kind], at=AT[kind])), {"rows": SIZES[rows]})
+        for statement in (DONE, OLD[1], RUNS, DOCUMENTS, OLD[3]):
+            words = {"numbers": NUMBERS[kind], "at": AT[kind]}
+            conn.execute(text(statement.format(**words)), {"rows": SIZES[rows]} if "{numbers}" in statement else {})
         now = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')" if store.is_sqlite else "now()"
         conn.execute(text(TODAY.format(numbers=NUMBERS[kind], now=now)), {"rows": 2_000})
     store.close()

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
 from sqlalchemy.engine import Row
 
 from sync.database.chunks import among, chunks
@@ -177,13 +177,20 @@ def pushed_days(conn: Connection, source: str, *, now: datetime) -> dict[date, P
     before there were numbers the time tells.
     """
     operation = {ISSUANCES: "post_issuance", RECEIPTS: "post_receipt"}[source]
-    query = select(outbox.c.payload, outbox.c.settled_no, outbox.c.last_sent_at, outbox.c.unseen_since).where(
-        outbox.c.state == "done",
-        or_(outbox.c.due_at >= now - READBACK_LASTS, outbox.c.unseen_since.is_not(None)),
-        outbox.c.operation == operation,
+    query = select(outbox.c.id, outbox.c.payload, outbox.c.settled_no, outbox.c.last_sent_at, outbox.c.unseen_since)
+    late = query.where(
+        outbox.c.state == "done", outbox.c.due_at >= now - READBACK_LASTS, outbox.c.operation == operation
     )
+    unseen = query.where(
+        func.coalesce(outbox.c.state, "") == "done",
+        func.coalesce(outbox.c.operation, "") == operation,
+        outbox.c.unseen_since.is_not(None),
+    )
+    # Two looks, each by its own index: for an `or`, and for a bare state or operation in the second, SQLite goes
+    # through all that was ever done.
+    done = {row.id: row for one in (late, unseen) for row in conn.execute(one)}
     pushes: dict[date, list[Any]] = {}
-    for row in conn.execute(query):
+    for row in done.values():
         day = _created_on(row.payload)
         if day is not None and row.last_sent_at is not None:
             pushes.setdefault(day, []).append(row)

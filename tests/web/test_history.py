@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,8 @@ from sync.database import schema
 from sync.database.tallies import ATTEMPTS, PUSHES, tallied
 from sync.jobs import prune
 from sync.jobs.prune import prune_once
+from sync.ledger.coverage import RECEIPTS
+from sync.outbox.pushed import pushed_days
 from sync.web.metrics import Metrics
 from tests.clocks import FakeClock
 from tests.statements import asked, plans, scans, steps
@@ -96,6 +99,28 @@ def test_a_scrape_is_as_short_beside_a_long_history(sqlite_app: App, clock: Fake
     assert 0 < after < before + 500
     with sqlite_app.store.read() as conn:
         assert (tallied(conn, PUSHES), tallied(conn, ATTEMPTS)) == ({"done": 2 * OLD}, {"done": 2 * OLD})
+
+
+def test_a_tick_s_look_at_the_day_s_pushes_is_as_short_beside_a_long_history(
+    sqlite_app: App, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock.advance(days=1000)
+
+    def look() -> None:
+        with sqlite_app.store.read() as conn:
+            assert len(pushed_days(conn, RECEIPTS, now=clock.now())) == 1
+
+    with sqlite_app.store.write() as conn:
+        late = {"created_at": clock.now(), "finalized_at": clock.now(), "due_at": clock.now()}
+        payload = {"last_sent_at": clock.now(), "payload": '{"created_on": "2026-01-02"}'}
+        conn.execute(insert(schema.outbox).values(**(done("late") | late | payload)))
+    before = steps(sqlite_app.store, look)
+    add_old(sqlite_app)
+    parsed: list[str] = []
+    loads = json.loads
+    monkeypatch.setattr(json, "loads", lambda text: parsed.append(text) or loads(text))  # type: ignore[func-returns-value]
+    assert 0 < steps(sqlite_app.store, look) < before + 200
+    assert parsed == []  # nor is what a tick before this one has read
 
 
 def test_no_statement_of_a_scrape_or_of_retention_reads_what_is_over(app: App, clock: FakeClock) -> None:
