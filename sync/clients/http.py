@@ -19,8 +19,8 @@ import httpx
 from sync.clients.deadline import Deadline, bound
 from sync.clients.inflate import ACCEPTED, Inflater, UndecodableError
 from sync.clients.jsontext import decode
-from sync.clients.redact import Redactor, without_credential
-from sync.clients.rest import Rest
+from sync.clients.redact import AnswerRedactor, without_credential
+from sync.clients.retry_after import RetryAfter
 from sync.clients.verdict import asks_to_wait, error_for, http_date
 from sync.clock import Clock
 from sync.errors import (
@@ -116,14 +116,14 @@ class Http:
     ) -> None:
         self.base_url = checked_base_url(base_url, system=system, allow_plain_http=allow_plain_http)
         self.system = system
-        self.redactor = Redactor(secrets)
+        self.redactor = AnswerRedactor(secrets)
         self._clock = clock
         self._timeout_seconds = timeout_seconds
         self._max_body_bytes = max_body_bytes
         self._observer = observer
         self._slots = threading.BoundedSemaphore(concurrency) if concurrency > 0 else None
         self._pace = _Pace(clock, max_requests_per_second)
-        self._rest = Rest(clock)
+        self._rest = RetryAfter(clock)
         self._deadline = Deadline(clock)
         self._told: tuple[datetime, float] | None = None
         self.tells_time = True

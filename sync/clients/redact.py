@@ -20,7 +20,7 @@ _TOKEN_SHAPES = (
 )
 
 
-class Redactor:
+class AnswerRedactor:
     """Replaces every secret, in each spelling that it can have in a URL or a JSON text."""
 
     def __init__(self, secrets: Callable[[], Iterable[str]]) -> None:

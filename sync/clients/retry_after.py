@@ -9,7 +9,7 @@ from sync.clock import Clock
 from sync.errors import RetryableError
 
 
-class Rest:
+class RetryAfter:
     """When one vendor may be called again; safe to use from several threads."""
 
     def __init__(self, clock: Clock) -> None:

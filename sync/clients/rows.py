@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from sync.clients.jsontext import ERROR_KEYS, complaint, decode, lower_keys
-from sync.clients.redact import Redactor
+from sync.clients.redact import AnswerRedactor
 from sync.clients.split import DEPTH_MAX, is_deep, member_of, parts_of
 from sync.errors import MalformedResponseError
 from sync.values.money import fixed
@@ -28,7 +28,7 @@ BAD_ROWS_MAX = 5_000
 _RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _ENCODER = msgspec.json.Encoder()
 _RAW_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_REDACTOR = Redactor(tuple)
+_REDACTOR = AnswerRedactor(tuple)
 _BOM = b"\xef\xbb\xbf"
 _SURROGATE = re.compile(rb"(?i)\\ud[89ab][0-9a-f]{2}(?!\\ud[c-f])|(?<!\\ud[89ab][0-9a-f]{2})\\ud[c-f][0-9a-f]{2}")
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 from sync.clients.jsontext import complaint, decode, flat
-from sync.clients.redact import Redactor
+from sync.clients.redact import AnswerRedactor
 from sync.errors import (
     AuthError,
     MalformedResponseError,
@@ -34,7 +34,7 @@ def error_for(
     system: str,
     answered_at: datetime | None,
     now: datetime,
-    redactor: Redactor,
+    redactor: AnswerRedactor,
 ) -> RemoteError:
     """Return the error that an answer outside 2xx stands for.
 

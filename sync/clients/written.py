@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sync.clients.http import Answer
 from sync.clients.jsontext import complaint, decode, failure_in, lower_keys
-from sync.clients.redact import Redactor
+from sync.clients.redact import AnswerRedactor
 from sync.errors import OutcomeUnknownError, RejectedError
 
 _ENVELOPES = ("receipt", "issuance", "issuances", "inventory", "inventories", "inventory_transfer", "data", "results")
@@ -23,7 +23,9 @@ class Written:
     rows: list[dict[str, object]]
 
 
-def read_written(answer: Answer, redactor: Redactor, *, id_names: tuple[str, ...], empty_is_fine: bool) -> Written:
+def read_written(
+    answer: Answer, redactor: AnswerRedactor, *, id_names: tuple[str, ...], empty_is_fine: bool
+) -> Written:
     """Read the 2xx answer to a write: an object or an array of objects. Whether they prove it says `outbox.evidence`.
 
     Raises RejectedError for an object without any of `id_names` that says why it failed (`failure_in`: a refusal,
@@ -51,7 +53,7 @@ def read_written(answer: Answer, redactor: Redactor, *, id_names: tuple[str, ...
     return Written(answer, rows)
 
 
-def read_accepted(answer: Answer, redactor: Redactor) -> Written:
+def read_accepted(answer: Answer, redactor: AnswerRedactor) -> Written:
     """Read the 2xx answer to a write whose answer is not documented: any JSON, words or nothing at all are fine.
 
     Raises RejectedError where it says that it failed (`failure_in`), and OutcomeUnknownError for a page of HTML and
@@ -85,13 +87,13 @@ def _is_plain_word(body: bytes) -> bool:
         return False
 
 
-def refused(answer: Answer, redactor: Redactor, said: str) -> RejectedError:
+def refused(answer: Answer, redactor: AnswerRedactor, said: str) -> RejectedError:
     """Return the error for an answer that says, whatever its status, that nothing was done."""
     body = redactor.body(answer.body)
     return RejectedError(redactor.text(said), status=answer.status, body=body, answered_at=answer.answered_at)
 
 
-def _unreadable(answer: Answer, redactor: Redactor, what: str) -> OutcomeUnknownError:
+def _unreadable(answer: Answer, redactor: AnswerRedactor, what: str) -> OutcomeUnknownError:
     return OutcomeUnknownError(
         f"the write was answered HTTP {answer.status} with {what}",
         status=answer.status,

@@ -1,14 +1,6 @@
 """The outbox: its rows, its states, and the only decisions that move a row from one to another.
 
-held ──release──► ready                    (held, ready ── key taken ──► dead; done ── never there ──► dead)
-        supersede (never sent)                        dead ──operator: retry, or resolve with evidence
-          ┌───────► superseded                         ▲ rejected · conflict · too old
-ready ──claim + attempt row (tx 1)──► sending ──answer (tx 2)──┼──► done
-  ▲ ▲                                │  └─ provably not sent · 429 · 401: back to ready, no attempt counted
-  │ └── proven absent                └─ timeout · reset · 5xx · unreadable 2xx · LEASE EXPIRED ──► unknown
-  └──────────── re-post ◄──────────────────── verifier ◄──────────────────────────────────────────┘
-          found and equal → done · found and different → dead (conflict)
-          the check itself failed → unknown, later · nobody wants it any more → discarded
+Which states a row goes through is drawn in ARCHITECTURE.md; `LEGAL` is every move there is.
 """
 
 from __future__ import annotations

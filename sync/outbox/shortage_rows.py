@@ -14,8 +14,8 @@ from sync.database.chunks import chunks
 from sync.database.schema import exceptions, inventories, item_warehouses, outbox
 from sync.ledger.books import Books
 from sync.outbox.asking import open_about
+from sync.outbox.issuance_parts import parts
 from sync.outbox.machine import POST_TRANSFER
-from sync.outbox.parts import parts
 from sync.outbox.rows import OPERATOR, Push, push_by_id
 from sync.outbox.shortage import (
     NOT_ENOUGH_STOCK,

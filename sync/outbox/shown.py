@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from sync.ledger.entries import event_entries
 from sync.outbox.corrections import events_of_corrections
-from sync.outbox.parts import taken_ids
+from sync.outbox.issuance_parts import taken_ids
 from sync.outbox.pushed import posted_under
 from sync.outbox.rows import DENIED_TRIES, RETRIED_AT, Push
 from sync.values.systems import MPW

@@ -30,6 +30,7 @@ from sync.ledger.books import Books
 from sync.ledger.coverage import ISSUANCES, RECEIPTS
 from sync.outbox.claims import standing
 from sync.outbox.evidence import adds_up, number_of
+from sync.outbox.issuance_parts import parts
 from sync.outbox.machine import (
     POST_ISSUANCE,
     POST_RECEIPT,
@@ -39,7 +40,6 @@ from sync.outbox.machine import (
     Transition,
     after_verification,
 )
-from sync.outbox.parts import parts
 from sync.outbox.rows import PUSH, Push, push_by_id
 from sync.outbox.seen import (
     DELETES,

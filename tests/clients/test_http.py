@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from sync.clients.http import Http, RequestSeen
-from sync.clients.rest import Rest
+from sync.clients.retry_after import RetryAfter
 from sync.errors import (
     AuthError,
     ConfigError,
@@ -398,7 +398,7 @@ def test_a_vendor_that_asked_to_wait_is_not_called_before_whatever_the_call(
 
 
 def test_a_shorter_wait_does_not_end_a_longer_one(clock: FakeClock) -> None:
-    rest = Rest(clock)
+    rest = RetryAfter(clock)
     rest.ask(timedelta(seconds=90))
     rest.ask(timedelta(seconds=5))
     clock.advance(60)

@@ -20,11 +20,11 @@ from sync.clients.mpw.wire import (
     read_receipts,
     read_work_orders,
 )
-from sync.clients.redact import Redactor
+from sync.clients.redact import AnswerRedactor
 from sync.errors import MalformedResponseError, OutcomeUnknownError, RejectedError
 from tests.clients.vendor import as_meant, sample
 
-REDACTOR = Redactor(tuple)
+REDACTOR = AnswerRedactor(tuple)
 
 
 def test_the_printed_issuance_reads_as_meant() -> None:

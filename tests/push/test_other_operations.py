@@ -22,7 +22,7 @@ from sync.outbox.rows import Push, Which
 from sync.outbox.seen import not_unseen
 from sync.push.operations.approval import Approve
 from sync.push.operations.approval_read import orders_between, orders_of_days, search
-from sync.push.operations.own_rows import mpw
+from sync.push.operations.posted_rows import mpw
 from sync.push.operations.transfer import _hint
 from sync.push.operator import resolve_push, retry_pushes
 from tests.clocks import FakeClock

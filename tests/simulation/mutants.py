@@ -382,7 +382,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         planted_told.reads_do_not_wait,
-        "clients/rest.py",
+        "clients/retry_after.py",
         "before Retry-After, by",
         Setting({"too_many": 0.3}, strikes="mpw.issuances|mpw.receipts|mpservices.movements"),
     ),

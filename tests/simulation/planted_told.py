@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from sync.clients.rest import Rest
+from sync.clients.retry_after import RetryAfter
 from sync.database.schema import outbox
 from sync.errors import RemoteError
 from sync.jobs import compare_stock
@@ -65,7 +65,7 @@ def below_zero_is_told() -> Any:
 
 def reads_do_not_wait() -> Any:
     """To wait is the pusher's business: a read harms nobody."""
-    return swapped((Rest, "check", lambda self, system: None))
+    return swapped((RetryAfter, "check", lambda self, system: None))
 
 
 # ------------------------------------------------------------------ what people are told

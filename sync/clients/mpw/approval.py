@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sync.clients.http import Answer
 from sync.clients.jsontext import complaint, decode, flat, lower_keys
-from sync.clients.redact import Redactor
+from sync.clients.redact import AnswerRedactor
 from sync.clients.written import refused
 from sync.errors import OutcomeUnknownError
 
@@ -22,7 +22,7 @@ class ApprovalResult:
     text: str
 
 
-def read_approval(answer: Answer, sent: Sequence[str], redactor: Redactor) -> ApprovalResult:
+def read_approval(answer: Answer, sent: Sequence[str], redactor: AnswerRedactor) -> ApprovalResult:
     """Read `{"results": {"purchase_order_numbers": [...], "errors": [...]}}` for the numbers in `sent`.
 
     The document shows `errors` only empty: texts, objects, numbers and an object by number are all
@@ -60,7 +60,7 @@ def results_in(body: bytes) -> dict[str, object] | None:
     return fields if "purchase_order_numbers" in fields and "errors" in fields else None
 
 
-def _errors(errors: object, sent: Sequence[str], redactor: Redactor) -> dict[str, str]:
+def _errors(errors: object, sent: Sequence[str], redactor: AnswerRedactor) -> dict[str, str]:
     """Return the errors by order number; one that names no order we sent is every order's when only one was sent."""
     found: dict[str, str] = {}
     for piece in _pieces(errors, sent):

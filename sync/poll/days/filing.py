@@ -23,9 +23,9 @@ from sync.ledger.rules import NewEntry, new_entry
 from sync.outbox.evidence import same_key
 from sync.outbox.pushed import events_of_keys, keys_of_pushed_rows
 from sync.poll.days.marker_seen import learn_markers
+from sync.poll.days.new_days import Ready, file_ready, look
 from sync.poll.days.prepared import NewRows, append_packs, pack
 from sync.poll.days.sources import DaySource
-from sync.poll.days.unseen import Ready, file_ready, look
 from sync.values.keys import is_key, markers
 from sync.values.money import from_micros, times_micros, to_micros
 from sync.values.policy import Policy

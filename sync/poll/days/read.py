@@ -21,8 +21,8 @@ from sync.ledger.books import Books
 from sync.ledger.coverage import covered_days, is_outdated, record_day_error, save_days
 from sync.ledger.quarantine import quarantine_rows, raw_digest, release_day
 from sync.poll.days.filing import Arrival, file_rows
+from sync.poll.days.new_days import Ready, ready
 from sync.poll.days.sources import DAY_SOURCES
-from sync.poll.days.unseen import Ready, ready
 from sync.values.dates import has_ended
 from sync.values.policy import Policy
 

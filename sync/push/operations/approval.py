@@ -30,7 +30,7 @@ from sync.outbox.rows import DENIED_TRIES, Push, attempts_of
 from sync.poll.spans.rows import ordered_read_at
 from sync.push.operations.approval_read import OrdersRead, orders_of_days, search, terms
 from sync.push.operations.base import AlreadyDone, GiveUp, Go, NotNow, Operation, Preparation
-from sync.push.operations.own_rows import mpw
+from sync.push.operations.posted_rows import mpw
 from sync.reconcile.approval_terms import Terms, changes, stands
 from sync.reconcile.rows import note_approval
 from sync.values.money import plain

@@ -17,6 +17,7 @@ from sync.ledger.entries import event_entries
 from sync.ledger.rules import ISSUANCE, RECEIPT
 from sync.outbox.claims import end_attempt
 from sync.outbox.corrections import let_correction_go
+from sync.outbox.issuance_parts import parts
 from sync.outbox.machine import (
     DELETE_ISSUANCE,
     DELETE_RECEIPT,
@@ -32,13 +33,12 @@ from sync.outbox.machine import (
     Unclear,
     Verdict,
 )
-from sync.outbox.parts import parts
 from sync.outbox.pushed import remote_ids_of
 from sync.outbox.rows import Push, Which, attempts_of, cancel, discard, push_of_key
 from sync.outbox.seen import is_shown
 from sync.push.operations.base import AlreadyDone, Go, NotNow, Operation, Preparation
-from sync.push.operations.own_rows import ANSWERED, judged_answer, mpw, under_key
 from sync.push.operations.payload_fields import fields_of, text
+from sync.push.operations.posted_rows import ANSWERED, judged_answer, mpw, under_key
 from sync.push.refusals import says_absent
 from sync.reconcile.known_parts import ask_parts
 from sync.values.keys import markers

@@ -25,8 +25,8 @@ from sync.outbox.machine import (
 )
 from sync.outbox.rows import Push
 from sync.push.operations.base import AlreadyDone, Go, Operation, Preparation
-from sync.push.operations.own_rows import judged_answer, mpw, not_overwritten, under_key, when_found
 from sync.push.operations.payload_fields import fields_of, text
+from sync.push.operations.posted_rows import judged_answer, mpw, not_overwritten, under_key, when_found
 from sync.push.refusals import says_exists
 from sync.values.systems import MPW
 from sync.work.context import Context

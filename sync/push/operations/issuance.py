@@ -13,6 +13,7 @@ from sync.clients.written import Written
 from sync.errors import InvariantError, RejectedError, RemoteError
 from sync.ledger.books import Books
 from sync.outbox.evidence import Proof, adds_up, differences
+from sync.outbox.issuance_parts import Part, finish_part, oldest_remaining, parts, plan_part
 from sync.outbox.machine import (
     POST_ISSUANCE,
     Absent,
@@ -28,15 +29,14 @@ from sync.outbox.machine import (
     Verdict,
     absence_counts_at,
 )
-from sync.outbox.parts import Part, finish_part, oldest_remaining, parts, plan_part
 from sync.outbox.rows import DENIED_TRIES, Push, attempts_of
 from sync.outbox.shortage import TAKE, Take, left_of, takes_of, total_of
 from sync.outbox.shown import shown_rows
 from sync.push.operations.base import AlreadyDone, GiveUp, Go, Operation, Preparation, TooLittle
 from sync.push.operations.issuance_day import DaySeen, Wanted, judged, look, parts_there
 from sync.push.operations.issuance_learnt import Refusal, learn_exists_said, learn_fraction, shows_markers
-from sync.push.operations.own_rows import claim_rows, judged_answer, mpw
 from sync.push.operations.payload_fields import fields_of, frozen, number, text
+from sync.push.operations.posted_rows import claim_rows, judged_answer, mpw
 from sync.push.operations.stock_first import too_little
 from sync.push.refusals import maximum_in
 from sync.values.keys import child_key

@@ -11,8 +11,8 @@ from sync.errors import MalformedResponseError
 from sync.outbox.evidence import adds_up, differences, same_number
 from sync.outbox.machine import POST_ISSUANCE, Conflict, Delivered
 from sync.outbox.pushed import issuances_holding, keys_of_pushed_rows
-from sync.push.operations.own_rows import mpw
 from sync.push.operations.payload_fields import text
+from sync.push.operations.posted_rows import mpw
 from sync.values.keys import child_key, is_child_of, markers
 from sync.work.context import Context
 

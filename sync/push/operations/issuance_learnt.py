@@ -11,7 +11,7 @@ from sync.errors import RejectedError
 from sync.learned.rows import learn, learned
 from sync.learned.rules import BETWEEN
 from sync.ledger.books import Books
-from sync.outbox.parts import Part, oldest_remaining
+from sync.outbox.issuance_parts import Part, oldest_remaining
 from sync.push.operations.issuance_day import Wanted
 from sync.push.operations.payload_fields import text
 from sync.push.refusals import maximum_in, says_exists, says_short, says_whole, wording

@@ -47,8 +47,8 @@ from sync.outbox.machine import (
 from sync.outbox.probes import KEY, UNDOES, abandoned
 from sync.outbox.rows import Push, attempts_of, push_of_key
 from sync.push.operations.base import GiveUp, Go, NotNow, Operation, Preparation, Withdraw
-from sync.push.operations.own_rows import claim_rows_of, judged_answer, mpw, under_key
 from sync.push.operations.payload_fields import fields_of, text
+from sync.push.operations.posted_rows import claim_rows_of, judged_answer, mpw, under_key
 from sync.push.refusals import says_absent
 from sync.values.keys import markers
 from sync.values.money import plain

@@ -37,8 +37,8 @@ from sync.outbox.shown import shown_rows
 from sync.poll.days.filing import file_found
 from sync.poll.days.sources import DAY_SOURCES
 from sync.push.operations.base import AlreadyDone, Go, Operation, Preparation
-from sync.push.operations.own_rows import claim_rows_of, judged_answer, mpw, not_overwritten, under_key, when_found
 from sync.push.operations.payload_fields import fields_of
+from sync.push.operations.posted_rows import claim_rows_of, judged_answer, mpw, not_overwritten, under_key, when_found
 from sync.values.systems import MPW
 from sync.work.context import Context
 

@@ -10,7 +10,7 @@ from sync.outbox.rows import Push
 from sync.outbox.shortage import Shortage, Take, is_short, said_of
 from sync.outbox.shortage_rows import known_stock, other_places
 from sync.push.operations.base import TooLittle
-from sync.push.operations.own_rows import mpw
+from sync.push.operations.posted_rows import mpw
 from sync.stock.mpw_stock import StockRead, read_stock
 from sync.stock.rules import Target
 from sync.work.context import Context

@@ -13,8 +13,8 @@ from sync.outbox.machine import POST_TRANSFER, NoStock, Outcome, Unclear, Undeci
 from sync.outbox.rows import Push, attempts_of
 from sync.outbox.shortage import Take
 from sync.push.operations.base import Go, Operation, Preparation, TooLittle
-from sync.push.operations.own_rows import ANSWERED, judged_answer, mpw
 from sync.push.operations.payload_fields import fields_of, text
+from sync.push.operations.posted_rows import ANSWERED, judged_answer, mpw
 from sync.push.operations.stock_first import too_little
 from sync.push.refusals import says_short
 from sync.values.money import fixed, plain
