@@ -19,13 +19,13 @@ def command() -> None:
 @json_option
 def list_(everything: bool, kind: str | None, as_json: bool) -> None:
     """List open exceptions with what to do about each."""
-    from sync.jobs.reports import view
+    from sync.jobs.reports import to_type, view
 
     where: dict[str, object] = {} if everything else {"resolved_at": None}
     if kind is not None:
         where["kind"] = kind
     with looked_at() as app, app.store.read() as conn:
-        found = view(conn, "v_exceptions", where=where)
+        found = [to_type(row) for row in view(conn, "v_exceptions", where=where)]
 
     def render(out: Output) -> None:
         if not found:

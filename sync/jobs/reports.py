@@ -217,7 +217,14 @@ def label(name: str, push: Record) -> str:
 def todo(conn: Connection) -> list[Record]:
     """Return everything that needs a person, what must be decided now first; `choices` as a list."""
     found = rows(conn, "select * from v_todo order by level, since, id")
-    return [{**row, "choices": json.loads(row["choices"])} for row in found]
+    return [{**to_type(row), "choices": json.loads(row["choices"])} for row in found]
+
+
+def to_type(row: Record) -> Record:
+    """Return what needs a person with a hint that can be typed as it stands: the exception's own number for `ID`."""
+    number = str(row["id"]).rpartition(":")[2]
+    hint = row["hint"]
+    return {**row, "hint": hint and hint.replace("exceptions resolve ID", f"exceptions resolve {number}")}
 
 
 def needs_a_person(conn: Connection) -> list[str]:

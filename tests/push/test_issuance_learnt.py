@@ -142,6 +142,7 @@ def receipts_known(world: OutboxWorld, part: str, remaining: int) -> None:
 def test_the_wording_of_the_maximum_is_kept_where_it_names_what_we_know_remains(world: OutboxWorld) -> None:
     world.sandbox.mpw.add_part("FEW", MAIN)
     world.sandbox.mpw.person_receives("FEW", MAIN, 4, "5", "2024-02-01")
+    world.sandbox.mpw.person_receives("FEW", MAIN, 90, "5", "2024-02-02")
     receipts_known(world, "FEW", 4)
     world.issuance(part_number="FEW", quantity=6)
 

@@ -208,6 +208,7 @@ WITHOUT_STATES = {
     "ledger_entries": "what was recorded; what is missing elsewhere is a push or parked",
     "pushed_rows": "whose rows of MPW's are ours",
     "settlements": "what a person decided already",
+    "tallies": "numbers for /metrics",
     "unpushed": "what a person or the go-live cut decided already",
     "work_orders": "what the vendors say",
 }
