@@ -478,7 +478,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         planted_people.correction_is_silent,
         "reconcile/corrections.py",
-        "of .* reached MPW|is patched though",
+        "of .* reached MPW|is patched though|without a cause: books_differ",
         Setting(acts={"mps_in": 3, "mps_corrects": 2}, count=16, habits=("corrects",), rest_minutes=4),
     ),
     Mutant(

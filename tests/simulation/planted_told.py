@@ -38,8 +38,8 @@ def cost_is_no_difference() -> Any:
     """Where MPservices has as many as MPW there is nothing to tell it."""
     real = stock_rules._compared
 
-    def compared(item: ItemFacts, mpw: MpwStock, stock: Decimal, cost: Decimal, *, caught_up: bool) -> Any:
-        return Equal() if item.believed == stock else real(item, mpw, stock, cost, caught_up=caught_up)
+    def compared(item: ItemFacts, mpw: MpwStock, stock: Decimal, cost: Decimal) -> Any:
+        return Equal() if item.believed == stock else real(item, mpw, stock, cost)
 
     return swapped((stock_rules, "_compared", compared))
 
@@ -52,9 +52,9 @@ def cost_of_parts_only() -> Any:
 def below_zero_is_told() -> Any:
     """A level is a level, above zero or below."""
 
-    def decided(item: ItemFacts, mpw: MpwStock, ledger: Ledger) -> Any:
+    def decided(item: ItemFacts, mpw: MpwStock, ledger: Ledger, **more: Any) -> Any:
         if mpw.quantity >= 0 or mpw.missing:
-            return stock_rules.decide(item, mpw, ledger)
+            return stock_rules.decide(item, mpw, ledger, **more)
         return stock_rules.Patch(mpw.quantity, stock_rules.cost_of(item, mpw, ledger) or Decimal(1), "below zero")
 
     return swapped((compare_stock, "decide", decided))

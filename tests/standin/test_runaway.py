@@ -463,8 +463,8 @@ def test_a_cost_that_ends_with_noughts_teaches_nothing_of_the_decimals_kept(
 ) -> None:
     """A vendor that cuts to two decimals shows 5.1096 as 5.1: that is no vendor of one decimal."""
     fresh.mps.habits.cost_decimals, fresh.mps.habits.cuts = 2, True
-    recosts(fresh, "3.3333")
-    fresh.mpw.receives(PART, 5, "3.3333", MAIN)
+    recosts(fresh, "4.4444")
+    fresh.mpw.receives(PART, 5, "4.4444", MAIN)
     fresh.rests()
     recosts(fresh, first)
     fresh.mpw.receipts[1].cost = Decimal(first)
