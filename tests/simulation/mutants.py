@@ -229,7 +229,7 @@ MUTANTS: tuple[Mutant, ...] = (
             same_cost=1.0,
             rest_minutes=4,
         ),
-        seed=4,
+        seed=15,
     ),
     Mutant(
         planted_echo.mark_left_on,
